@@ -1,0 +1,170 @@
+/* The experiment's keys, flattened. Input: the merged experiment. Output: rows "train.optim.lr" with their values, and the
+ * groups of parameters. What is an argument of a call in the source (optimiser, schedule, augmentations) is a row here. */
+#include <math.h>
+#include <string.h>
+
+#include "lang/base/arena.h"
+#include "lang/resolve.h"
+
+struct rows { struct spec_key *at; size_t n, cap; };
+
+static void add(struct run *r, struct rows *rows, const char *path, const char *flag, enum key_when when, const char *help,
+                struct spec_value v) {
+    *ARENA_PUSH(r->arena, rows->at, rows->n, rows->cap) =
+        (struct spec_key){.path = path, .flag = flag, .runtime = when == KEY_R, .value = v, .help = help, .loc = v.loc};
+}
+
+/* The row of a value that is an argument of a call: from keys.def. */
+static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v, struct loc loc) {
+    const struct value_row *row = keys_value(path);
+    v.loc = loc;
+    add(r, rows, path, row->flag, row->when, row->help, v);
+}
+
+static struct node *kid_or_new(struct run *r, struct node *n, const char *kind) {
+    struct node *kid = node_kid(n, kind);
+    return kid ? kid : node_new(r, n, kind, kind, "", n->loc);
+}
+
+static bool export_key(struct run *r, struct node *n, const struct key_row *row, struct rows *rows) {
+    struct spec_value v;
+    if (!node_value(r, n, row->param->name, &v)) return false;
+    /* Outside, a number says it all: 0 is none. */
+    if (v.type == SPEC_NONE) {
+        struct loc loc = v.loc;
+        v = strcmp(row->param->type, "bytes") == 0 ? value_int(0) : value_float(0);
+        if (strcmp(row->param->type, "bytes") == 0) v.unit = UNIT_BYTES;
+        v.loc = loc;
+    }
+    if (v.type == SPEC_CALL) {
+        struct loc loc = v.loc;
+        v = value_float(v.items[0].f);
+        v.loc = loc;
+    }
+    add(r, rows, arena_printf(r->arena, "%s.%s", n->kind, row->param->name), row->flag, row->when, row->help, v);
+    return true;
+}
+
+static bool export_optim(struct run *r, struct node *train, struct rows *rows) {
+    struct spec_value v;
+    if (!node_value(r, train, "optim", &v)) return false;
+    const struct spec_value *betas = &v.items[2];
+    if (betas->n != 2) {
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` are two numbers: [0.9, 0.999]");
+        return false;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        if (betas->items[i].f >= 0 && betas->items[i].f < 1) continue;
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` lie from 0 to below 1");
+        return false;
+    }
+    add_value(r, rows, "train.optim.lr", v.items[0], v.items[0].loc);
+    add_value(r, rows, "train.optim.weight_decay", v.items[1], v.items[1].loc);
+    add_value(r, rows, "train.optim.beta1", value_float(betas->items[0].f), betas->loc);
+    add_value(r, rows, "train.optim.beta2", value_float(betas->items[1].f), betas->loc);
+    add_value(r, rows, "train.optim.eps", v.items[3], v.items[3].loc);
+    return true;
+}
+
+static bool export_schedule(struct run *r, struct node *train, struct rows *rows) {
+    struct spec_value v;
+    if (!node_value(r, train, "schedule", &v)) return false;
+    add_value(r, rows, "train.schedule.kind", value_text(v.text), v.loc);
+    add_value(r, rows, "train.schedule.warmup", v.items[0], v.items[0].loc);
+    add_value(r, rows, "train.schedule.final", v.n > 1 ? v.items[1] : value_float(0), v.n > 1 ? v.items[1].loc : v.loc);
+    return true;
+}
+
+static bool export_groups(struct run *r, struct node *train, struct spec *spec) {
+    struct spec_value v;
+    if (!node_value(r, train, "groups", &v)) return false;
+    spec->groups = arena_array(r->arena, v.n, sizeof *spec->groups);
+    spec->ngroups = v.n;
+    for (size_t i = 0; i < v.n; i++) {
+        const struct spec_value *g = v.items[i].items;
+        spec->groups[i] = (struct spec_group){g[0].text, g[1].type == SPEC_NONE ? NAN : g[1].f, g[2].f};
+    }
+    return true;
+}
+
+/* ---- augmentations ---- */
+
+struct augment { struct spec_value crop, padded, flip; };
+
+static bool read_augment(struct run *r, struct node *n, const struct item *i, struct augment *out) {
+    if (i->kind != ITEM_CALL) {
+        diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc, "`augment` is a list of calls: random_resized_crop; flip");
+        return false;
+    }
+    struct scope s = n->list_scope;
+    struct spec_value v;
+    if (!call_variant(r, &s, i->value, "augment", NULL, 0, &v)) return false;
+    struct { const char *name; struct spec_value *to; } slots[] = {
+        {"random_resized_crop", &out->crop}, {"padded_crop", &out->padded}, {"flip", &out->flip},
+    };
+    for (size_t k = 0; k < sizeof slots / sizeof *slots; k++) {
+        if (strcmp(slots[k].name, v.text) != 0) continue;
+        if (slots[k].to->type != SPEC_NONE) {
+            diag_report(r->diag, DIAG_DUPLICATE_KEY, i->loc, "`%s` stands twice", v.text);
+            diag_note(r->diag, slots[k].to->loc, "first here");
+            return false;
+        }
+        *slots[k].to = v;
+    }
+    return true;
+}
+
+static bool export_augment(struct run *r, struct node *n, struct rows *rows) {
+    struct augment a = {0};
+    for (size_t i = 0; n->list && i < n->list->n; i++)
+        if (!read_augment(r, n, n->list->items[i], &a)) return false;
+    if (a.crop.type != SPEC_NONE && a.padded.type != SPEC_NONE) {
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, a.padded.loc, "`padded_crop` and `random_resized_crop` exclude each other");
+        diag_note(r->diag, a.crop.loc, "the other one is here");
+        return false;
+    }
+    static const char *const names[] = {
+        "augment.min_scale", "augment.max_scale", "augment.min_ratio", "augment.max_ratio",
+    };
+    static const double unset[] = {0.08, 1, 0.75, 1.3333333333333333};
+    bool on = a.crop.type != SPEC_NONE;
+    add_value(r, rows, "augment.random_resized_crop", value_bool(on), a.crop.loc);
+    for (size_t i = 0; i < 4; i++) {
+        double f = on ? a.crop.items[i / 2].items[i % 2].f : unset[i];
+        if (i < 2 && f > 1) {
+            diag_report(r->diag, DIAG_OUT_OF_RANGE, a.crop.loc, "`scale` is a share of the picture: at most 1");
+            return false;
+        }
+        add_value(r, rows, names[i], value_float(f), a.crop.loc);
+    }
+    struct spec_value padding = value_int(a.padded.type ? a.padded.items[0].i : 0);
+    padding.unit = UNIT_PX;
+    add_value(r, rows, "augment.padded_crop", padding, a.padded.loc);
+    add_value(r, rows, "augment.flip", value_float(a.flip.type ? a.flip.items[0].f : 0), a.flip.loc);
+    return true;
+}
+
+static bool export_body(struct run *r, struct node *n, struct rows *rows) {
+    bool good = true;
+    for (size_t i = 0; i < r->keys->nkeys; i++) {
+        const struct key_row *row = &r->keys->keys[i];
+        bool listed = row->when != KEY_X || strcmp(row->param->name, "clip") == 0;
+        if (strcmp(row->body, n->body) == 0 && listed) good &= export_key(r, n, row, rows);
+    }
+    return good;
+}
+
+bool experiment_export(struct run *r, struct node *experiment, struct spec *spec) {
+    struct rows rows = {0};
+    struct node *train = kid_or_new(r, experiment, "train");
+    bool good = export_body(r, kid_or_new(r, experiment, "data"), &rows);
+    good &= export_augment(r, kid_or_new(r, experiment, "augment"), &rows);
+    good &= export_body(r, train, &rows);
+    good &= export_optim(r, train, &rows);
+    good &= export_schedule(r, train, &rows);
+    good &= export_groups(r, train, spec);
+    good &= export_body(r, kid_or_new(r, experiment, "memory"), &rows);
+    spec->keys = rows.at;
+    spec->nkeys = rows.n;
+    return good;
+}

@@ -1,0 +1,44 @@
+/* Reading a resolved spec, and its hash. Input: a spec. Output: keys by path; XXH3-128 over the frozen text. */
+#include "lang/spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "lang/base/arena.h"
+#include "lang/resolve.h"
+
+const struct spec_key *spec_find_key(const struct spec *s, const char *path) {
+    for (size_t i = 0; i < s->nkeys; i++)
+        if (strcmp(s->keys[i].path, path) == 0) return &s->keys[i];
+    return NULL;
+}
+
+/* A path that keys.def does not have is a mistake of the compiler, not of a file. */
+static const struct spec_value *promised(const struct spec *s, const char *path) {
+    const struct spec_key *k = spec_find_key(s, path);
+    if (k) return &k->value;
+    fprintf(stderr, "vmoec: the compiler asks for a key that does not exist: %s\n", path);
+    abort();
+}
+
+double spec_number(const struct spec *s, const char *path) {
+    return promised(s, path)->f;
+}
+
+const char *spec_text(const struct spec *s, const char *path) {
+    return promised(s, path)->text;
+}
+
+void spec_hash(struct spec *s, struct arena *a) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    if (out) {
+        lang_print_spec(s, out);
+        fclose(out);
+    }
+    XXH128_hash_t h = XXH3_128bits(text ? text : "", n);
+    s->hash = arena_printf(a, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+    free(text);
+}

@@ -1,0 +1,9 @@
+# The library of the language: .vmoe files only.
+stdlibdir = $(pkgdatadir)/stdlib
+dist_stdlib_DATA = \
+	%D%/layers.vmoe \
+	%D%/vit.vmoe \
+	%D%/convnext.vmoe \
+	%D%/placement.vmoe \
+	%D%/recipe.vmoe \
+	%D%/data.vmoe
