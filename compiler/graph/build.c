@@ -1,0 +1,311 @@
+/* Resolved spec -> graph: runs the parts of the model in order and expands what composes layers. Names grow on the way down:
+ * `prefix` names tensors as the weights file does, `title` names nodes as `info` prints them. */
+#include "config.h"
+
+#include "compiler/graph/build.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "lang/base/arena.h"
+#include "lang/base/diag.h"
+#include "lang/lang.h"
+
+static bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y);
+
+static layer_rule *const rules[] = {
+#define OP(name, per_token, signature, doc) layer_##name,
+#include "compiler/graph/ops.def"
+#undef OP
+};
+
+const char *join_names(struct arena *a, const char *prefix, const char *label)
+{
+    if (!*label)
+        return prefix;
+    return *prefix ? arena_printf(a, "%s.%s", prefix, label) : label;
+}
+
+static bool build_sequence(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    for (size_t i = 0; i < l->nkids; i++)
+        if (!build_layer(b, l->kids[i], x, &x))
+            return false;
+    *y = x;
+    return true;
+}
+
+static bool same_shape(struct tensor a, struct tensor b)
+{
+    return a.v->rows == b.v->rows && a.v->cols == b.v->cols;
+}
+
+static struct tensor binary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor y)
+{
+    struct node *n = layer_node(b, op, l, x);
+    node_input(n, y.v);
+    n->moe = x.v->moe;
+    int64_t cols = op == NODE_concat ? x.v->cols + y.v->cols : x.v->cols;
+    return tensor_like(x, node_output(b->g, n, x.v->rows, cols, x.v->moe));
+}
+
+static bool build_residual(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    struct tensor z;
+    if (!build_sequence(b, l, x, &z))
+        return false;
+    if (!same_shape(x, z)) {
+        diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->loc, "the residual's branch turns %s into %s",
+                    tensor_text(b, x), tensor_text(b, z));
+        diag_help(b->diag, "the branch must end in the shape it starts from");
+        return false;
+    }
+    *y = binary(b, NODE_add, l, x, z);
+    return true;
+}
+
+static bool build_branches(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    enum node_op op = l->kind == LAYER_SUM ? NODE_add : l->kind == LAYER_PRODUCT ? NODE_mul : NODE_concat;
+    struct tensor sum = x;
+    for (size_t i = 0; i < l->nkids; i++) {
+        struct tensor z;
+        if (!build_layer(b, l->kids[i], x, &z))
+            return false;
+        if (i == 0) {
+            sum = z;
+            continue;
+        }
+        if (op == NODE_concat ? sum.v->rows != z.v->rows : !same_shape(sum, z)) {
+            diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->kids[i]->loc, "this branch ends in %s, the ones before in %s",
+                        tensor_text(b, z), tensor_text(b, sum));
+            return false;
+        }
+        sum = binary(b, op, l, sum, z);
+    }
+    *y = sum;
+    return true;
+}
+
+/* -- mixture of experts -- */
+
+static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t tokens)
+{
+    struct graph *g = b->g;
+    struct moe *m = arena_alloc(g->arena, sizeof *m);
+    m->id = (int)g->nmoes;
+    m->name = b->title;
+    m->experts = s->experts;
+    m->top_k = s->top_k;
+    m->tokens = tokens;
+    m->group = s->group;
+    m->renormalise = s->renormalise;
+    m->batch_priority = s->batch_priority;
+    m->noise = g->training ? s->noise : 0;
+    m->capacity = s->capacity;
+    m->eval_capacity = s->eval_capacity;
+    m->importance = g->training ? s->importance : 0;
+    m->load = g->training ? s->load : 0;
+    m->key = g->next_key++;
+    if (g->nmoes)
+        m->balance_offset = g->moes[g->nmoes - 1]->balance_offset + 4 * (2 * g->moes[g->nmoes - 1]->experts + 1);
+    *ARENA_PUSH(g->arena, g->moes, g->nmoes, g->cap_moes) = m;
+    return m;
+}
+
+static bool check_moe(struct builder *b, const struct spec_moe *s)
+{
+    if (s->group > 0 && b->g->micro % s->group) {
+        diag_report(b->diag, DIAG_MICRO_GROUP, s->loc, "micro = %lld images is not a multiple of group = %d images",
+                    (long long)b->g->micro, s->group);
+        diag_help(b->diag, "tokens of a whole group are routed together: set train.micro to a multiple of the group");
+        return false;
+    }
+    if (s->load > 0 && s->noise <= 0) {
+        diag_report(b->diag, DIAG_NOISE_REQUIRED, s->loc, "the load loss needs noise on the router's logits, and noise is 0");
+        diag_help(b->diag, "leave `noise` out (it is then 1 / experts), or set balance.load = 0");
+        return false;
+    }
+    return true;
+}
+
+static bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    struct graph *g = b->g;
+    const struct spec_moe *s = l->moe;
+    struct tensor logits, out;
+    if (x.kind == TENSOR_VECTOR || b->moe) {
+        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc, b->moe ? "experts inside an expert" :
+                    "experts need tokens or a map, this is %s", tensor_text(b, x));
+        return false;
+    }
+    if (!check_moe(b, s) || !build_layer(b, l->kids[0], x, &logits))
+        return false;
+    if (logits.v->rows != x.v->rows || logits.v->cols != s->experts) {
+        diag_report(b->diag, DIAG_ROUTER_WIDTH, l->kids[0]->loc, "the router must give %d numbers for each token, one an "
+                    "expert; it gives %s", s->experts, tensor_text(b, logits));
+        return false;
+    }
+    struct moe *m = new_moe(b, s, x.v->rows);
+    struct node *route = layer_node(b, NODE_route, l, logits);
+    route->moe = m;
+    node_output(g, route, x.v->rows, s->experts, NULL);
+    struct value *gates = node_output(g, route, x.v->rows, s->top_k, NULL);
+    struct value *decisions = node_output(g, route, x.v->rows, s->top_k, NULL);
+    decisions->raw = true;
+
+    struct node *dispatch = layer_node(b, NODE_dispatch, l, x);
+    dispatch->moe = m;
+    node_input(dispatch, decisions);
+    struct value *routed = node_output(g, dispatch, x.v->rows * s->top_k, x.v->cols, m);
+    b->moe = m;
+    bool ok = build_layer(b, l->kids[1], tensor_tokens(routed), &out);
+    b->moe = NULL;
+    if (!ok)
+        return false;
+    if (out.v->cols != x.v->cols) {
+        diag_report(b->diag, DIAG_EXPERT_WIDTH, l->kids[1]->loc, "an expert must keep the width: it turns %lld channels "
+                    "into %lld", (long long)x.v->cols, (long long)out.v->cols);
+        return false;
+    }
+    struct node *combine = layer_node(b, NODE_combine, l, out);
+    combine->moe = m;
+    node_input(combine, gates);
+    node_input(combine, decisions);
+    *y = tensor_like(x, node_output(g, combine, x.v->rows, x.v->cols, NULL));
+    return true;
+}
+
+static bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    const char *prefix = b->prefix, *title = b->title;
+    b->prefix = join_names(b->g->arena, prefix, l->label);
+    b->title = join_names(b->g->arena, title, l->label);
+    bool ok = false;
+    switch (l->kind) {
+    case LAYER_OP:       ok = rules[l->op](b, l, x, y); break;
+    case LAYER_SEQ:      ok = build_sequence(b, l, x, y); break;
+    case LAYER_RESIDUAL: ok = build_residual(b, l, x, y); break;
+    case LAYER_SUM:
+    case LAYER_PRODUCT:
+    case LAYER_CONCAT:   ok = build_branches(b, l, x, y); break;
+    case LAYER_MOE:      ok = build_moe(b, l, x, y); break;
+    }
+    b->prefix = prefix;
+    b->title = title;
+    /* One picture's worth of any value, and all of them at once, must be countable with room to spare. */
+    if (ok && (y->v->rows * y->v->cols > (INT64_C(1) << 31) || b->g->nvalues > 1000000)) {
+        diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "the result, %s, is too large", tensor_text(b, *y));
+        return false;
+    }
+    return ok;
+}
+
+/* -- the whole model -- */
+
+static bool glob(const char *pattern, const char *text)
+{
+    const char *star = NULL, *back = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = pattern++;
+            back = text;
+        } else if (*pattern == '?' || *pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star + 1;
+            text = ++back;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return !*pattern;
+}
+
+static void apply_groups(struct graph *g)
+{
+    for (size_t i = 0; i < g->nparams; i++)
+        for (size_t j = 0; j < g->spec->ngroups; j++) {
+            const struct spec_group *s = &g->spec->groups[j];
+            if (!glob(s->match, g->params[i]->name))
+                continue;
+            if (g->params[i]->decays && !isnan(s->weight_decay))
+                g->params[i]->weight_decay = s->weight_decay;
+            g->params[i]->lr_factor *= s->lr_factor;
+        }
+}
+
+static bool check_names(struct builder *b)
+{
+    for (size_t i = 0; i < b->g->nparams; i++)
+        if (!*b->g->params[i]->name) {
+            diag_report(b->diag, DIAG_LABEL_MISSING, b->g->spec->model.loc, "a layer with weights has no label to name them by");
+            diag_help(b->diag, "write `name = layer(...)`");
+            return false;
+        }
+    return true;
+}
+
+static void add_loss(struct graph *g, struct value *logits, struct loc loc)
+{
+    g->target = graph_value(g, 1, logits->cols, NULL);
+    g->target->name = "target";
+    struct node *n = graph_node(g, NODE_cross_entropy, "loss", loc);
+    node_input(n, logits);
+    node_input(n, g->target);
+    node_output(g, n, 1, 1, NULL);
+    node_output(g, n, 1, logits->cols, NULL);
+}
+
+/* The input of the last layer with weights: what `predict --features` prints. */
+static struct value *find_features(const struct graph *g)
+{
+    for (size_t i = g->nnodes; i-- > 0;)
+        if (g->nodes[i]->weight && g->nodes[i]->in[0]->rows == 1 && !g->nodes[i]->in[0]->moe)
+            return g->nodes[i]->in[0];
+    return g->logits;
+}
+
+static bool build_parts(struct builder *b)
+{
+    const struct spec_model *m = &b->g->spec->model;
+    struct tensor x = {b->g->input, TENSOR_MAP, m->height, m->width};
+    for (size_t i = 0; i < m->nparts; i++) {
+        b->prefix = m->parts[i].prefix;
+        b->title = m->parts[i].title;
+        if (!build_layer(b, m->parts[i].body, x, &x))
+            return false;
+    }
+    if (x.v->rows != 1 || x.v->cols != m->classes) {
+        diag_report(b->diag, DIAG_HEAD_SHAPE, m->loc, "the model ends in %s, but has %d classes", tensor_text(b, x), m->classes);
+        diag_help(b->diag, "end the head with a pooling layer or take_token, and linear(out: classes)");
+        return false;
+    }
+    b->g->logits = x.v;
+    return true;
+}
+
+struct graph *graph_build(struct arena *a, const struct spec *spec, bool training, struct diag *d)
+{
+    struct graph *g = arena_alloc(a, sizeof *g);
+    const struct spec_model *m = &spec->model;
+    g->arena = a;
+    g->spec = spec;
+    g->training = training;
+    g->micro = (int64_t)spec_number(spec, "train.micro");
+    g->next_key = 16;
+    g->input = graph_value(g, (int64_t)m->height * m->width, m->channels, NULL);
+    g->input->name = "input";
+    struct builder b = {.g = g, .diag = d, .prefix = "", .title = ""};
+    if (!build_parts(&b) || !check_names(&b))
+        return NULL;
+    g->features = find_features(g);
+    apply_groups(g);
+    if (training)
+        add_loss(g, g->logits, m->loc);
+    g->nforward = g->nnodes;
+    return g;
+}

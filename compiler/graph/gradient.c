@@ -1,0 +1,293 @@
+/* Forward graph -> training graph: one rule for each node that has a gradient, applied in reverse order. Rules belong to primitive
+ * nodes; what the language composes needs none.
+ *
+ * What backward nodes read stays in memory until then, so cheap row-wise results (activations, norms, gathered tokens) are
+ * made again instead of being kept: the plan fuses the second making into the kernels that read it. */
+#include "config.h"
+
+#include <assert.h>
+
+#include "compiler/graph/graph.h"
+#include "lang/base/arena.h"
+
+struct differ {
+    struct graph *g;
+    struct value **grad;        /* by value id: d loss / d value so far, or NULL */
+    struct value **again;       /* by value id: the value made again, or NULL */
+    bool *wanted;               /* by value id: depends on a param */
+    size_t nvalues;             /* of the forward graph */
+};
+
+static bool wants(const struct differ *d, const struct value *v)
+{
+    return (size_t)v->id < d->nvalues && d->wanted[v->id];
+}
+
+static struct node *backward_node(struct differ *d, enum node_op op, const struct node *of)
+{
+    struct node *n = graph_node(d->g, op, of->name, of->loc);
+    int id = n->id;
+    *n = *of;
+    n->id = id;
+    n->op = op;
+    n->backward = true;
+    n->nin = n->nout = 0;
+    return n;
+}
+
+static struct value *value_like(struct differ *d, struct node *n, const struct value *v)
+{
+    return node_output(d->g, n, v->rows, v->cols, v->moe);
+}
+
+static void accumulate(struct differ *d, struct value *v, struct value *dv)
+{
+    if (!wants(d, v))
+        return;
+    if (!d->grad[v->id]) {
+        d->grad[v->id] = dv;
+        return;
+    }
+    struct node *n = backward_node(d, NODE_add, v->from);
+    n->weight = n->bias = NULL;
+    n->moe = v->moe;
+    node_input(n, d->grad[v->id]);
+    node_input(n, dv);
+    d->grad[v->id] = value_like(d, n, v);
+}
+
+static bool is_cheap(enum node_op op)
+{
+    return op == NODE_gelu || op == NODE_relu || op == NODE_silu || op == NODE_layernorm || op == NODE_dispatch;
+}
+
+/* v itself, or the same numbers computed a second time where that costs less than keeping them. */
+static struct value *again(struct differ *d, struct value *v)
+{
+    if (!v->from || !is_cheap(v->from->op) || v != v->from->out[0])
+        return v;
+    if (d->again[v->id])
+        return d->again[v->id];
+    const struct node *of = v->from;
+    struct value *in = again(d, of->in[0]);
+    struct node *n = backward_node(d, of->op, of);
+    node_input(n, in);
+    for (int i = 1; i < of->nin; i++)
+        node_input(n, of->in[i]);
+    for (int i = 0; i < of->nout; i++)
+        value_like(d, n, of->out[i]);
+    return d->again[v->id] = n->out[0];
+}
+
+/* A backward node with one gradient in and one out, which reads up to two forward values as well. */
+static struct node *one_to_one(struct differ *d, enum node_op op, struct node *of, struct value *dy, struct value *saved1,
+                               struct value *saved2)
+{
+    struct node *n = backward_node(d, op, of);
+    node_input(n, dy);
+    if (saved1)
+        node_input(n, saved1);
+    if (saved2)
+        node_input(n, saved2);
+    accumulate(d, of->in[0], value_like(d, n, of->in[0]));
+    return n;
+}
+
+typedef void grad_rule(struct differ *d, struct node *n, struct value *dy);
+
+static void grad_linear(struct differ *d, struct node *n, struct value *dy)
+{
+    if (wants(d, n->in[0]))
+        one_to_one(d, NODE_linear_dx, n, dy, NULL, NULL);
+    struct value *x = again(d, n->in[0]);
+    struct node *dw = backward_node(d, NODE_linear_dw, n);
+    node_input(dw, dy);
+    node_input(dw, x);
+}
+
+static void grad_conv(struct differ *d, struct node *n, struct value *dy)
+{
+    if (wants(d, n->in[0]))
+        one_to_one(d, NODE_conv_dx, n, dy, NULL, NULL);
+    struct value *x = again(d, n->in[0]);
+    struct node *dw = backward_node(d, NODE_conv_dw, n);
+    node_input(dw, dy);
+    node_input(dw, x);
+}
+
+static void grad_layernorm(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_layernorm_dx, n, dy, again(d, n->in[0]), n->out[1]);
+}
+
+static void grad_gelu(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_gelu_dx, n, dy, n->in[0], NULL);
+}
+
+static void grad_relu(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_relu_dx, n, dy, n->in[0], NULL);
+}
+
+static void grad_silu(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_silu_dx, n, dy, n->in[0], NULL);
+}
+
+static void grad_scale(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_scale_dx, n, dy, n->in[0], NULL);
+}
+
+/* Linear in x, with the same mask: the gradient is the node itself. */
+static void grad_same(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, n->op, n, dy, NULL, NULL);
+}
+
+static void grad_slice(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_slice_dx, n, dy, NULL, NULL);
+}
+
+static void grad_concat(struct differ *d, struct node *n, struct value *dy)
+{
+    for (int i = 0, from = 0; i < 2; from += (int)n->in[i]->cols, i++) {
+        if (!wants(d, n->in[i]))
+            continue;
+        struct node *s = backward_node(d, NODE_slice, n);
+        s->index = from;
+        node_input(s, dy);
+        accumulate(d, n->in[i], value_like(d, s, n->in[i]));
+    }
+}
+
+static void grad_add(struct differ *d, struct node *n, struct value *dy)
+{
+    for (int i = 0; i < 2; i++)
+        if (wants(d, n->in[i]))
+            accumulate(d, n->in[i], dy);
+}
+
+static void grad_mul(struct differ *d, struct node *n, struct value *dy)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!wants(d, n->in[i]))
+            continue;
+        struct node *m = backward_node(d, NODE_mul, n);
+        node_input(m, dy);
+        node_input(m, n->in[1 - i]);
+        accumulate(d, n->in[i], value_like(d, m, n->in[i]));
+    }
+}
+
+static void grad_positions(struct differ *d, struct node *n, struct value *dy)
+{
+    struct node *dw = backward_node(d, NODE_positions_dw, n);
+    node_input(dw, dy);
+    if (wants(d, n->in[0]))
+        accumulate(d, n->in[0], dy);
+}
+
+static void grad_sincos(struct differ *d, struct node *n, struct value *dy)
+{
+    accumulate(d, n->in[0], dy);
+}
+
+static void grad_attention(struct differ *d, struct node *n, struct value *dy)
+{
+    struct node *m = one_to_one(d, NODE_attention_dx, n, dy, n->in[0], n->out[0]);
+    node_input(m, n->out[1]);
+}
+
+static void grad_mean_pool(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_mean_pool_dx, n, dy, NULL, NULL);
+}
+
+static void grad_max_pool(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_max_pool_dx, n, dy, n->in[0], NULL);
+}
+
+static void grad_avg_pool(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_avg_pool_dx, n, dy, NULL, NULL);
+}
+
+static void grad_class_token(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_class_token_dx, n, dy, NULL, NULL);
+}
+
+static void grad_take_token(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_take_token_dx, n, dy, NULL, NULL);
+}
+
+static void grad_route(struct differ *d, struct node *n, struct value *dgates)
+{
+    struct node *m = one_to_one(d, NODE_route_dx, n, dgates, n->in[0], n->out[0]);
+    node_input(m, n->out[1]);
+    node_input(m, n->out[2]);
+}
+
+static void grad_dispatch(struct differ *d, struct node *n, struct value *dy)
+{
+    if (wants(d, n->in[0]))
+        one_to_one(d, NODE_dispatch_dx, n, dy, n->in[1], NULL);
+}
+
+static void grad_combine(struct differ *d, struct node *n, struct value *dy)
+{
+    struct node *m = backward_node(d, NODE_combine_dgate, n);
+    node_input(m, dy);
+    node_input(m, n->in[0]);
+    node_input(m, n->in[2]);
+    accumulate(d, n->in[1], value_like(d, m, n->in[1]));
+    one_to_one(d, NODE_combine_dx, n, dy, n->in[1], n->in[2]);
+}
+
+static grad_rule *const rules[NODE_COUNT] = {
+    [NODE_linear] = grad_linear,       [NODE_conv] = grad_conv,             [NODE_layernorm] = grad_layernorm,
+    [NODE_gelu] = grad_gelu,           [NODE_relu] = grad_relu,             [NODE_silu] = grad_silu,
+    [NODE_scale] = grad_scale,         [NODE_drop_path] = grad_same,        [NODE_dropout] = grad_same,
+    [NODE_slice] = grad_slice,         [NODE_concat] = grad_concat,         [NODE_add] = grad_add,
+    [NODE_mul] = grad_mul,             [NODE_positions] = grad_positions,   [NODE_sincos] = grad_sincos,
+    [NODE_attention] = grad_attention, [NODE_mean_pool] = grad_mean_pool,   [NODE_max_pool] = grad_max_pool,
+    [NODE_avg_pool] = grad_avg_pool,   [NODE_transpose] = grad_same,        [NODE_class_token] = grad_class_token,
+    [NODE_take_token] = grad_take_token, [NODE_route] = grad_route,         [NODE_dispatch] = grad_dispatch,
+    [NODE_combine] = grad_combine,
+};
+
+/* A value wants a gradient if a param stands before it. The gradient of a route enters by its gates (output 1). */
+static void mark_wanted(struct differ *d)
+{
+    for (size_t i = 0; i < d->g->nforward; i++) {
+        const struct node *n = d->g->nodes[i];
+        bool w = n->weight != NULL;
+        for (int j = 0; j < n->nin; j++)
+            w |= d->wanted[n->in[j]->id];
+        for (int j = 0; j < n->nout; j++)
+            d->wanted[n->out[j]->id] = w && !n->out[j]->raw;
+    }
+}
+
+void graph_differentiate(struct graph *g)
+{
+    struct differ d = {.g = g, .nvalues = g->nvalues};
+    d.grad = arena_array(g->arena, g->nvalues, sizeof *d.grad);
+    d.again = arena_array(g->arena, g->nvalues, sizeof *d.again);
+    d.wanted = arena_array(g->arena, g->nvalues, sizeof *d.wanted);
+    mark_wanted(&d);
+    const struct node *loss = g->nodes[g->nforward - 1];
+    assert(loss->op == NODE_cross_entropy);
+    d.grad[g->logits->id] = loss->out[1];
+    for (size_t i = g->nforward; i-- > 0;) {
+        struct node *n = g->nodes[i];
+        struct value *y = n->nout ? n->out[n->op == NODE_route ? 1 : 0] : NULL;
+        if (y && rules[n->op] && d.grad[y->id] && d.wanted[y->id])
+            rules[n->op](&d, n, d.grad[y->id]);
+    }
+}

@@ -1,0 +1,98 @@
+/* The form itself: construction of values, nodes and params, and the tables made from ops.def and nodes.def. */
+#include "config.h"
+
+#include "compiler/graph/graph.h"
+
+#include <math.h>
+
+#include "lang/base/arena.h"
+#include "lang/lang.h"
+
+static const struct lang_op layers[] = {
+#define OP(name, per_token, signature, doc) {#name, signature, per_token, doc},
+#include "compiler/graph/ops.def"
+#undef OP
+};
+
+static const char *const names[] = {
+#define NODE(name, doc) #name,
+#include "compiler/graph/nodes.def"
+#undef NODE
+};
+
+const struct lang_op *graph_layers(size_t *n)
+{
+    *n = LAYER_OP_COUNT;
+    return layers;
+}
+
+const char *node_op_name(enum node_op op)
+{
+    return names[op];
+}
+
+struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct moe *moe)
+{
+    struct value *v = arena_alloc(g->arena, sizeof *v);
+    v->id = (int)g->nvalues;
+    v->rows = rows;
+    v->cols = cols;
+    v->moe = moe;
+    *ARENA_PUSH(g->arena, g->values, g->nvalues, g->cap_values) = v;
+    return v;
+}
+
+struct node *graph_node(struct graph *g, enum node_op op, const char *name, struct loc loc)
+{
+    struct node *n = arena_alloc(g->arena, sizeof *n);
+    n->id = (int)g->nnodes;
+    n->op = op;
+    n->name = name;
+    n->loc = loc;
+    *ARENA_PUSH(g->arena, g->nodes, g->nnodes, g->cap_nodes) = n;
+    return n;
+}
+
+void node_input(struct node *n, struct value *v)
+{
+    n->in[n->nin++] = v;
+}
+
+struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct moe *moe)
+{
+    struct value *v = graph_value(g, rows, cols, moe);
+    v->from = n;
+    v->name = n->name;
+    n->out[n->nout++] = v;
+    return v;
+}
+
+struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape)
+{
+    struct param *p = arena_alloc(g->arena, sizeof *p);
+    p->id = (int)g->nparams;
+    p->name = name;
+    p->experts = experts;
+    p->count = 1;
+    if (experts)
+        p->shape[p->rank++] = experts;
+    for (int i = 0; i < rank; i++)
+        p->shape[p->rank++] = shape[i];
+    for (int i = 0; i < p->rank; i++)
+        p->count *= p->shape[i];
+    p->decays = rank > 1;
+    p->weight_decay = NAN;
+    p->lr_factor = 1;
+    *ARENA_PUSH(g->arena, g->params, g->nparams, g->cap_params) = p;
+    return p;
+}
+
+int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens)
+{
+    double f = training ? m->capacity : m->eval_capacity;
+    if (f <= 0)
+        return 0;
+    /* The small number keeps ceil(64 * 1.1 ..) from climbing over an integer by a rounding error. */
+    double c = ceil((double)tokens * m->top_k * f / m->experts - 1e-9);
+    return c < 1 ? 1 : c > (double)tokens ? tokens : (int64_t)c;
+}

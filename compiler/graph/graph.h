@@ -1,0 +1,152 @@
+/* The model graph: typed layers with static shapes. Built from the resolved spec by graph_build(), extended with gradients by
+ * graph_differentiate(), read as const by everything after.
+ *
+ * Every value is a matrix of f32: `rows` rows for each picture (tokens, positions of a map in row-major order, or 1 for a
+ * vector) and `cols` columns (channels). Inside an expert a value is *routed*: its rows are the (token, choice) pairs that
+ * the routing of `route` kept, sorted by expert; there are at most rows = tokens x top_k for each picture. Only the number of
+ * pictures B is unknown before running. */
+#ifndef COMPILER_GRAPH_GRAPH_H
+#define COMPILER_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lang/base/source.h"
+
+struct arena;
+struct diag;
+struct spec;
+struct lang_op;
+
+enum layer_op {                 /* primitive layers of the language */
+#define OP(name, per_token, signature, doc) LAYER_OP_##name,
+#include "compiler/graph/ops.def"
+#undef OP
+    LAYER_OP_COUNT
+};
+
+enum node_op {                  /* operations of the graph */
+#define NODE(name, doc) NODE_##name,
+#include "compiler/graph/nodes.def"
+#undef NODE
+    NODE_COUNT
+};
+
+enum param_init { INIT_ZERO, INIT_ONE, INIT_CONST, INIT_TRUNC_NORMAL, INIT_UNIFORM };   /* as enum vrt_init */
+
+struct param {
+    int id;
+    const char *name;           /* as in the weights file */
+    int rank;
+    int64_t shape[4];
+    int64_t count;
+    int experts;                /* E where the first axis is the experts', else 0 */
+    enum param_init init;
+    double init_value;
+    bool decays;                /* weight decay applies */
+    double weight_decay;        /* of a group; NaN: the recipe's */
+    double lr_factor;
+};
+
+struct value {
+    int id;
+    int64_t rows, cols;         /* of one picture; routed: at most */
+    struct moe *moe;            /* routed by it, or NULL */
+    bool raw;                   /* the routing decisions: moe->route_bytes bytes, not f32 */
+    struct node *from;          /* NULL: the input, the target */
+    const char *name;
+};
+
+#define NODE_IN 6
+#define NODE_OUT 4
+
+struct node {
+    int id;
+    enum node_op op;
+    bool backward;
+    struct value *in[NODE_IN];
+    int nin;
+    struct value *out[NODE_OUT];
+    int nout;
+    struct param *weight, *bias;
+    struct moe *moe;            /* routing: its settings */
+    /* Sizes; which are used is said in nodes.def. */
+    int kernel, stride, padding, groups, index, height, width, out_height, out_width;
+    double eps, rate;
+    uint32_t key;               /* names this node's random numbers */
+    const char *name;           /* "s3[9].mlp.fc1" */
+    struct loc loc;
+};
+
+/* One MoE layer: its settings and what its routing node decides.
+ *
+ * Routing decisions live in one block of memory whose fields have constant offsets, for N = B x tokens rows:
+ *     choice (N,K) i32     expert of each choice, by falling weight
+ *     slot   (N,K) i32     row in the routed matrices, or -1: dropped
+ *     pair   (N*K) i32     token * K + choice of each routed row
+ *     first  (E+1) i32     first routed row of each expert
+ *     tile   (tiles,4) i32 expert, first row, rows, 0 of each tile of at most `tile` rows, in order
+ *     tile_first (E+1) i32 first tile of each expert; the last is the number of tiles
+ *     stats  (groups,2E) f32   sums of clean probabilities; sums of load probabilities, of each routing group
+ *     order  (groups, S) i32   scratch of the priority sort: tokens of a group by falling priority */
+struct moe {
+    int id;
+    const char *name;           /* "s3[9].mlp" */
+    int experts, top_k;
+    int64_t tokens;             /* of one picture */
+    int group;                  /* pictures */
+    bool renormalise, batch_priority;
+    double noise, capacity, eval_capacity, importance, load;
+    int64_t balance_offset;     /* bytes into the BALANCE region */
+    uint32_t key;               /* of the noise */
+};
+
+struct graph {
+    struct arena *arena;
+    const struct spec *spec;
+    bool training;              /* built for train: noise, drops, train capacity; else for eval */
+    int64_t micro;              /* largest B */
+    struct node **nodes;
+    size_t nnodes, cap_nodes;
+    struct value **values;
+    size_t nvalues, cap_values;
+    struct param **params;
+    size_t nparams, cap_params;
+    struct moe **moes;
+    size_t nmoes, cap_moes;
+    struct value *input, *logits, *features, *target;
+    size_t nforward;            /* nodes before the first backward one */
+    uint32_t next_key;
+};
+
+/* Build the graph of the spec's model; NULL if anything was reported. `training` adds the loss; both have the same params. */
+struct graph *graph_build(struct arena *a, const struct spec *spec, bool training, struct diag *d);
+
+/* Append the gradient of the loss: backward nodes that add into the gradients of the params. Needs a training graph. */
+void graph_differentiate(struct graph *g);
+
+/* What can be known before running. Counts follow design.md section 8: active = outside experts plus k experts a layer;
+ * macs of the forward pass of one picture, with k experts active. */
+struct cost { int64_t params_total, params_active, macs; };
+struct cost graph_cost(const struct graph *g);
+int64_t graph_node_macs(const struct node *n);          /* of one picture, forward nodes */
+
+bool graph_verify(const struct graph *g, FILE *out);    /* false: our fault; says what is wrong */
+void graph_print(const struct graph *g, FILE *out);
+
+const char *node_op_name(enum node_op op);
+const struct lang_op *graph_layers(size_t *n);          /* the rows of ops.def, for lang_options */
+
+/* Construction, used by build and differentiate. */
+struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct moe *moe);
+struct node *graph_node(struct graph *g, enum node_op op, const char *name, struct loc loc);
+void node_input(struct node *n, struct value *v);
+struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct moe *moe);
+struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape);
+
+/* Routing: capacity of an expert for a group with `tokens` tokens, ceil(tokens * k * f / E); 0 means no limit. */
+int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens);
+
+#endif

@@ -1,0 +1,347 @@
+/* The interpreter's routing: which experts each token goes to, the balance losses, and the ways to the experts and back.
+ *
+ * Tokens are routed in groups of moe->group pictures, the last of a call may be smaller; capacity, priority and losses belong
+ * to a group. What nodes.def leaves open is decided here:
+ *   - the noise is keyed by moe->key, and not drawn where its deviation is 0 or outside training;
+ *   - under a capacity choices are offered rank by rank (all first choices, then all second ones), always in one order of
+ *     the tokens: by index, or with batch_priority by falling softmax(z) of the first choice, ties to the lower index;
+ *   - gates are computed for dropped choices too; only slot says what is dropped;
+ *   - the load loss takes z of the last choice as the threshold, so an expert's own threshold cancels out of its slope. */
+#include "config.h"
+
+#include "compiler/graph/interpret_node.h"
+
+#include <math.h>
+
+/* The tokens first .. first+count-1 of all images of the call, routed together. */
+struct group { int64_t first, count; };
+
+static struct group group_of(const struct interp *it, const struct moe *m, int64_t index)
+{
+    int64_t image = index * m->group, left = it->settings.images - image;
+    return (struct group){.first = image * m->tokens, .count = (left < m->group ? left : m->group) * m->tokens};
+}
+
+static int64_t group_count(const struct interp *it, const struct moe *m)
+{
+    return (it->settings.images + m->group - 1) / m->group;
+}
+
+/* -- the choice -- */
+
+static void add_noise(const struct interp *it, const struct moe *m, struct matrix z)
+{
+    for (int64_t t = 0; t < z.rows; t++)
+        for (int64_t e = 0; e < z.cols; e++) {
+            double u[4];
+            int64_t token = it->settings.first_image * m->tokens + t;
+            interp_uniform(it, (uint32_t)token, (uint32_t)e, m->key, u);
+            matrix_row(z, t)[e] += m->noise * sqrt(-2 * log(1 - u[0])) * cos(2 * M_PI * u[1]);
+        }
+}
+
+static bool is_chosen(const int32_t *choice, int n, int32_t e)
+{
+    for (int j = 0; j < n; j++)
+        if (choice[j] == e)
+            return true;
+    return false;
+}
+
+/* The K largest of z, by falling z, ties to the lower index. */
+static void choose(int32_t *choice, const double *z, int experts, int k)
+{
+    for (int j = 0; j < k; j++) {
+        int32_t best = -1;
+        for (int32_t e = 0; e < experts; e++)
+            if (!is_chosen(choice, j, e) && (best < 0 || z[e] > z[best]))
+                best = e;
+        choice[j] = best;
+    }
+}
+
+static double first_gate(const struct moe *m, const struct interp_routing *r, const double *z, int64_t token)
+{
+    interp_softmax(r->p, z, m->experts);
+    return r->p[r->choice[token * m->top_k]];
+}
+
+/* Fills r->order with the group's tokens in the order they are served: an insertion sort, which keeps ties in place. */
+static void order_tokens(const struct moe *m, const struct interp_routing *r, struct matrix z, struct group g)
+{
+    for (int64_t i = 0; i < g.count; i++) {
+        int64_t at = i;
+        double gate = m->batch_priority ? first_gate(m, r, matrix_row(z, g.first + i), g.first + i) : 0;
+        for (; at > 0 && m->batch_priority; at--) {
+            if (first_gate(m, r, matrix_row(z, r->order[at - 1]), r->order[at - 1]) >= gate)
+                break;
+            r->order[at] = r->order[at - 1];
+        }
+        r->order[at] = (int32_t)(g.first + i);
+    }
+}
+
+/* Marks the choices of a group: slot 0 for kept, -1 for dropped. */
+static void offer_group(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z,
+                        struct group g)
+{
+    int64_t capacity = moe_capacity(m, it->g->training, g.count);
+    for (int e = 0; e < m->experts; e++)
+        r->load[e] = 0;
+    order_tokens(m, r, z, g);
+    for (int j = 0; j < m->top_k; j++)
+        for (int64_t i = 0; i < g.count; i++) {
+            int64_t pair = (int64_t)r->order[i] * m->top_k + j;
+            int32_t *load = &r->load[r->choice[pair]];
+            r->slot[pair] = capacity && *load >= capacity ? -1 : 0;
+            *load += r->slot[pair] == 0;
+        }
+}
+
+/* Numbers the kept pairs expert by expert, and in each by token. */
+static void place_rows(const struct moe *m, const struct interp_routing *r, int64_t pairs)
+{
+    int32_t row = 0;
+    for (int32_t e = 0; e < m->experts; e++) {
+        r->first[e] = row;
+        for (int64_t pair = 0; pair < pairs; pair++)
+            if (r->choice[pair] == e && r->slot[pair] >= 0) {
+                r->slot[pair] = row;
+                r->pair[row] = (int32_t)pair;
+                r->expert[row++] = e;
+            }
+    }
+    r->first[m->experts] = row;
+}
+
+static void decide(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z)
+{
+    for (int64_t t = 0; t < z.rows; t++)
+        choose(r->choice + t * m->top_k, matrix_row(z, t), m->experts, m->top_k);
+    for (int64_t i = 0; i < group_count(it, m); i++)
+        offer_group(it, m, r, z, group_of(it, m, i));
+    place_rows(m, r, z.rows * m->top_k);
+}
+
+void interpret_route(struct interp *it, const struct node *n)
+{
+    const struct moe *m = n->moe;
+    const struct interp_routing *r = &it->routing[m->id];
+    struct matrix x = interp_in(it, n, 0), z = interp_out(it, n, 0), gates = interp_out(it, n, 1);
+    for (int64_t i = 0; i < x.rows * x.cols; i++)
+        z.at[i] = x.at[i];
+    if (it->g->training && m->noise > 0)
+        add_noise(it, m, z);
+    if (!it->settings.hold_routing)
+        decide(it, m, r, z);
+    for (int64_t t = 0; t < x.rows; t++) {
+        double sum = 0, *gate = matrix_row(gates, t);
+        interp_softmax(r->p, matrix_row(z, t), m->experts);
+        for (int j = 0; j < m->top_k; j++)
+            sum += gate[j] = r->p[r->choice[t * m->top_k + j]];
+        for (int j = 0; j < m->top_k && m->renormalise; j++)
+            gate[j] /= sum;
+    }
+}
+
+/* -- balance losses: weight * var / mean^2 over the experts, of each group -- */
+
+struct balance { double mean, variance; };
+
+static struct balance balance_of(const double *v, int experts)
+{
+    struct balance b = {0, 0};
+    for (int e = 0; e < experts; e++)
+        b.mean += v[e] / experts;
+    for (int e = 0; e < experts; e++)
+        b.variance += (v[e] - b.mean) * (v[e] - b.mean) / experts;
+    return b;
+}
+
+static double balance_loss(const double *v, int experts)
+{
+    struct balance b = balance_of(v, experts);
+    return b.variance / (b.mean * b.mean);
+}
+
+/* Replaces v by the gradient of weight * var / mean^2 to it. */
+static void balance_slope(double *v, int experts, double weight)
+{
+    struct balance b = balance_of(v, experts);
+    for (int e = 0; e < experts; e++)
+        v[e] = weight * 2 / (experts * b.mean * b.mean) * (v[e] - b.mean - b.variance / b.mean);
+}
+
+static bool has_importance(const struct interp *it, const struct moe *m)
+{
+    return it->g->training && m->importance > 0;
+}
+
+static bool has_load(const struct interp *it, const struct moe *m)
+{
+    return it->g->training && m->load > 0 && m->noise > 0;
+}
+
+/* How far expert e's clean logit lies below the threshold, in deviations of the noise. */
+static double below(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z, int64_t t,
+                    int e)
+{
+    double threshold = matrix_row(z, t)[r->choice[t * m->top_k + m->top_k - 1]];
+    return (threshold - matrix_row(clean, t)[e]) / m->noise;
+}
+
+/* r->importance = sum of softmax(clean logits); r->demand = mean of the probability to pass the threshold with new noise. */
+static void sum_group(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z,
+                      struct group g)
+{
+    for (int e = 0; e < m->experts; e++)
+        r->importance[e] = r->demand[e] = 0;
+    for (int64_t t = g.first; t < g.first + g.count; t++) {
+        interp_softmax(r->p, matrix_row(clean, t), m->experts);
+        for (int e = 0; e < m->experts; e++)
+            r->importance[e] += r->p[e];
+        for (int e = 0; e < m->experts && m->noise > 0; e++)
+            r->demand[e] += interp_normal_cdf(-below(m, r, clean, z, t, e)) / (double)g.count;
+    }
+}
+
+double interp_route_balance(struct interp *it, const struct node *route)
+{
+    const struct moe *m = route->moe;
+    const struct interp_routing *r = &it->routing[m->id];
+    double sum = 0;
+    for (int64_t i = 0; i < group_count(it, m); i++) {
+        sum_group(m, r, interp_in(it, route, 0), interp_out(it, route, 0), group_of(it, m, i));
+        sum += has_importance(it, m) ? m->importance * balance_loss(r->importance, m->experts) : 0;
+        sum += has_load(it, m) ? m->load * balance_loss(r->demand, m->experts) : 0;
+    }
+    return sum;
+}
+
+/* dx += the gradient of softmax(x) * dp. */
+static void softmax_dx(double *dx, const double *p, const double *dp, int n)
+{
+    double mean = 0;
+    for (int e = 0; e < n; e++)
+        mean += p[e] * dp[e];
+    for (int e = 0; e < n; e++)
+        dx[e] += p[e] * (dp[e] - mean);
+}
+
+/* dx += the load loss's part of token t; r->demand holds the slopes. The threshold moves with its expert's clean logit. */
+static void load_dx(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z,
+                    struct group g, int64_t t, double *dx)
+{
+    for (int e = 0; e < m->experts; e++) {
+        double slope = r->demand[e] / (double)g.count * interp_normal_pdf(below(m, r, clean, z, t, e)) / m->noise;
+        dx[e] += slope;
+        dx[r->choice[t * m->top_k + m->top_k - 1]] -= slope;
+    }
+}
+
+static void balance_dx(struct interp *it, const struct moe *m, struct matrix clean, struct matrix z, struct matrix dx,
+                       struct group g)
+{
+    const struct interp_routing *r = &it->routing[m->id];
+    sum_group(m, r, clean, z, g);
+    if (has_importance(it, m))
+        balance_slope(r->importance, m->experts, m->importance * it->settings.balance_scale);
+    if (has_load(it, m))
+        balance_slope(r->demand, m->experts, m->load * it->settings.balance_scale);
+    for (int64_t t = g.first; t < g.first + g.count; t++) {
+        interp_softmax(r->p, matrix_row(clean, t), m->experts);
+        if (has_importance(it, m))
+            softmax_dx(matrix_row(dx, t), r->p, r->importance, m->experts);
+        if (has_load(it, m))
+            load_dx(m, r, clean, z, g, t, matrix_row(dx, t));
+    }
+}
+
+/* dp from the gradient of one token's gates; renormalised, g_j = p_j / s and dp_j = (dg_j - sum_i dg_i g_i) / s. */
+static void gate_dp(const struct moe *m, const int32_t *choice, const double *p, const double *gate, const double *dgate,
+                    double *dp)
+{
+    double sum = 0, mean = 0;
+    for (int e = 0; e < m->experts; e++)
+        dp[e] = 0;
+    for (int j = 0; j < m->top_k; j++) {
+        sum += p[choice[j]];
+        mean += dgate[j] * gate[j];
+    }
+    for (int j = 0; j < m->top_k; j++)
+        dp[choice[j]] = m->renormalise ? (dgate[j] - mean) / sum : dgate[j];
+}
+
+void interpret_route_dx(struct interp *it, const struct node *n)
+{
+    const struct moe *m = n->moe;
+    const struct interp_routing *r = &it->routing[m->id];
+    struct matrix dgates = interp_in(it, n, 0), clean = interp_in(it, n, 1), z = interp_in(it, n, 2);
+    struct matrix gates = interp_in(it, n, 3), dx = interp_out(it, n, 0);
+    for (int64_t t = 0; t < dx.rows; t++) {
+        double *dp = r->importance;     /* free until balance_dx() */
+        interp_softmax(r->p, matrix_row(z, t), m->experts);
+        gate_dp(m, r->choice + t * m->top_k, r->p, matrix_row(gates, t), matrix_row(dgates, t), dp);
+        for (int e = 0; e < m->experts; e++)
+            matrix_row(dx, t)[e] = 0;
+        softmax_dx(matrix_row(dx, t), r->p, dp, m->experts);
+    }
+    for (int64_t i = 0; i < group_count(it, m); i++)
+        balance_dx(it, m, clean, z, dx, group_of(it, m, i));
+}
+
+/* -- to the experts and back -- */
+
+void interpret_dispatch(struct interp *it, const struct node *n)
+{
+    struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
+    for (int64_t r = 0; r < y.rows; r++)
+        for (int64_t c = 0; c < y.cols; c++)
+            matrix_row(y, r)[c] = matrix_row(x, y.routing->pair[r] / y.moe->top_k)[c];
+}
+
+/* y[t,:] = sum over the kept choices of gate * x[slot,:]; gates may be missing: 1. */
+static void gather(const struct interp_routing *r, struct matrix x, const double *gates, int top_k, struct matrix y)
+{
+    for (int64_t t = 0; t < y.rows; t++)
+        for (int64_t c = 0; c < y.cols; c++) {
+            double sum = 0;
+            for (int64_t pair = t * top_k; pair < (t + 1) * top_k; pair++)
+                if (r->slot[pair] >= 0)
+                    sum += (gates ? gates[pair] : 1) * matrix_row(x, r->slot[pair])[c];
+            matrix_row(y, t)[c] = sum;
+        }
+}
+
+void interpret_dispatch_dx(struct interp *it, const struct node *n)
+{
+    struct matrix dy = interp_in(it, n, 0);
+    gather(dy.routing, dy, NULL, dy.moe->top_k, interp_out(it, n, 0));
+}
+
+void interpret_combine(struct interp *it, const struct node *n)
+{
+    struct matrix x = interp_in(it, n, 0), gates = interp_in(it, n, 1);
+    gather(x.routing, x, gates.at, x.moe->top_k, interp_out(it, n, 0));
+}
+
+void interpret_combine_dx(struct interp *it, const struct node *n)
+{
+    struct matrix dy = interp_in(it, n, 0), gates = interp_in(it, n, 1), dx = interp_out(it, n, 0);
+    for (int64_t r = 0; r < dx.rows; r++)
+        for (int64_t c = 0; c < dx.cols; c++) {
+            int32_t pair = dx.routing->pair[r];
+            matrix_row(dx, r)[c] = gates.at[pair] * matrix_row(dy, pair / dx.moe->top_k)[c];
+        }
+}
+
+void interpret_combine_dgate(struct interp *it, const struct node *n)
+{
+    struct matrix dy = interp_in(it, n, 0), x = interp_in(it, n, 1), dgates = interp_out(it, n, 0);
+    for (int64_t pair = 0; pair < dgates.rows * dgates.cols; pair++) {
+        int32_t slot = x.routing->slot[pair];
+        dgates.at[pair] = 0;
+        for (int64_t c = 0; c < dy.cols && slot >= 0; c++)
+            dgates.at[pair] += matrix_row(dy, pair / dgates.cols)[c] * matrix_row(x, slot)[c];
+    }
+}
