@@ -1,0 +1,48 @@
+/* What the rooms of plan/ share while a plan is being made. */
+#ifndef COMPILER_PLAN_LOWER_H
+#define COMPILER_PLAN_LOWER_H
+
+#include "compiler/graph/graph.h"
+#include "compiler/plan/plan.h"
+
+struct lowering {
+    struct plan *plan;
+    const struct graph *g;
+    struct function *f;
+    bool fuse;
+    struct launch *open;                /* row-wise nodes join it while they can */
+    struct launch **deferred;           /* reductions that wait until it is closed */
+    size_t ndeferred, cap_deferred;
+    struct buffer **of_value;           /* by value id */
+    struct buffer **buffers;
+    size_t nbuffers, cap_buffers;
+};
+
+/* lower.c: nodes of one graph to launches. */
+void lower_graph(struct lowering *lo);
+
+/* weights.c: places of the params; packing, norm and update. */
+void place_params(struct plan *p);
+void plan_packing(struct plan *p);
+void plan_update(struct plan *p);
+
+/* memory.c: which buffers live in scratch, tiles, offsets. Returns the bytes of the arena. */
+int64_t place_buffers(struct lowering *lo);
+
+/* tile.c: blocking, in one place with its reasons. */
+int64_t tile_rows(const struct launch *l, int64_t bytes_per_row);
+int64_t tile_expert_rows(const struct moe *m);
+int64_t tile_dw_block(int64_t n);
+int64_t tile_query_rows(int64_t tokens);
+int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
+int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride);
+
+/* Building launches. */
+struct launch *new_launch(struct arena *a, struct function *f, enum domain domain, const char *name);
+struct call *add_call(struct arena *a, struct launch *l, enum kernel k, const char *name);
+void call_size(struct call *c, int64_t v);
+void call_operand(struct call *c, struct operand o);
+struct operand in_region(enum space space, int64_t offset, int64_t s1, int64_t s2);
+struct operand nowhere(void);
+
+#endif

@@ -1,0 +1,189 @@
+/* Memory: what lives inside one chain goes to the thread's scratch, everything else to an offset in the arena. Both are packed the
+ * same way: larger buffers first, each at the lowest place that no buffer alive at the same time covers. */
+#include "config.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "compiler/plan/lower.h"
+#include "lang/base/arena.h"
+
+#define ALIGN 64
+
+static int64_t align(int64_t v)
+{
+    return (v + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static bool chains(const struct launch *l)
+{
+    return l->domain == DOMAIN_ROWS || l->domain == DOMAIN_EXPERTS;
+}
+
+/* -- packing -- */
+
+static int by_size(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->id - y->id;
+}
+
+static bool overlap_in_time(const struct buffer *a, const struct buffer *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n)
+{
+    struct buffer **near = arena_array(a, n, sizeof *near);
+    int64_t top = 0;
+    qsort(list, n, sizeof *list, by_size);
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        for (size_t j = 0; j < i; j++)
+            if (overlap_in_time(list[i], list[j]))
+                near[k++] = list[j];
+        qsort(near, k, sizeof *near, by_offset);
+        int64_t at = 0;
+        for (size_t j = 0; j < k && at + align(list[i]->bytes) > near[j]->offset; j++)
+            if (near[j]->offset + align(near[j]->bytes) > at)
+                at = near[j]->offset + align(near[j]->bytes);
+        list[i]->offset = at;
+        if (at + align(list[i]->bytes) > top)
+            top = at + align(list[i]->bytes);
+    }
+    return top;
+}
+
+/* -- lifetimes -- */
+
+static void each_use(struct lowering *lo, void (*use)(struct lowering *, struct launch *, int, struct call *, struct operand *))
+{
+    for (size_t i = 0; i < lo->f->n; i++) {
+        struct launch *l = lo->f->launches[i];
+        for (size_t j = 0; j < l->ncalls; j++)
+            for (int k = 0; k < l->calls[j].noperands; k++)
+                if (l->calls[j].operand[k].buffer)
+                    use(lo, l, (int)i, &l->calls[j], &l->calls[j].operand[k]);
+    }
+}
+
+static void note_launch(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+{
+    struct buffer *b = o->buffer;
+    (void)lo;
+    (void)c;
+    if (b->last < 0)
+        b->first = index;
+    b->last = index;
+    if (!chains(l))
+        b->keep = true;
+}
+
+static void choose_scratch(struct lowering *lo)
+{
+    for (size_t i = 0; i < lo->nbuffers; i++)
+        lo->buffers[i]->last = -1;
+    each_use(lo, note_launch);
+    for (size_t i = 0; i < lo->nbuffers; i++) {
+        struct buffer *b = lo->buffers[i];
+        if (lo->fuse && b->space == SPACE_ARENA && !b->keep && b->last >= 0 && b->first == b->last)
+            b->space = SPACE_SCRATCH;
+        if (b->row_bytes == 0 && b->keep && b->bytes > 0)       /* decisions outlive the step: hold_routing */
+            b->first = 0, b->last = INT_MAX;
+    }
+}
+
+/* The scratch of one launch: its buffers, with calls for lifetimes. */
+static size_t scratch_of(struct arena *a, struct launch *l, struct buffer ***list)
+{
+    size_t n = 0, cap = 0;
+    *list = NULL;
+    for (size_t j = 0; j < l->ncalls; j++)
+        for (int k = 0; k < l->calls[j].noperands; k++) {
+            struct buffer *b = l->calls[j].operand[k].buffer;
+            if (!b || b->space != SPACE_SCRATCH)
+                continue;
+            bool seen = false;
+            for (size_t i = 0; i < n; i++)
+                seen |= (*list)[i] == b;
+            if (!seen) {
+                *ARENA_PUSH(a, *list, n, cap) = b;
+                b->first = (int)j;
+            }
+            b->last = (int)j;
+        }
+    return n;
+}
+
+static void place_scratch(struct lowering *lo, struct launch *l)
+{
+    struct arena *a = lo->plan->arena;
+    struct buffer **list;
+    size_t n = scratch_of(a, l, &list);
+    if (chains(l)) {
+        for (size_t i = 0; i < n; i++)
+            list[i]->bytes = list[i]->row_bytes;
+        int64_t per_row = n ? pack_buffers(a, list, n) : 0;
+        l->tile = l->moe ? plan_decisions(l->moe, lo->g->micro).rows_per_tile : tile_rows(l, per_row);
+        for (size_t i = 0; i < n; i++)
+            list[i]->bytes = list[i]->row_bytes * l->tile;
+    }
+    l->scratch_bytes = n ? pack_buffers(a, list, n) : 0;
+    if (l->scratch_bytes > lo->plan->scratch_bytes)
+        lo->plan->scratch_bytes = l->scratch_bytes;
+}
+
+/* -- sums of tiles: their size follows from the tile of the chain that writes them -- */
+
+static int64_t tiles_of(const struct lowering *lo, const struct launch *l)
+{
+    if (l->moe)
+        return plan_decisions(l->moe, lo->g->micro).max_tiles;
+    return (lo->g->micro * l->rows + l->tile - 1) / l->tile;
+}
+
+static void size_sums(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+{
+    (void)index;
+    (void)c;
+    if (o->buffer->bytes < 0 && chains(l)) {
+        o->buffer->bytes = -o->buffer->bytes * tiles_of(lo, l);
+        o->buffer->offset = l->tile;            /* until its offset is known */
+    }
+}
+
+static void tile_of_sums(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+{
+    (void)lo;
+    (void)index;
+    if (l->tile < 0 && c->kernel == KERNEL_reduce)
+        l->tile = o->buffer->offset;
+}
+
+int64_t place_buffers(struct lowering *lo)
+{
+    struct arena *a = lo->plan->arena;
+    struct buffer **list = arena_array(a, lo->nbuffers + 1, sizeof *list);
+    size_t n = 0;
+    choose_scratch(lo);
+    for (size_t i = 0; i < lo->f->n; i++)
+        place_scratch(lo, lo->f->launches[i]);
+    each_use(lo, size_sums);
+    each_use(lo, tile_of_sums);
+    for (size_t i = 0; i < lo->nbuffers; i++)
+        if (lo->buffers[i]->space == SPACE_ARENA && lo->buffers[i]->last >= 0)
+            list[n++] = lo->buffers[i];
+    int64_t bytes = pack_buffers(a, list, n);
+    lo->buffers = list;
+    lo->nbuffers = n;
+    return bytes;
+}

@@ -1,0 +1,174 @@
+/* Graphs -> plan, its printer and its verifier. */
+#include "config.h"
+
+#include "compiler/plan/plan.h"
+
+#include <inttypes.h>
+
+#include "compiler/graph/graph.h"
+#include "compiler/plan/lower.h"
+#include "lang/base/arena.h"
+
+static const char *const kernels[] = {
+#define KERNEL(name, operands, sizes, doc) #name,
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+};
+
+static const char *const operands[] = {
+#define KERNEL(name, operands, sizes, doc) operands,
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+};
+
+const char *kernel_name(enum kernel k)
+{
+    return kernels[k];
+}
+
+const char *kernel_operands(enum kernel k)
+{
+    return operands[k];
+}
+
+static int64_t lower(struct plan *p, const struct graph *g, struct function *f, bool fuse, struct buffer ***buffers, size_t *n)
+{
+    struct lowering lo = {.plan = p, .g = g, .f = f, .fuse = fuse};
+    lower_graph(&lo);
+    int64_t bytes = place_buffers(&lo);
+    *buffers = lo.buffers;
+    *n = lo.nbuffers;
+    return bytes;
+}
+
+struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o)
+{
+    struct plan *p = arena_alloc(a, sizeof *p);
+    p->arena = a;
+    p->eval = eval;
+    p->train = train;
+    p->vector = o->vector;
+    p->pack_eval.name = "pack_eval";
+    p->pack_train.name = "pack_train";
+    p->eval_step.name = "eval";
+    p->train_step.name = "train";
+    p->norm.name = "norm";
+    p->update.name = "update";
+    place_params(p);
+    p->arena_eval_bytes = lower(p, eval, &p->eval_step, o->fuse, &p->eval_buffers, &p->neval_buffers);
+    p->arena_train_bytes = lower(p, train, &p->train_step, o->fuse, &p->train_buffers, &p->ntrain_buffers);
+    plan_packing(p);
+    plan_update(p);
+    return p;
+}
+
+static int64_t io_bytes(const struct plan *p)
+{
+    const struct graph *g = p->eval;
+    return 4 * g->micro * (g->input->rows * g->input->cols + 2 * g->logits->cols + g->features->rows * g->features->cols);
+}
+
+int64_t plan_memory_eval(const struct plan *p)
+{
+    return p->params_bytes + p->packed_eval_bytes + p->arena_eval_bytes + io_bytes(p) + p->balance_bytes;
+}
+
+int64_t plan_memory_train(const struct plan *p, bool ema)
+{
+    int64_t arena = p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes;
+    return p->params_bytes * (ema ? 5 : 4) + p->packed_train_bytes + arena + io_bytes(p) + p->balance_bytes;
+}
+
+/* -- printer -- */
+
+static const char *const spaces[] = {"params", "packed", "grads", "moment1", "moment2", "ema", "arena", "input", "target",
+                                     "output", "features", "balance", "scratch", "const", "-"};
+
+static const char *const domains[] = {"rows", "images", "parts", "groups", "experts", "expert parts", "expert tiles"};
+
+static void print_operand(const struct operand *o, FILE *out)
+{
+    enum space s = o->buffer ? o->buffer->space : o->space;
+    if (s == SPACE_NONE) {
+        fputs(" -", out);
+        return;
+    }
+    fprintf(out, " %s+%" PRId64, spaces[s], o->offset + (o->buffer ? o->buffer->offset : 0));
+}
+
+static void print_launch(const struct launch *l, FILE *out)
+{
+    fprintf(out, "  %s: rows=%" PRId64, domains[l->domain], l->rows);
+    if (l->tile)
+        fprintf(out, " tile=%" PRId64, l->tile);
+    if (l->parts > 1)
+        fprintf(out, " parts=%" PRId64, l->parts);
+    if (l->moe)
+        fprintf(out, " moe=%d", l->moe->id);
+    if (l->scratch_bytes)
+        fprintf(out, " scratch=%" PRId64, l->scratch_bytes);
+    fputs("\n", out);
+    for (size_t i = 0; i < l->ncalls; i++) {
+        const struct call *c = &l->calls[i];
+        fprintf(out, "    %s", kernels[c->kernel]);
+        for (int j = 0; j < c->nsizes; j++)
+            fprintf(out, "%c%" PRId64, j ? ',' : '[', c->size[j]);
+        fputs(c->nsizes ? "]" : "", out);
+        for (int j = 0; j < c->noperands; j++)
+            print_operand(&c->operand[j], out);
+        fprintf(out, "    # %s\n", c->name);
+    }
+}
+
+static void print_function(const struct function *f, FILE *out)
+{
+    fprintf(out, "function %s: %zu launches\n", f->name, f->n);
+    for (size_t i = 0; i < f->n; i++)
+        print_launch(f->launches[i], out);
+}
+
+static void print_buffers(const char *name, struct buffer *const *b, size_t n, int64_t bytes, FILE *out)
+{
+    fprintf(out, "arena %s: %" PRId64 " bytes\n", name, bytes);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "  %" PRId64 " + %" PRId64 "  launches %d .. %d  # %s\n", b[i]->offset, b[i]->bytes, b[i]->first,
+                b[i]->last, b[i]->name ? b[i]->name : "");
+}
+
+void plan_print(const struct plan *p, FILE *out)
+{
+    fprintf(out, "plan: params %" PRId64 ", packed %" PRId64 " / %" PRId64 ", scratch %" PRId64 " bytes a thread, vectors of %d\n",
+            p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->scratch_bytes, p->vector);
+    print_function(&p->pack_eval, out);
+    print_function(&p->eval_step, out);
+    print_buffers("eval", p->eval_buffers, p->neval_buffers, p->arena_eval_bytes, out);
+    print_function(&p->train_step, out);
+    print_buffers("train", p->train_buffers, p->ntrain_buffers, p->arena_train_bytes, out);
+    print_function(&p->norm, out);
+    print_function(&p->update, out);
+}
+
+/* -- verifier: no two buffers alive at the same time share a byte, and all lie inside -- */
+
+static bool buffers_ok(const char *name, struct buffer *const *b, size_t n, int64_t bytes, FILE *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (b[i]->offset < 0 || b[i]->offset % 64 || b[i]->bytes <= 0 || b[i]->offset + b[i]->bytes > bytes) {
+            fprintf(out, "%s: buffer %d (%s) lies outside\n", name, b[i]->id, b[i]->name);
+            return false;
+        }
+        for (size_t j = 0; j < i; j++)
+            if (b[i]->first <= b[j]->last && b[j]->first <= b[i]->last && b[i]->offset < b[j]->offset + b[j]->bytes &&
+                b[j]->offset < b[i]->offset + b[i]->bytes) {
+                fprintf(out, "%s: buffers %d (%s) and %d (%s) overlap\n", name, b[i]->id, b[i]->name, b[j]->id, b[j]->name);
+                return false;
+            }
+    }
+    return true;
+}
+
+bool plan_verify(const struct plan *p, FILE *out)
+{
+    return buffers_ok("eval", p->eval_buffers, p->neval_buffers, p->arena_eval_bytes, out) &&
+           buffers_ok("train", p->train_buffers, p->ntrain_buffers, p->arena_train_bytes, out);
+}

@@ -1,0 +1,144 @@
+/* The plan: what a program does, in order. A function is a list of launches; a launch runs its calls for every tile of a domain,
+ * on threads; a call is a kernel with its sizes and operands. Everything is fixed here but B.
+ *
+ * Tiles depend on shapes, never on threads, and no two tiles of a launch write the same place, so bits do not depend on
+ * threads. A value that lives inside one launch only takes a place in the thread's scratch, all others in the arena. */
+#ifndef COMPILER_PLAN_PLAN_H
+#define COMPILER_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct arena;
+struct graph;
+struct moe;
+struct param;
+struct value;
+
+enum kernel {
+#define KERNEL(name, operands, sizes, doc) KERNEL_##name,
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+    KERNEL_COUNT
+};
+
+enum activation { ACT_GELU, ACT_RELU, ACT_SILU };
+enum gemm_start { START_ZERO, START_BIAS, START_C };
+
+/* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
+enum space {
+    SPACE_PARAMS, SPACE_PACKED, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA, SPACE_ARENA, SPACE_INPUT, SPACE_TARGET,
+    SPACE_OUTPUT, SPACE_FEATURES, SPACE_BALANCE, SPACE_SCRATCH, SPACE_CONST, SPACE_NONE
+};
+
+struct buffer {
+    int id;
+    const char *name;
+    int64_t bytes;              /* for the largest B, or of a tile in scratch */
+    int64_t row_bytes;          /* of one row: what a tile of scratch is made of */
+    enum space space;           /* ARENA or SCRATCH, or where the value is given */
+    int64_t offset;
+    int first, last;            /* launches that use it (ARENA), calls (SCRATCH) */
+    bool keep;                  /* read from outside: never in scratch */
+};
+
+/* Address = start of space + offset of buffer + offset + i0*s0 + i1*s1 + i2*s2, in bytes; the domain says what i0..i2 are. In
+ * scratch s0 does not count: a tile starts at row 0. */
+struct operand {
+    enum space space;
+    struct buffer *buffer;      /* or NULL: offset counts from the start of the space */
+    int64_t offset, s0, s1, s2;
+};
+
+#define CALL_OPERANDS 8
+#define CALL_SIZES 12
+
+struct call {
+    enum kernel kernel;
+    struct operand operand[CALL_OPERANDS];
+    int noperands;
+    int64_t size[CALL_SIZES];
+    int nsizes;
+    double real[2];             /* eps, rates: part of the kernel's identity */
+    const struct moe *moe;      /* for the routing kernels */
+    const char *name;           /* of the node */
+};
+
+enum domain {
+    DOMAIN_ROWS,                /* tiles of `tile` of the B*rows rows. i0 first row, i2 tile; m rows, row = i0 */
+    DOMAIN_IMAGES,              /* each picture, in `parts`. i0 picture, i2 part; m = 1, row = part */
+    DOMAIN_PARTS,               /* `parts` parts of everything. i2 part; m = B*rows, row = part */
+    DOMAIN_GROUPS,              /* each routing group. i0 first picture, i2 group; m pictures, row = i0 */
+    DOMAIN_EXPERTS,             /* tiles of the routed rows. i0 first routed row, i1 expert, i2 tile; m rows, row = i0 */
+    DOMAIN_EXPERT_PARTS,        /* each expert in `parts`. i0 first routed row, i1 expert, i2 part; m rows, row = part */
+    DOMAIN_EXPERT_TILES         /* the same, but i0 first tile, m tiles of the expert */
+};
+
+struct launch {
+    enum domain domain;
+    int64_t rows;               /* of a picture (ROWS), or the factor of m (PARTS) */
+    int64_t tile;               /* rows of a tile; PARTS: m counts tiles of so many rows if not 0 */
+    int64_t parts;
+    const struct moe *moe;
+    struct buffer *decisions;   /* of the moe */
+    struct call *calls;
+    size_t ncalls, cap;
+    int64_t scratch_bytes;
+    const char *name;
+};
+
+struct function {
+    const char *name;
+    struct launch **launches;
+    size_t n, cap;
+};
+
+/* Fields of the block of routing decisions (see struct moe), in bytes. */
+struct decisions { int64_t choice, slot, pair, first, tile, tile_first, stats, bytes; int64_t rows_per_tile, max_tiles; };
+struct decisions plan_decisions(const struct moe *m, int64_t micro);
+
+/* Where a param lies. */
+struct placed_param {
+    int64_t offset;             /* in PARAMS, GRADS, moments, EMA */
+    int64_t packed, packed_t;   /* in PACKED: for forward, for dx; -1: not packed */
+    int64_t panel_bytes, packed_slice, packed_t_slice;      /* bytes of one panel, of one expert */
+};
+
+struct plan {
+    struct arena *arena;
+    const struct graph *eval, *train;
+    int vector;                 /* floats in a vector of the target: 8 or 16 */
+    struct placed_param *params;        /* by id */
+    int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
+    int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;
+    const float **consts;       /* tables */
+    size_t *const_counts, nconsts, cap_consts, cap_counts;
+    struct function pack_eval, pack_train, eval_step, train_step, norm, update;
+    size_t train_forward;       /* launches of train_step that make up the forward pass */
+    struct buffer **eval_buffers, **train_buffers;          /* in the arenas */
+    size_t neval_buffers, ntrain_buffers;
+};
+
+struct plan_options {
+    int vector;
+    bool fuse;                  /* false (-O0): every node a launch of its own, every value in the arena */
+};
+
+struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o);
+bool plan_verify(const struct plan *p, FILE *out);
+void plan_print(const struct plan *p, FILE *out);
+
+/* All memory that a running program holds, in bytes, for `info` and memory.limit. */
+int64_t plan_memory_eval(const struct plan *p);
+int64_t plan_memory_train(const struct plan *p, bool ema);
+
+const char *kernel_name(enum kernel k);
+const char *kernel_operands(enum kernel k);
+
+/* Panels of packed matrices: `vector` or 2 * `vector` columns wide. */
+int64_t plan_panel(int vector, int64_t n);
+int64_t plan_packed_bytes(int vector, int64_t n, int64_t k);
+
+#endif

@@ -1,0 +1,74 @@
+/* Blocking: every choice of a size that only speed depends on, with its reason. All follow from shapes, none from threads.
+ * Figures: a core has 32-48 KiB of L1, 512 KiB to 2 MiB of L2; multiply-adds outrun memory by about 8 flop a byte. */
+#include "config.h"
+
+#include "compiler/plan/lower.h"
+
+static int64_t round_up(int64_t v, int64_t to)
+{
+    return (v + to - 1) / to * to;
+}
+
+int64_t plan_panel(int vector, int64_t n)
+{
+    /* Two vectors wide for the widest register block; one where a second would hold padding only. */
+    return n <= vector ? vector : 2 * vector;
+}
+
+int64_t plan_packed_bytes(int vector, int64_t n, int64_t k)
+{
+    return round_up(n, plan_panel(vector, n)) * k * 4;
+}
+
+/* A tile's scratch should stay in L2 beside a panel of weights, but weights stream through L2 once a tile, so few rows are
+ * dear where the widths are large: 384 KiB of scratch, at least 96 rows, in blocks of 12 (and so of 6) rows. */
+int64_t tile_rows(const struct launch *l, int64_t bytes_per_row)
+{
+    (void)l;
+    int64_t rows = bytes_per_row ? 384 * 1024 / bytes_per_row : 192;
+    rows = rows < 96 ? 96 : rows > 192 ? 192 : rows;
+    return rows / 12 * 12;
+}
+
+int64_t tile_expert_rows(const struct moe *m)
+{
+    (void)m;
+    return 96;
+}
+
+/* Rows of a weight gradient that one task computes: a quarter of them, so that several tasks share the work, but wide enough
+ * that packing the other factor again for each task costs little. */
+int64_t tile_dw_block(int64_t n)
+{
+    int64_t block = round_up((n + 3) / 4, 32);
+    block = block < 64 ? 64 : block > 384 ? 384 : block;
+    return block < n ? block : n;
+}
+
+/* Queries that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
+int64_t tile_query_rows(int64_t tokens)
+{
+    int64_t passes = (tokens + 47) / 48;
+    return (tokens + passes - 1) / passes;
+}
+
+static int64_t packed(int vector, int64_t n, int64_t k)
+{
+    return round_up(plan_packed_bytes(vector, n, k), 64);
+}
+
+int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward)
+{
+    int64_t q = tile_query_rows(tokens), wide = round_up(tokens, vector);
+    int64_t forward = packed(vector, tokens, head) + packed(vector, head, tokens) + round_up(q * wide * 4, 64);
+    if (!backward)
+        return forward;
+    return 2 * packed(vector, tokens, head) + packed(vector, head, tokens) + 2 * packed(vector, head, q) +
+           2 * round_up(q * wide * 4, 64) + 2 * round_up(tokens * q * 4, 64);
+}
+
+int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride)
+{
+    int64_t h = (out_h - 1) * stride + kernel, w = (out_w - 1) * stride + kernel;
+    return (h * w + kernel * kernel + 2) * vector * 4;
+}
