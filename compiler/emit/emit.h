@@ -1,0 +1,146 @@
+/* Plan -> LLVM module -> object. The rooms of emit/ are the only users of LLVM.
+ *
+ * Kernels are written as explicit vector code in register form through the small layer below: nothing depends on
+ * optimisation passes, and the order of every sum is the one written. */
+#ifndef COMPILER_EMIT_EMIT_H
+#define COMPILER_EMIT_EMIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "compiler/plan/plan.h"
+
+struct arena;
+struct diag;
+struct kernel_entry;
+
+typedef LLVMValueRef V;
+
+struct emit {
+    struct arena *arena;
+    const struct plan *plan;
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef b;
+    LLVMTargetMachineRef machine;
+    LLVMTypeRef f32, f64, i1, i32, i64, ptr, none;
+    LLVMTypeRef vf, vi, vl;             /* vectors of f32, i32, i64 */
+    LLVMTypeRef task_type, step_type;
+    int W;                              /* floats in a vector */
+    bool sanitize;
+    struct kernel_entry *kernels;
+    size_t nkernels, cap_kernels;
+    V function;                         /* being emitted */
+    LLVMBasicBlockRef entry;            /* its first block: for stack slots */
+};
+
+/* A kernel while it is being emitted. */
+struct kernel_args {
+    const struct call *call;
+    V p[CALL_OPERANDS];                 /* operands */
+    V m, row, ctx;
+};
+typedef void kernel_rule(struct emit *e, const struct kernel_args *k);
+#define KERNEL(name, operands, sizes, doc) kernel_rule emit_##name;
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+
+V emit_kernel(struct emit *e, const struct call *c);            /* the function, emitted once for each list of sizes */
+void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx);
+
+/* -- vec.c: constants, arithmetic, memory -- */
+V ki(struct emit *e, int64_t v);                        /* i64 */
+V ki32(struct emit *e, int64_t v);
+V kf(struct emit *e, double v);                         /* f32 */
+V vkf(struct emit *e, double v);                        /* vector of f32 */
+V splat(struct emit *e, V scalar);
+V lanes(struct emit *e, LLVMTypeRef element, int64_t first, int64_t step);      /* first, first + step, ... */
+V like(struct emit *e, V model, double v);              /* constant of the type of model */
+V ilike(struct emit *e, V model, uint64_t v);
+
+V iadd(struct emit *e, V a, V b);
+V isub(struct emit *e, V a, V b);
+V imul(struct emit *e, V a, V b);
+V idiv(struct emit *e, V a, V b);                       /* unsigned */
+V irem(struct emit *e, V a, V b);
+V imin(struct emit *e, V a, V b);
+V ilt(struct emit *e, V a, V b);                        /* signed */
+V ieq(struct emit *e, V a, V b);
+V iaddk(struct emit *e, V a, int64_t k);
+V imulk(struct emit *e, V a, int64_t k);
+V choose(struct emit *e, V cond, V a, V b);
+
+V vadd(struct emit *e, V a, V b);
+V vsub(struct emit *e, V a, V b);
+V vmul(struct emit *e, V a, V b);
+V vdiv(struct emit *e, V a, V b);
+V vneg(struct emit *e, V a);
+V vfma(struct emit *e, V a, V b, V c);                  /* a * b + c, one rounding */
+V vmax(struct emit *e, V a, V b);                      /* a > b ? a : b */
+V vsqrt(struct emit *e, V a);
+V vgt(struct emit *e, V a, V b);                        /* ordered */
+V intrinsic1(struct emit *e, const char *name, V a);
+
+V at(struct emit *e, V p, V index);                     /* p + index floats */
+V atk(struct emit *e, V p, int64_t index);
+V bytes(struct emit *e, V p, V offset);
+V bytesk(struct emit *e, V p, int64_t offset);
+V load(struct emit *e, LLVMTypeRef t, V p);             /* aligned to the element */
+void store(struct emit *e, V v, V p);
+V vload(struct emit *e, V p, V mask);                   /* vector of f32; mask NULL: all; lanes off are 0 */
+void vstore(struct emit *e, V v, V p, V mask);
+V vgather(struct emit *e, V base, V index, V mask);     /* f32 at base + index (vector of i64, in floats) */
+V mask_below(struct emit *e, V count);                  /* lane < count (i64) */
+V hsum(struct emit *e, V v);                            /* halves added until one is left */
+V hmax(struct emit *e, V v);
+V slot(struct emit *e, LLVMTypeRef t, int64_t count);   /* on the stack, 64-byte aligned */
+
+/* -- control: while i < to; carried values are phis; after loop_end() carry[] holds the results -- */
+#define LOOP_CARRY 32
+struct loop {
+    LLVMBasicBlockRef head, body, done;
+    V i, step, carry[LOOP_CARRY];
+    int n;
+};
+void loop_begin(struct emit *e, struct loop *l, V from, V to, int64_t step, int n, const V *init);
+void loop_end(struct emit *e, struct loop *l, const V *next);
+struct branch { LLVMBasicBlockRef other, done; bool has_else; };
+void if_begin(struct emit *e, struct branch *br, V cond);
+void if_else(struct emit *e, struct branch *br);
+void if_end(struct emit *e, struct branch *br);
+
+/* Call body for each vector of `count` numbers: mask is NULL but for the last, incomplete one. The body reads and writes
+ * carry[0 .. n-1]; on return carry holds the results. A constant count makes constant bounds. */
+typedef void vector_body(struct emit *e, V index, V mask, V *carry, void *data);
+void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carry, int n);
+
+/* -- math.c: polynomials; scalar or vector -- */
+V math_exp(struct emit *e, V x);                        /* 2 ulp; 0 below -87.3 */
+V math_log(struct emit *e, V x);                        /* x > 0, normal; 2 ulp */
+V math_phi(struct emit *e, V x, V *density);            /* normal CDF, absolute error 1e-7; density: exp(-x^2/2)/sqrt(2 pi) */
+V math_sigmoid(struct emit *e, V x);
+V math_cos2pi(struct emit *e, V u);                     /* cos(2 pi u), 0 <= u < 1 */
+void math_philox(struct emit *e, V counter[4], V key0, V key1, V out[4]);       /* i32 or vectors of i32 */
+V math_uniform(struct emit *e, V word);                 /* word * 2^-32, below 1 */
+V math_normal(struct emit *e, V word0, V word1);        /* Box-Muller, cosine half */
+
+/* -- fields of struct vrt_ctx -- */
+V ctx_int(struct emit *e, V ctx, size_t offset);
+V ctx_float(struct emit *e, V ctx, size_t offset);      /* a double, as f32 */
+V ctx_field(struct emit *e, V ctx, size_t offset);      /* its address */
+V ctx_region(struct emit *e, V ctx, int region);
+
+/* -- shared by kernels -- */
+V gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V bias, V m, V ctx);
+void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */
+
+/* -- step.c, module.c -- */
+void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches);
+void set_attributes(struct emit *e, V function);
+
+#endif

@@ -1,0 +1,247 @@
+/* Matrix products: c (m,N) = start + a (m,K) b with b packed in panels of one or two vectors of columns.
+ *
+ * A block of rows keeps its sums in registers over a whole block of k; each row's sums run over k in order, whatever the block of
+ * rows, so a row's bits do not depend on how many rows there are. Panels are the outer loop: a panel stays in L1 or L2 while
+ * all rows pass by. Long k is cut into blocks, sums resting in c between them, which changes no bit. */
+#include "config.h"
+
+#include <stddef.h>
+
+#include "compiler/emit/emit.h"
+#include "compiler/plan/lower.h"
+
+struct gemm {
+    int64_t N, K, ldc, lda, panel, depth;       /* depth: k of a block */
+    int start, vectors;                         /* vectors of a panel */
+    V c, a, b, bias, m;
+};
+
+/* The longest depth that divides K and keeps a block of b and of a in L2. */
+static int64_t block_depth(int64_t K)
+{
+    for (int64_t parts = (K + 767) / 768; parts < K / 128; parts++)
+        if (K % parts == 0)
+            return K / parts;
+    return K;
+}
+
+struct panel { V b, c, bias, mask[2]; };
+
+static V column(struct emit *e, V p, int64_t offset, int v)
+{
+    return p ? atk(e, p, offset + (int64_t)v * e->W) : NULL;
+}
+
+/* `rows` rows of one panel, from a to c; sums start in c or as g->start says. */
+static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, int start)
+{
+    V sum[LOOP_CARRY];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < g->vectors; v++)
+            sum[r * g->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
+                                      : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
+                                                            : vkf(e, 0);
+    int unroll = g->depth % 4 == 0 ? 4 : g->depth % 2 == 0 ? 2 : 1;
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * g->vectors, sum);
+    for (int i = 0; i < rows * g->vectors; i++)
+        sum[i] = l.carry[i];
+    for (int u = 0; u < unroll; u++) {
+        V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2], ak = at(e, a, k);
+        for (int v = 0; v < g->vectors; v++)
+            row[v] = vload(e, column(e, bk, 0, v), NULL);
+        for (int r = 0; r < rows; r++) {
+            V x = splat(e, load(e, e->f32, atk(e, ak, r * g->lda)));
+            for (int v = 0; v < g->vectors; v++)
+                sum[r * g->vectors + v] = vfma(e, x, row[v], sum[r * g->vectors + v]);
+        }
+    }
+    loop_end(e, &l, sum);
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < g->vectors; v++)
+            vstore(e, l.carry[r * g->vectors + v], column(e, c, r * g->ldc, v), p->mask[v]);
+}
+
+/* All rows of one panel: full blocks, then smaller ones. */
+static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p, V a, int start)
+{
+    static const int wide[] = {12, 6, 3, 1}, narrow[] = {6, 3, 1, 0};
+    const int *blocks = e->W == 16 || g->vectors == 1 ? wide : narrow;
+    V from = ki(e, 0);
+    for (int i = 0; i < 4 && blocks[i]; i++) {
+        struct loop l;
+        V to = iadd(e, from, imulk(e, idiv(e, isub(e, g->m, from), ki(e, blocks[i])), blocks[i]));
+        loop_begin(e, &l, from, to, blocks[i], 0, NULL);
+        micro_kernel(e, g, p, blocks[i], at(e, a, imulk(e, l.i, g->lda)), at(e, p->c, imulk(e, l.i, g->ldc)), start);
+        loop_end(e, &l, NULL);
+        from = to;
+    }
+}
+
+static void all_panels(struct emit *e, const struct gemm *g, V a, V b, int start)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, (g->N + g->panel - 1) / g->panel), 1, 0, NULL);
+    V n = imulk(e, l.i, g->panel);
+    struct panel p = {.b = at(e, b, imulk(e, l.i, g->panel * g->K)), .c = at(e, g->c, n)};
+    p.bias = start == START_BIAS ? at(e, g->bias, n) : NULL;
+    if (g->N % g->panel)
+        for (int v = 0; v < g->vectors; v++)
+            p.mask[v] = mask_below(e, isub(e, ki(e, g->N), iaddk(e, n, (int64_t)v * e->W)));
+    all_rows(e, g, &p, a, start);
+    loop_end(e, &l, NULL);
+}
+
+struct init { const struct gemm *g; V c; };
+
+static void init_columns(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct init *s = data;
+    (void)carry;
+    vstore(e, s->g->start == START_BIAS ? vload(e, at(e, s->g->bias, i), mask) : vkf(e, 0), at(e, s->c, i), mask);
+}
+
+void emit_gemm(struct emit *e, const struct kernel_args *k)
+{
+    const int64_t *s = k->call->size;
+    struct gemm g = {.N = s[0], .K = s[1], .ldc = s[2], .lda = s[3], .start = (int)s[4], .c = k->p[0], .a = k->p[1],
+                     .b = k->p[2], .bias = k->p[3], .m = k->m};
+    g.panel = plan_panel(e->W, g.N);
+    g.vectors = (int)(g.panel / e->W);
+    g.depth = block_depth(g.K);
+    if (g.depth == g.K) {
+        all_panels(e, &g, g.a, g.b, g.start);
+        return;
+    }
+    struct loop l;
+    if (g.start != START_C) {
+        loop_begin(e, &l, ki(e, 0), g.m, 1, 0, NULL);
+        struct init in = {&g, at(e, g.c, imulk(e, l.i, g.ldc))};
+        each_vector(e, ki(e, g.N), init_columns, &in, NULL, 0);
+        loop_end(e, &l, NULL);
+    }
+    loop_begin(e, &l, ki(e, 0), ki(e, g.K), g.depth, 0, NULL);
+    all_panels(e, &g, at(e, g.a, l.i), at(e, g.b, imulk(e, l.i, g.panel)), START_C);
+    loop_end(e, &l, NULL);
+}
+
+V gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V bias, V m, V ctx)
+{
+    struct call call = {.kernel = KERNEL_gemm, .noperands = 4, .nsizes = 5};
+    for (int i = 0; i < 5; i++)
+        call.size[i] = size[i];
+    call_kernel(e, &call, (V[]){c, a, b, bias ? bias : LLVMConstNull(e->ptr)}, 4, m, ki(e, 0), ctx);
+    return c;
+}
+
+/* -- packing: panel `row` of the panels of all experts; w (E, N, I, taps), k = (tap, i) -- */
+
+struct packing { V w, mask, index; };
+
+/* Lanes of a panel are columns n of the product: a gather with the distance of two rows of w. */
+void emit_pack(struct emit *e, const struct kernel_args *k)
+{
+    const int64_t *s = k->call->size;
+    int64_t N = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I, count = (N + panel - 1) / panel;
+    V n0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
+    V w = at(e, k->p[1], imulk(e, iadd(e, imulk(e, idiv(e, k->row, ki(e, count)), N), n0), K));
+    struct loop t, i;
+    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
+    loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
+    V from = at(e, w, iadd(e, imulk(e, i.i, taps), t.i)), to = at(e, k->p[0], imulk(e, iadd(e, imulk(e, t.i, I), i.i), panel));
+    for (int64_t v = 0; v < panel; v += e->W) {
+        V mask = N % panel ? mask_below(e, isub(e, ki(e, N), iaddk(e, n0, v))) : NULL;
+        vstore(e, vgather(e, from, lanes(e, e->i64, v * K, K), mask), atk(e, to, v), NULL);
+    }
+    loop_end(e, &i, NULL);
+    loop_end(e, &t, NULL);
+}
+
+/* Lanes are columns j = (tap, i), rows k are w's own rows. */
+void emit_pack_t(struct emit *e, const struct kernel_args *k)
+{
+    const int64_t *s = k->call->size;
+    int64_t rows = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I, count = (K + panel - 1) / panel;
+    V j0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
+    V w = at(e, k->p[1], imulk(e, idiv(e, k->row, ki(e, count)), rows * K));
+    struct loop r;
+    loop_begin(e, &r, ki(e, 0), ki(e, rows), 1, 0, NULL);
+    V from = at(e, w, imulk(e, r.i, K)), to = at(e, k->p[0], imulk(e, r.i, panel));
+    for (int64_t v = 0; v < panel; v += e->W) {
+        V j = iaddk(e, j0, v), x;
+        V mask = K % panel ? mask_below(e, isub(e, ki(e, K), j)) : NULL;
+        if (taps == 1) {
+            x = vload(e, at(e, from, j), mask);
+        } else {
+            V column = iadd(e, splat(e, j), lanes(e, e->i64, 0, 1));
+            V tap = idiv(e, column, ilike(e, column, (uint64_t)I)), in = irem(e, column, ilike(e, column, (uint64_t)I));
+            x = vgather(e, from, iadd(e, imulk(e, in, taps), tap), mask);
+        }
+        vstore(e, x, atk(e, to, v), NULL);
+    }
+    loop_end(e, &r, NULL);
+}
+
+/* -- weight gradients -- */
+
+struct column_sum { V dy, db, m; int64_t ldy; };
+
+static void sum_columns(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct column_sum *s = data;
+    struct loop l;
+    (void)carry;
+    V sum = vload(e, at(e, s->db, i), mask), from = at(e, s->dy, i);
+    loop_begin(e, &l, ki(e, 0), s->m, 1, 1, &sum);
+    sum = vadd(e, l.carry[0], vload(e, at(e, from, imulk(e, l.i, s->ldy)), mask));
+    loop_end(e, &l, &sum);
+    vstore(e, l.carry[0], at(e, s->db, i), mask);
+}
+
+static void call_gemm_tn(struct emit *e, V c, int64_t ldc, V a, int64_t lda, V b, int64_t ldb, V m, int64_t n, V k)
+{
+    V f = LLVMGetNamedFunction(e->module, "vrt_gemm_tn");
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f,
+                   (V[]){c, ki(e, ldc), a, ki(e, lda), b, ki(e, ldb), m, ki(e, n), k}, 9, "");
+}
+
+static void zero_numbers(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    (void)carry;
+    vstore(e, vkf(e, 0), at(e, (V)data, i), mask);
+}
+
+/* dw (n, I, taps) += col (n, taps, I) for `rows` n. */
+static void unpatch(struct emit *e, V dw, V col, V rows, int64_t taps, int64_t I)
+{
+    struct loop n, t, i;
+    loop_begin(e, &n, ki(e, 0), rows, 1, 0, NULL);
+    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
+    loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
+    V base = imulk(e, n.i, taps * I);
+    V to = at(e, dw, iadd(e, base, iadd(e, imulk(e, i.i, taps), t.i)));
+    V from = at(e, col, iadd(e, base, iadd(e, imulk(e, t.i, I), i.i)));
+    store(e, vadd(e, load(e, e->f32, to), load(e, e->f32, from)), to);
+    loop_end(e, &i, NULL);
+    loop_end(e, &t, NULL);
+    loop_end(e, &n, NULL);
+}
+
+void emit_linear_dw(struct emit *e, const struct kernel_args *k)
+{
+    const int64_t *s = k->call->size;
+    int64_t N = s[0], taps = s[1], I = s[2], block = s[3], ldy = s[4], ldx = s[5], K = taps * I;
+    V n0 = imulk(e, k->row, block), rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
+    V dw = at(e, k->p[0], imulk(e, n0, K)), dy = at(e, k->p[2], n0);
+    if (taps == 1) {
+        call_gemm_tn(e, dw, K, dy, ldy, k->p[3], ldx, rows, K, k->m);
+    } else {
+        each_vector(e, imulk(e, rows, K), zero_numbers, k->p[4], NULL, 0);
+        call_gemm_tn(e, k->p[4], K, dy, ldy, k->p[3], ldx, rows, K, k->m);
+        unpatch(e, dw, k->p[4], rows, taps, I);
+    }
+    if (s[6]) {
+        struct column_sum sum = {dy, at(e, k->p[1], n0), k->m, ldy};
+        each_vector(e, rows, sum_columns, &sum, NULL, 0);
+    }
+}

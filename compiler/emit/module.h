@@ -1,0 +1,38 @@
+/* What the driver sees of emit/: targets and modules, without LLVM's types. */
+#ifndef COMPILER_EMIT_MODULE_H
+#define COMPILER_EMIT_MODULE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct arena;
+struct plan;
+struct module;
+
+/* A machine to compile for. */
+struct target {
+    struct LLVMOpaqueTargetMachine *machine;
+    const char *triple, *cpu, *features;
+    int vector;                         /* floats in a vector */
+};
+
+/* "native", or one of the names of target_names(). False if the name is unknown. */
+bool target_open(struct arena *a, const char *name, struct target *t);
+void target_close(struct target *t);
+const char *const *target_names(void);  /* NULL-terminated */
+
+struct program_info {
+    const char *compiler;               /* as `info` prints it */
+    const char *spec_text, *info_text, *info_json;
+};
+
+/* NULL: our fault, said on `complaints`. */
+struct module *module_make(struct arena *a, const struct plan *p, const struct target *t, const struct program_info *info,
+                           bool sanitized, FILE *complaints);
+void module_free(struct module *m);
+void module_print(struct module *m, FILE *out);
+
+/* Object file or assembly text. False with LLVM's message (the caller leaves it). */
+bool module_write(struct module *m, const char *path, bool assembly, char **message);
+
+#endif

@@ -1,0 +1,288 @@
+/* Functions of a program: a step is a list of parallel launches, a launch is a task that computes its tile's addresses and calls
+ * kernels on it. Nothing here walks a graph at run time. */
+#include "config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "compiler/emit/emit.h"
+#include "compiler/graph/graph.h"
+#include "lang/base/arena.h"
+#include "runtime/vrt.h"
+
+/* -- fields of the context -- */
+
+V ctx_field(struct emit *e, V ctx, size_t offset)
+{
+    return bytesk(e, ctx, (int64_t)offset);
+}
+
+V ctx_int(struct emit *e, V ctx, size_t offset)
+{
+    return load(e, e->i64, ctx_field(e, ctx, offset));
+}
+
+V ctx_float(struct emit *e, V ctx, size_t offset)
+{
+    return LLVMBuildFPTrunc(e->b, load(e, e->f64, ctx_field(e, ctx, offset)), e->f32, "");
+}
+
+V ctx_region(struct emit *e, V ctx, int region)
+{
+    return load(e, e->ptr, ctx_field(e, ctx, offsetof(struct vrt_ctx, region) + 8 * (size_t)region));
+}
+
+/* -- kernels: one function for each list of sizes -- */
+
+struct kernel_entry { struct call call; V function; };
+
+static bool same_kernel(const struct call *a, const struct call *b)
+{
+    return a->kernel == b->kernel && a->nsizes == b->nsizes && !memcmp(a->size, b->size, sizeof a->size[0] * (size_t)a->nsizes) &&
+           a->real[0] == b->real[0] && a->real[1] == b->real[1];
+}
+
+static void begin_function(struct emit *e, V f)
+{
+    e->function = f;
+    e->entry = LLVMAppendBasicBlockInContext(e->context, f, "entry");
+    LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->context, f, "start"));
+}
+
+static void end_function(struct emit *e)
+{
+    LLVMBuildRetVoid(e->b);
+    LLVMPositionBuilderAtEnd(e->b, e->entry);
+    LLVMBuildBr(e->b, LLVMGetNextBasicBlock(e->entry));
+}
+
+static V new_function(struct emit *e, LLVMTypeRef type, const char *name, bool exported)
+{
+    V f = LLVMAddFunction(e->module, name, type);
+    LLVMSetLinkage(f, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
+    set_attributes(e, f);
+    return f;
+}
+
+static LLVMTypeRef kernel_type(struct emit *e, int operands)
+{
+    LLVMTypeRef t[CALL_OPERANDS + 3];
+    for (int i = 0; i < operands; i++)
+        t[i] = e->ptr;
+    t[operands] = t[operands + 1] = e->i64;
+    t[operands + 2] = e->ptr;
+    return LLVMFunctionType(e->none, t, (unsigned)operands + 3, false);
+}
+
+static kernel_rule *const rules[] = {
+#define KERNEL(name, operands, sizes, doc) emit_##name,
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+};
+
+static const char *kernel_symbol(struct emit *e, const struct call *c)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text, "%s", kernel_name(c->kernel));
+    for (int i = 0; i < c->nsizes; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "_%lld", (long long)c->size[i]);
+    return arena_copy(e->arena, text, (size_t)n);
+}
+
+V emit_kernel(struct emit *e, const struct call *c)
+{
+    for (size_t i = 0; i < e->nkernels; i++)
+        if (same_kernel(&e->kernels[i].call, c))
+            return e->kernels[i].function;
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), entry = e->entry;
+    V outer = e->function, f = new_function(e, kernel_type(e, c->noperands), kernel_symbol(e, c), false);
+    *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) = (struct kernel_entry){*c, f};
+    struct kernel_args k = {.call = c};
+    begin_function(e, f);
+    for (int i = 0; i < c->noperands; i++)
+        k.p[i] = LLVMGetParam(f, (unsigned)i);
+    k.m = LLVMGetParam(f, (unsigned)c->noperands);
+    k.row = LLVMGetParam(f, (unsigned)c->noperands + 1);
+    k.ctx = LLVMGetParam(f, (unsigned)c->noperands + 2);
+    rules[c->kernel](e, &k);
+    end_function(e);
+    e->function = outer;
+    e->entry = entry;
+    if (here)
+        LLVMPositionBuilderAtEnd(e->b, here);
+    return f;
+}
+
+void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx)
+{
+    V args[CALL_OPERANDS + 3], f = emit_kernel(e, c);
+    memcpy(args, operands, (size_t)n * sizeof *args);
+    args[n] = m;
+    args[n + 1] = row;
+    args[n + 2] = ctx;
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n + 3, "");
+}
+
+/* -- tasks -- */
+
+struct place { V i0, i1, i2, m, row; };         /* of a tile: see enum domain */
+
+static V clamp(struct emit *e, V v, V limit)
+{
+    return imin(e, v, limit);
+}
+
+static V decision(struct emit *e, const struct launch *l, V ctx, int64_t offset, V index)
+{
+    V base = bytesk(e, ctx_region(e, ctx, VRT_ARENA), l->decisions->offset + offset);
+    V p = LLVMBuildGEP2(e->b, e->i32, base, &index, 1, "");
+    return LLVMBuildSExt(e->b, load(e, e->i32, p), e->i64, "");
+}
+
+static V images_of(struct emit *e, V ctx)
+{
+    return ctx_int(e, ctx, offsetof(struct vrt_ctx, images));
+}
+
+static V tiles_in(struct emit *e, V rows, int64_t tile)
+{
+    return idiv(e, iaddk(e, rows, tile - 1), ki(e, tile));
+}
+
+static struct decisions decisions_of(struct emit *e, const struct launch *l)
+{
+    return plan_decisions(l->moe, e->plan->eval->micro);
+}
+
+static V task_count(struct emit *e, const struct launch *l, V ctx)
+{
+    switch (l->domain) {
+    case DOMAIN_ROWS:    return tiles_in(e, imulk(e, images_of(e, ctx), l->rows), l->tile);
+    case DOMAIN_IMAGES:  return imulk(e, images_of(e, ctx), l->parts);
+    case DOMAIN_PARTS:   return ki(e, l->parts);
+    case DOMAIN_GROUPS:  return tiles_in(e, images_of(e, ctx), l->moe->group);
+    case DOMAIN_EXPERTS: return decision(e, l, ctx, decisions_of(e, l).tile_first, ki(e, l->moe->experts));
+    default:             return ki(e, l->parts * l->moe->experts);
+    }
+}
+
+static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
+{
+    V zero = ki(e, 0), images = images_of(e, ctx);
+    struct place p = {zero, zero, zero, zero, zero};
+    struct decisions d = {0};
+    if (l->moe && l->decisions)
+        d = decisions_of(e, l);
+    switch (l->domain) {
+    case DOMAIN_ROWS:
+        p.i0 = p.row = imulk(e, t, l->tile);
+        p.i2 = t;
+        p.m = clamp(e, ki(e, l->tile), isub(e, imulk(e, images, l->rows), p.i0));
+        break;
+    case DOMAIN_IMAGES:
+        p.i0 = idiv(e, t, ki(e, l->parts));
+        p.i2 = p.row = irem(e, t, ki(e, l->parts));
+        p.m = ki(e, 1);
+        break;
+    case DOMAIN_PARTS:
+        p.i2 = p.row = t;
+        p.m = imulk(e, images, l->rows);
+        if (l->tile)
+            p.m = tiles_in(e, p.m, l->tile);
+        break;
+    case DOMAIN_GROUPS:
+        p.i0 = p.row = imulk(e, t, l->moe->group);
+        p.i2 = t;
+        p.m = clamp(e, ki(e, l->moe->group), isub(e, images, p.i0));
+        break;
+    case DOMAIN_EXPERTS: {
+        V entry = imulk(e, t, 4);
+        p.i1 = decision(e, l, ctx, d.tile, entry);
+        p.i0 = p.row = decision(e, l, ctx, d.tile, iaddk(e, entry, 1));
+        p.m = decision(e, l, ctx, d.tile, iaddk(e, entry, 2));
+        p.i2 = t;
+        break;
+    }
+    case DOMAIN_EXPERT_PARTS:
+    case DOMAIN_EXPERT_TILES: {
+        int64_t table = l->domain == DOMAIN_EXPERT_PARTS ? d.first : d.tile_first;
+        p.i1 = idiv(e, t, ki(e, l->parts));
+        p.i2 = p.row = irem(e, t, ki(e, l->parts));
+        p.i0 = decision(e, l, ctx, table, p.i1);
+        p.m = isub(e, decision(e, l, ctx, table, iaddk(e, p.i1, 1)), p.i0);
+        break;
+    }
+    }
+    return p;
+}
+
+static V constant_table(struct emit *e, size_t index)
+{
+    char name[32];
+    snprintf(name, sizeof name, "table_%zu", index);
+    V g = LLVMGetNamedGlobal(e->module, name);
+    if (g)
+        return g;
+    size_t n = e->plan->const_counts[index];
+    V *all = arena_array(e->arena, n, sizeof *all);
+    for (size_t i = 0; i < n; i++)
+        all[i] = kf(e, (double)e->plan->consts[index][i]);
+    g = LLVMAddGlobal(e->module, LLVMArrayType2(e->f32, n), name);
+    LLVMSetInitializer(g, LLVMConstArray2(e->f32, all, n));
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMInternalLinkage);
+    return g;
+}
+
+static V address(struct emit *e, const struct operand *o, const struct place *at_, V ctx, V scratch)
+{
+    enum space space = o->buffer ? o->buffer->space : o->space;
+    if (space == SPACE_NONE)
+        return LLVMConstNull(e->ptr);
+    if (space == SPACE_CONST)
+        return constant_table(e, (size_t)o->offset);
+    V p = space == SPACE_SCRATCH ? scratch : ctx_region(e, ctx, (int)space);
+    p = bytesk(e, p, o->offset + (o->buffer ? o->buffer->offset : 0));
+    if (o->s0 && space != SPACE_SCRATCH)
+        p = bytes(e, p, imulk(e, at_->i0, o->s0));
+    if (o->s1)
+        p = bytes(e, p, imulk(e, at_->i1, o->s1));
+    if (o->s2)
+        p = bytes(e, p, imulk(e, at_->i2, o->s2));
+    return p;
+}
+
+static V emit_task(struct emit *e, const struct launch *l, const char *name)
+{
+    V f = new_function(e, e->task_type, name, false), ctx = LLVMGetParam(f, 0), scratch = LLVMGetParam(f, 2);
+    begin_function(e, f);
+    struct place p = place_of(e, l, ctx, LLVMGetParam(f, 1));
+    for (size_t i = 0; i < l->ncalls; i++) {
+        const struct call *c = &l->calls[i];
+        V operands[CALL_OPERANDS];
+        for (int j = 0; j < c->noperands; j++)
+            operands[j] = address(e, &c->operand[j], &p, ctx, scratch);
+        call_kernel(e, c, operands, c->noperands, p.m, p.row, ctx);
+    }
+    end_function(e);
+    return f;
+}
+
+/* -- steps -- */
+
+void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches)
+{
+    V parallel = LLVMGetNamedFunction(e->module, "vrt_parallel"), step = new_function(e, e->step_type, symbol, true);
+    V *tasks = arena_array(e->arena, nlaunches + 1, sizeof *tasks);
+    for (size_t i = 0; i < nlaunches; i++) {
+        const char *name = arena_printf(e->arena, "%s.%zu.%s", f->name, i, f->launches[i]->name ? f->launches[i]->name : "");
+        tasks[i] = LLVMGetNamedFunction(e->module, name);
+        if (!tasks[i])
+            tasks[i] = emit_task(e, f->launches[i], name);
+    }
+    begin_function(e, step);
+    V ctx = LLVMGetParam(step, 0);
+    for (size_t i = 0; i < nlaunches; i++)
+        LLVMBuildCall2(e->b, LLVMGlobalGetValueType(parallel), parallel, (V[]){ctx, tasks[i], task_count(e, f->launches[i], ctx)}, 3, "");
+    end_function(e);
+}

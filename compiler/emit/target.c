@@ -1,0 +1,73 @@
+/* Targets: this machine, or a level of x86-64. LLVM takes any CPU name and only mutters, so names are checked here first. */
+#include "config.h"
+
+#include <string.h>
+
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "compiler/emit/module.h"
+#include "lang/base/arena.h"
+
+static const char *const names[] = {"native", "x86-64-v2", "x86-64-v3", "x86-64-v4", NULL};
+
+const char *const *target_names(void)
+{
+    return names;
+}
+
+static bool known(const char *name)
+{
+    for (int i = 0; names[i]; i++)
+        if (!strcmp(names[i], name))
+            return true;
+    return false;
+}
+
+static bool has(const char *features, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = features; (p = strstr(p, word)); p += n)
+        if (p > features && p[-1] == '+' && (p[n] == ',' || !p[n]))
+            return true;
+    return false;
+}
+
+static const char *take(struct arena *a, char *message)
+{
+    const char *copy = arena_copy(a, message, strlen(message));
+    LLVMDisposeMessage(message);
+    return copy;
+}
+
+bool target_open(struct arena *a, const char *name, struct target *t)
+{
+    char *message = NULL;
+    LLVMTargetRef target;
+    bool native = !strcmp(name, "native");
+    if (!known(name))
+        return false;
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+    LLVMInitializeNativeAsmParser();
+    t->triple = take(a, LLVMGetDefaultTargetTriple());
+    t->cpu = native ? take(a, LLVMGetHostCPUName()) : name;
+    t->features = native ? take(a, LLVMGetHostCPUFeatures()) : "";
+    /* 512-bit vectors need the features of x86-64-v4; others run with 8 floats, in two halves where AVX is missing. */
+    bool wide = native ? has(t->features, "avx512f") && has(t->features, "avx512dq") && has(t->features, "avx512vl") &&
+                         has(t->features, "avx512bw") : !strcmp(name, "x86-64-v4");
+    t->vector = wide ? 16 : 8;
+    if (LLVMGetTargetFromTriple(t->triple, &target, &message)) {
+        LLVMDisposeMessage(message);
+        return false;
+    }
+    t->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                         LLVMCodeModelDefault);
+    return t->machine != NULL;
+}
+
+void target_close(struct target *t)
+{
+    LLVMDisposeTargetMachine(t->machine);
+}
