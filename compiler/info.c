@@ -1,0 +1,228 @@
+/* Parameters, multiply-accumulates and memory, by part of the model. */
+#include "config.h"
+
+#include "compiler/info.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/graph/graph.h"
+#include "compiler/plan/plan.h"
+#include "lang/base/arena.h"
+#include "lang/base/diag.h"
+#include "lang/spec.h"
+
+static bool uses_ema(const struct plan *p)
+{
+    const struct spec_key *k = spec_find_key(p->train->spec, "train.ema");
+    return k && spec_number(p->train->spec, "train.ema") > 0;
+}
+
+struct lang_facts info_facts(const struct plan *p)
+{
+    struct cost c = graph_cost(p->eval);
+    return (struct lang_facts){(double)c.params_total, (double)c.params_active, (double)c.macs,
+                               (double)plan_memory_train(p, uses_ema(p)), (double)plan_memory_eval(p)};
+}
+
+/* -- parts: nodes are named TITLE.label, params PREFIX.label -- */
+
+struct part { const char *title; int64_t rows, cols, params, macs; };
+
+static bool under(const char *name, const char *title)
+{
+    size_t n = strlen(title);
+    return !strncmp(name, title, n) && (name[n] == '.' || !name[n]);
+}
+
+static struct part measure(const struct plan *p, const struct spec_part *s)
+{
+    const struct graph *g = p->eval;
+    struct part part = {.title = s->title};
+    bool *counted = arena_array(p->arena, g->nparams + 1, sizeof *counted);
+    for (size_t i = 0; i < g->nforward; i++) {
+        const struct node *n = g->nodes[i];
+        if (!under(n->name, s->title))
+            continue;
+        part.macs += graph_node_macs(n);
+        part.rows = n->out[0]->rows;
+        part.cols = n->out[0]->cols;
+        const struct param *w[] = {n->weight, n->bias};
+        for (int j = 0; j < 2; j++)
+            if (w[j] && !counted[w[j]->id]) {
+                counted[w[j]->id] = true;
+                part.params += w[j]->count;
+            }
+    }
+    return part;
+}
+
+/* -- text -- */
+
+static const char *bytes_text(struct arena *a, int64_t v)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double x = (double)v;
+    int u = 0;
+    for (; x >= 1024 && u < 4; u++)
+        x /= 1024;
+    return arena_printf(a, u ? "%.1f %s" : "%.0f %s", x, units[u]);
+}
+
+static const char *grouped(struct arena *a, int64_t v)
+{
+    char digits[32], out[48];
+    int n = snprintf(digits, sizeof digits, "%" PRId64, v), k = 0;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0)
+            out[k++] = ',';
+        out[k++] = digits[i];
+    }
+    return arena_copy(a, out, (size_t)k);
+}
+
+static void print_memory(struct arena *a, const struct plan *p, FILE *f)
+{
+    fprintf(f, "memory, training %" PRId64 " images a step: %s\n", p->train->micro, bytes_text(a, plan_memory_train(p, uses_ema(p))));
+    fprintf(f, "  weights %s, gradients and moments %s, packed weights %s, arena %s, scratch %s a thread\n",
+            bytes_text(a, p->params_bytes), bytes_text(a, (uses_ema(p) ? 4 : 3) * p->params_bytes),
+            bytes_text(a, p->packed_train_bytes), bytes_text(a, p->arena_train_bytes), bytes_text(a, p->scratch_bytes));
+    fprintf(f, "memory, evaluation: %s (arena %s)\n", bytes_text(a, plan_memory_eval(p)), bytes_text(a, p->arena_eval_bytes));
+}
+
+static void print_info(struct arena *a, const struct plan *p, FILE *f)
+{
+    const struct spec_model *m = &p->eval->spec->model;
+    struct cost c = graph_cost(p->eval);
+    fprintf(f, "model %s: %d x %d x %d pictures, %d classes\n\n", m->name, m->channels, m->height, m->width, m->classes);
+    fprintf(f, "%-12s %16s %14s %16s\n", "part", "output", "parameters", "MACs");
+    for (size_t i = 0; i < m->nparts; i++) {
+        struct part part = measure(p, &m->parts[i]);
+        fprintf(f, "%-12s %16s %14s %16s\n", part.title, arena_printf(a, "%" PRId64 " x %" PRId64, part.rows, part.cols),
+                grouped(a, part.params), grouped(a, part.macs));
+    }
+    fprintf(f, "\nparameters: %s total, %s active\nMACs per image: %s\n", grouped(a, c.params_total), grouped(a, c.params_active),
+            grouped(a, c.macs));
+    for (size_t i = 0; i < m->nplaced; i++)
+        fprintf(f, "moe%s%s: at = %s -> %s\n", *m->placed[i].rule ? " " : "", m->placed[i].rule, m->placed[i].at_text,
+                m->placed[i].slots_text);
+    for (size_t i = 0; i < p->eval->nmoes; i++) {
+        const struct moe *x = p->eval->moes[i];
+        fprintf(f, "  %s: %d experts, top-%d, groups of %d images\n", x->name, x->experts, x->top_k, x->group);
+    }
+    print_memory(a, p, f);
+}
+
+const char *info_text(struct arena *a, const struct plan *p)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    print_info(a, p, f);
+    fclose(f);
+    char *copy = arena_copy(a, text, size);
+    free(text);
+    return copy;
+}
+
+/* -- JSON -- */
+
+static json_t *moe_json(const struct plan *p, const struct moe *x)
+{
+    const struct moe *t = p->train->moes[x->id];
+    return json_pack("{s:s, s:i, s:i, s:I, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:s}", "name", x->name, "experts", x->experts,
+                     "top_k", x->top_k, "tokens", (json_int_t)x->tokens, "group", x->group, "renormalise", x->renormalise,
+                     "capacity", x->capacity, "eval_capacity", x->eval_capacity, "noise", t->noise, "importance",
+                     t->importance, "load", t->load, "order", x->batch_priority ? "batch_priority" : "sequence");
+}
+
+static json_t *parts_json(const struct plan *p)
+{
+    const struct spec_model *m = &p->eval->spec->model;
+    json_t *list = json_array();
+    for (size_t i = 0; i < m->nparts; i++) {
+        struct part part = measure(p, &m->parts[i]);
+        json_array_append_new(list, json_pack("{s:s, s:[I,I], s:I, s:I}", "name", part.title, "output", (json_int_t)part.rows,
+                                              (json_int_t)part.cols, "params", (json_int_t)part.params, "macs",
+                                              (json_int_t)part.macs));
+    }
+    return list;
+}
+
+static json_t *placed_json(const struct plan *p)
+{
+    const struct spec_model *m = &p->eval->spec->model;
+    json_t *list = json_array();
+    for (size_t i = 0; i < m->nplaced; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "rule", m->placed[i].rule, "at", m->placed[i].at_text, "slots",
+                                              m->placed[i].slots_text));
+    return list;
+}
+
+const char *info_json(struct arena *a, const struct plan *p)
+{
+    const struct graph *g = p->eval;
+    struct cost c = graph_cost(g);
+    json_t *moes = json_array();
+    for (size_t i = 0; i < g->nmoes; i++)
+        json_array_append_new(moes, moe_json(p, g->moes[i]));
+    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "model", g->spec->model.name,
+                          "spec_hash", g->spec->hash, "params_total", (json_int_t)c.params_total, "params_active",
+                          (json_int_t)c.params_active, "macs", (json_int_t)c.macs, "arena_train_bytes",
+                          (json_int_t)p->arena_train_bytes, "arena_eval_bytes", (json_int_t)p->arena_eval_bytes,
+                          "memory_train_bytes", (json_int_t)plan_memory_train(p, uses_ema(p)), "memory_eval_bytes",
+                          (json_int_t)plan_memory_eval(p), "micro", (json_int_t)g->micro, "placed", placed_json(p), "moe", moes,
+                          "layers", parts_json(p));
+    char *text = json_dumps(j, JSON_COMPACT);
+    const char *copy = arena_printf(a, "%s\n", text);
+    free(text);
+    json_decref(j);
+    return copy;
+}
+
+/* -- limits -- */
+
+static struct loc place_of_key(const struct spec *s, const char *path)
+{
+    const struct spec_key *k = spec_find_key(s, path);
+    return k ? k->loc : (struct loc){NULL, 0, 0};
+}
+
+static void note_largest(struct arena *a, const struct plan *p, struct diag *d)
+{
+    bool *told = arena_array(a, p->ntrain_buffers + 1, sizeof *told);
+    for (int i = 0; i < 3; i++) {
+        size_t best = p->ntrain_buffers;
+        for (size_t j = 0; j < p->ntrain_buffers; j++)
+            if (!told[j] && (best == p->ntrain_buffers || p->train_buffers[j]->bytes > p->train_buffers[best]->bytes))
+                best = j;
+        if (best == p->ntrain_buffers)
+            return;
+        told[best] = true;
+        diag_note(d, (struct loc){NULL, 0, 0}, "%s takes %s", p->train_buffers[best]->name,
+                  bytes_text(a, p->train_buffers[best]->bytes));
+    }
+}
+
+bool info_check_limits(const struct plan *p, struct diag *d)
+{
+    const struct spec *s = p->train->spec;
+    double limit = spec_number(s, "memory.limit"), need = (double)plan_memory_train(p, uses_ema(p));
+    int64_t batch = (int64_t)spec_number(s, "train.batch"), micro = p->train->micro;
+    bool ok = true;
+    if (limit > 0 && need > limit) {
+        diag_report(d, DIAG_MEMORY_LIMIT, place_of_key(s, "memory.limit"), "training needs %s, the limit is %s",
+                    bytes_text(p->arena, (int64_t)need), bytes_text(p->arena, (int64_t)limit));
+        note_largest(p->arena, p, d);
+        diag_help(d, "a smaller train.micro (now %lld images) needs less", (long long)micro);
+        ok = false;
+    }
+    if (batch % micro) {
+        diag_report(d, DIAG_BATCH_MICRO, place_of_key(s, "train.batch"), "batch = %lld images is not a multiple of micro = %lld images",
+                    (long long)batch, (long long)micro);
+        ok = false;
+    }
+    return ok;
+}

@@ -1,0 +1,24 @@
+# The compiler: a library of its stages, which the tests use too, and the command line.
+noinst_LIBRARIES += %D%/libcompiler.a
+bin_PROGRAMS += vmoec
+
+%C%_libcompiler_a_SOURCES = \
+	%D%/graph/graph.c %D%/graph/graph.h %D%/graph/ops.def %D%/graph/nodes.def \
+	%D%/graph/build.c %D%/graph/build.h %D%/graph/build_layers.c \
+	%D%/graph/gradient.c %D%/graph/cost.c %D%/graph/print.c \
+	%D%/graph/interpret.c %D%/graph/interpret.h %D%/graph/interpret_node.h \
+	%D%/graph/interpret_rows.c %D%/graph/interpret_maps.c %D%/graph/interpret_attention.c %D%/graph/interpret_route.c \
+	%D%/plan/plan.c %D%/plan/plan.h %D%/plan/kernels.def \
+	%D%/plan/lower.c %D%/plan/lower.h %D%/plan/weights.c %D%/plan/memory.c %D%/plan/tile.c \
+	%D%/emit/emit.h %D%/emit/vec.c %D%/emit/math.c \
+	%D%/emit/gemm.c %D%/emit/rows.c %D%/emit/conv.c %D%/emit/attention.c %D%/emit/pool.c %D%/emit/routing.c \
+	%D%/emit/optimiser.c %D%/emit/step.c %D%/emit/module.c %D%/emit/module.h %D%/emit/target.c \
+	%D%/link/link.c %D%/link/link.h \
+	%D%/info.c %D%/info.h \
+	%D%/pipeline.c %D%/pipeline.h
+%C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) \
+	-DSOURCE_FOLDER='"$(abs_srcdir)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
+	-DRUNTIME_LIBS='"$(runtime_LIBS)"'
+
+vmoec_SOURCES = %D%/main.c
+vmoec_LDADD = %D%/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) -lm

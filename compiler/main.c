@@ -1,0 +1,164 @@
+/* The command line of vmoec. */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/pipeline.h"
+#include "lang/base/text.h"
+
+static const char usage[] =
+    "usage: vmoec build FILE [-o OUT] [-D NAME=VALUE]... [--set PATH=VALUE]... [--emit FORM] [--target T] [-O0|-O1] [-v]\n"
+    "       vmoec check FILE [-D ..] [--set ..] [--diag text|json]\n"
+    "       vmoec info FILE [-D ..] [--set ..] [--json]\n"
+    "       vmoec --version | --help\n"
+    "\n"
+    "build makes a program that trains, evaluates, predicts and measures itself; check only looks for errors; info says\n"
+    "how many parameters and multiply-accumulates a model has and how much memory it takes.\n"
+    "\n"
+    "  -o OUT             the result; default: FILE without .vmoe, in this folder\n"
+    "  -D NAME=VALUE      set a `param` of the file\n"
+    "  --set PATH=VALUE   set any key, e.g. --set train.optim.lr=1e-3\n"
+    "  --experiment NAME  which experiment to build; --model NAME: which model\n"
+    "  --emit FORM        ast, spec, graph, plan, llvm, asm, obj or exe (the default)\n"
+    "  --target T         native (the default), x86-64-v2, x86-64-v3, x86-64-v4\n"
+    "  -O0                no fusion: every layer on its own\n"
+    "  --stdlib DIR       where `use std.x` looks first; also VMOE_PATH=DIR:DIR\n"
+    "  --diag FORMAT      errors as text or json (one object a line)\n"
+    "  --sanitize         the address sanitizer in the generated code (needs a runtime built with --enable-sanitize)\n"
+    "  -v                 show the command that links\n"
+    "\n"
+    "exit status: 0 done, 1 errors in the file, 2 wrong usage, 3 a fault of the compiler\n";
+
+enum { OPT_SET = 256, OPT_EMIT, OPT_TARGET, OPT_STDLIB, OPT_DIAG, OPT_JSON, OPT_EXPERIMENT, OPT_MODEL, OPT_SANITIZE, OPT_HELP };
+
+static const struct option options[] = {
+    {"set", required_argument, NULL, OPT_SET},         {"emit", required_argument, NULL, OPT_EMIT},
+    {"target", required_argument, NULL, OPT_TARGET},   {"stdlib", required_argument, NULL, OPT_STDLIB},
+    {"diag", required_argument, NULL, OPT_DIAG},       {"json", no_argument, NULL, OPT_JSON},
+    {"experiment", required_argument, NULL, OPT_EXPERIMENT}, {"model", required_argument, NULL, OPT_MODEL},
+    {"sanitize", no_argument, NULL, OPT_SANITIZE},     {"help", no_argument, NULL, OPT_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static int wrong(const char *format, const char *what)
+{
+    fputs("vmoec: ", stderr);
+    fprintf(stderr, format, what);
+    fputs("; see vmoec --help\n", stderr);
+    return STATUS_USAGE;
+}
+
+static bool add_define(struct lang_define **list, size_t *n, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text)
+        return false;
+    struct lang_define *grown = realloc(*list, (*n + 1) * sizeof **list);
+    if (!grown)
+        return false;
+    *equals = '\0';
+    *list = grown;
+    grown[(*n)++] = (struct lang_define){text, equals + 1};
+    return true;
+}
+
+static bool one_of(const char *word, const char *const *list)
+{
+    for (; *list; list++)
+        if (!strcmp(*list, word))
+            return true;
+    return false;
+}
+
+static int unknown_option(char *const *argv)
+{
+    const char *given = optopt && optopt < 256 ? NULL : argv[optind - 1];
+    char letter[3] = {'-', (char)optopt, '\0'};
+    if (!given)
+        return wrong("unknown option %s, or it lacks its value", letter);
+    fprintf(stderr, "vmoec: unknown option %s, or it lacks its value", given);
+    struct suggest near = suggest_start(given + strspn(given, "-"));
+    for (const struct option *o = options; o->name; o++)
+        suggest_add(&near, o->name);
+    if (near.best)
+        fprintf(stderr, "; did you mean --%s?", near.best);
+    fputs("; see vmoec --help\n", stderr);
+    return STATUS_USAGE;
+}
+
+/* -1: go on. */
+static int take_option(struct request *r, int c, char *const *argv)
+{
+    switch (c) {
+    case 'o':            r->out = optarg; return -1;
+    case 'v':            r->verbose = true; return -1;
+    case OPT_TARGET:     r->target = optarg; return -1;
+    case OPT_STDLIB:     r->stdlib = optarg; return -1;
+    case OPT_EXPERIMENT: r->experiment = optarg; return -1;
+    case OPT_MODEL:      r->model = optarg; return -1;
+    case OPT_JSON:       r->json = true; return -1;
+    case OPT_SANITIZE:   r->sanitize = true; return -1;
+    case OPT_HELP:       fputs(usage, stdout); return STATUS_OK;
+    case 'O':
+        if (strcmp(optarg, "0") && strcmp(optarg, "1"))
+            return wrong("-O%s is neither -O0 nor -O1", optarg);
+        r->fuse = optarg[0] == '1';
+        return -1;
+    case 'D':
+        return add_define(&r->defines, &r->ndefines, optarg) ? -1 : wrong("-D %s is not NAME=VALUE", optarg);
+    case OPT_SET:
+        return add_define(&r->sets, &r->nsets, optarg) ? -1 : wrong("--set %s is not PATH=VALUE", optarg);
+    case OPT_EMIT:
+        r->emit = optarg;
+        return one_of(optarg, pipeline_forms()) ? -1 : wrong("--emit %s is no form", optarg);
+    case OPT_DIAG:
+        r->diag_json = !strcmp(optarg, "json");
+        return r->diag_json || !strcmp(optarg, "text") ? -1 : wrong("--diag %s is neither text nor json", optarg);
+    default:
+        return unknown_option(argv);
+    }
+}
+
+static int run_command(struct request *r, int argc, char **argv)
+{
+    int c, status;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "o:D:O:v", options, NULL)) != -1)
+        if ((status = take_option(r, c, argv)) >= 0)
+            return status;
+    if (optind >= argc)
+        return wrong("%s needs a file", argv[0]);
+    if (optind + 1 < argc)
+        return wrong("one file at a time, not %s too", argv[optind + 1]);
+    r->file = argv[optind];
+    return pipeline_run(r);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const commands[] = {"build", "check", "info", NULL};
+    struct request r = {.emit = "exe", .target = "native", .fuse = true, .sanitize = false};
+#ifdef VMOE_SANITIZE
+    r.sanitize = true;
+#endif
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        fputs(usage, argc < 2 ? stderr : stdout);
+        return argc < 2 ? STATUS_USAGE : STATUS_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("vmoec %s (LLVM %s)\n", PACKAGE_VERSION, LLVM_VERSION_TEXT);
+        return STATUS_OK;
+    }
+    for (int i = 0; commands[i]; i++)
+        if (!strcmp(argv[1], commands[i])) {
+            r.command = (enum command)i;
+            int status = run_command(&r, argc - 1, argv + 1);
+            free(r.defines);
+            free(r.sets);
+            return status;
+        }
+    return wrong("`%s` is no command", argv[1]);
+}

@@ -1,0 +1,273 @@
+/* The whole compiler at a glance: each stage takes the form before it and makes the next; a form that was asked for is printed and
+ * ends the run. */
+#include "config.h"
+
+#include "compiler/pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/emit/module.h"
+#include "compiler/graph/graph.h"
+#include "compiler/info.h"
+#include "compiler/link/link.h"
+#include "compiler/plan/plan.h"
+#include "lang/base/arena.h"
+#include "lang/base/diag.h"
+#include "lang/lang.h"
+
+enum form { FORM_AST, FORM_SPEC, FORM_GRAPH, FORM_PLAN, FORM_LLVM, FORM_ASM, FORM_OBJ, FORM_EXE };
+
+static const char *const forms[] = {"ast", "spec", "graph", "plan", "llvm", "asm", "obj", "exe", NULL};
+
+struct run {
+    const struct request *r;
+    enum form stop;
+    struct arena *arena;                /* lives as long as the run: forms point into the ones before */
+    struct diag *diag;
+    const struct ast *ast;
+    const struct spec *spec;
+    const struct graph *eval, *train;
+    struct target target;
+    bool has_target;
+    const struct plan *plan;
+    struct module *module;
+};
+
+const char *const *pipeline_forms(void)
+{
+    return forms;
+}
+
+static enum form form_named(const char *name)
+{
+    for (int i = 0; forms[i]; i++)
+        if (!strcmp(forms[i], name))
+            return (enum form)i;
+    return FORM_EXE;
+}
+
+static struct loc nowhere(void)
+{
+    return (struct loc){NULL, 0, 0};
+}
+
+/* -- stages: false ends the run with the status of what was reported -- */
+
+static bool parse(struct run *x)
+{
+    struct source *src = source_read(x->arena, x->r->file);
+    if (!src) {
+        diag_report(x->diag, DIAG_FILE_READ, nowhere(), "cannot read %s: %s", x->r->file, strerror(errno));
+        return false;
+    }
+    x->ast = lang_parse(x->arena, src, x->diag);
+    return x->ast != NULL;
+}
+
+static bool resolve(struct run *x)
+{
+    size_t nops, nsearch;
+    const struct lang_op *ops = graph_layers(&nops);
+    const char *const *search = link_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
+    struct lang_options o = {.ops = ops, .nops = nops, .search = search, .nsearch = nsearch, .defines = x->r->defines,
+                             .ndefines = x->r->ndefines, .sets = x->r->sets, .nsets = x->r->nsets,
+                             .experiment = x->r->experiment, .model = x->r->model};
+    x->spec = lang_resolve(x->arena, x->ast, &o, x->diag);
+    return x->spec != NULL;
+}
+
+static bool build_graphs(struct run *x)
+{
+    x->eval = graph_build(x->arena, x->spec, false, x->diag);
+    if (!x->eval)
+        return false;
+    struct graph *train = graph_build(x->arena, x->spec, true, x->diag);
+    if (!train)
+        return false;
+    graph_differentiate(train);
+    x->train = train;
+    return true;
+}
+
+static bool open_target(struct run *x)
+{
+    x->has_target = target_open(x->arena, x->r->target, &x->target);
+    if (!x->has_target) {
+        diag_report(x->diag, DIAG_TARGET_UNKNOWN, nowhere(), "`%s` is no target", x->r->target);
+        for (const char *const *n = target_names(); *n; n++)
+            diag_note(x->diag, nowhere(), "there is `%s`", *n);
+    }
+    return x->has_target;
+}
+
+static bool make_plan(struct run *x)
+{
+    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse};
+    x->plan = plan_make(x->arena, x->eval, x->train, &o);
+    return info_check_limits(x->plan, x->diag);
+}
+
+static bool run_checks(struct run *x)
+{
+    struct lang_facts facts = info_facts(x->plan);
+    return lang_run_checks(x->spec, &facts, x->diag);
+}
+
+static char *frozen(struct run *x)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    lang_print_spec(x->spec, f);
+    fclose(f);
+    char *copy = arena_copy(x->arena, text, size);
+    free(text);
+    return copy;
+}
+
+static bool emit(struct run *x)
+{
+    struct program_info info = {.compiler = arena_printf(x->arena, "vmoec %s, LLVM %s, %s %s", PACKAGE_VERSION, LLVM_VERSION_TEXT,
+                                                         x->target.triple, x->target.cpu)};
+    info.spec_text = frozen(x);
+    info.info_text = info_text(x->arena, x->plan);
+    info.info_json = info_json(x->arena, x->plan);
+    x->module = module_make(x->arena, x->plan, &x->target, &info, x->r->sanitize, stderr);
+    return x->module != NULL;
+}
+
+/* -- results -- */
+
+static bool failed_write(struct run *x, const char *path, const char *why)
+{
+    diag_report(x->diag, DIAG_FILE_WRITE, nowhere(), "cannot write %s: %s", path, why);
+    return false;
+}
+
+static void print_form(struct run *x, FILE *out)
+{
+    switch (x->stop) {
+    case FORM_AST:   lang_print_ast(x->ast, out); break;
+    case FORM_SPEC:  lang_print_spec(x->spec, out); break;
+    case FORM_GRAPH: graph_print(x->train, out); break;
+    case FORM_PLAN:  plan_print(x->plan, out); break;
+    default:         module_print(x->module, out); break;
+    }
+}
+
+static bool write_text(struct run *x)
+{
+    const char *path = x->r->out;
+    FILE *out = path ? fopen(path, "w") : stdout;
+    if (!out)
+        return failed_write(x, path, strerror(errno));
+    print_form(x, out);
+    bool ok = !ferror(out) && !fflush(out);
+    int why = errno;
+    if (path && fclose(out))
+        ok = false;
+    return ok || failed_write(x, path ? path : "standard output", strerror(why));
+}
+
+/* FILE.vmoe -> FILE, in the working folder. */
+static const char *default_output(struct run *x, const char *suffix)
+{
+    const char *base = strrchr(x->r->file, '/');
+    base = base ? base + 1 : x->r->file;
+    size_t n = strlen(base);
+    if (n > 5 && !strcmp(base + n - 5, ".vmoe"))
+        n -= 5;
+    return arena_printf(x->arena, "%.*s%s", (int)n, base, suffix);
+}
+
+static bool write_object(struct run *x, const char *path, bool assembly)
+{
+    char *message = NULL;
+    return module_write(x->module, path, assembly, &message) || failed_write(x, path, message ? message : "unknown");
+}
+
+static bool write_program(struct run *x)
+{
+    const char *out = x->r->out ? x->r->out : default_output(x, "");
+    const char *object = arena_printf(x->arena, "%s.%ld.o", out, (long)getpid());
+    bool ok = write_object(x, object, false) && link_program(x->arena, object, out, x->r->verbose, x->r->sanitize, x->diag);
+    unlink(object);
+    if (ok)
+        fprintf(stderr, "built %s for %s\n", out, x->target.cpu);
+    return ok;
+}
+
+static bool write_result(struct run *x)
+{
+    switch (x->stop) {
+    case FORM_ASM: return write_object(x, x->r->out ? x->r->out : default_output(x, ".s"), true);
+    case FORM_OBJ: return write_object(x, x->r->out ? x->r->out : default_output(x, ".o"), false);
+    case FORM_EXE: return write_program(x);
+    default:       return write_text(x);
+    }
+}
+
+static bool print_info(struct run *x)
+{
+    fputs(x->r->json ? info_json(x->arena, x->plan) : info_text(x->arena, x->plan), stdout);
+    return !fflush(stdout) || failed_write(x, "standard output", strerror(errno));
+}
+
+/* -- the line of stages -- */
+
+static bool verified(bool ok, const char *form)
+{
+    if (!ok)
+        fprintf(stderr, "vmoec: the %s is wrong; this is a fault of the compiler\n", form);
+    return ok;
+}
+
+static int stages(struct run *x)
+{
+    if (!parse(x))
+        return STATUS_SPEC;
+    if (x->stop == FORM_AST)
+        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+    if (!resolve(x))
+        return STATUS_SPEC;
+    if (x->stop == FORM_SPEC)
+        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+    if (!build_graphs(x))
+        return STATUS_SPEC;
+    if (!verified(graph_verify(x->eval, stderr) && graph_verify(x->train, stderr), "graph"))
+        return STATUS_INTERNAL;
+    if (x->stop == FORM_GRAPH)
+        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+    if (!open_target(x) || !make_plan(x))
+        return STATUS_SPEC;
+    if (!verified(plan_verify(x->plan, stderr), "plan"))
+        return STATUS_INTERNAL;
+    if (!run_checks(x))
+        return STATUS_SPEC;
+    if (x->r->command == COMMAND_CHECK)
+        return STATUS_OK;
+    if (x->r->command == COMMAND_INFO)
+        return print_info(x) ? STATUS_OK : STATUS_SPEC;
+    if (x->stop == FORM_PLAN)
+        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+    if (!emit(x))
+        return STATUS_INTERNAL;
+    return write_result(x) ? STATUS_OK : STATUS_SPEC;
+}
+
+int pipeline_run(const struct request *r)
+{
+    struct run x = {.r = r, .stop = r->command == COMMAND_BUILD ? form_named(r->emit) : FORM_EXE, .arena = arena_new()};
+    x.diag = diag_new(x.arena, stderr, r->diag_json ? DIAG_JSON : DIAG_TEXT, 20);
+    int status = stages(&x);
+    diag_flush(x.diag);
+    if (x.module)
+        module_free(x.module);
+    if (x.has_target)
+        target_close(&x.target);
+    arena_free(x.arena);
+    return status;
+}
