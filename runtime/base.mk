@@ -1,0 +1,9 @@
+# What everything of the runtime rests on.
+runtime_base_SOURCES = \
+	%D%/base/status.c %D%/base/status.h \
+	%D%/base/buffer.c %D%/base/buffer.h \
+	%D%/base/random.c %D%/base/random.h \
+	%D%/base/file.c %D%/base/file.h \
+	%D%/base/thread.c %D%/base/thread.h
+
+EXTRA_DIST += %D%/base/README.md

@@ -1,0 +1,13 @@
+# Labelled pictures: where they lie, how they are decoded, changed and delivered.
+runtime_data_SOURCES = \
+	%D%/data/image.c %D%/data/image.h \
+	%D%/data/jpeg.c %D%/data/png.c \
+	%D%/data/resample.c %D%/data/resample.h \
+	%D%/data/augment.c %D%/data/augment.h \
+	%D%/data/index.c %D%/data/index.h \
+	%D%/data/source.h %D%/data/folder.c %D%/data/archive.c %D%/data/idx.c \
+	%D%/data/blob.c %D%/data/blob.h \
+	%D%/data/dataset.c %D%/data/dataset.h \
+	%D%/data/loader.c %D%/data/loader.h
+
+EXTRA_DIST += %D%/data/README.md

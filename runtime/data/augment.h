@@ -1,0 +1,42 @@
+/* From a decoded picture to the network's input: crop, resize, flip, normalise. */
+#ifndef RUNTIME_DATA_AUGMENT_H
+#define RUNTIME_DATA_AUGMENT_H
+
+#include "runtime/base/random.h"
+#include "runtime/data/loader.h"
+#include "runtime/data/resample.h"
+
+/* A transform made ready. normal[c][v] is what byte v of channel c becomes: ((v/255) - mean) / std, each step in float. */
+struct vrt_pipeline {
+    struct vrt_transform transform;
+    float normal[3][256];
+};
+
+/* Memory of one thread; a zeroed struct is empty. */
+struct vrt_scratch {
+    struct vrt_image image;         /* the decoded picture, for the caller */
+    struct vrt_image resized;
+    struct vrt_resampler resampler;
+};
+
+/* Check a transform's ranges (errors say which) and build the table. */
+bool vrt_pipeline_make(struct vrt_pipeline *p, const struct vrt_transform *t, struct vrt_error *e);
+
+/* input (H,W,C) from `image`, which has the transform's channels. random: NULL for evaluation. */
+bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
+                        struct vrt_random *random, float *input, struct vrt_error *e);
+void vrt_scratch_free(struct vrt_scratch *s);
+
+/* The crop of a random resized crop in a picture of width x height, as timm draws it: ten tries of area and log aspect
+ * ratio, then the centre with the nearest allowed ratio. */
+struct vrt_rect {
+    int left, top, width, height;
+};
+
+struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height, struct vrt_random *random);
+
+/* Resize so that the picture just covers floor(width/crop_pct) x floor(height/crop_pct) (for a square: its short side),
+ * the other side truncated, and keep the centre width x height; offsets round half to even, as torchvision does. */
+struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transform *t, double crop_pct);
+
+#endif

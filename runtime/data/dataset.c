@@ -1,0 +1,187 @@
+/* The front of the data sets. Input: a path and a split; output: pictures by number. Which kind it is is decided by what
+ * is there: a folder SPLIT, IDX files, or a regular file, which must be a tar. */
+#include "runtime/data/dataset.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/data/source.h"
+
+static const char *const split_names[][VRT_SPLIT_NAMES] = {
+    {"val", "test", "validation"},
+    {"test", "val"},
+};
+
+void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]) {
+    for (int i = 0; i < VRT_SPLIT_NAMES; i++)
+        names[i] = i == 0 ? split : NULL;
+    for (size_t row = 0; row < sizeof split_names / sizeof split_names[0]; row++)
+        if (strcmp(split_names[row][0], split) == 0)
+            memcpy(names, split_names[row], sizeof split_names[row]);
+}
+
+char *vrt_dataset_where(const struct vrt_dataset *d) {
+    char *where;
+
+    return asprintf(&where, "%s/%s", d->root, d->split) < 0 ? NULL : where;
+}
+
+static bool is_folder(const char *path) {
+    struct stat s;
+
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+/* Set d->split to the first name of the split that is a folder below the root; NULL when there is none. */
+static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_error *e) {
+    const char *names[VRT_SPLIT_NAMES];
+
+    vrt_split_names(split, names);
+    for (int i = 0; i < VRT_SPLIT_NAMES && names[i] != NULL; i++) {
+        char *where;
+        bool found;
+        d->split = strdup(names[i]);
+        where = d->split != NULL ? vrt_dataset_where(d) : NULL;
+        if (where == NULL)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+        found = is_folder(where);
+        free(where);
+        if (found)
+            return true;
+        free(d->split);
+        d->split = NULL;
+    }
+    return true;
+}
+
+/* What is in the folder, in a few words, so that a wrong path is seen at once. */
+static void list_some(const char *root, char *text, size_t size) {
+    DIR *dir = opendir(root);
+    struct dirent *entry;
+    size_t n = 0;
+
+    text[0] = 0;
+    while (dir != NULL && n < size && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.')
+            n += (size_t)snprintf(text + n, size - n, "%s%.40s", n > 0 ? ", " : "", entry->d_name);
+    if (n >= size)
+        strcpy(text + size - 4, "...");
+    if (dir != NULL)
+        closedir(dir);
+}
+
+static bool open_folder(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                        struct vrt_error *e) {
+    char some[200];
+
+    if (!find_split(d, split, e))
+        return false;
+    if (d->split != NULL)
+        return vrt_folder_open(d, classes_of, e);
+    if (vrt_idx_found(d->root, split))
+        return vrt_idx_open(d, split, classes_of, e);
+    list_some(d->root, some, sizeof some);
+    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor IDX files; it has: %s",
+                    d->root, split, some[0] != 0 ? some : "nothing");
+}
+
+static bool describe(struct vrt_dataset *d, struct vrt_error *e) {
+    char ignored[64] = "";
+
+    if (d->index.ignored > 0)
+        snprintf(ignored, sizeof ignored, ", %lld other files ignored", (long long)d->index.ignored);
+    if (asprintf(&d->describe, "%s %s, %s: %lld pictures, %lld classes%s", d->source->kind, d->root, d->split,
+                 (long long)d->index.nitems, (long long)d->index.nclasses, ignored) >= 0)
+        return true;
+    d->describe = NULL;
+    return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+}
+
+static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                     struct vrt_error *e) {
+    struct stat s;
+    bool ok;
+
+    if (split[0] == 0 || split[0] == '.' || strchr(split, '/') != NULL || strlen(split) > 255)
+        return vrt_fail(e, VRT_USAGE, "'%.60s' is not the name of a split; train, val and test are usual", split);
+    if (stat(d->root, &s) != 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot open the data %s: %s; give its folder or tar with --data", d->root,
+                        strerror(errno));
+    if (S_ISDIR(s.st_mode))
+        ok = open_folder(d, split, classes_of, e);
+    else
+        ok = vrt_archive_open(d, split, classes_of, e);
+    return ok && describe(d, e);
+}
+
+bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *split,
+                      const struct vrt_dataset *classes_of, struct vrt_error *e) {
+    struct vrt_dataset *d = calloc(1, sizeof *d);
+
+    *out = NULL;
+    if (d == NULL || (d->root = strdup(root)) == NULL) {
+        free(d);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", root);
+    }
+    if (!open_any(d, split, classes_of, e)) {
+        vrt_dataset_close(d);
+        return false;
+    }
+    *out = d;
+    return true;
+}
+
+void vrt_dataset_close(struct vrt_dataset *d) {
+    if (d == NULL)
+        return;
+    vrt_index_free(&d->index);
+    vrt_blob_close(d->blob);
+    free(d->root);
+    free(d->split);
+    free(d->describe);
+    free(d);
+}
+
+int64_t vrt_dataset_count(const struct vrt_dataset *d) {
+    return d->index.nitems;
+}
+
+int64_t vrt_dataset_classes(const struct vrt_dataset *d) {
+    return d->index.nclasses;
+}
+
+const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c) {
+    return d->index.classes[c].name;
+}
+
+int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i) {
+    return d->index.items[i].label;
+}
+
+const char *vrt_dataset_describe(const struct vrt_dataset *d) {
+    return d->describe;
+}
+
+void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size) {
+    const char *name = (const char *)d->index.names.data + d->index.items[i].name;
+
+    if (d->width > 0)
+        snprintf(text, (size_t)size, "%s[%lld]", name, (long long)i);
+    else
+        snprintf(text, (size_t)size, "%s/%s", d->split, name);
+}
+
+bool vrt_dataset_read(const struct vrt_dataset *d, int64_t i, int channels, struct vrt_image *out,
+                      struct vrt_error *e) {
+    struct vrt_error inner;
+    char name[VRT_MAX_NAME + 256];
+
+    if (d->source->read(d, &d->index.items[i], channels, out, &inner))
+        return true;
+    vrt_dataset_item_name(d, i, name, sizeof name);
+    return vrt_fail(e, inner.code, "%s: %.500s: %.400s", d->root, name, inner.text);
+}

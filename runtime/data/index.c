@@ -1,0 +1,218 @@
+/* Gathering, sorting and labelling. Input: classes and names in the order of a folder or an archive; output: an index
+ * whose order depends on names alone, so a folder and an archive of it give the same training. */
+#include "runtime/data/index.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+bool vrt_index_takes(const char *file) {
+    static const char *const others[] = {"txt", "csv", "tsv", "json", "jsonl", "xml", "yaml", "yml", "md", "html", "htm",
+                                         "pdf", "log", "db", "ini", "md5", "sha1", "sha256", "npy", "npz", "mat", "pkl"};
+    const char *dot = strrchr(file, '.');
+
+    if (file[0] == '.')
+        return false;
+    for (size_t i = 0; dot != NULL && i < sizeof others / sizeof others[0]; i++)
+        if (strcasecmp(dot + 1, others[i]) == 0)
+            return false;
+    return true;
+}
+
+/* Room for one more of `size` bytes each; NULL when there is none. */
+static void *grow(void *array, int64_t count, int64_t *room, size_t size) {
+    int64_t more = *room < 64 ? 64 : *room * 2;
+    void *bigger;
+
+    if (count < *room)
+        return array;
+    bigger = realloc(array, (size_t)more * size);
+    if (bigger != NULL)
+        *room = more;
+    return bigger;
+}
+
+/* The place of a class, or where it belongs. */
+static int64_t class_place(const struct vrt_index *x, const char *name, bool *found) {
+    int64_t low = 0, high = x->nclasses;
+
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        int order = strcmp(x->classes[middle].name, name);
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *found = false;
+    return low;
+}
+
+static bool insert_class(struct vrt_index *x, int64_t place, const char *name, struct vrt_error *e) {
+    struct vrt_class *classes = grow(x->classes, x->nclasses, &x->classes_room, sizeof *classes);
+    char *copy = strdup(name);
+
+    if (classes != NULL)
+        x->classes = classes;
+    if (classes == NULL || copy == NULL) {
+        free(copy);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+    }
+    memmove(classes + place + 1, classes + place, (size_t)(x->nclasses - place) * sizeof *classes);
+    classes[place] = (struct vrt_class){copy, (int32_t)x->nclasses, 0};
+    x->nclasses++;
+    return true;
+}
+
+bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32_t *id, struct vrt_error *e) {
+    char text[VRT_MAX_NAME];
+    int64_t place;
+    bool found;
+
+    if (length == 0 || length >= sizeof text)
+        return vrt_fail(e, VRT_BAD_INPUT, "a class name of %zu bytes; 1 to %d are possible", length, VRT_MAX_NAME - 1);
+    memcpy(text, name, length);
+    text[length] = 0;
+    place = class_place(x, text, &found);
+    if (!found && x->nclasses == VRT_MAX_CLASSES)
+        return vrt_fail(e, VRT_BAD_INPUT, "more than %d classes", VRT_MAX_CLASSES);
+    if (!found && !insert_class(x, place, text, e))
+        return false;
+    *id = x->classes[place].id;
+    return true;
+}
+
+bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t offset, uint32_t size,
+                   struct vrt_error *e) {
+    struct vrt_item *items = grow(x->items, x->nitems, &x->items_room, sizeof *items);
+    uint64_t at = x->names.size;
+
+    if (items == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)x->nitems);
+    x->items = items;
+    if (x->nitems == VRT_MAX_ITEMS)
+        return vrt_fail(e, VRT_BAD_INPUT, "more than %d pictures", VRT_MAX_ITEMS);
+    if (strlen(name) >= VRT_MAX_NAME)
+        return vrt_fail(e, VRT_BAD_INPUT, "a name of more than %d bytes: %.60s...", VRT_MAX_NAME - 1, name);
+    if (!vrt_buffer_append(&x->names, name, strlen(name) + 1, e))
+        return false;
+    items[x->nitems++] = (struct vrt_item){offset, at, size, id};
+    return true;
+}
+
+static int by_label_and_name(const void *left, const void *right, void *names) {
+    const struct vrt_item *a = left, *b = right;
+    const char *text = names;
+
+    if (a->label != b->label)
+        return a->label < b->label ? -1 : 1;
+    return strcmp(text + a->name, text + b->name);
+}
+
+/* label: id -> place among the sorted classes; counts on the way. */
+static bool number_classes(struct vrt_index *x, struct vrt_error *e) {
+    int32_t *place = calloc((size_t)x->nclasses, sizeof *place);
+
+    if (place == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+    for (int64_t c = 0; c < x->nclasses; c++)
+        place[x->classes[c].id] = (int32_t)c;
+    for (int64_t i = 0; i < x->nitems; i++) {
+        x->items[i].label = place[x->items[i].label];
+        x->classes[x->items[i].label].count++;
+    }
+    free(place);
+    for (int64_t c = 0; c < x->nclasses; c++)
+        x->classes[c].id = (int32_t)c;
+    return true;
+}
+
+/* Where `name` stands in another index. IDX classes are few, and sorted as numbers. */
+static int64_t find_class(const struct vrt_index *x, const char *name) {
+    bool found;
+    int64_t place = class_place(x, name, &found);
+
+    if (found)
+        return place;
+    for (int64_t c = 0; x->nclasses <= 256 && c < x->nclasses; c++)
+        if (strcmp(x->classes[c].name, name) == 0)
+            return c;
+    return -1;
+}
+
+static void free_classes(struct vrt_index *x) {
+    for (int64_t c = 0; c < x->nclasses; c++)
+        free(x->classes[c].name);
+    free(x->classes);
+    x->classes = NULL;
+    x->nclasses = x->classes_room = 0;
+}
+
+bool vrt_index_copy_classes(struct vrt_index *x, const struct vrt_index *of, struct vrt_error *e) {
+    free_classes(x);
+    for (int64_t c = 0; c < of->nclasses; c++)
+        if (!insert_class(x, c, of->classes[c].name, e))
+            return false;
+    return true;
+}
+
+bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e) {
+    char text[24];
+
+    for (int64_t c = 0; c < n; c++) {
+        snprintf(text, sizeof text, "%lld", (long long)c);
+        if (!insert_class(x, c, text, e))
+            return false;
+    }
+    return true;
+}
+
+/* Labels from this index's classes to those of `of`. */
+static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const char *where, struct vrt_error *e) {
+    int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
+
+    if (label == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+    for (int64_t c = 0; c < x->nclasses; c++) {
+        int64_t found = find_class(of, x->classes[c].name);
+        if (found < 0) {
+            vrt_fail(e, VRT_BAD_INPUT, "%s: the class '%s' is not among the %lld classes of the training split; "
+                     "rename or remove it", where, x->classes[c].name, (long long)of->nclasses);
+            free(label);
+            return false;
+        }
+        label[c] = (int32_t)found;
+    }
+    for (int64_t i = 0; i < x->nitems; i++)
+        x->items[i].label = label[x->items[i].label];
+    free(label);
+    return vrt_index_copy_classes(x, of, e);
+}
+
+bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, const char *where,
+                      struct vrt_error *e) {
+    if (x->nclasses == 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has no class folders; sort the pictures into one folder per class", where);
+    if (!number_classes(x, e))
+        return false;
+    for (int64_t c = 0; c < x->nclasses; c++)
+        if (x->classes[c].count == 0)
+            return vrt_fail(e, VRT_BAD_INPUT, "%s: the class folder '%s' has no pictures; fill or remove it", where,
+                            x->classes[c].name);
+    if (classes_of != NULL && !adopt_classes(x, classes_of, where, e))
+        return false;
+    qsort_r(x->items, (size_t)x->nitems, sizeof *x->items, by_label_and_name, x->names.data);
+    return true;
+}
+
+void vrt_index_free(struct vrt_index *x) {
+    free_classes(x);
+    free(x->items);
+    vrt_buffer_free(&x->names);
+    *x = (struct vrt_index){0};
+}

@@ -1,0 +1,282 @@
+/* Decoding ahead. Input: a data set and how to change its pictures; output: batches, in order.
+ *
+ * Threads take pictures one by one in the order of the epoch and put them into a ring of batches; the caller copies out
+ * the oldest. A picture's floats depend on (seed, epoch, its number in the data set), so neither the number of threads
+ * nor the size of a batch changes them. */
+#include "runtime/data/loader.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/data/augment.h"
+#include "runtime/data/dataset.h"
+
+#define SLOTS 3                 /* batches being filled or waiting */
+#define MAX_THREADS 256
+
+struct slot {
+    float *input;
+    int32_t *labels;
+    int64_t done;               /* pictures, good or bad */
+    int64_t bad;                /* the first bad picture of the epoch's order, -1: none */
+    struct vrt_error error;     /* of that picture */
+};
+
+struct worker {
+    struct vrt_loader *loader;
+    pthread_t thread;
+    struct vrt_scratch scratch;
+};
+
+struct vrt_loader {
+    struct vrt_loader_options options;
+    struct vrt_pipeline pipeline;
+    uint32_t *order;            /* the epoch's pictures; NULL: 0, 1, 2, ... */
+    int64_t count, pixels;      /* pictures of the epoch, floats of one */
+    struct slot slots[SLOTS];
+    struct worker *workers;
+    int started;
+    double waited;
+    pthread_mutex_t lock;       /* guards what follows, and the slots' counts and errors */
+    pthread_cond_t room, ready; /* for workers: a slot came free; for the caller: a batch is done */
+    int64_t next;               /* the next picture to take */
+    int64_t batch;              /* the next batch to deliver */
+    bool stop;
+};
+
+static double now(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Fisher-Yates under (seed, epoch). */
+static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch) {
+    struct vrt_random random;
+
+    vrt_random_start(&random, seed, VRT_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
+    for (int64_t i = 0; i < count; i++)
+        order[i] = (uint32_t)i;
+    for (int64_t i = count - 1; i > 0; i--) {
+        int64_t j = (int64_t)vrt_random_below(&random, (uint64_t)i + 1);
+        uint32_t swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
+
+/* Read, change and store the picture at place p of the epoch. */
+static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e) {
+    const struct vrt_loader *l = w->loader;
+    const struct vrt_loader_options *o = &l->options;
+    int64_t i = l->order != NULL ? (int64_t)l->order[p] : p;
+    struct vrt_random random;
+
+    *label = (int32_t)vrt_dataset_label(o->dataset, i);
+    if (!vrt_dataset_read(o->dataset, i, o->transform.channels, &w->scratch.image, e))
+        return false;
+    vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch, (uint32_t)i);
+    return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train ? &random : NULL, input, e);
+}
+
+/* Pictures in batch b. */
+static int64_t batch_size(const struct vrt_loader *l, int64_t b) {
+    int64_t left = l->count - b * l->options.batch;
+
+    return left < 0 ? 0 : left < l->options.batch ? left : l->options.batch;
+}
+
+/* The next picture to do, -1 when there are no more. Called with the lock held. */
+static int64_t take(struct vrt_loader *l) {
+    while (!l->stop && l->next < l->count && l->next / l->options.batch >= l->batch + SLOTS)
+        pthread_cond_wait(&l->room, &l->lock);
+    return l->stop || l->next >= l->count ? -1 : l->next++;
+}
+
+static void *work(void *argument) {
+    struct worker *w = argument;
+    struct vrt_loader *l = w->loader;
+    struct vrt_error error;
+    int64_t p;
+
+    pthread_mutex_lock(&l->lock);
+    while ((p = take(l)) >= 0) {
+        int64_t batch = p / l->options.batch, place = p % l->options.batch;
+        struct slot *s = &l->slots[batch % SLOTS];
+        bool ok;
+        pthread_mutex_unlock(&l->lock);
+        ok = prepare(w, p, s->input + place * l->pixels, s->labels + place, &error);
+        pthread_mutex_lock(&l->lock);
+        if (!ok && (s->bad < 0 || p < s->bad)) {
+            s->bad = p;
+            s->error = error;
+        }
+        if (++s->done == batch_size(l, batch))
+            pthread_cond_signal(&l->ready);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* Signals are for the main thread. */
+static bool start_workers(struct vrt_loader *l, struct vrt_error *e) {
+    sigset_t all, before;
+    int failed = 0;
+
+    l->workers = calloc((size_t)l->options.threads, sizeof *l->workers);
+    if (l->workers == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d loader threads", l->options.threads);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    for (int i = 0; i < l->options.threads && failed == 0; i++) {
+        l->workers[i].loader = l;
+        failed = pthread_create(&l->workers[i].thread, NULL, work, &l->workers[i]);
+        l->started += failed == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed != 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot start loader thread %d: %s; use fewer threads", l->started + 1,
+                        strerror(failed));
+    return true;
+}
+
+static bool make_slots(struct vrt_loader *l, struct vrt_error *e) {
+    const struct vrt_transform *t = &l->options.transform;
+    size_t floats;
+
+    l->pixels = (int64_t)t->channels * t->height * t->width;
+    if (__builtin_mul_overflow((size_t)l->pixels, (size_t)l->options.batch, &floats) || floats > SIZE_MAX / 8)
+        return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures does not fit into memory",
+                        (long long)l->options.batch);
+    for (int i = 0; i < SLOTS; i++) {
+        struct slot *s = &l->slots[i];
+        s->bad = -1;
+        s->input = malloc(floats * sizeof *s->input);
+        s->labels = malloc((size_t)l->options.batch * sizeof *s->labels);
+        if (s->input == NULL || s->labels == NULL)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d batches of %lld pictures; use a smaller micro", SLOTS,
+                            (long long)l->options.batch);
+    }
+    return true;
+}
+
+static bool make_order(struct vrt_loader *l, struct vrt_error *e) {
+    const struct vrt_loader_options *o = &l->options;
+
+    l->count = vrt_dataset_count(o->dataset);
+    if (o->limit > 0 && o->limit < l->count)
+        l->count = o->limit;
+    if (!o->train)
+        return true;
+    if (l->count < o->batch)
+        return vrt_fail(e, VRT_BAD_INPUT, "%lld pictures are fewer than one batch of %lld; use a smaller batch",
+                        (long long)l->count, (long long)o->batch);
+    l->order = malloc((size_t)l->count * sizeof *l->order);
+    if (l->order == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the order of %lld pictures", (long long)l->count);
+    shuffle(l->order, l->count, o->seed, o->epoch);
+    l->count -= l->count % o->batch;
+    return true;
+}
+
+static bool check_options(const struct vrt_loader_options *o, struct vrt_error *e) {
+    if (o->batch < 1 || o->batch > VRT_IMAGE_MAX_PIXELS)
+        return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible", (long long)o->batch);
+    if (o->threads < 1 || o->threads > MAX_THREADS)
+        return vrt_fail(e, VRT_BAD_INPUT, "%d loader threads are not possible; 1 to %d are", o->threads, MAX_THREADS);
+    if (o->epoch < 0 || o->epoch > UINT32_MAX || o->first_batch < 0 || o->limit < 0)
+        return vrt_fail(e, VRT_INTERNAL, "the loader cannot start at epoch %lld, batch %lld", (long long)o->epoch,
+                        (long long)o->first_batch);
+    return true;
+}
+
+bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e) {
+    struct vrt_loader *l = calloc(1, sizeof *l);
+
+    *out = NULL;
+    if (l == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the loader");
+    l->options = *o;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->room, NULL);
+    pthread_cond_init(&l->ready, NULL);
+    if (!check_options(o, e) || !vrt_pipeline_make(&l->pipeline, &o->transform, e) || !make_order(l, e) ||
+        !make_slots(l, e)) {
+        vrt_loader_close(l);
+        return false;
+    }
+    l->batch = o->first_batch < l->count ? o->first_batch : l->count;      /* beyond the end: nothing to deliver */
+    l->next = l->batch < l->count / o->batch + 1 ? l->batch * o->batch : l->count;
+    if (!start_workers(l, e)) {
+        vrt_loader_close(l);
+        return false;
+    }
+    *out = l;
+    return true;
+}
+
+void vrt_loader_close(struct vrt_loader *l) {
+    if (l == NULL)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->room);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; i++)
+        pthread_join(l->workers[i].thread, NULL);
+    for (int i = 0; l->workers != NULL && i < l->options.threads; i++)
+        vrt_scratch_free(&l->workers[i].scratch);
+    for (int i = 0; i < SLOTS; i++) {
+        free(l->slots[i].input);
+        free(l->slots[i].labels);
+    }
+    pthread_cond_destroy(&l->room);
+    pthread_cond_destroy(&l->ready);
+    pthread_mutex_destroy(&l->lock);
+    free(l->workers);
+    free(l->order);
+    free(l);
+}
+
+/* The slot of the batch to deliver, complete. */
+static struct slot *wait_for_batch(struct vrt_loader *l) {
+    struct slot *s = &l->slots[l->batch % SLOTS];
+    double start = now();
+
+    pthread_mutex_lock(&l->lock);
+    while (s->done < batch_size(l, l->batch))
+        pthread_cond_wait(&l->ready, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    l->waited += now() - start;
+    return s;
+}
+
+bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e) {
+    struct slot *s;
+
+    *n = batch_size(l, l->batch);
+    if (*n == 0)
+        return true;
+    s = wait_for_batch(l);
+    if (s->bad >= 0) {
+        *e = s->error;
+        *n = 0;
+        return false;
+    }
+    memcpy(input, s->input, (size_t)(*n * l->pixels) * sizeof *input);
+    memcpy(labels, s->labels, (size_t)*n * sizeof *labels);
+    pthread_mutex_lock(&l->lock);
+    s->done = 0;
+    l->batch++;
+    pthread_cond_broadcast(&l->room);
+    pthread_mutex_unlock(&l->lock);
+    return true;
+}
+
+double vrt_loader_waited(const struct vrt_loader *l) {
+    return l->waited;
+}

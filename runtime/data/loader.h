@@ -1,0 +1,52 @@
+/* Pictures decoded ahead of the step on threads, delivered in order: the same floats for any number of threads. */
+#ifndef RUNTIME_DATA_LOADER_H
+#define RUNTIME_DATA_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/status.h"
+
+struct vrt_dataset;
+struct vrt_loader;
+
+/* How one picture becomes the network's input. */
+struct vrt_transform {
+    int channels, height, width;        /* of the network; grayscale files are repeated, colour ones become luma */
+    double mean[3], std[3];             /* of values in 0..1: (x/255 - mean) / std, in float */
+    int resample;                       /* 0 bilinear, 1 bicubic; antialiased as Pillow does it */
+    double crop_pct;                    /* evaluation: resize the short side to floor(size/crop_pct), centre crop */
+    /* training only, each off at 0 */
+    int random_resized_crop;            /* timm's: 10 tries, then the centre */
+    double min_scale, max_scale, min_ratio, max_ratio;
+    int padded_crop;                    /* zero-pad by this many pixels on each side, random crop (after resizing to size) */
+    double flip;                        /* probability of a horizontal flip */
+};
+
+struct vrt_loader_options {
+    const struct vrt_dataset *dataset;
+    struct vrt_transform transform;
+    bool train;                         /* shuffled by (seed, epoch), augmented by (seed, epoch, picture), last
+                                         * incomplete batch dropped; else in order, all pictures, no augmentation */
+    int64_t batch;                      /* pictures of one vrt_loader_next() */
+    int64_t epoch, first_batch;         /* where to start (resuming costs nothing) */
+    uint64_t seed;
+    int threads;                        /* decoding threads, >= 1 */
+    int64_t limit;                      /* use the first N of the dataset; 0: all */
+};
+
+bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e);
+void vrt_loader_close(struct vrt_loader *l);            /* also in the middle of an epoch */
+
+/* The next batch: input (n,H,W,C) f32, labels (n); *n is the number of pictures, 0 at the end of the epoch. A picture
+ * that cannot be decoded is an error that names it. No allocation happens in here or in the threads once running. */
+bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e);
+
+/* Seconds this loader made its caller wait. */
+double vrt_loader_waited(const struct vrt_loader *l);
+
+/* One picture, as the loader does it for evaluation (predict). input (H,W,C). */
+struct vrt_image;
+bool vrt_transform_eval(const struct vrt_transform *t, const struct vrt_image *image, float *input, struct vrt_error *e);
+
+#endif

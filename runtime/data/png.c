@@ -1,0 +1,103 @@
+/* PNG by libpng's low-level interface (the simplified one would apply gamma). Input: the bytes of a file; output: pixels
+ * of 1 or 3 channels: palettes looked up, 16 bits cut to 8, alpha dropped. */
+#include "runtime/data/image.h"
+
+#include <string.h>
+
+#include <png.h>
+
+#define MAX_CHUNK (8 << 20)             /* bytes of memory for one chunk that is not pixels */
+#define MAX_CHUNKS 128                  /* chunks kept */
+
+struct reader {
+    png_structp png;
+    png_infop info;
+    const uint8_t *bytes;
+    size_t left;
+    struct vrt_image *image;
+    struct vrt_error *error;
+};
+
+static void on_error(png_structp png, png_const_charp text) {
+    struct reader *r = png_get_error_ptr(png);
+
+    vrt_fail(r->error, VRT_BAD_INPUT, "damaged PNG (%s); replace or remove it", text);
+    png_longjmp(png, 1);
+}
+
+static void on_warning(png_structp png, png_const_charp text) {
+    struct reader *r = png_get_error_ptr(png);
+
+    (void)text;
+    r->image->warnings++;
+}
+
+static void on_read(png_structp png, png_bytep to, size_t size) {
+    struct reader *r = png_get_io_ptr(png);
+
+    if (size > r->left)
+        png_error(png, "truncated: the file ends before the picture does");
+    memcpy(to, r->bytes, size);
+    r->bytes += size;
+    r->left -= size;
+}
+
+static void set_limits(png_structp png) {
+    png_set_user_limits(png, VRT_IMAGE_MAX_SIDE, VRT_IMAGE_MAX_SIDE);
+    png_set_chunk_malloc_max(png, MAX_CHUNK);
+    png_set_chunk_cache_max(png, MAX_CHUNKS);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
+}
+
+/* Ask for 8-bit gray or RGB, whatever is stored. */
+static void set_output(png_structp png, png_infop info, int channels) {
+    int type = png_get_color_type(png, info);
+
+    png_set_strip_16(png);
+    if (type == PNG_COLOR_TYPE_PALETTE)
+        png_set_palette_to_rgb(png);
+    if (type == PNG_COLOR_TYPE_GRAY)
+        png_set_expand_gray_1_2_4_to_8(png);
+    if (channels == 3 && !(type & PNG_COLOR_MASK_COLOR))
+        png_set_gray_to_rgb(png);
+    png_set_strip_alpha(png);
+}
+
+/* Runs below the setjmp; leaves by png_longjmp or with the result. */
+static bool decode(struct reader *r, int channels) {
+    struct vrt_image *image = r->image;
+    int passes, stored;
+
+    set_limits(r->png);
+    png_set_read_fn(r->png, r, on_read);
+    png_read_info(r->png, r->info);
+    set_output(r->png, r->info, channels);
+    passes = png_set_interlace_handling(r->png);
+    png_read_update_info(r->png, r->info);
+    stored = png_get_channels(r->png, r->info);
+    if (!vrt_image_resize(image, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), stored,
+                          r->error))
+        return false;
+    if (png_get_rowbytes(r->png, r->info) != (size_t)image->width * (size_t)stored || (stored != 1 && stored != 3))
+        return vrt_fail(r->error, VRT_BAD_INPUT, "PNG with an unknown layout of pixels; convert it");
+    for (int pass = 0; pass < passes; pass++)
+        for (int y = 0; y < image->height; y++)
+            png_read_row(r->png, image->pixels.data + (size_t)y * (size_t)image->width * (size_t)stored, NULL);
+    return true;
+}
+
+bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e) {
+    struct reader r = {.bytes = bytes, .left = size, .image = image, .error = e};
+    volatile bool ok = false;
+
+    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
+    if (r.png == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read a PNG");
+    r.info = png_create_info_struct(r.png);
+    if (r.info == NULL)
+        vrt_fail(e, VRT_BAD_INPUT, "no memory to read a PNG");
+    else if (setjmp(png_jmpbuf(r.png)) == 0)
+        ok = decode(&r, channels);
+    png_destroy_read_struct(&r.png, &r.info, NULL);
+    return ok;
+}

@@ -1,0 +1,43 @@
+/* The inside of a data set: what folder.c, archive.c and idx.c fill in and dataset.c serves from. */
+#ifndef RUNTIME_DATA_SOURCE_H
+#define RUNTIME_DATA_SOURCE_H
+
+#include "runtime/data/blob.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/image.h"
+#include "runtime/data/index.h"
+
+/* How items are read. Called from several threads at once. */
+struct vrt_source {
+    const char *kind;
+    bool (*read)(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
+                 struct vrt_error *e);
+};
+
+struct vrt_dataset {
+    const struct vrt_source *source;
+    char *root;                     /* as given */
+    char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps */
+    char *describe;
+    struct vrt_index index;
+    struct vrt_blob *blob;          /* archive: the tar; IDX: the pixels */
+    int width, height;              /* IDX: of every picture */
+};
+
+/* The names that a split may have, best first; NULL ends. A split unknown to the table has its own name only. */
+#define VRT_SPLIT_NAMES 4
+void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]);
+
+/* Each fills the index (vrt_index_finish done), split, source, and what it reads from. */
+bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e);
+bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                      struct vrt_error *e);
+bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e);
+
+/* Is there a pair of IDX files in this folder? */
+bool vrt_idx_found(const char *root, const char *split);
+
+/* "ROOT/SPLIT", for messages; owned by the caller; NULL when memory is out. */
+char *vrt_dataset_where(const struct vrt_dataset *d);
+
+#endif

@@ -1,0 +1,371 @@
+/* Reading and writing safetensors: see safetensors.h. jansson parses the header; every number in it is checked here
+ * before it is used as an offset. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/file.h"
+#include "runtime/io/safetensors.h"
+#include "runtime/vrt.h"
+
+enum { HEADER_LIMIT = 100 << 20, RANK_LIMIT = 8, NAMES_SHOWN = 10, DATA_ALIGN = 64 };
+
+struct vrt_tensors {
+    char *path;
+    struct vrt_map file;
+    const unsigned char *data;  /* behind the header */
+    size_t data_bytes;
+    json_t *header;
+};
+
+/* Types of elements. Only those with a conversion can become weights; the others are known to check the layout. */
+static void copy_f32(float *to, const unsigned char *from, int64_t n) {
+    memcpy(to, from, (size_t)n * 4);
+}
+
+static void convert_bf16(float *to, const unsigned char *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1] << 24;
+        memcpy(&to[i], &bits, 4);
+    }
+}
+
+static void convert_f16(float *to, const unsigned char *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t half = (uint32_t)from[2 * i] | (uint32_t)from[2 * i + 1] << 8;
+        uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
+        uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | fraction << 13;
+        if (exponent == 0) {                            /* zero or subnormal: fraction x 2^-24 */
+            float value = (float)fraction * 0x1p-24f;
+            memcpy(&bits, &value, 4);
+            bits |= sign;
+        }
+        memcpy(&to[i], &bits, 4);
+    }
+}
+
+static const struct dtype {
+    const char *name;
+    uint64_t bytes;
+    void (*convert)(float *to, const unsigned char *from, int64_t n);
+} dtypes[] = {
+    { "F32", 4, copy_f32 }, { "F16", 2, convert_f16 }, { "BF16", 2, convert_bf16 }, { "F64", 8, NULL }, { "I64", 8, NULL },
+    { "U64", 8, NULL }, { "I32", 4, NULL }, { "U32", 4, NULL }, { "I16", 2, NULL }, { "U16", 2, NULL }, { "I8", 1, NULL },
+    { "U8", 1, NULL }, { "BOOL", 1, NULL }, { "F8_E4M3", 1, NULL }, { "F8_E5M2", 1, NULL },
+};
+
+static const struct dtype *find_dtype(const char *name) {
+    for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof *dtypes; i++)
+        if (strcmp(dtypes[i].name, name) == 0)
+            return &dtypes[i];
+    return NULL;
+}
+
+/* One tensor's row of the header, read out and checked. */
+struct entry {
+    const char *name;
+    const struct dtype *dtype;
+    uint64_t shape[RANK_LIMIT], begin, end;
+    size_t rank;
+};
+
+static bool read_size(const json_t *value, uint64_t *out) {
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return false;
+    *out = (uint64_t)json_integer_value(value);
+    return true;
+}
+
+static bool broken(const struct vrt_tensors *t, const char *name, const char *why, struct vrt_error *e) {
+    return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: tensor %.120s %s; copy or write it again",
+                    t->path, name, why);
+}
+
+static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row, struct entry *out,
+                       struct vrt_error *e) {
+    const json_t *shape = json_object_get(row, "shape"), *offsets = json_object_get(row, "data_offsets");
+    *out = (struct entry){ .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype"))) };
+    if (out->dtype == NULL)
+        return broken(t, name, "has no known dtype", e);
+    if (!json_is_array(shape) || json_array_size(shape) > RANK_LIMIT)
+        return broken(t, name, "has no shape, or one of more than 8 dimensions", e);
+    uint64_t bytes = out->dtype->bytes;
+    out->rank = json_array_size(shape);
+    for (size_t i = 0; i < out->rank; i++)
+        if (!read_size(json_array_get(shape, i), &out->shape[i]) ||
+            __builtin_mul_overflow(bytes, out->shape[i], &bytes))
+            return broken(t, name, "has an impossible shape", e);
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !read_size(json_array_get(offsets, 0), &out->begin) ||
+        !read_size(json_array_get(offsets, 1), &out->end) || out->begin > out->end)
+        return broken(t, name, "has no data_offsets of two numbers in order", e);
+    if (out->end > t->data_bytes)
+        return broken(t, name, "ends behind the end of the file (is the file cut off?)", e);
+    if (out->end - out->begin != bytes)
+        return broken(t, name, "has a shape that does not fit its data_offsets", e);
+    return true;
+}
+
+static int compare_begin(const void *a, const void *b) {
+    const struct entry *x = a, *y = b;
+    if (x->begin != y->begin)
+        return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+/* The tensors must tile the data exactly: no gap, no overlap, nothing behind the last one. */
+static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, size_t n, struct vrt_error *e) {
+    uint64_t at = 0;
+    qsort(entries, n, sizeof *entries, compare_begin);
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].begin != at)
+            return broken(t, entries[i].name, entries[i].begin < at ? "overlaps another one" : "has a gap before it", e);
+        at = entries[i].end;
+    }
+    if (at != t->data_bytes)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: %llu bytes too many at its end", t->path,
+                        (unsigned long long)(t->data_bytes - at));
+    return true;
+}
+
+static bool check_layout(const struct vrt_tensors *t, struct vrt_error *e) {
+    size_t n = 0;
+    struct entry *entries = calloc(json_object_size(t->header) + 1, sizeof *entries);
+    if (entries == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->path);
+    bool ok = true;
+    const char *name;
+    json_t *row;
+    json_object_foreach(t->header, name, row)
+        if (ok && strcmp(name, "__metadata__") != 0)
+            ok = read_entry(t, name, row, &entries[n++], e);
+    ok = ok && check_tiling(t, entries, n, e);
+    free(entries);
+    return ok;
+}
+
+static bool is_pickle(const unsigned char *map, size_t size) {
+    return size >= 4 && (memcmp(map, "PK\3\4", 4) == 0 || (map[0] == 0x80 && map[1] >= 2 && map[1] <= 5));
+}
+
+static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e) {
+    return vrt_fail(e, VRT_BAD_INPUT, "%s is a pickle file, which can run any program when it is read; convert it where "
+                    "PyTorch is installed:\n"
+                    "    import torch, safetensors.torch\n"
+                    "    w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
+                    "    w = w.get(\"state_dict\", w.get(\"model\", w))\n"
+                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.items()}, \"weights.safetensors\")",
+                    t->path);
+}
+
+static bool parse_header(struct vrt_tensors *t, struct vrt_error *e) {
+    const unsigned char *map = t->file.data;
+    size_t size = t->file.size;
+    uint64_t length = 0;
+    if (is_pickle(map, size))
+        return refuse_pickle(t, e);
+    for (int i = 7; i >= 0 && size >= 8; i--)
+        length = length << 8 | map[i];
+    if (size < 10 || length < 2 || length > size - 8 || map[8] != '{')
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a safetensors file, or it is cut off", t->path);
+    if (length > HEADER_LIMIT)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has a header of more than 100 MB: it cannot be a file of weights", t->path);
+    json_error_t error;
+    t->header = json_loadb((const char *)map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    if (t->header == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: its header is no valid JSON (%.150s)",
+                        t->path, error.text);
+    t->data = map + 8 + length;
+    t->data_bytes = size - 8 - (size_t)length;
+    json_t *meta = json_object_get(t->header, "__metadata__");
+    if (meta != NULL && !json_is_object(meta))
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: __metadata__ is no object", t->path);
+    return check_layout(t, e);
+}
+
+bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_error *e) {
+    struct vrt_tensors *t = calloc(1, sizeof *t);
+    *out = NULL;
+    if (t == NULL || (t->path = strdup(path)) == NULL) {
+        free(t);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+    }
+    if (!vrt_file_map(path, &t->file, e) || !parse_header(t, e)) {
+        vrt_tensors_close(t);
+        return false;
+    }
+    *out = t;
+    return true;
+}
+
+void vrt_tensors_close(struct vrt_tensors *t) {
+    if (t == NULL)
+        return;
+    json_decref(t->header);
+    vrt_file_unmap(&t->file);
+    free(t->path);
+    free(t);
+}
+
+const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key) {
+    return json_string_value(json_object_get(json_object_get(t->header, "__metadata__"), key));
+}
+
+/* Lists of names in an error: at most NAMES_SHOWN and no more than the room given, but always how many. */
+struct names {
+    char text[800];
+    size_t used, room, count, shown;
+};
+
+static void names_add(struct names *l, const char *name) {
+    size_t length = strlen(name), cut = length > 60 ? length - 60 : 0;      /* the end of a name says most */
+    l->count++;
+    if (l->shown == NAMES_SHOWN || l->used + length - cut + 2 >= l->room || l->shown + 1 < l->count)
+        return;
+    l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%s", l->shown ? " " : "", name + cut);
+    l->shown++;
+}
+
+static void names_tell(const struct names *l, const char *title, char *text, size_t size) {
+    size_t used = strlen(text);
+    if (l->count == 0)
+        return;
+    used += (size_t)snprintf(text + used, size - used, "\n  %s (%zu): %s", title, l->count, l->text);
+    if (l->shown < l->count && used < size)
+        snprintf(text + used, size - used, " and %zu more", l->count - l->shown);
+}
+
+static bool same_shape(const struct vrt_param *p, const struct entry *entry) {
+    bool same = entry->rank == (size_t)p->rank;
+    for (size_t i = 0; same && i < entry->rank; i++)
+        same = entry->shape[i] == (uint64_t)p->shape[i];
+    return same;
+}
+
+static int print_shape(char *text, size_t size, const uint64_t *shape, size_t rank) {
+    int used = snprintf(text, size, "(");
+    for (size_t i = 0; i < rank; i++)
+        used += snprintf(text + used, size - (size_t)used, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
+    return used + snprintf(text + used, size - (size_t)used, ")");
+}
+
+static void names_add_shape(struct names *l, const struct vrt_param *p, const struct entry *entry) {
+    char text[600];
+    uint64_t want[4];
+    for (int i = 0; i < 4; i++)
+        want[i] = (uint64_t)p->shape[i];
+    int used = snprintf(text, 100, "%.99s", p->name);
+    used = used > 99 ? 99 : used;
+    text[used++] = ' ';
+    used += print_shape(text + used, 190, entry->shape, entry->rank);
+    used += snprintf(text + used, 20, " not ");
+    print_shape(text + used, 190, want, (size_t)p->rank);
+    if (strlen(text) <= 60 || l->shown > 0) {
+        names_add(l, text);
+        return;
+    }
+    l->used += (size_t)snprintf(l->text, 240, "%s", text);      /* one in full, whatever its length */
+    l->used = l->used > 239 ? 239 : l->used;
+    l->count++;
+    l->shown++;
+}
+
+/* Names of the file that no row of the table has: found by counting first, by a set only when there are some. */
+static void find_unexpected(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct names *out) {
+    json_t *known = json_object();
+    const char *name;
+    json_t *row;
+    for (int64_t i = 0; i < n; i++)
+        json_object_set_new(known, params[i].name, json_true());
+    json_object_foreach(t->header, name, row)
+        if (strcmp(name, "__metadata__") != 0 && json_object_get(known, name) == NULL)
+            names_add(out, name);
+    json_decref(known);
+}
+
+static bool compare_tables(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct vrt_error *e) {
+    struct names missing = { .room = 250 }, unexpected = { .room = 250 }, shapes = { .room = 250 }, types = { .room = 120 };
+    for (int64_t i = 0; i < n; i++) {
+        struct entry entry;
+        const json_t *row = json_object_get(t->header, params[i].name);
+        if (row == NULL)
+            names_add(&missing, params[i].name);
+        else if (!read_entry(t, params[i].name, row, &entry, e))
+            return false;
+        else if (!same_shape(&params[i], &entry))
+            names_add_shape(&shapes, &params[i], &entry);
+        else if (entry.dtype->convert == NULL)
+            names_add(&types, params[i].name);
+    }
+    find_unexpected(t, params, n, &unexpected);
+    if (missing.count + unexpected.count + shapes.count + types.count == 0)
+        return true;
+    char text[900] = "";
+    names_tell(&missing, "missing", text, sizeof text);
+    names_tell(&unexpected, "not of this model", text, sizeof text);
+    names_tell(&shapes, "other shape", text, sizeof text);
+    names_tell(&types, "neither F32, F16 nor BF16", text, sizeof text);
+    return vrt_fail(e, VRT_BAD_INPUT, "%.100s holds the weights of another model:%s", t->path, text);
+}
+
+bool vrt_tensors_load(const struct vrt_tensors *t, const struct vrt_param *params, int64_t nparams, void *block,
+                      struct vrt_error *e) {
+    if (!compare_tables(t, params, nparams, e))
+        return false;
+    for (int64_t i = 0; i < nparams; i++) {
+        struct entry entry;
+        if (!read_entry(t, params[i].name, json_object_get(t->header, params[i].name), &entry, e))
+            return false;
+        float *to = (float *)(void *)((char *)block + params[i].offset);
+        entry.dtype->convert(to, t->data + entry.begin, params[i].count);
+    }
+    return true;
+}
+
+static json_t *make_header(const struct vrt_param *params, int64_t nparams, const struct vrt_meta *meta, size_t nmeta) {
+    json_t *header = json_object(), *texts = json_object();
+    for (size_t i = 0; i < nmeta; i++)
+        json_object_set_new(texts, meta[i].key, json_string(meta[i].value));
+    json_object_set_new(header, "__metadata__", texts);
+    int64_t at = 0;
+    for (int64_t i = 0; i < nparams; i++) {
+        json_t *shape = json_array();
+        for (int32_t j = 0; j < params[i].rank; j++)
+            json_array_append_new(shape, json_integer(params[i].shape[j]));
+        json_int_t end = at + params[i].count * 4;
+        json_object_set_new(header, params[i].name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", "F32", "shape", shape,
+                                                              "data_offsets", (json_int_t)at, end));
+        at = end;
+    }
+    return header;
+}
+
+/* The header is padded with spaces so that the data begin at a multiple of 64 bytes. */
+static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_error *e) {
+    char *text = json_dumps(header, JSON_COMPACT);
+    if (text == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", w->path);
+    static const char spaces[DATA_ALIGN + 1] = "                                                                ";
+    size_t length = strlen(text), padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;
+    unsigned char size[8];
+    for (int i = 0; i < 8; i++)
+        size[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
+    bool ok = vrt_writer_write(w, size, 8, e) && vrt_writer_write(w, text, length, e) &&
+              vrt_writer_write(w, spaces, padding, e);
+    free(text);
+    return ok;
+}
+
+bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t nparams, const void *block,
+                      const struct vrt_meta *meta, size_t nmeta, struct vrt_error *e) {
+    struct vrt_writer w;
+    if (!vrt_writer_begin(&w, path, e))
+        return false;
+    json_t *header = make_header(params, nparams, meta, nmeta);
+    bool ok = write_header(&w, header, e);
+    json_decref(header);
+    for (int64_t i = 0; ok && i < nparams; i++)
+        ok = vrt_writer_write(&w, (const char *)block + params[i].offset, (size_t)params[i].count * 4, e);
+    ok = ok && vrt_writer_commit(&w, e);
+    vrt_writer_abandon(&w);
+    return ok;
+}

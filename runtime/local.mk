@@ -1,0 +1,35 @@
+# The library that every generated program is linked with.
+include $(srcdir)/runtime/base.mk
+include $(srcdir)/runtime/data.mk
+
+pkglib_LIBRARIES += %D%/libvrt.a
+
+%C%_libvrt_a_SOURCES = \
+	%D%/vrt.h %D%/abi.def \
+	$(runtime_base_SOURCES) \
+	$(runtime_data_SOURCES) \
+	%D%/io/safetensors.c %D%/io/safetensors.h \
+	%D%/io/state.c %D%/io/state.h \
+	%D%/io/metrics.c %D%/io/metrics.h \
+	%D%/io/progress.c %D%/io/progress.h \
+	%D%/program/main.c %D%/program/command.h \
+	%D%/program/options.c %D%/program/options.h \
+	%D%/program/settings.c %D%/program/settings.h \
+	%D%/program/model.c %D%/program/model.h \
+	%D%/program/schedule.c %D%/program/schedule.h \
+	%D%/program/evaluate.c %D%/program/evaluate.h \
+	%D%/program/run.c %D%/program/run.h \
+	%D%/program/train.c \
+	%D%/program/predict.c \
+	%D%/program/bench.c \
+	%D%/program/info.c \
+	%D%/program/gradcheck.c
+
+%C%_libvrt_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
+	$(JPEG_CFLAGS) $(XXHASH_CFLAGS) $(BLAS_CFLAGS)
+
+# What a program needs besides the library.
+runtime_LIBS = $(OPENMP_CFLAGS) $(JANSSON_LIBS) $(ARCHIVE_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) $(XXHASH_LIBS) \
+	$(BLAS_LIBS) -lm
+
+EXTRA_DIST += %D%/io/README.md %D%/program/README.md

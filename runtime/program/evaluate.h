@@ -1,0 +1,34 @@
+/* Classifying a split of a data set, after each epoch of training and for `eval`. */
+#ifndef RUNTIME_PROGRAM_EVALUATE_H
+#define RUNTIME_PROGRAM_EVALUATE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/status.h"
+#include "runtime/data/loader.h"
+#include "runtime/io/metrics.h"
+
+struct vrt_model;
+struct vrt_dataset;
+struct vrt_settings;
+
+struct vrt_evaluation {
+    const struct vrt_dataset *dataset;
+    struct vrt_transform transform;
+    int64_t limit;                          /* 0: all pictures */
+    const int32_t *map;                     /* class of the data -> output of the network; NULL: the same */
+    const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
+};
+
+/* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was set. */
+bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score, struct vrt_error *e);
+
+/* Do the data's classes fit the network? More than it has is an error. */
+bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, struct vrt_error *e);
+
+/* The names of a data set's classes as a JSON list; malloc'ed, NULL without memory. */
+char *vrt_classes_text(const struct vrt_dataset *d);
+
+#endif

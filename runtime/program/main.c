@@ -1,0 +1,121 @@
+/* main() of every generated program: finds the command, runs it, prints the error and returns the exit status
+ * (0 done, 1 bad input, 2 wrong usage, 3 a fault of ours; train: 128 + the signal that stopped it). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/thread.h"
+#include "runtime/program/command.h"
+#include "runtime/program/options.h"
+#include "runtime/program/settings.h"
+
+static const struct vrt_command commands[] = {
+    { "train", "Train on the train split of --data, evaluate on its val split after each epoch.", NULL, VRT_TRAIN,
+      vrt_command_train },
+    { "eval", "Classify a split of --data and count the hits.", NULL, VRT_EVAL, vrt_command_eval },
+    { "predict", "Classify pictures: files, folders (with those below), or - for a list of files on stdin.",
+      "PICTURE|FOLDER|-...", VRT_PREDICT, vrt_command_predict },
+    { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
+    { "info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO, vrt_command_info },
+    { "gradcheck", "Check the gradient of every parameter against central differences.", NULL, VRT_GRADCHECK,
+      vrt_command_gradcheck },
+};
+enum { NCOMMANDS = sizeof commands / sizeof *commands };
+
+int vrt_threads_wanted(const struct vrt_options *o) {
+    return o->threads > 0 ? (int)o->threads : vrt_threads_available();
+}
+
+bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e) {
+    return o->weights != NULL || vrt_fail(e, VRT_USAGE, "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
+                                          "training", o->command->name);
+}
+
+bool vrt_need_data(const struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e) {
+    return s->data_root[0] != '\0' || vrt_fail(e, VRT_USAGE, "%s needs data: --data FOLDER, or the key data.root in %s",
+                                               o->command->name, o->program->spec_file);
+}
+
+static void print_help(const struct vrt_program *p, const char *name, FILE *out) {
+    fprintf(out, "%s: an image classifier, %s\nbuilt from %s by %s\n\nusage: %s COMMAND [flags]\n\n", name, p->name,
+            p->spec_file, p->compiler, name);
+    for (int i = 0; i < NCOMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(out, "\n%s COMMAND --help tells the flags of a command.\n", name);
+}
+
+/* Names from files and pictures may hold anything; a terminal gets no control characters from us. */
+static void print_error(const char *name, const char *text) {
+    fprintf(stderr, "%s: ", name);
+    for (; *text != '\0'; text++)
+        fputc((unsigned char)*text < ' ' && *text != '\n' && *text != '\t' ? '?' : *text, stderr);
+    fputc('\n', stderr);
+}
+
+static bool find_command(const struct vrt_program *p, char **argv, int argc, const struct vrt_command **out,
+                         struct vrt_error *e) {
+    const char *names[NCOMMANDS], *near;
+    struct vrt_options none = { .program = p, .argc = argc, .argv = argv };
+    for (int i = 0; i < NCOMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[1], names[i]) == 0) {
+            *out = &commands[i];
+            return true;
+        }
+    }
+    if (strncmp(argv[1], "--", 2) == 0) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(argv[1] + 2, "="), argv[1] + 2);
+        return vrt_options_reject(&none, word, e);
+    }
+    near = vrt_nearest(argv[1], names, NCOMMANDS);
+    return vrt_fail(e, VRT_USAGE, "there is no command `%.60s`; %s%s%s", argv[1], near ? "did you mean " : "see --help",
+                    near ? near : "", near ? "?" : "");
+}
+
+static int run_command(const struct vrt_program *p, const struct vrt_command *command, int argc, char **argv,
+                       struct vrt_error *e) {
+    struct vrt_options o;
+    int status = VRT_OK;
+    if (!vrt_options_parse(&o, p, command, argc, argv, e))
+        status = (int)e->code;
+    else if (o.help)
+        vrt_options_help(&o, stdout);
+    else
+        status = command->run(&o, e);
+    vrt_options_free(&o);
+    return status;
+}
+
+/* Results that could not be written (a full disk behind stdout) are no success. */
+static int finish(int status, struct vrt_error *e) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (status == VRT_OK)
+        vrt_fail(e, VRT_BAD_INPUT, "the output could not be written");
+    return status == VRT_OK ? VRT_BAD_INPUT : status;
+}
+
+int main(int argc, char **argv) {
+    const struct vrt_program *p = &vrt_program_table;
+    const struct vrt_command *command = NULL;
+    struct vrt_error e = { .text = "" };
+    int status = VRT_OK;
+    char *name = argc > 0 ? argv[0] : NULL;
+    if (p->abi_version != VRT_ABI_VERSION) {
+        fprintf(stderr, "this program was built for another version of the runtime; build it again\n");
+        return VRT_INTERNAL;
+    }
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        print_help(p, name != NULL ? name : p->name, stdout);
+    else if (strcmp(argv[1], "--version") == 0)
+        printf("%s, spec %s, built by %s\n", p->name, p->spec_hash, p->compiler);
+    else if (find_command(p, argv, argc, &command, &e))
+        status = run_command(p, command, argc, argv, &e);
+    else
+        status = (int)e.code;
+    status = finish(status, &e);
+    if (status != VRT_OK && e.text[0] != '\0')
+        print_error(name, e.text);
+    return status;
+}

@@ -1,0 +1,186 @@
+/* Memory and weights of the network: see model.h. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "runtime/base/random.h"
+#include "runtime/base/thread.h"
+#include "runtime/io/safetensors.h"
+#include "runtime/program/model.h"
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* The larger of the two where a region serves both training and the evaluation after each epoch. */
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static bool image_bytes(int64_t images, int64_t per_image, int64_t *out) {
+    int64_t floats;
+    return images > 0 && per_image >= 0 && !__builtin_mul_overflow(images, per_image, &floats) &&
+           !__builtin_mul_overflow(floats, (int64_t)sizeof(float), out);
+}
+
+static bool plan_regions(struct vrt_model *m, enum vrt_use use) {
+    const struct vrt_program *p = m->program;
+    bool train = use != VRT_FOR_EVAL;
+    int64_t *bytes = m->bytes, pixels, values;
+    bytes[VRT_PARAMS] = p->params_bytes;
+    bytes[VRT_PACKED] = train ? larger(p->packed_train_bytes, p->packed_eval_bytes) : p->packed_eval_bytes;
+    bytes[VRT_GRADS] = bytes[VRT_MOMENT1] = bytes[VRT_MOMENT2] = train ? p->params_bytes : 0;
+    bytes[VRT_EMA] = use == VRT_FOR_TRAIN_EMA ? p->params_bytes : 0;
+    bytes[VRT_ARENA] = train ? larger(p->arena_train_bytes, p->arena_eval_bytes) : p->arena_eval_bytes;
+    bytes[VRT_BALANCE] = p->balance_bytes;
+    if (__builtin_mul_overflow(p->height, p->width, &pixels) || __builtin_mul_overflow(pixels, p->channels, &values))
+        return false;
+    return image_bytes(p->micro, values, &bytes[VRT_INPUT]) && image_bytes(p->micro, p->classes, &bytes[VRT_OUTPUT]) &&
+           image_bytes(p->micro, p->features, &bytes[VRT_FEATURES]) &&
+           (!train || image_bytes(p->micro, p->classes, &bytes[VRT_TARGET]));
+}
+
+/* Fresh pages are zero and become resident when they are first touched. */
+static bool map_regions(struct vrt_model *m, struct vrt_error *e) {
+    int64_t total = 0;
+    for (int i = 0; i < VRT_REGIONS; i++) {
+        if (m->bytes[i] < 0 || __builtin_add_overflow(total, m->bytes[i], &total))
+            return vrt_fail(e, VRT_INTERNAL, "the program's table has an impossible size");
+        if (m->bytes[i] == 0)
+            continue;
+        void *block = mmap(NULL, (size_t)m->bytes[i], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory: %s at %.2f GiB; build the program with a smaller train.micro",
+                            strerror(errno), (double)total / 0x1p30);
+        if (m->bytes[i] >= HUGE_PAGE)
+            madvise(block, (size_t)m->bytes[i], MADV_HUGEPAGE);
+        m->ctx.region[i] = block;
+    }
+    return true;
+}
+
+bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_use use, int threads, struct vrt_error *e) {
+    *m = (struct vrt_model){ .program = p, .group = p->group > 0 ? p->group : 1, .nbalance = p->balance_bytes / 4 };
+    m->ctx.eps = 1e-8;
+    if (!plan_regions(m, use))
+        return vrt_fail(e, VRT_INTERNAL, "the program's table has an impossible size");
+    m->balance = calloc((size_t)m->nbalance + 1, sizeof *m->balance);
+    if (m->balance == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the counts of the experts");
+    if (map_regions(m, e) && vrt_threads_start(&m->ctx, threads, p->scratch_bytes, e))
+        return true;
+    vrt_model_close(m);
+    return false;
+}
+
+void vrt_model_close(struct vrt_model *m) {
+    vrt_threads_stop(&m->ctx);
+    for (int i = 0; i < VRT_REGIONS; i++)
+        if (m->ctx.region[i] != NULL)
+            munmap(m->ctx.region[i], (size_t)m->bytes[i]);
+    free(m->balance);
+    *m = (struct vrt_model){ 0 };
+}
+
+/* A normal number cut at +-2 (absolute, whatever the deviation). Both ways of rejection end soon: the narrow normal is
+ * mostly inside, the wide one is nearly flat there. */
+static double truncated_normal(struct vrt_random *r, double deviation) {
+    double x;
+    if (deviation <= 2.0) {
+        do
+            x = deviation * vrt_random_normal(r);
+        while (fabs(x) > 2.0);
+        return x;
+    }
+    do
+        x = 4.0 * vrt_random_uniform(r) - 2.0;
+    while (vrt_random_uniform(r) > exp(-x * x / (2.0 * deviation * deviation)));
+    return x;
+}
+
+static double initial_value(const struct vrt_param *p, struct vrt_random *r) {
+    switch (p->init) {
+    case VRT_INIT_ONE: return 1.0;
+    case VRT_INIT_CONST: return p->init_value;
+    case VRT_INIT_TRUNC_NORMAL: return truncated_normal(r, p->init_value);
+    case VRT_INIT_UNIFORM: return p->init_value * (2.0 * vrt_random_uniform(r) - 1.0);
+    default: return 0.0;
+    }
+}
+
+void vrt_model_init(struct vrt_model *m, uint64_t seed) {
+    const struct vrt_program *p = m->program;
+    int threads = vrt_threads_count(&m->ctx);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (int64_t i = 0; i < p->nparams; i++) {
+        struct vrt_random r;
+        float *values = (float *)(void *)((char *)m->ctx.region[VRT_PARAMS] + p->params[i].offset);
+        vrt_random_start(&r, seed, VRT_RANDOM_INIT, (uint32_t)i, 0);
+        for (int64_t j = 0; j < p->params[i].count; j++)
+            values[j] = (float)initial_value(&p->params[i], &r);
+    }
+}
+
+bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struct vrt_error *e) {
+    struct vrt_tensors *t;
+    *classes = NULL;
+    if (!vrt_tensors_open(&t, path, e))
+        return false;
+    bool ok = vrt_tensors_load(t, m->program->params, m->program->nparams, m->ctx.region[VRT_PARAMS], e);
+    const char *names = vrt_tensors_meta(t, "classes");
+    if (ok && names != NULL && (*classes = strdup(names)) == NULL)
+        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+    vrt_tensors_close(t);
+    return ok;
+}
+
+/* How pictures become input, for whoever uses the weights elsewhere. */
+static char *preprocessing_text(const struct vrt_program *p) {
+    json_t *j = json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s}", "input_size", (json_int_t)p->channels,
+                          (json_int_t)p->height, (json_int_t)p->width, "mean", p->mean[0], p->mean[1], p->mean[2],
+                          "std", p->std[0], p->std[1], p->std[2], "crop_pct", p->crop_pct,
+                          "interpolation", p->resample == 0 ? "bilinear" : "bicubic");
+    char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(j);
+    return text;
+}
+
+bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path, const char *classes,
+                    struct vrt_error *e) {
+    const struct vrt_program *p = m->program;
+    char *preprocessing = preprocessing_text(p);
+    struct vrt_meta meta[] = {
+        { "format", "pt" },                     /* shapes and layouts are PyTorch's, and readers ask for this word */
+        { "producer", p->compiler }, { "model", p->name }, { "spec_hash", p->spec_hash },
+        { "preprocessing", preprocessing != NULL ? preprocessing : "{}" }, { "classes", classes },
+    };
+    size_t n = sizeof meta / sizeof *meta - (classes == NULL);
+    bool ok = vrt_tensors_save(path, p->params, p->nparams, m->ctx.region[region], meta, n, e);
+    free(preprocessing);
+    return ok;
+}
+
+void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing) {
+    int64_t classes = m->program->classes;
+    float *target = vrt_model_floats(m, VRT_TARGET), low = (float)(smoothing / (double)classes);
+    float high = (float)(1.0 - smoothing + smoothing / (double)classes);
+    for (int64_t i = 0; i < n * classes; i++)
+        target[i] = low;
+    for (int64_t i = 0; i < n; i++)
+        target[i * classes + labels[i]] = high;
+}
+
+void vrt_model_drain(struct vrt_model *m) {
+    float *balance = vrt_model_floats(m, VRT_BALANCE);
+    for (int64_t i = 0; i < m->nbalance; i++) {
+        m->balance[i] += (double)balance[i];
+        balance[i] = 0.0f;
+    }
+}
+
+void vrt_model_reset_balance(struct vrt_model *m) {
+    vrt_model_drain(m);
+    memset(m->balance, 0, (size_t)m->nbalance * sizeof *m->balance);
+}

@@ -1,0 +1,318 @@
+/* The command `predict`: a row for each picture, in the order given; a picture that cannot be read gets a row with the
+ * reason, and the exit status is then 1. */
+#include <dirent.h>
+#include <jansson.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "runtime/base/thread.h"
+#include "runtime/data/image.h"
+#include "runtime/data/loader.h"
+#include "runtime/program/command.h"
+#include "runtime/program/model.h"
+#include "runtime/program/options.h"
+#include "runtime/program/settings.h"
+
+enum { DEPTH_LIMIT = 64 };
+
+struct entry {                          /* one picture of a window */
+    char *path;                         /* owned */
+    bool ok;
+    char why[300];                      /* where it is not */
+};
+
+struct predict {
+    const struct vrt_options *o;
+    struct vrt_model m;
+    struct vrt_transform transform;
+    json_t *names;                      /* of the classes; NULL: unknown */
+    struct entry *window;               /* up to micro pictures, then one call */
+    struct vrt_image *images;           /* decoded pixels, one per thread */
+    int32_t *order;                     /* of the classes, for sorting */
+    int64_t used, all;                  /* pictures: in the window, so far */
+    bool failed;
+};
+
+/* The row begins with the name already: an error that repeats it loses it. */
+static void tell_why(struct entry *entry, const char *text) {
+    size_t n = strlen(entry->path);
+    bool named = strncmp(text, entry->path, n) == 0 && strncmp(text + n, ": ", 2) == 0;
+    snprintf(entry->why, sizeof entry->why, "%.299s", named ? text + n + 2 : text);
+}
+
+/* Decode the window on all threads, each picture into its own place of INPUT. */
+static void read_window(struct predict *p) {
+    const struct vrt_program *program = p->m.program;
+    int64_t size = program->channels * program->height * program->width;
+    int threads = vrt_threads_count(&p->m.ctx);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (int64_t i = 0; i < p->used; i++) {
+        struct entry *entry = &p->window[i];
+        struct vrt_image *image = &p->images[omp_get_thread_num()];
+        struct vrt_error e;
+        if (entry->why[0] != '\0')
+            continue;
+        entry->ok = vrt_image_read(image, entry->path, (int)program->channels, &e) &&
+                    vrt_transform_eval(&p->transform, image, vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
+        if (!entry->ok)
+            tell_why(entry, e.text);
+    }
+}
+
+/* Bad pictures leave no holes: what the network sees is the good ones alone, in order. */
+static int64_t close_gaps(struct predict *p) {
+    const struct vrt_program *program = p->m.program;
+    int64_t size = program->channels * program->height * program->width, n = 0;
+    float *input = vrt_model_floats(&p->m, VRT_INPUT);
+    for (int64_t i = 0; i < p->used; i++) {
+        if (!p->window[i].ok)
+            continue;
+        if (n != i)
+            memcpy(input + n * size, input + i * size, (size_t)size * sizeof *input);
+        n++;
+    }
+    return n;
+}
+
+static const char *class_name(const struct predict *p, int32_t c, char text[32]) {
+    const char *name = json_string_value(json_array_get(p->names, (size_t)c));
+    snprintf(text, 32, "%d", c);
+    return name != NULL ? name : text;
+}
+
+/* The first `top` classes by logit, ties to the lower index: an insertion sort, as top is small. */
+static int64_t sort_classes(struct predict *p, const float *logits) {
+    int64_t classes = p->m.program->classes, top = p->o->top < classes ? p->o->top : classes, n = 0;
+    for (int64_t c = 0; c < classes; c++) {
+        int64_t at = n;
+        while (at > 0 && logits[c] > logits[p->order[at - 1]])
+            at--;
+        if (at == top)
+            continue;
+        n += n < top;
+        memmove(p->order + at + 1, p->order + at, (size_t)(n - at - 1) * sizeof *p->order);
+        p->order[at] = (int32_t)c;
+    }
+    return n;
+}
+
+static double softmax_sum(const float *logits, int64_t classes, double largest) {
+    double sum = 0.0;
+    for (int64_t c = 0; c < classes; c++)
+        sum += exp((double)logits[c] - largest);
+    return sum;
+}
+
+static json_t *number_json(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *floats_json(const float *values, int64_t n) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < n; i++)
+        json_array_append_new(list, number_json((double)values[i]));
+    return list;
+}
+
+static void print_json(json_t *row) {
+    char *text = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (text != NULL)
+        puts(text);
+    free(text);
+    json_decref(row);
+}
+
+static void row_json(struct predict *p, const char *path, int64_t at) {
+    int64_t classes = p->m.program->classes;
+    const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
+    int64_t top = sort_classes(p, logits);
+    double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
+    json_t *list = json_array(), *row = json_pack("{s:o, s:o}", "file", vrt_json_text(path), "predictions", list);
+    for (int64_t i = 0; i < top; i++) {
+        char text[32];
+        int32_t c = p->order[i];
+        json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "class", c, "name", class_name(p, c, text), "probability",
+                                              number_json(exp((double)logits[c] - largest) / sum)));
+    }
+    if (p->o->logits)
+        json_object_set_new(row, "logits", floats_json(logits, classes));
+    if (p->o->features)
+        json_object_set_new(row, "features", floats_json(vrt_model_floats(&p->m, VRT_FEATURES) + at * p->m.program->features,
+                                                         p->m.program->features));
+    print_json(row);
+}
+
+static void print_floats(const char *title, const float *values, int64_t n) {
+    printf("  %s", title);
+    for (int64_t i = 0; i < n; i++)
+        printf(" %.6g", (double)values[i]);
+    putchar('\n');
+}
+
+static void row_text(struct predict *p, const char *path, int64_t at) {
+    int64_t classes = p->m.program->classes, features = p->m.program->features;
+    const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
+    int64_t top = sort_classes(p, logits);
+    double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
+    printf("%s:", path);
+    for (int64_t i = 0; i < top; i++) {
+        char text[32];
+        printf("%s %s %.4f", i ? "," : "", class_name(p, p->order[i], text),
+               exp((double)logits[p->order[i]] - largest) / sum);
+    }
+    putchar('\n');
+    if (p->o->logits)
+        print_floats("logits", logits, classes);
+    if (p->o->features)
+        print_floats("features", vrt_model_floats(&p->m, VRT_FEATURES) + at * features, features);
+}
+
+static void row_error(const struct predict *p, const struct entry *entry) {
+    if (p->o->json)
+        print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error", vrt_json_text(entry->why)));
+    else
+        printf("%s: error: %s\n", entry->path, entry->why);
+}
+
+/* Classify what stands in the window and print its rows. */
+static void flush_window(struct predict *p) {
+    read_window(p);
+    int64_t n = close_gaps(p), at = 0;
+    if (n > 0) {
+        p->m.ctx.images = n;
+        p->m.program->eval(&p->m.ctx);
+    }
+    for (int64_t i = 0; i < p->used; i++) {
+        struct entry *entry = &p->window[i];
+        if (!entry->ok)
+            row_error(p, entry);
+        else if (p->o->json)
+            row_json(p, entry->path, at++);
+        else
+            row_text(p, entry->path, at++);
+        p->failed = p->failed || !entry->ok;
+        free(entry->path);
+        *entry = (struct entry){ 0 };
+    }
+    p->used = 0;
+    fflush(stdout);
+}
+
+/* One more picture, or with a reason one that failed already. */
+static bool add_entry(struct predict *p, const char *path, const char *why, struct vrt_error *e) {
+    struct entry *entry = &p->window[p->used];
+    entry->path = strdup(path);
+    if (entry->path == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
+    snprintf(entry->why, sizeof entry->why, "%s", why);
+    p->all++;
+    if (++p->used == p->m.program->micro)
+        flush_window(p);
+    return true;
+}
+
+static int visible(const struct dirent *d) {
+    return d->d_name[0] != '.';
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e);
+
+/* All pictures below a folder, sorted; those with a name that begins with a dot are left out. */
+static bool add_folder(struct predict *p, const char *path, int depth, struct vrt_error *e) {
+    struct dirent **list;
+    int n = depth < DEPTH_LIMIT ? scandir(path, &list, visible, by_name) : -1;
+    bool ok = n >= 0 || add_entry(p, path, "the folder cannot be read", e);
+    for (int i = 0; i < n; i++) {
+        char *below = NULL;
+        if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name) < 0)
+            ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
+        ok = ok && add_path(p, below, depth + 1, false, e);
+        free(below);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    return ok;
+}
+
+/* Inside a folder, what is neither file nor folder is passed over. */
+static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e) {
+    struct stat s;
+    if (path[0] != '\0' && stat(path, &s) == 0) {
+        if (S_ISDIR(s.st_mode))
+            return add_folder(p, path, depth, e);
+        if (!S_ISREG(s.st_mode) && !given)
+            return true;
+    }
+    return add_entry(p, path, "", e);
+}
+
+static bool add_list(struct predict *p, struct vrt_error *e) {
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+    bool ok = true;
+    while (ok && (n = getline(&line, &room, stdin)) >= 0) {
+        line[strcspn(line, "\r\n")] = '\0';
+        ok = line[0] == '\0' || add_path(p, line, 0, true, e);
+    }
+    free(line);
+    return ok;
+}
+
+static bool open_predict(struct predict *p, struct vrt_error *e) {
+    const struct vrt_options *o = p->o;
+    struct vrt_settings s;
+    char *classes = NULL;
+    if (o->nfiles == 0)
+        return vrt_fail(e, VRT_USAGE, "predict needs pictures: files, folders, or - for a list on stdin");
+    if (!vrt_need_weights(o, e) || !vrt_settings_read(&s, o, e) ||
+        !vrt_model_open(&p->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e))
+        return false;
+    bool ok = vrt_model_load(&p->m, o->weights, &classes, e);
+    if (ok && classes != NULL)
+        p->names = json_loads(classes, 0, NULL);
+    free(classes);
+    p->transform = vrt_settings_transform(&s, o->program, false);
+    p->window = calloc((size_t)o->program->micro, sizeof *p->window);
+    p->images = calloc((size_t)vrt_threads_wanted(o), sizeof *p->images);
+    p->order = calloc((size_t)o->program->classes + 1, sizeof *p->order);
+    if (ok && (p->window == NULL || p->images == NULL || p->order == NULL))
+        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the pictures");
+    if (ok)
+        o->program->pack_eval(&p->m.ctx);
+    return ok;
+}
+
+static void close_predict(struct predict *p) {
+    for (int64_t i = 0; p->window != NULL && i < p->used; i++)
+        free(p->window[i].path);
+    for (int64_t i = 0; p->images != NULL && i < vrt_threads_wanted(p->o); i++)
+        vrt_image_free(&p->images[i]);
+    free(p->window);
+    free(p->images);
+    free(p->order);
+    json_decref(p->names);
+    vrt_model_close(&p->m);
+}
+
+int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e) {
+    struct predict p = { .o = o };
+    bool ok = open_predict(&p, e);
+    for (int i = 0; ok && i < o->nfiles; i++)
+        ok = strcmp(o->files[i], "-") == 0 ? add_list(&p, e) : add_path(&p, o->files[i], 0, true, e);
+    if (ok && p.used > 0)
+        flush_window(&p);
+    if (ok && p.all == 0)
+        ok = vrt_fail(e, VRT_BAD_INPUT, "there are no pictures in what predict was given");
+    close_predict(&p);
+    return !ok ? (int)e->code : p.failed ? VRT_BAD_INPUT : VRT_OK;
+}

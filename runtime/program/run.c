@@ -1,0 +1,308 @@
+/* The run folder: see run.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "runtime/base/file.h"
+#include "runtime/base/thread.h"
+#include "runtime/data/dataset.h"
+#include "runtime/io/state.h"
+#include "runtime/program/evaluate.h"
+#include "runtime/program/model.h"
+#include "runtime/program/options.h"
+#include "runtime/program/run.h"
+#include "runtime/program/settings.h"
+
+static const char *const file_names[] = {
+    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state",
+};
+enum { NFILES = sizeof file_names / sizeof *file_names };
+
+const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX]) {
+    snprintf(path, PATH_MAX, "%s/%.50s", r->folder, name);
+    return path;
+}
+
+/* Make a folder and those above it. */
+static bool make_folder(const char *path, struct vrt_error *e) {
+    char part[PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *at = part + 1; ; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char end = *at;
+        *at = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return vrt_fail(e, VRT_BAD_INPUT, "cannot make the folder %s: %s; choose another --out", part, strerror(errno));
+        *at = end;
+        if (end == '\0')
+            return true;
+    }
+}
+
+/* "last.safetensors.4711.tmp": what a training that was killed while writing leaves. */
+static bool is_leftover(const char *name) {
+    for (int i = 0; i < NFILES; i++) {
+        size_t n = strlen(file_names[i]);
+        if (strncmp(name, file_names[i], n) != 0 || name[n] != '.')
+            continue;
+        const char *at = name + n + 1;
+        at += strspn(at, "0123456789");
+        return strcmp(at, ".tmp") == 0;
+    }
+    return false;
+}
+
+/* Remove leftovers and count the rest; -1 if the folder cannot be read. */
+static int sweep_folder(const char *path) {
+    DIR *d = opendir(path);
+    int count = 0;
+    if (d == NULL)
+        return -1;
+    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (!is_leftover(entry->d_name) || unlinkat(dirfd(d), entry->d_name, 0) != 0)
+            count++;
+    }
+    closedir(d);
+    return count;
+}
+
+static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e) {
+    const char *out = o->out;
+    int n = out != NULL ? snprintf(r->folder, sizeof r->folder, "%s", out)
+                        : snprintf(r->folder, sizeof r->folder, "runs/%s", o->program->name);
+    if (n <= 0 || n >= (int)sizeof r->folder)
+        return vrt_fail(e, VRT_USAGE, "--out is %s", n <= 0 ? "empty" : "too long");
+    if (!make_folder(r->folder, e))
+        return false;
+    r->lock = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock < 0 || access(r->folder, W_OK | X_OK) != 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot write into %s: %s; choose another --out", r->folder, strerror(errno));
+    if (flock(r->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return vrt_fail(e, VRT_BAD_INPUT, "another training is running in %s; choose another --out", r->folder);
+    return true;
+}
+
+/* What is left of an earlier training: its newest state, else its run.json. */
+static bool find_before(struct vrt_run *r, struct vrt_error *e) {
+    char path[PATH_MAX], note[PATH_MAX + 100];
+    if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), note, sizeof note, e))
+        return false;
+    if (note[0] != '\0')
+        fprintf(stderr, "note: %s; going on from the older one\n", note);
+    if (r->state != NULL) {
+        r->sequence = vrt_state_sequence(r->state);
+        r->before = json_loads(vrt_state_text(r->state), 0, NULL);
+        return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
+    }
+    r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
+    return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "%s is not empty, and holds no run to go on with (no run.json); "
+                                         "choose another --out", r->folder);
+}
+
+bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e) {
+    char path[PATH_MAX];
+    *r = (struct vrt_run){ .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } };
+    if (!enter_folder(r, o, e))
+        return false;
+    sweep_folder(vrt_run_path(r, "state", path));
+    int files = sweep_folder(r->folder);
+    if (files != 0 && !o->resume)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not empty: choose another --out, or go on with the run in it by --resume",
+                        r->folder);
+    if (files != 0 && !find_before(r, e))
+        return false;
+    r->fresh = r->state == NULL;
+    return r->before == NULL || vrt_settings_adopt(o, json_object_get(r->before, "keys"), e);
+}
+
+void vrt_run_close(struct vrt_run *r) {
+    vrt_metrics_close(&r->metrics);
+    vrt_state_close(r->state);
+    json_decref(r->before);
+    json_decref(r->identity);
+    if (r->lock >= 0)
+        close(r->lock);
+}
+
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o) {
+    const char *before = json_string_value(json_object_get(r->before, "weights"));
+    return o->weights != NULL ? o->weights : before;
+}
+
+static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call) {
+    char *classes = vrt_classes_text(train), hash[20];
+    unsigned long long sum = classes != NULL ? XXH3_64bits(classes, strlen(classes)) : 0;
+    snprintf(hash, sizeof hash, "%016llx", sum);
+    free(classes);
+    return json_pack("{s:s, s:I, s:o, s:{s:I, s:s}}", "spec_hash", o->program->spec_hash, "images_per_call",
+                     (json_int_t)images_per_call, "keys", vrt_settings_json(o), "data", "pictures",
+                     (json_int_t)vrt_dataset_count(train), "classes", hash);
+}
+
+/* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */
+static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text, size_t size) {
+    size_t used = strlen(text);
+    if (json_equal(then, now) || used >= size)
+        return false;
+    char *a = then != NULL ? json_dumps(then, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    snprintf(text + used, size - used, "\n  %s: %.100s then, %.100s now", name, a ? a : "nothing", b ? b : "nothing");
+    free(a);
+    free(b);
+    return true;
+}
+
+/* The data may have moved; everything else must be as it was. */
+static bool compare_identity(const struct vrt_run *r, struct vrt_error *e) {
+    static const char *const names[] = { "spec_hash", "images_per_call", "data" };
+    char text[700] = "";
+    const char *path;
+    json_t *now, *keys = json_object_get(r->before, "keys");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        tell_difference(names[i], json_object_get(r->before, names[i]), json_object_get(r->identity, names[i]), text,
+                        sizeof text);
+    json_object_foreach(json_object_get(r->identity, "keys"), path, now)
+        if (strcmp(path, "data.root") != 0)
+            tell_difference(path, json_object_get(keys, path), now, text, sizeof text);
+    if (text[0] == '\0')
+        return true;
+    return vrt_fail(e, VRT_BAD_INPUT, "the run in %.200s cannot go on, it was begun with other settings:%s\n"
+                    "  go on with those, or choose another --out", r->folder, text);
+}
+
+static json_t *command_json(const struct vrt_options *o) {
+    json_t *list = json_array();
+    for (int i = 0; i < o->argc; i++)
+        json_array_append_new(list, vrt_json_text(o->argv[i]));
+    return list;
+}
+
+/* With 15 digits, as people write numbers, unless that loses something; a newline at the end. */
+static char *readable_json(const json_t *j) {
+    char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15)), *line = NULL;
+    json_t *again = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    if (text != NULL && !json_equal(j, again)) {
+        free(text);
+        text = json_dumps(j, JSON_INDENT(2));
+    }
+    json_decref(again);
+    if (text == NULL || asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    return line;
+}
+
+static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int threads, struct vrt_error *e) {
+    const struct vrt_program *p = o->program;
+    const char *weights = vrt_run_weights(r, o);
+    struct utsname host;
+    char started[40] = "", path[PATH_MAX];
+    time_t now = time(NULL);
+    struct tm utc;
+    if (uname(&host) != 0)
+        memset(&host, 0, sizeof host);
+    if (gmtime_r(&now, &utc) != NULL)
+        strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:{s:s, s:s, s:s, s:i}}", "model", p->name, "spec_file",
+                          p->spec_file, "compiler", p->compiler, "command", command_json(o), "started", started, "threads",
+                          threads, "host", "name", host.nodename, "system", host.release, "machine", host.machine,
+                          "processors", vrt_threads_available());
+    if (weights != NULL)
+        json_object_set_new(j, "weights", vrt_json_text(weights));
+    json_object_update(j, r->identity);
+    char *text = readable_json(j);
+    json_decref(j);
+    bool ok = text != NULL ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
+                           : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
+    free(text);
+    return ok;
+}
+
+static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e) {
+    char path[PATH_MAX];
+    const char *spec = o->program->spec_text;
+    bool lost;
+    return write_run_json(r, o, vrt_threads_count(&m->ctx), e) && make_folder(vrt_run_path(r, "state", path), e) &&
+           vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e) &&
+           vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e);
+}
+
+/* The blocks of a state, in this order: weights, moments, counts of the experts, average. */
+static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blocks[VRT_STATE_BLOCKS]) {
+    static const enum vrt_region regions[] = { VRT_PARAMS, VRT_MOMENT1, VRT_MOMENT2, VRT_EMA };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
+        if (m->bytes[regions[i]] > 0)
+            blocks[n++] = (struct vrt_state_block){ m->ctx.region[regions[i]], m->bytes[regions[i]] };
+    blocks[n++] = (struct vrt_state_block){ m->balance, m->nbalance * (int64_t)sizeof *m->balance };
+    return n;
+}
+
+bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e) {
+    struct vrt_state_block blocks[VRT_STATE_BLOCKS];
+    char path[PATH_MAX];
+    if (!vrt_metrics_sync(&r->metrics, e))
+        return false;
+    json_t *j = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "step", (json_int_t)at->step, "epoch",
+                          (json_int_t)at->epoch, "batch", (json_int_t)at->batch, "epoch_loss", at->epoch_loss,
+                          "epoch_balance", at->epoch_balance, "epoch_seconds", at->epoch_seconds, "best_top1",
+                          (json_int_t)at->best_top1, "best_epoch", (json_int_t)at->best_epoch, "jsonl_bytes",
+                          (json_int_t)r->metrics.jsonl_bytes, "csv_bytes", (json_int_t)r->metrics.csv_bytes);
+    json_object_update(j, r->identity);
+    char *text = json_dumps(j, JSON_COMPACT);
+    json_decref(j);
+    if (text == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to save the state");
+    bool ok = vrt_state_save(vrt_run_path(r, "state", path), r->sequence + 1, text, blocks, state_blocks(m, blocks), e);
+    r->sequence += ok;
+    free(text);
+    return ok;
+}
+
+static bool restore(struct vrt_run *r, struct vrt_model *m, struct vrt_position *at, struct vrt_error *e) {
+    struct vrt_state_block blocks[VRT_STATE_BLOCKS];
+    json_int_t step, epoch, batch, top1, best, jsonl, csv;
+    bool lost;
+    if (json_unpack(r->before, "{s:I, s:I, s:I, s:F, s:F, s:F, s:I, s:I, s:I, s:I}", "step", &step, "epoch", &epoch, "batch",
+                    &batch, "epoch_loss", &at->epoch_loss, "epoch_balance", &at->epoch_balance, "epoch_seconds",
+                    &at->epoch_seconds, "best_top1", &top1, "best_epoch", &best, "jsonl_bytes", &jsonl, "csv_bytes", &csv))
+        return vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", r->folder);
+    at->step = step;
+    at->epoch = epoch;
+    at->batch = batch;
+    at->best_top1 = top1;
+    at->best_epoch = best;
+    if (!vrt_state_read(r->state, blocks, state_blocks(m, blocks), e) ||
+        !vrt_metrics_open(&r->metrics, r->folder, jsonl, csv, &lost, e))
+        return false;
+    if (lost)
+        fprintf(stderr, "note: lines are missing from the metrics in %s; the training itself is whole\n", r->folder);
+    vrt_state_close(r->state);
+    r->state = NULL;
+    return true;
+}
+
+bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
+                   struct vrt_model *m, struct vrt_position *at, struct vrt_error *e) {
+    *at = (struct vrt_position){ .best_top1 = -1 };
+    r->identity = make_identity(o, train, images_per_call);
+    if (r->before != NULL && !compare_identity(r, e))
+        return false;
+    if (r->state != NULL)
+        return restore(r, m, at, e);
+    if (m->bytes[VRT_EMA] > 0)
+        memcpy(m->ctx.region[VRT_EMA], m->ctx.region[VRT_PARAMS], (size_t)m->bytes[VRT_EMA]);
+    return start_files(r, o, m, e);
+}

@@ -1,0 +1,25 @@
+/* The learning rate and the averaging factor of each step. */
+#ifndef RUNTIME_PROGRAM_SCHEDULE_H
+#define RUNTIME_PROGRAM_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vrt_settings;
+
+struct vrt_schedule {
+    bool cosine;
+    double lr, final;
+    int64_t warmup, total;              /* steps */
+};
+
+struct vrt_schedule vrt_schedule_make(const struct vrt_settings *s, int64_t steps_per_epoch);
+
+/* Of step 0, 1, ...: rises linearly, lr (step + 1) / warmup, then stays, or falls as half a cosine from lr to final:
+ * final + (lr - final) (1 + cos(pi (step - warmup) / (total - warmup))) / 2. */
+double vrt_schedule_lr(const struct vrt_schedule *s, int64_t step);
+
+/* min(decay, (1 + step) / (10 + step)): a short run's average is not held back by its random beginning. */
+double vrt_schedule_ema(double decay, int64_t step);
+
+#endif

@@ -1,0 +1,40 @@
+/* The values of the run-time keys, checked and under names: what the commands work with. */
+#ifndef RUNTIME_PROGRAM_SETTINGS_H
+#define RUNTIME_PROGRAM_SETTINGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "runtime/base/status.h"
+#include "runtime/data/loader.h"
+
+struct vrt_options;
+struct vrt_program;
+
+struct vrt_settings {
+    const char *data_root, *data_train, *data_val, *schedule;
+    double limit, epochs, batch, seed;                                      /* whole numbers */
+    double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip;
+    double lr, weight_decay, beta1, beta2, eps;
+    double warmup, final;               /* warm-up in warmup_unit; final: the learning rate at the end of a cosine */
+    int32_t warmup_unit;                /* VRT_UNIT_EPOCHS or VRT_UNIT_STEPS */
+    double label_smoothing, drop_path, clip, ema;
+};
+
+/* Every key in its range, or an error that names the key and its flag. Keys that the program lacks have defaults. */
+bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e);
+
+/* Pixels to input: for evaluation with the program's alone, for training with the augmentations too. */
+struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const struct vrt_program *p, bool train);
+
+/* All run-time keys as {"path": value}, where the value of a number with a unit of its own is "5 steps". */
+json_t *vrt_settings_json(const struct vrt_options *o);
+
+/* Take over the values of an earlier run for keys that the command line does not give. */
+bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct vrt_error *e);
+
+/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
+json_t *vrt_json_text(const char *text);
+
+#endif
