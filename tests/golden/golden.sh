@@ -1,0 +1,60 @@
+#!/bin/sh
+# Goldens: tests/golden/diag/NAME.vmoe must give exactly NAME.txt and NAME.json on stderr, with exit status 1 (0 for warnings);
+# tests/golden/forms/NAME.vmoe printed as FORM must be NAME.FORM. With UPDATE=1 the expected files are written instead.
+# A line `# args: ...` in a source adds to the command line.
+here=$top_srcdir/tests/golden
+vmoec=$top_builddir/vmoec
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+n=0
+report() {      # what, actual, expected
+    n=$((n + 1))
+    if [ -n "$UPDATE" ]; then
+        cp "$2" "$3"
+        echo "ok $n - $1 (written)"
+    elif cmp -s "$2" "$3"; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        diff "$3" "$2" 2>&1 | head -20 | sed 's/^/# /'
+    fi
+}
+arguments() { sed -n 's/^# args: //p' "$1"; }
+
+cd "$here/diag" || exit 1
+for f in *.vmoe; do
+    name=${f%.vmoe}
+    for format in text json; do
+        suffix=txt
+        [ $format = json ] && suffix=json
+        # shellcheck disable=SC2046
+        eval "set -- $(arguments "$f")"
+        "$vmoec" check "$f" --diag $format "$@" >"$out/stdout" 2>"$out/err"
+        status=$?
+        echo "exit status $status" >>"$out/err"
+        report "$name $format" "$out/err" "$here/diag/$name.$suffix"
+    done
+done
+
+cd "$here/forms" || exit 1
+for f in *.vmoe; do
+    name=${f%.vmoe}
+    for form in ast spec graph plan; do
+        [ -e "$name.$form" ] || [ -n "$UPDATE" ] || continue
+        eval "set -- $(arguments "$f")"
+        "$vmoec" build "$f" --emit $form --target x86-64-v3 "$@" >"$out/form" 2>&1
+        report "$name $form" "$out/form" "$here/forms/$name.$form"
+    done
+done
+
+# Every code of diag.def that the front end can report has a golden.
+for code in $(sed -n 's/^DIAG("\(V[0-9]*\)".*/\1/p' "$top_srcdir/lang/base/diag.def"); do
+    case $code in V0802 | V0803 | V0702) continue ;; esac      # the world's: a missing linker, our own fault, a full disk
+    n=$((n + 1))
+    if grep -qs "$code" "$here"/diag/*.txt; then
+        echo "ok $n - $code has a golden"
+    else
+        echo "not ok $n - $code has a golden"
+    fi
+done
+echo "1..$n"

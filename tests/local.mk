@@ -1,0 +1,50 @@
+# All tests speak TAP. make update-golden accepts what the compiler now says; read the difference before committing it.
+TEST_EXTENSIONS = .sh
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; export top_srcdir top_builddir;
+
+unit_cppflags = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
+	$(JPEG_CFLAGS) $(XXHASH_CFLAGS)
+unit_cflags = $(AM_CFLAGS) $(OPENMP_CFLAGS)
+compiler_libs = compiler/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(CMOCKA_LIBS) -lm
+runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
+
+unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
+	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+
+%C%_unit_test_gradients_SOURCES = %D%/unit/test_gradients.c %D%/unit/networks.c %D%/unit/networks.h
+%C%_unit_test_gradients_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_gradients_LDADD = $(compiler_libs)
+
+%C%_unit_test_interpret_SOURCES = %D%/unit/test_interpret.c
+%C%_unit_test_interpret_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_interpret_LDADD = $(compiler_libs)
+
+%C%_unit_test_kernels_SOURCES = %D%/unit/test_kernels.c %D%/unit/networks.c %D%/unit/networks.h
+%C%_unit_test_kernels_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_kernels_CFLAGS = $(unit_cflags)
+%C%_unit_test_kernels_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+%C%_unit_test_kernels_LDADD = $(compiler_libs) $(runtime_libs)
+
+%C%_unit_test_random_SOURCES = %D%/unit/test_random.c
+%C%_unit_test_random_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_random_CFLAGS = $(unit_cflags)
+%C%_unit_test_random_LDADD = $(runtime_libs)
+
+%C%_unit_test_image_SOURCES = %D%/unit/test_image.c
+%C%_unit_test_image_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_image_CFLAGS = $(unit_cflags)
+%C%_unit_test_image_LDADD = $(runtime_libs)
+
+%C%_unit_test_data_SOURCES = %D%/unit/test_data.c
+%C%_unit_test_data_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_data_CFLAGS = $(unit_cflags)
+%C%_unit_test_data_LDADD = $(runtime_libs)
+
+%C%_unit_test_io_SOURCES = %D%/unit/test_io.c %D%/unit/stub_program.c
+%C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_io_CFLAGS = $(unit_cflags)
+%C%_unit_test_io_LDADD = $(runtime_libs)

@@ -1,0 +1,330 @@
+/* Small networks that together hold each node of the graph, resolved layers written by hand. */
+#include "config.h"
+
+#include "tests/unit/networks.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "compiler/graph/graph.h"
+#include "lang/base/arena.h"
+#include "lang/base/diag.h"
+#include "lang/spec.h"
+
+enum { GROUP = NETWORK_GROUP, MICRO = NETWORK_MICRO, CHANNELS = NETWORK_CHANNELS, HEIGHT = NETWORK_HEIGHT, WIDTH = NETWORK_WIDTH,
+       CLASSES = NETWORK_CLASSES, DIM = 8 };
+
+static struct arena *arena;
+static int labels;              /* each layer gets a label of its own */
+
+/* -- resolved layers, written by hand -- */
+
+#define INTEGER(x) {.type = SPEC_INT, .i = (x), .f = (double)(x)}
+#define FLOAT(x)   {.type = SPEC_FLOAT, .f = (x)}
+#define BOOL(x)    {.type = SPEC_BOOL, .i = (x)}
+#define PX(x)      {.type = SPEC_INT, .unit = UNIT_PX, .i = (x), .f = (double)(x)}
+#define ABSENT     {.type = SPEC_NONE}
+
+static struct spec_layer *layer(enum spec_layer_kind kind)
+{
+    struct spec_layer *l = arena_alloc(arena, sizeof *l);
+    l->kind = kind;
+    l->label = kind == LAYER_OP ? arena_printf(arena, "l%d", labels++) : "";
+    return l;
+}
+
+static struct spec_layer *op(enum layer_op what, size_t nargs, const struct spec_value *args)
+{
+    struct spec_layer *l = layer(LAYER_OP);
+    struct spec_value *copy = arena_array(arena, nargs + 1, sizeof *copy);
+    memcpy(copy, args, nargs * sizeof *copy);
+    l->op = (int)what;
+    l->args = copy;
+    l->nargs = nargs;
+    return l;
+}
+
+#define OP_ARGS(what, ...) \
+    op(LAYER_OP_##what, sizeof (struct spec_value[]){__VA_ARGS__} / sizeof(struct spec_value), \
+       (struct spec_value[]){__VA_ARGS__})
+#define OP_PLAIN(what) op(LAYER_OP_##what, 0, (struct spec_value[]){ABSENT})
+
+static struct spec_layer *conv(int kernel, int stride, int padding, int groups, int out)
+{
+    return OP_ARGS(conv, PX(kernel), PX(stride), PX(padding), INTEGER(groups), INTEGER(out), BOOL(1));
+}
+
+static struct spec_layer *linear(int out)
+{
+    return OP_ARGS(linear, INTEGER(out), BOOL(1));
+}
+
+static struct spec_layer *layernorm(void)
+{
+    return OP_ARGS(layernorm, FLOAT(1e-3));
+}
+
+static struct spec_layer *scale(void)
+{
+    return OP_ARGS(scale, FLOAT(1));
+}
+
+static struct spec_layer *slice(int from, int count)
+{
+    return OP_ARGS(slice, INTEGER(from), INTEGER(count));
+}
+
+/* The kids end with NULL. */
+static struct spec_layer *list(enum spec_layer_kind kind, ...)
+{
+    struct spec_layer *l = layer(kind), *kid;
+    va_list kids;
+    size_t cap = 0;
+    va_start(kids, kind);
+    while ((kid = va_arg(kids, struct spec_layer *)))
+        *ARENA_PUSH(arena, l->kids, l->nkids, cap) = kid;
+    va_end(kids);
+    return l;
+}
+
+#define NOTHING       list(LAYER_SEQ, (struct spec_layer *)NULL)
+#define SEQ(...)      list(LAYER_SEQ, __VA_ARGS__, (struct spec_layer *)NULL)
+#define RESIDUAL(...) list(LAYER_RESIDUAL, __VA_ARGS__, (struct spec_layer *)NULL)
+#define SUM(...)      list(LAYER_SUM, __VA_ARGS__, (struct spec_layer *)NULL)
+#define PRODUCT(...)  list(LAYER_PRODUCT, __VA_ARGS__, (struct spec_layer *)NULL)
+#define CONCAT(...)   list(LAYER_CONCAT, __VA_ARGS__, (struct spec_layer *)NULL)
+
+static struct spec_layer *mlp(int hidden)
+{
+    return SEQ(linear(hidden), OP_PLAIN(gelu), linear(DIM));
+}
+
+static struct spec_layer *moe(struct spec_moe settings, struct spec_layer *router, struct spec_layer *expert)
+{
+    struct spec_layer *l = list(LAYER_MOE, router, expert, (struct spec_layer *)NULL);
+    struct spec_moe *copy = arena_alloc(arena, sizeof *copy);
+    *copy = settings;
+    copy->rule = "";
+    copy->experts = copy->experts ? copy->experts : 4;
+    copy->group = GROUP;
+    expert->label = "experts";
+    l->label = arena_printf(arena, "m%d", labels++);
+    l->moe = copy;
+    return l;
+}
+
+/* The network of a case with plain experts, behind a skip. */
+#define MOE(...) \
+    RESIDUAL(moe((struct spec_moe){__VA_ARGS__}, OP_ARGS(linear, INTEGER(4), BOOL(0)), mlp(5)))
+
+/* -- the networks: what stands between a first convolution, DIM wide, and the head -- */
+
+static struct spec_layer *net_conv_dense(void) { return conv(3, 1, 1, 1, 5); }
+static struct spec_layer *net_conv_depthwise(void) { return conv(3, 1, 1, DIM, DIM); }
+static struct spec_layer *net_conv_grouped(void) { return conv(3, 2, 1, 2, 6); }
+static struct spec_layer *net_conv_patch(void)
+{
+    return OP_ARGS(conv, PX(2), PX(2), PX(0), INTEGER(1), INTEGER(7), BOOL(0));
+}
+static struct spec_layer *net_conv_wide(void) { return conv(5, 3, 2, 4, DIM); }
+
+static struct spec_layer *net_mlp(void)
+{
+    return RESIDUAL(layernorm(), linear(12), OP_PLAIN(gelu), OP_ARGS(linear, INTEGER(DIM), BOOL(0)), scale());
+}
+
+static struct spec_layer *net_relu(void) { return SEQ(OP_PLAIN(relu), linear(DIM)); }
+static struct spec_layer *net_silu(void) { return SEQ(OP_PLAIN(silu), linear(DIM)); }
+static struct spec_layer *net_scale(void) { return SEQ(scale(), OP_PLAIN(silu), scale()); }
+
+static struct spec_layer *net_drop_path(void)
+{
+    return SEQ(RESIDUAL(linear(DIM), OP_ARGS(drop_path, FLOAT(1.0))), RESIDUAL(scale(), OP_ARGS(drop_path, FLOAT(0.5))));
+}
+
+static struct spec_layer *net_dropout(void)
+{
+    return SEQ(linear(7), OP_ARGS(dropout, FLOAT(0.4)), OP_PLAIN(gelu));
+}
+
+static struct spec_layer *net_attention(void)
+{
+    return SEQ(OP_PLAIN(tokens), RESIDUAL(layernorm(), linear(3 * DIM), OP_ARGS(attention, INTEGER(2)), linear(DIM)));
+}
+
+static struct spec_layer *net_max_pool(void)
+{
+    return SEQ(OP_ARGS(max_pool, PX(3), PX(2), PX(1)), OP_ARGS(max_pool, PX(2), ABSENT, PX(0)));
+}
+
+static struct spec_layer *net_avg_pool(void)
+{
+    return SEQ(OP_ARGS(avg_pool, PX(3), PX(1), PX(1)), OP_ARGS(avg_pool, PX(2), ABSENT, PX(0)));
+}
+
+static struct spec_layer *net_mean_pool(void)
+{
+    return SEQ(OP_PLAIN(silu), OP_PLAIN(mean_pool));
+}
+
+static struct spec_layer *net_transpose(void)
+{
+    return SEQ(OP_PLAIN(tokens), OP_PLAIN(transpose), linear(10), OP_PLAIN(gelu), OP_PLAIN(transpose));
+}
+
+static struct spec_layer *net_branches(void)
+{
+    struct spec_layer *gate = PRODUCT(SEQ(slice(0, 5), OP_PLAIN(silu)), SEQ(slice(3, 5)));
+    struct spec_layer *wide = CONCAT(SEQ(linear(3)), SEQ(gate), SEQ(slice(1, 2)));
+    return SUM(SEQ(wide, linear(DIM)), SEQ(OP_PLAIN(gelu)), SEQ(conv(1, 1, 0, 1, DIM)));
+}
+
+static struct spec_layer *net_tokens(void)
+{
+    return SEQ(OP_PLAIN(tokens), OP_PLAIN(class_token), OP_ARGS(positions, FLOAT(0.02)),
+               RESIDUAL(layernorm(), linear(3 * DIM), OP_ARGS(attention, INTEGER(4)), linear(DIM)),
+               OP_ARGS(take_token, INTEGER(0)));
+}
+
+static struct spec_layer *net_sincos(void)
+{
+    return SEQ(OP_ARGS(positions_sincos, FLOAT(100)), OP_PLAIN(silu), OP_PLAIN(tokens),
+               OP_ARGS(take_token, INTEGER(7)));
+}
+
+static struct spec_layer *net_grid(void)
+{
+    return SEQ(OP_PLAIN(tokens), linear(4), OP_ARGS(grid, INTEGER(6), ABSENT), conv(3, 1, 1, 1, 6));
+}
+
+/* Layers with weights that read the pictures themselves, which have no gradient. */
+static struct spec_layer *net_first_layers(void)
+{
+    struct spec_layer *rows = SUM(SEQ(layernorm()), SEQ(scale()), SEQ(OP_ARGS(positions, FLOAT(0.02))));
+    struct spec_layer *tokens = SEQ(rows, OP_PLAIN(tokens), OP_PLAIN(class_token));
+    struct spec_layer *pictures = SEQ(OP_PLAIN(tokens), OP_PLAIN(class_token));
+    return CONCAT(tokens, pictures);
+}
+
+static struct spec_layer *net_first_moe(void)
+{
+    struct spec_moe settings = {.top_k = 2, .importance = 0.2};
+    return moe(settings, linear(4), SEQ(SUM(SEQ(layernorm()), SEQ(scale())), linear(CHANNELS)));
+}
+
+static struct spec_layer *net_plain_experts(void)
+{
+    return moe((struct spec_moe){.top_k = 2, .capacity = 1.0}, linear(4), SEQ(OP_PLAIN(gelu)));
+}
+
+static struct spec_layer *net_plain_router(void)
+{
+    return moe((struct spec_moe){.experts = DIM, .top_k = 1, .noise = 0.1}, OP_PLAIN(silu), mlp(3));
+}
+
+static struct spec_layer *net_top_1(void) { return MOE(.top_k = 1); }
+static struct spec_layer *net_top_2(void) { return MOE(.top_k = 2); }
+static struct spec_layer *net_all_experts(void) { return MOE(.top_k = 4); }
+static struct spec_layer *net_renormalise(void) { return MOE(.top_k = 2, .renormalise = true); }
+static struct spec_layer *net_importance(void) { return MOE(.top_k = 1, .importance = 0.3); }
+static struct spec_layer *net_noise(void) { return MOE(.top_k = 2, .noise = 0.25); }
+static struct spec_layer *net_load_1(void) { return MOE(.top_k = 1, .noise = 0.5, .load = 0.3); }
+static struct spec_layer *net_load_2(void) { return MOE(.top_k = 2, .noise = 0.5, .load = 0.3, .importance = 0.2); }
+static struct spec_layer *net_capacity_1(void) { return MOE(.top_k = 1, .capacity = 0.9); }
+static struct spec_layer *net_capacity_2(void) { return MOE(.top_k = 2, .capacity = 0.8, .renormalise = true); }
+static struct spec_layer *net_priority_1(void) { return MOE(.top_k = 1, .capacity = 0.7, .batch_priority = true); }
+static struct spec_layer *net_priority_2(void)
+{
+    return MOE(.top_k = 2, .capacity = 0.6, .batch_priority = true, .noise = 0.25, .load = 0.1, .importance = 0.1);
+}
+
+/* Each per-token layer with leading E, and branches inside an expert. */
+static struct spec_layer *net_rich_experts(void)
+{
+    struct spec_layer *gated = PRODUCT(SEQ(slice(0, 3), OP_PLAIN(silu)), SEQ(slice(3, 3)));
+    struct spec_layer *both = CONCAT(SEQ(gated), SEQ(linear(2), OP_PLAIN(relu)));
+    struct spec_layer *expert =
+        SEQ(layernorm(), linear(6), OP_ARGS(dropout, FLOAT(0.3)), both, OP_PLAIN(gelu), linear(DIM),
+            RESIDUAL(scale(), OP_ARGS(drop_path, FLOAT(1.0))));
+    return SEQ(OP_PLAIN(tokens), moe((struct spec_moe){.top_k = 2, .capacity = 1.0}, linear(4), expert));
+}
+
+static struct spec_layer *net_two_moes(void)
+{
+    struct spec_layer *router = SEQ(layernorm(), linear(5), OP_PLAIN(gelu), linear(3));
+    struct spec_moe second = {.experts = 3, .top_k = 2, .renormalise = true, .noise = 0.3, .load = 0.2};
+    return SEQ(MOE(.top_k = 1, .importance = 0.2), RESIDUAL(layernorm(), moe(second, router, mlp(4))));
+}
+
+#define CASE(name) {#name, net_##name, false}
+#define BARE(name) {#name, net_##name, true}
+const struct network networks[] = {
+    CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide), CASE(mlp), CASE(relu),
+    CASE(silu), CASE(scale), CASE(drop_path), CASE(dropout), CASE(attention), CASE(max_pool), CASE(avg_pool),
+    CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
+    CASE(all_experts), CASE(renormalise), CASE(importance), CASE(noise), CASE(load_1), CASE(load_2), CASE(capacity_1),
+    CASE(capacity_2), CASE(priority_1), CASE(priority_2), CASE(rich_experts), CASE(two_moes), BARE(first_layers),
+    BARE(first_moe), CASE(plain_experts), CASE(plain_router),
+};
+const int network_count = sizeof networks / sizeof *networks;
+
+static bool ends_in_vector(const struct spec_layer *l)
+{
+    while (l->nkids)
+        l = l->kids[l->nkids - 1];
+    return l->op == LAYER_OP_mean_pool || l->op == LAYER_OP_take_token;
+}
+
+struct graph *network_graph(struct arena *a, const struct network *c, bool training)
+{
+    arena = a;
+    labels = 0;
+    struct spec *spec = arena_alloc(arena, sizeof *spec);
+    struct spec_part *part = arena_alloc(arena, sizeof *part);
+    struct spec_key *micro = arena_alloc(arena, sizeof *micro);
+    struct diag *d = diag_new(arena, stderr, DIAG_TEXT, 10);
+    struct spec_layer *body = c->net();
+    struct spec_layer *pool = ends_in_vector(body) ? SEQ(OP_PLAIN(silu)) : SEQ(linear(5), OP_PLAIN(silu), OP_PLAIN(mean_pool));
+    struct spec_layer *first = c->bare ? NOTHING : SEQ(conv(1, 1, 0, 1, DIM));
+    *part = (struct spec_part){.title = "net", .prefix = "", .body = SEQ(first, body, pool, linear(CLASSES))};
+    *micro = (struct spec_key){.path = "train.micro", .value = INTEGER(MICRO)};
+    spec->name = c->name;
+    spec->keys = micro;
+    spec->nkeys = 1;
+    spec->model = (struct spec_model){.name = c->name, .channels = CHANNELS, .height = HEIGHT, .width = WIDTH,
+                                      .classes = CLASSES, .parts = part, .nparts = 1};
+    struct graph *g = graph_build(arena, spec, training, d);
+    diag_flush(d);
+    if (g && training)
+        graph_differentiate(g);
+    return g && graph_verify(g, stderr) ? g : NULL;
+}
+
+static uint64_t random_state;
+
+void network_seed(uint64_t seed)
+{
+    random_state = seed;
+}
+
+/* Uniform in (-1, 1): a linear congruential generator (Knuth's MMIX), its upper bits. */
+double network_uniform(void)
+{
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(random_state >> 11) * 0x1p-52 - 1;
+}
+
+void network_fill(double *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        v[i] = network_uniform();
+}
+
+void network_target(double *target, int images)
+{
+    for (int b = 0; b < images; b++)
+        for (int c = 0; c < CLASSES; c++)
+            target[b * CLASSES + c] = c == b % CLASSES ? 0.8 : 0.1;
+}
+

@@ -1,0 +1,32 @@
+/* Small networks that together hold each node of the graph, for the tests that compare one way of computing with another. */
+#ifndef TESTS_UNIT_NETWORKS_H
+#define TESTS_UNIT_NETWORKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct arena;
+struct graph;
+struct spec_layer;
+
+enum { NETWORK_GROUP = 2, NETWORK_MICRO = 4, NETWORK_CHANNELS = 3, NETWORK_HEIGHT = 4, NETWORK_WIDTH = 6, NETWORK_CLASSES = 3 };
+
+struct network {
+    const char *name;
+    struct spec_layer *(*net)(void);
+    bool bare;                  /* without the first convolution */
+};
+
+extern const struct network networks[];
+extern const int network_count;
+
+/* Built, verified, and differentiated for training; NULL if that fails. Names and params are the same in both graphs. */
+struct graph *network_graph(struct arena *a, const struct network *c, bool training);
+
+/* Numbers in (-1, 1), and targets with smoothing. */
+void network_seed(uint64_t seed);
+double network_uniform(void);
+void network_fill(double *v, int64_t n);
+void network_target(double *target, int images);
+
+#endif

@@ -1,0 +1,447 @@
+/* Data sets and the loader, on folders, archives and IDX files made here in a temporary folder; files and threads,
+ * which they rest on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <cmocka.h>
+#include <png.h>
+#include <zlib.h>
+
+#include "runtime/base/file.h"
+#include "runtime/base/thread.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/image.h"
+#include "runtime/data/loader.h"
+#include "runtime/vrt.h"
+
+static char folder[] = "/tmp/vmoe-test-XXXXXX";
+
+/* A path in the temporary folder; good until four calls later. */
+static const char *in_folder(const char *format, ...) {
+    static char texts[4][512];
+    static int turn;
+    char *text = texts[turn++ & 3];
+    int n = snprintf(text, sizeof texts[0], "%s/", folder);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + n, sizeof texts[0] - (size_t)n, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+/* --- writers --- */
+
+static void write_file(const char *path, const void *bytes, size_t size) {
+    struct vrt_error e;
+
+    if (!vrt_file_write(path, bytes, size, &e))
+        fail_msg("%s", e.text);
+}
+
+/* A PNG of one gray value in 8 x 6 pixels: a picture that says which it is. */
+static void write_gray(const char *path, int value) {
+    png_image image = {.version = PNG_IMAGE_VERSION, .width = 8, .height = 6, .format = PNG_FORMAT_GRAY};
+    uint8_t pixels[48];
+
+    memset(pixels, value, sizeof pixels);
+    assert_true(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
+}
+
+/* ROOT/SPLIT/CLASS/n.png for two or three classes; the value of picture n of class c is 40c + n + base. */
+static void write_tree(const char *root, const char *split, int classes, int pictures, int base) {
+    static const char *const names[] = {"cat", "cat-2", "dog"};
+    char path[600];
+
+    mkdir(root, 0777);
+    snprintf(path, sizeof path, "%s/%s", root, split);
+    mkdir(path, 0777);
+    for (int c = 0; c < classes; c++) {
+        snprintf(path, sizeof path, "%s/%s/%s", root, split, names[c]);
+        mkdir(path, 0777);
+        for (int n = 0; n < pictures; n++) {
+            snprintf(path, sizeof path, "%s/%s/%s/%02d.png", root, split, names[c], n);
+            write_gray(path, 40 * c + n + base);
+        }
+    }
+}
+
+static void add_member(struct archive *a, const char *name, const void *bytes, size_t size, int type) {
+    struct archive_entry *entry = archive_entry_new();
+
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_filetype(entry, (unsigned)type);
+    archive_entry_set_perm(entry, 0644);
+    archive_entry_set_size(entry, (la_int64_t)size);
+    if (type == AE_IFLNK)
+        archive_entry_set_symlink(entry, "elsewhere");
+    assert_int_equal(archive_write_header(a, entry), ARCHIVE_OK);
+    assert_int_equal(archive_write_data(a, bytes, size), (la_ssize_t)size);
+    archive_entry_free(entry);
+}
+
+/* The tree of write_tree as a tar, in another order, with a folder in front or not. */
+static void write_tar(const char *path, const char *lead, int filter) {
+    static const char *const classes[] = {"dog", "cat", "cat-2"};
+    static const int values[] = {80, 0, 40};
+    struct archive *a = archive_write_new();
+    char name[100];
+
+    archive_write_add_filter(a, filter);
+    archive_write_set_format_pax_restricted(a);
+    assert_int_equal(archive_write_open_filename(a, path), ARCHIVE_OK);
+    snprintf(name, sizeof name, "%snotes.txt", lead);
+    add_member(a, name, "x", 1, AE_IFREG);
+    for (int c = 0; c < 3; c++)
+        for (int n = 4; n >= 0; n--) {
+            struct vrt_buffer b = {0};
+            struct vrt_error e;
+            write_gray(in_folder("one.png"), values[c] + n + 1);
+            assert_true(vrt_file_read(in_folder("one.png"), 1 << 20, &b, &e));
+            snprintf(name, sizeof name, "%strain/%s/%02d.png", lead, classes[c], n);
+            add_member(a, name, b.data, b.size, AE_IFREG);
+            vrt_buffer_free(&b);
+        }
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+}
+
+static void write_idx(const char *path, int count, int side, bool labels, int extra, bool zip) {
+    uint8_t bytes[4096] = {0, 0, 8, labels ? 1 : 3, 0, 0, 0, (uint8_t)count, 0, 0, 0, (uint8_t)side, 0, 0, 0, (uint8_t)side};
+    int start = labels ? 8 : 16, size = labels ? count : count * side * side;
+    gzFile f = gzopen(path, zip ? "wb" : "wbT");
+
+    for (int i = 0; i < size; i++)
+        bytes[start + i] = (uint8_t)(labels ? i % 3 : i);
+    assert_int_equal(gzwrite(f, bytes, (unsigned)(start + size + extra)), start + size + extra);
+    gzclose(f);
+}
+
+/* --- tests --- */
+
+static struct vrt_transform plain(int channels, int width, int height) {
+    return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
+                                  .std = {0.25, 0.25, 0.25}, .resample = 1, .crop_pct = 1};
+}
+
+/* The data set of write_tree(root, "train", 3, 5, 1), whatever holds it. */
+static void check_tree(const char *root) {
+    struct vrt_image image = {0};
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    char name[100];
+
+    if (!vrt_dataset_open(&d, root, "train", NULL, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(vrt_dataset_count(d), 15);
+    assert_int_equal(vrt_dataset_classes(d), 3);
+    assert_string_equal(vrt_dataset_class_name(d, 1), "cat-2");
+    for (int i = 0; i < 15; i++) {
+        assert_int_equal(vrt_dataset_label(d, i), i / 5);
+        assert_true(vrt_dataset_read(d, i, 3, &image, &e));
+        assert_true(image.width == 8 && image.height == 6 && image.channels == 3);
+        assert_int_equal(image.pixels.data[17], 40 * (i / 5) + i % 5 + 1);
+    }
+    vrt_dataset_item_name(d, 6, name, sizeof name);
+    assert_non_null(strstr(name, "train/cat-2/01.png"));
+    assert_non_null(strstr(vrt_dataset_describe(d), "15 pictures, 3 classes"));
+    vrt_dataset_close(d);
+    vrt_image_free(&image);
+}
+
+static void reads_folders_and_archives(void **state) {
+    (void)state;
+    write_tree(in_folder("tree"), "train", 3, 5, 1);
+    write_file(in_folder("tree/train/cat/notes.txt"), "x", 1);
+    check_tree(in_folder("tree"));
+    write_tar(in_folder("a.tar"), "", ARCHIVE_FILTER_NONE);
+    check_tree(in_folder("a.tar"));
+    write_tar(in_folder("b.tar.gz"), "set/", ARCHIVE_FILTER_GZIP);
+    check_tree(in_folder("b.tar.gz"));
+    write_tar(in_folder("c.tar.xz"), "./set/", ARCHIVE_FILTER_XZ);
+    check_tree(in_folder("c.tar.xz"));
+    write_tar(in_folder("d.tar.zst"), "./", ARCHIVE_FILTER_ZSTD);
+    check_tree(in_folder("d.tar.zst"));
+}
+
+/* Opening `root` fails, and the message has `says`. */
+static void refused(const char *root, const char *split, const struct vrt_dataset *classes_of, const char *says) {
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    assert_false(vrt_dataset_open(&d, root, split, classes_of, &e));
+    assert_null(d);
+    if (strstr(e.text, says) == NULL)
+        fail_msg("'%s' lacks '%s'", e.text, says);
+}
+
+static void maps_classes(void **state) {
+    struct vrt_dataset *train, *val;
+    struct vrt_error e;
+
+    (void)state;
+    write_tree(in_folder("two"), "train", 3, 1, 0);
+    write_tree(in_folder("two"), "test", 1, 2, 0);
+    assert_int_equal(rename(in_folder("two/test/cat"), in_folder("two/test/dog")), 0);
+    assert_true(vrt_dataset_open(&train, in_folder("two"), "train", NULL, &e));
+    assert_true(vrt_dataset_open(&val, in_folder("two"), "val", train, &e));
+    assert_int_equal(vrt_dataset_classes(val), 3);
+    assert_int_equal(vrt_dataset_label(val, 1), 2);
+    vrt_dataset_close(val);
+    assert_int_equal(rename(in_folder("two/test/dog"), in_folder("two/test/emu")), 0);
+    refused(in_folder("two"), "val", train, "'emu'");
+    vrt_dataset_close(train);
+}
+
+static void refuses_data_sets(void **state) {
+    struct vrt_buffer b = {0};
+    struct archive *a = archive_write_new();
+    struct vrt_error e;
+
+    (void)state;
+    refused(in_folder("nothing"), "train", NULL, "--data");
+    refused(in_folder("a.tar"), "val", NULL, "no folder 'val'");
+    refused(in_folder("tree"), "../x", NULL, "split");
+    refused(in_folder("tree"), "val", NULL, "it has: train");
+    mkdir(in_folder("tree/train/empty"), 0777);
+    refused(in_folder("tree"), "train", NULL, "'empty' has no pictures");
+    rmdir(in_folder("tree/train/empty"));
+    mkdir(in_folder("flat"), 0777);
+    mkdir(in_folder("flat/train"), 0777);
+    refused(in_folder("flat"), "train", NULL, "no class folders");
+    write_gray(in_folder("flat/train/1.png"), 1);
+    refused(in_folder("flat"), "train", NULL, "1 files but no class folders");
+    refused(in_folder("one.png"), "train", NULL, "must be a tar");
+    assert_true(vrt_file_read(in_folder("a.tar"), 1 << 20, &b, &e));
+    write_file(in_folder("cut.tar"), b.data, 512 * 7 + 20);
+    refused(in_folder("cut.tar"), "train", NULL, "cut");
+    assert_true(vrt_file_read(in_folder("b.tar.gz"), 1 << 20, &b, &e));
+    write_file(in_folder("cut.tar.gz"), b.data, b.size / 2);
+    refused(in_folder("cut.tar.gz"), "train", NULL, "cannot inflate");
+    archive_write_set_format_pax_restricted(a);
+    archive_write_open_filename(a, in_folder("link.tar"));
+    add_member(a, "train/cat/1.png", "", 0, AE_IFLNK);
+    archive_write_free(a);
+    refused(in_folder("link.tar"), "train", NULL, "link");
+    vrt_buffer_free(&b);
+}
+
+static void reads_idx(void **state) {
+    struct vrt_image image = {0};
+    struct vrt_dataset *train, *val;
+    struct vrt_error e;
+    char name[100];
+
+    (void)state;
+    mkdir(in_folder("idx"), 0777);
+    write_idx(in_folder("idx/train-images-idx3-ubyte.gz"), 6, 5, false, 0, true);
+    write_idx(in_folder("idx/train-labels-idx1-ubyte.gz"), 6, 5, true, 0, true);
+    write_idx(in_folder("idx/t10k-images-idx3-ubyte"), 4, 5, false, 0, false);
+    write_idx(in_folder("idx/t10k-labels-idx1-ubyte"), 4, 5, true, 0, false);
+    assert_true(vrt_dataset_open(&train, in_folder("idx"), "train", NULL, &e));
+    assert_true(vrt_dataset_open(&val, in_folder("idx"), "val", train, &e));
+    assert_int_equal(vrt_dataset_count(train), 6);
+    assert_int_equal(vrt_dataset_classes(train), 3);
+    assert_int_equal(vrt_dataset_label(val, 2), 2);
+    assert_true(vrt_dataset_read(val, 3, 3, &image, &e));
+    assert_true(image.pixels.data[3] == 76 && image.pixels.data[5] == 76);
+    assert_true(vrt_dataset_read(train, 5, 1, &image, &e));
+    assert_int_equal(image.pixels.data[0], 125);
+    vrt_dataset_item_name(train, 5, name, sizeof name);
+    assert_string_equal(name, "train-images-idx3-ubyte.gz[5]");
+    vrt_dataset_close(val);
+    write_idx(in_folder("idx/t10k-images-idx3-ubyte"), 4, 5, false, 1, false);
+    refused(in_folder("idx"), "val", train, "promises");
+    write_idx(in_folder("idx/t10k-images-idx3-ubyte"), 5, 5, false, 0, false);
+    refused(in_folder("idx"), "val", train, "4 labels for 5 pictures");
+    vrt_dataset_close(train);
+    vrt_image_free(&image);
+}
+
+/* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
+static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e) {
+    struct vrt_loader *l;
+    int64_t n = 1, total = 0, pixels = (int64_t)o.transform.channels * o.transform.height * o.transform.width;
+
+    assert_true(vrt_loader_open(&l, &o, e));
+    while (n > 0 && total >= 0) {
+        if (!vrt_loader_next(l, input + total * pixels, labels + total, &n, e))
+            total = -1;
+        else
+            total += n;
+    }
+    assert_true(vrt_loader_waited(l) >= 0);
+    vrt_loader_close(l);
+    return total;
+}
+
+static void loads_the_same(void **state) {
+    static float first[15 * 48], again[15 * 48];
+    int32_t labels[15], labels_again[15], seen[3] = {0};
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 3, .seed = 4, .threads = 1};
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    (void)state;
+    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
+    o.dataset = d;
+    o.transform.flip = 0.5;
+    o.transform.padded_crop = 2;
+    assert_int_equal(run_epoch(o, first, labels, &e), 15);
+    for (int i = 0; i < 15; i++)
+        seen[labels[i]]++;
+    assert_true(seen[0] == 5 && seen[1] == 5 && seen[2] == 5);
+    o.threads = 3;
+    o.batch = 5;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
+    assert_memory_equal(first, again, sizeof first);
+    assert_memory_equal(labels, labels_again, sizeof labels);
+    o.first_batch = 2;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 5);
+    assert_memory_equal(first + 10 * 48, again, 5 * 48 * sizeof *first);
+    o.first_batch = 3;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 0);
+    o.first_batch = 0;
+    o.epoch = 1;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
+    assert_memory_not_equal(labels, labels_again, sizeof labels);
+    o.batch = 4;                        /* the last three are dropped, but not at evaluation */
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 12);
+    o.train = false;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
+    for (int i = 0; i < 15; i++)
+        assert_int_equal(labels_again[i], i / 5);
+    o.limit = 7;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 7);
+    vrt_dataset_close(d);
+}
+
+static void names_bad_pictures(void **state) {
+    static float input[16 * 48];
+    int32_t labels[16];
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
+    struct vrt_loader *l;
+    struct vrt_error e;
+    struct vrt_dataset *d;
+
+    (void)state;
+    write_file(in_folder("tree/train/cat-2/03x.jpg"), "\xff\xd8\xff\xe0", 4);
+    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
+    o.dataset = d;
+    assert_int_equal(run_epoch(o, input, labels, &e), -1);
+    assert_non_null(strstr(e.text, "train/cat-2/03x.jpg: truncated"));
+    assert_true(vrt_loader_open(&l, &o, &e));       /* closed while the threads work */
+    vrt_loader_close(l);
+    o.threads = 0;
+    assert_false(vrt_loader_open(&l, &o, &e));
+    vrt_dataset_close(d);
+    unlink(in_folder("tree/train/cat-2/03x.jpg"));
+}
+
+static void writes_files(void **state) {
+    struct vrt_buffer b = {0};
+    struct vrt_writer w;
+    struct vrt_error e;
+    struct vrt_map m;
+
+    (void)state;
+    write_file(in_folder("f"), "old", 3);
+    assert_true(vrt_writer_begin(&w, in_folder("f"), &e) && vrt_writer_write(&w, "new", 3, &e));
+    vrt_writer_abandon(&w);
+    assert_true(vrt_file_read(in_folder("f"), 100, &b, &e));
+    assert_string_equal((char *)b.data, "old");
+    write_file(in_folder("f"), "newer", 5);
+    assert_true(vrt_file_map(in_folder("f"), &m, &e));
+    assert_int_equal(m.size, 5);
+    assert_memory_equal(m.data, "newer", 5);
+    vrt_file_unmap(&m);
+    assert_false(vrt_file_read(in_folder("f"), 4, &b, &e));
+    assert_false(vrt_file_read(folder, 100, &b, &e));
+    assert_non_null(strstr(e.text, "not a regular file"));
+    assert_false(vrt_file_write(in_folder("no/such/folder"), "x", 1, &e));
+    assert_false(vrt_file_write("/dev/full/x", "x", 1, &e));
+    vrt_buffer_free(&b);
+}
+
+struct squares {
+    struct vrt_ctx ctx;         /* first: tasks get its address */
+    int64_t result[1000];
+};
+
+static void square(void *ctx, int64_t i, void *scratch) {
+    struct squares *s = ctx;
+
+    assert_int_equal((uintptr_t)scratch % 64, 0);
+    memset(scratch, (int)i, 1000);
+    s->result[i] = i * i;
+}
+
+static void runs_tasks(void **state) {
+    static struct squares s;
+    void (*run)(void *, int64_t, void *) = square;
+    float a[3 * 4], b[3 * 2], c[4 * 2];
+    struct vrt_error e;
+    void *task;
+
+    (void)state;
+    memcpy(&task, &run, sizeof task);
+    assert_false(vrt_threads_start(&s.ctx, 0, 10, &e));
+    for (int threads = 1; threads <= 3; threads++) {
+        memset(s.result, 0, sizeof s.result);
+        assert_true(vrt_threads_start(&s.ctx, threads, 1000, &e));
+        assert_int_equal(vrt_threads_count(&s.ctx), threads);
+        vrt_parallel(&s, task, 1000);
+        for (int64_t i = 0; i < 1000; i++)
+            assert_int_equal(s.result[i], i * i);
+        vrt_threads_stop(&s.ctx);
+    }
+    for (int i = 0; i < 12; i++)
+        a[i] = (float)i;
+    for (int i = 0; i < 6; i++)
+        b[i] = (float)(i + 1);
+    for (int i = 0; i < 8; i++)
+        c[i] = 100;
+    vrt_gemm_tn(c, 2, a, 4, b, 2, 4, 2, 3);
+    for (int m = 0; m < 4; m++)
+        for (int n = 0; n < 2; n++)
+            assert_true(c[2 * m + n] == 100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state) {
+    char command[100];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_folders_and_archives),
+        cmocka_unit_test(maps_classes),
+        cmocka_unit_test(refuses_data_sets),
+        cmocka_unit_test(reads_idx),
+        cmocka_unit_test(loads_the_same),
+        cmocka_unit_test(names_bad_pictures),
+        cmocka_unit_test(writes_files),
+        cmocka_unit_test(runs_tasks),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    cmocka_run_group_tests_name("data", tests, make_folder, remove_folder);
+    return 0;
+}

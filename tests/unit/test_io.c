@@ -1,0 +1,497 @@
+/* The files of a run: weights, states, metrics; and the small arithmetic of a training: schedules, hits, options.
+ * Everything is written into a temporary folder, then damaged in every way that the readers must notice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/file.h"
+#include "runtime/io/metrics.h"
+#include "runtime/io/progress.h"
+#include "runtime/io/safetensors.h"
+#include "runtime/io/state.h"
+#include "runtime/program/options.h"
+#include "runtime/program/schedule.h"
+#include "runtime/program/settings.h"
+#include "runtime/vrt.h"
+
+static char folder[] = "/tmp/vmoe-test-XXXXXX";
+
+static const char *in_folder(const char *name) {
+    static char texts[4][512];
+    static int turn;
+    char *text = texts[turn++ & 3];
+    snprintf(text, sizeof texts[0], "%s/%s", folder, name);
+    return text;
+}
+
+static void write_bytes(const char *path, const void *data, size_t size) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(data, 1, size, f), size);
+    assert_int_equal(fclose(f), 0);
+}
+
+static struct vrt_buffer read_bytes(const char *path) {
+    struct vrt_buffer b = { 0 };
+    struct vrt_error e;
+    assert_true(vrt_file_read(path, 1 << 24, &b, &e));
+    return b;
+}
+
+static const struct vrt_param params[] = {
+    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, NAN, 1 },
+    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1 },
+};
+static const float values[24] = { 1, 2, 3, 4, 5, 6, [16] = 7, [17] = -8 };
+
+static void keeps_weights(void **state) {
+    const char *path = in_folder("w.safetensors");
+    const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"caf\xc3\xa9\"]" } };
+    struct vrt_tensors *t;
+    struct vrt_error e;
+    float back[24] = { 0 };
+    (void)state;
+    assert_true(vrt_tensors_save(path, params, 2, values, meta, 2, &e));
+    assert_true(vrt_tensors_open(&t, path, &e));
+    assert_true(vrt_tensors_load(t, params, 2, back, &e));
+    assert_memory_equal(back, values, 24);
+    assert_true(back[16] == 7.0f && back[17] == -8.0f);
+    assert_string_equal(vrt_tensors_meta(t, "classes"), "[\"caf\xc3\xa9\"]");
+    assert_null(vrt_tensors_meta(t, "nothing"));
+    vrt_tensors_close(t);
+    struct vrt_buffer b = read_bytes(path);
+    assert_int_equal((b.size - 32) % 64, 0);            /* the data begin at a multiple of 64 */
+    vrt_buffer_free(&b);
+}
+
+/* A file with this header and that many bytes of data (0, 1, 2, ...). */
+static const char *make_file(const char *header, size_t length, size_t data) {
+    const char *path = in_folder("made.safetensors");
+    unsigned char bytes[4096] = { 0 };
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (unsigned char)(length >> 8 * i);
+    size_t n = strlen(header);
+    memcpy(bytes + 8, header, n);
+    for (size_t i = 0; i < data; i++)
+        bytes[8 + n + i] = (unsigned char)i;
+    write_bytes(path, bytes, 8 + n + data);
+    return path;
+}
+
+static void converts_halves(void **state) {
+    static const struct vrt_param halves[] = {
+        { "b", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 0, 2, 0, 0, 1 }, { "h", 1, VRT_INIT_ZERO, { 5, 0, 0, 0 }, 8, 5, 0, 0, 1 },
+    };
+    static const char header[] = "{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
+                                 "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[10,14]}}";
+    static const unsigned char data[] = { 0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0x00, 0x7c, 0xff, 0x7b, 0x80, 0x3f, 0x20, 0xc1 };
+    unsigned char bytes[400] = { sizeof header - 1 };
+    struct vrt_tensors *t;
+    struct vrt_error e;
+    float got[7];
+    (void)state;
+    memcpy(bytes + 8, header, sizeof header - 1);
+    memcpy(bytes + 8 + sizeof header - 1, data, sizeof data);
+    write_bytes(in_folder("half.safetensors"), bytes, 8 + sizeof header - 1 + sizeof data);
+    assert_true(vrt_tensors_open(&t, in_folder("half.safetensors"), &e));
+    assert_true(vrt_tensors_load(t, halves, 2, got, &e));
+    assert_true(got[0] == 1.0f && got[1] == -10.0f);
+    assert_true(got[2] == 1.0f && got[3] == -2.0f && got[4] == 0x1p-24f && isinf(got[5]) && got[6] == 65504.0f);
+    vrt_tensors_close(t);
+}
+
+#define ROW(name, shape, from, to) "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
+
+static void refuses_broken_files(void **state) {
+    static const struct { const char *header, *expect; size_t data; } cases[] = {
+        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 4, 12) "}", "overlaps", 12 },
+        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 0, 8) "}", "overlaps", 8 },
+        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 12, 20) "}", "gap", 20 },
+        { "{" ROW("a", "[2]", 4, 12) "}", "gap", 12 },
+        { "{" ROW("a", "[2]", 0, 8) "}", "behind the end", 7 },
+        { "{" ROW("a", "[2]", 0, 8) "}", "too many", 9 },
+        { "{" ROW("a", "[3]", 0, 8) "}", "does not fit", 8 },
+        { "{" ROW("a", "[2]", 8, 0) "}", "data_offsets", 8 },
+        { "{" ROW("a", "[-2]", 0, 8) "}", "impossible shape", 8 },
+        { "{" ROW("a", "[4611686018427387904,4,2]", 0, 8) "}", "impossible shape", 8 },
+        { "{" ROW("a", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}", "more than 8", 8 },
+        { "{" ROW("a", "[2.0]", 0, 8) "}", "impossible shape", 8 },
+        { "{" ROW("a", "[2]", 0, 8) "," ROW("a", "[2]", 8, 16) "}", "no valid JSON", 16 },
+        { "{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", "dtype", 8 },
+        { "{\"a\":[1,2]}", "dtype", 0 },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "data_offsets", 8 },
+        { "{\"__metadata__\":3}", "__metadata__", 0 },
+        { "{\"a\":", "no valid JSON", 0 },
+        { "[1,2,3]", "not a safetensors file", 0 },
+        { "{}", "too many", 4 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct vrt_tensors *t;
+        struct vrt_error e = { .text = "" };
+        const char *path = make_file(cases[i].header, strlen(cases[i].header), cases[i].data);
+        assert_false(vrt_tensors_open(&t, path, &e));
+        if (strstr(e.text, cases[i].expect) == NULL)
+            fail_msg("%s: %s", cases[i].header, e.text);
+    }
+}
+
+static void refuses_other_files(void **state) {
+    static const struct { const char *bytes; size_t size; const char *expect; } cases[] = {
+        { "", 0, "not a safetensors file" }, { "\1\0\0\0\0\0\0\0{", 9, "not a safetensors file" },
+        { "\377\377\377\377\377\377\377\377{}", 10, "not a safetensors file" }, { "PK\3\4 archive", 12, "pickle" },
+        { "\x80\2}q\0.", 6, "pickle" }, { "\x80\4\x95", 4, "torch.load" }, { "GGUF12345678", 12, "not a safetensors file" },
+    };
+    struct vrt_tensors *t;
+    struct vrt_error e;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_bytes(in_folder("other"), cases[i].bytes, cases[i].size);
+        assert_false(vrt_tensors_open(&t, in_folder("other"), &e));
+        assert_non_null(strstr(e.text, cases[i].expect));
+    }
+    assert_false(vrt_tensors_open(&t, in_folder("missing"), &e));
+    assert_false(vrt_tensors_open(&t, folder, &e));
+}
+
+static void names_other_models(void **state) {
+    static const char header[] = "{" ROW("a.weight", "[3,2]", 0, 24) "," ROW("b.bias", "[2]", 24, 32) "}";
+    struct vrt_tensors *t;
+    struct vrt_error e;
+    float back[24] = { 42 };
+    (void)state;
+    assert_true(vrt_tensors_open(&t, make_file(header, sizeof header - 1, 32), &e));
+    assert_false(vrt_tensors_load(t, params, 2, back, &e));
+    assert_non_null(strstr(e.text, "missing (1): a.bias"));
+    assert_non_null(strstr(e.text, "not of this model (1): b.bias"));
+    assert_non_null(strstr(e.text, "other shape (1): a.weight (3,2) not (2,3)"));
+    assert_true(back[0] == 42.0f);
+    vrt_tensors_close(t);
+}
+
+static void names_few_of_many(void **state) {
+    static char names[300][120];
+    struct vrt_param many[300];
+    struct vrt_tensors *t;
+    struct vrt_error e;
+    char text[8];
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        snprintf(names[i], sizeof names[i], "%0*d.weight", i % 2 ? 100 : 3, i);
+        many[i] = (struct vrt_param){ names[i], 1, VRT_INIT_ZERO, { 1, 0, 0, 0 }, 0, 1, 0, 0, 1 };
+    }
+    assert_true(vrt_tensors_open(&t, make_file("{}", 2, 0), &e));
+    assert_false(vrt_tensors_load(t, many, 300, text, &e));
+    assert_non_null(strstr(e.text, "missing (300): 000.weight"));
+    assert_non_null(strstr(e.text, "more"));
+    vrt_tensors_close(t);
+}
+
+/* Every flip of a byte of the header either leaves a sound file or is refused; nothing may crash. */
+static void survives_mutations(void **state) {
+    const char *path = in_folder("w.safetensors"), *broken = in_folder("broken.safetensors");
+    struct vrt_buffer b = read_bytes(path);
+    struct vrt_error e;
+    float back[24];
+    (void)state;
+    for (size_t i = 0; i < b.size - 32; i++)
+        for (int bit = 0; bit < 8; bit += 3) {
+            struct vrt_tensors *t;
+            b.data[i] ^= (uint8_t)(1 << bit);
+            write_bytes(broken, b.data, b.size);
+            if (vrt_tensors_open(&t, broken, &e)) {
+                vrt_tensors_load(t, params, 2, back, &e);
+                vrt_tensors_close(t);
+            }
+            b.data[i] ^= (uint8_t)(1 << bit);
+        }
+    for (size_t n = 0; n < b.size; n += 3) {
+        struct vrt_tensors *t;
+        write_bytes(broken, b.data, n);
+        assert_false(vrt_tensors_open(&t, broken, &e));
+    }
+    vrt_buffer_free(&b);
+}
+
+/* A disk that is full after 1000 bytes: an error, the old file whole, no temporary one left. */
+static void keeps_the_old_file(void **state) {
+    static float large[2][1000];
+    static const struct vrt_param big[] = { { "x", 1, VRT_INIT_ZERO, { 1000, 0, 0, 0 }, 0, 1000, 0, 0, 1 } };
+    const char *path = in_folder("w.safetensors");
+    struct rlimit old, small;
+    struct vrt_error e = { .text = "" };
+    char command[600];
+    (void)state;
+    struct vrt_buffer before = read_bytes(path);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){ 1000, old.rlim_max };
+    setrlimit(RLIMIT_FSIZE, &small);
+    bool saved = vrt_tensors_save(path, big, 1, large, NULL, 0, &e);
+    struct vrt_state_block block = { large, sizeof large };
+    bool state_saved = vrt_state_save(folder, 8, "{}", &block, 1, &e);
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_false(saved);
+    assert_false(state_saved);
+    struct vrt_buffer after = read_bytes(path);
+    assert_int_equal(after.size, before.size);
+    assert_memory_equal(after.data, before.data, before.size);
+    snprintf(command, sizeof command, "! ls '%s' | grep -q tmp", folder);
+    assert_int_equal(system(command), 0);
+    vrt_buffer_free(&before);
+    vrt_buffer_free(&after);
+}
+
+static void save_number(const char *where, uint64_t sequence, const char *text) {
+    uint64_t data[2] = { sequence, ~sequence };
+    struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
+    struct vrt_error e;
+    assert_true(vrt_state_save(where, sequence, text, blocks, 2, &e));
+}
+
+static uint64_t load_number(const char *where, char *note, size_t size) {
+    uint64_t data[2] = { 0, 0 };
+    struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
+    struct vrt_state *s;
+    struct vrt_error e;
+    assert_true(vrt_state_open(&s, where, note, size, &e));
+    if (s == NULL)
+        return 0;
+    assert_true(vrt_state_read(s, blocks, 2, &e));
+    assert_true(data[0] == vrt_state_sequence(s) && data[1] == ~data[0]);
+    assert_false(vrt_state_read(s, blocks, 1, &e));
+    assert_string_equal(vrt_state_text(s), "{\"step\":3}");
+    vrt_state_close(s);
+    return data[0];
+}
+
+static void takes_the_newest_state(void **state) {
+    char note[600], where[600];
+    (void)state;
+    snprintf(where, sizeof where, "%s", in_folder("state"));
+    assert_int_equal(mkdir(where, 0777), 0);
+    assert_int_equal(load_number(where, note, sizeof note), 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        save_number(where, i, "{\"step\":3}");
+        assert_int_equal(load_number(where, note, sizeof note), i);
+        assert_string_equal(note, "");
+    }
+}
+
+/* Whichever bit of the newest state flips, and wherever it is cut off, the older one serves. */
+static void falls_back_to_the_older_state(void **state) {
+    char note[600], where[600], newest[700];
+    struct vrt_state *s;
+    struct vrt_error e;
+    (void)state;
+    snprintf(where, sizeof where, "%s", in_folder("state"));
+    snprintf(newest, sizeof newest, "%s/1.state", where);
+    struct vrt_buffer b = read_bytes(newest);
+    for (size_t i = 0; i < b.size; i++) {
+        b.data[i] ^= 4;
+        write_bytes(newest, b.data, b.size);
+        assert_int_equal(load_number(where, note, sizeof note), 2);
+        assert_non_null(strstr(note, "damaged"));
+        b.data[i] ^= 4;
+        write_bytes(newest, b.data, i);
+        assert_int_equal(load_number(where, note, sizeof note), 2);
+    }
+    write_bytes(newest, b.data, b.size);
+    assert_int_equal(load_number(where, note, sizeof note), 3);
+    write_bytes(newest, "x", 1);
+    snprintf(newest, sizeof newest, "%s/0.state", where);
+    write_bytes(newest, "x", 1);
+    assert_false(vrt_state_open(&s, where, note, sizeof note, &e));
+    assert_null(s);
+    vrt_buffer_free(&b);
+}
+
+static void cuts_metrics(void **state) {
+    const struct vrt_step_record step = { 1, 1, 2.5, 0.0, 1e-3, NAN, 10.0 };
+    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0 } };
+    struct vrt_metrics m;
+    struct vrt_error e;
+    bool lost;
+    (void)state;
+    assert_true(vrt_metrics_open(&m, folder, 0, 0, &lost, &e));
+    assert_true(vrt_metrics_step(&m, &step, &e));
+    int64_t jsonl = m.jsonl_bytes, csv = m.csv_bytes;
+    assert_true(vrt_metrics_step(&m, &step, &e) && vrt_metrics_epoch(&m, &epoch, &e) && vrt_metrics_sync(&m, &e));
+    vrt_metrics_close(&m);
+    assert_true(vrt_metrics_open(&m, folder, jsonl, csv, &lost, &e));
+    assert_false(lost);
+    assert_true(vrt_metrics_epoch(&m, &epoch, &e));
+    vrt_metrics_close(&m);
+    struct vrt_buffer b = read_bytes(in_folder("metrics.jsonl"));
+    assert_string_equal((char *)b.data, "{\"step\":1,\"epoch\":1,\"loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"grad_norm\":null,"
+                        "\"img_per_s\":10.0}\n{\"eval\":\"val\",\"step\":1,\"epoch\":1,\"images\":4,\"top1\":2,\"top5\":3,"
+                        "\"loss\":1.5,\"train_loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"img_per_s\":10.0,\"seconds\":1.0}\n");
+    vrt_buffer_free(&b);
+    assert_true(vrt_metrics_open(&m, folder, 1 << 20, csv, &lost, &e));
+    assert_true(lost);
+    vrt_metrics_close(&m);
+}
+
+static void counts_hits(void **state) {
+    static const float logits[] = { 1, 1, 0, 0, 0, 0, 0,   1, 1, 0, 0, 0, 0, 0,   0, 0, 0, 0, 0, 0, 0,   NAN, 1, 2, 3, 4, 5, 6 };
+    static const int32_t labels[] = { 0, 1, 5, 6 };
+    struct vrt_score s = { 0 };
+    (void)state;
+    vrt_score_add(&s, logits, labels, 1, 7);
+    assert_true(s.top1 == 1 && s.top5 == 1);
+    assert_float_equal(s.loss, log(2.0 * exp(1.0) + 5.0) - 1.0, 1e-12);
+    vrt_score_add(&s, logits + 7, labels + 1, 1, 7);
+    assert_true(s.top1 == 1 && s.top5 == 2);            /* equal, and index 0 comes first */
+    vrt_score_add(&s, logits + 14, labels + 2, 1, 7);
+    assert_true(s.top1 == 1 && s.top5 == 2);            /* five equal ones before it */
+    vrt_score_add(&s, logits + 21, labels + 3, 1, 7);
+    assert_true(s.top1 == 1 && s.top5 == 3 && s.images == 4 && isnan(s.loss));
+}
+
+static void plans_learning_rates(void **state) {
+    struct vrt_settings s = { .schedule = "cosine", .lr = 1.0, .final = 0.1, .warmup = 2, .warmup_unit = VRT_UNIT_EPOCHS,
+                              .epochs = 10 };
+    struct vrt_schedule c = vrt_schedule_make(&s, 10);
+    (void)state;
+    assert_true(c.warmup == 20 && c.total == 100);
+    assert_float_equal(vrt_schedule_lr(&c, 0), 0.05, 1e-12);
+    assert_float_equal(vrt_schedule_lr(&c, 19), 1.0, 1e-12);
+    assert_float_equal(vrt_schedule_lr(&c, 20), 1.0, 1e-12);
+    assert_float_equal(vrt_schedule_lr(&c, 60), 0.55, 1e-12);
+    assert_true(vrt_schedule_lr(&c, 99) > 0.1 && vrt_schedule_lr(&c, 99) < 0.101);
+    c.cosine = false;
+    assert_float_equal(vrt_schedule_lr(&c, 60), 1.0, 0);
+    assert_float_equal(vrt_schedule_ema(0.99, 0), 0.1, 1e-12);
+    assert_float_equal(vrt_schedule_ema(0.99, 100000), 0.99, 0);
+}
+
+static const struct vrt_key keys[] = {
+    { "train.optim.lr", "lr", "learning rate", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 1e-3, NULL },
+    { "train.epochs", "epochs", "length", VRT_KEY_INT, VRT_UNIT_EPOCHS, 1, 0, 3, NULL },
+    { "train.micro", NULL, "pictures per call", VRT_KEY_INT, VRT_UNIT_IMAGES, 0, 0, 64, NULL },
+    { "train.schedule.warmup", NULL, "warm-up", VRT_KEY_FLOAT, VRT_UNIT_EPOCHS, 1, 0, 1, NULL },
+    { "augment.flip", NULL, "share", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 0, NULL },
+    { "augment.random_resized_crop", NULL, "crop", VRT_KEY_BOOL, VRT_UNIT_NONE, 1, 0, 0, NULL },
+    { "data.root", "data", "pictures", VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, "" },
+};
+static const struct vrt_program program = {
+    .name = "m", .spec_file = "m.vmoe", .keys = keys, .nkeys = sizeof keys / sizeof *keys, .micro = 64, .classes = 10,
+};
+static const struct vrt_command train_command = { "train", "", NULL, VRT_TRAIN, NULL };
+
+/* The options of a command line, and the settings they make. */
+static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *s, struct vrt_error *e) {
+    static char text[300];
+    static char *argv[20];
+    int argc = 0;
+    snprintf(text, sizeof text, "m train %s", line);
+    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    return vrt_options_parse(o, &program, &train_command, argc, argv, e) && vrt_settings_read(s, o, e);
+}
+
+static void reads_options(void **state) {
+    struct vrt_options o;
+    struct vrt_settings s;
+    struct vrt_error e;
+    (void)state;
+    assert_true(parse("--lr 2e-3 --epochs=7 --set train.schedule.warmup=50steps --set augment.flip=50% --threads 2 "
+                      "--set augment.random_resized_crop=true --data /a=b --resume", &o, &s, &e));
+    assert_true(s.lr == 2e-3 && s.epochs == 7 && s.warmup == 50 && s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
+    assert_true(s.random_resized_crop == 1 && s.batch == 64 && o.threads == 2 && o.resume);
+    assert_string_equal(s.data_root, "/a=b");
+    json_t *kept = vrt_settings_json(&o);
+    vrt_options_free(&o);
+    assert_true(parse("--lr 5e-3", &o, &s, &e));
+    assert_true(vrt_settings_adopt(&o, kept, &e) && vrt_settings_read(&s, &o, &e));
+    assert_true(s.lr == 5e-3 && s.epochs == 7 && s.warmup == 50 && s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
+    vrt_options_free(&o);
+    json_decref(kept);
+}
+
+static void refuses_options(void **state) {
+    static const struct { const char *line, *expect; } cases[] = {
+        { "--lr 12e", "must be a number" }, { "--lr inf", "must be a number" }, { "--lr 0x10", "must be a number" },
+        { "--lr 1e999", "must be a number" }, { "--lr 0", "must be above 0" }, { "--lr", "needs a value" },
+        { "--epochs 1.5", "whole number" }, { "--epochs 0", "at least 1" },
+        { "--epochs 3steps", "in epochs" }, { "--epochs 5px", "unit" },
+        { "--threads 0", "from 1 to" }, { "--epoch 3", "did you mean --epochs" }, { "--micro 3", "is fixed in this program (64" },
+        { "--set train.micro=3", "vmoec build m.vmoe --set" }, { "--set lr=3", "no key lr" }, { "--set lr", "path=value" },
+        { "--set augment.random_resized_crop=1", "true or false" }, { "--set augment.flip=1.5", "at most 1" },
+        { "--experts 16", "is fixed in this program" }, { "--zzzzzzzz", "see m train --help" }, { "-x", "begin with --" },
+        { "word", "takes no operand" }, { "--split val", "train has no flag --split" }, { "--resume=1", "takes no value" },
+        { "--warmup 3", "write --set train.schedule.warmup" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct vrt_options o;
+        struct vrt_settings s;
+        struct vrt_error e = { .text = "" };
+        bool ok = parse(cases[i].line, &o, &s, &e);
+        vrt_options_free(&o);
+        if (ok != (cases[i].expect[0] == '\0') || strstr(e.text, cases[i].expect) == NULL || (!ok && e.code != VRT_USAGE))
+            fail_msg("%s: %s", cases[i].line, e.text);
+    }
+}
+
+static void cleans_text(void **state) {
+    static const char *const cases[][2] = {
+        { "plain", "plain" }, { "caf\xc3\xa9", "caf\xc3\xa9" }, { "a\xff" "b", "a\xEF\xBF\xBD" "b" },
+        { "\xff\xc3\xa9\xe2\x82", "\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *j = vrt_json_text(cases[i][0]);
+        assert_string_equal(json_string_value(j), cases[i][1]);
+        json_decref(j);
+    }
+}
+
+static int make_folder(void **state) {
+    (void)state;
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state) {
+    char command[100];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_weights),
+        cmocka_unit_test(converts_halves),
+        cmocka_unit_test(refuses_broken_files),
+        cmocka_unit_test(refuses_other_files),
+        cmocka_unit_test(names_other_models),
+        cmocka_unit_test(names_few_of_many),
+        cmocka_unit_test(survives_mutations),
+        cmocka_unit_test(keeps_the_old_file),
+        cmocka_unit_test(takes_the_newest_state),
+        cmocka_unit_test(falls_back_to_the_older_state),
+        cmocka_unit_test(cuts_metrics),
+        cmocka_unit_test(counts_hits),
+        cmocka_unit_test(plans_learning_rates),
+        cmocka_unit_test(reads_options),
+        cmocka_unit_test(refuses_options),
+        cmocka_unit_test(cleans_text),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    cmocka_run_group_tests_name("io", tests, make_folder, remove_folder);
+    return 0;
+}

@@ -1,0 +1,361 @@
+/* Generated code against the interpreter: the networks of networks.c are planned, emitted, linked as a shared object and run. Loss,
+ * logits, routing and every gradient must agree with the double-precision interpreter; the fused plan must give the bits of the
+ * one with a launch for each node; a picture's logits must not depend on its neighbours, nor any bit on threads. */
+#include "config.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "compiler/emit/module.h"
+#include "compiler/graph/graph.h"
+#include "compiler/graph/interpret.h"
+#include "compiler/plan/plan.h"
+#include "lang/base/arena.h"
+#include "runtime/base/thread.h"
+#include "runtime/vrt.h"
+#include "tests/unit/networks.h"
+
+enum { IMAGES = 3 };
+
+#define TOLERANCE 2e-4          /* of the largest element of a tensor: single against double precision */
+
+static struct arena *arena;
+static char folder[] = "/tmp/vmoe-kernels-XXXXXX";
+static int vector;              /* 0: this machine's */
+
+struct machine {
+    void *library;
+    const struct vrt_program *program;
+    struct plan *plan;
+    struct graph *train, *eval;
+    struct vrt_ctx ctx;
+    float *target;
+};
+
+/* -- building -- */
+
+static void *symbol(void *library, const char *name)
+{
+    void *p = dlsym(library, name);
+    if (!p)
+        fail_msg("%s", dlerror());
+    return p;
+}
+
+static void link_module(struct machine *k, struct module *m)
+{
+    static int serial;
+    char object[64], library[64], command[256], *message = NULL;
+    snprintf(object, sizeof object, "%s/%d.o", folder, serial);
+    snprintf(library, sizeof library, "%s/%d.so", folder, serial++);
+    if (!module_write(m, object, false, &message))
+        fail_msg("%s", message);
+    snprintf(command, sizeof command, "cc -shared -o %s %s", library, object);
+    assert_int_equal(system(command), 0);
+    k->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    if (!k->library)
+        fail_msg("%s", dlerror());
+    k->program = symbol(k->library, "vrt_program_table");
+}
+
+static const struct program_info nothing = {"test", "", "", "{}"};
+
+static void *region(int64_t bytes)
+{
+    void *p = NULL;
+    size_t size = ((size_t)bytes + 127) / 64 * 64;
+    assert_int_equal(posix_memalign(&p, 64, size), 0);
+    memset(p, 0x7f, size);      /* large floats: nothing may rely on zeros it did not write */
+    return p;
+}
+
+static void *cleared(int64_t bytes)
+{
+    void *p = region(bytes);
+    memset(p, 0, (size_t)bytes);
+    return p;
+}
+
+static void make_regions(struct machine *k, int threads)
+{
+    const struct vrt_program *p = k->program;
+    const struct graph *g = k->train;
+    struct vrt_error e;
+    void **r = k->ctx.region;
+    int zeroed[] = {VRT_PARAMS, VRT_GRADS, VRT_MOMENT1, VRT_MOMENT2, VRT_EMA};
+    for (size_t i = 0; i < sizeof zeroed / sizeof *zeroed; i++)
+        r[zeroed[i]] = cleared(p->params_bytes);
+    r[VRT_PACKED] = region(p->packed_train_bytes);
+    r[VRT_ARENA] = region(p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes);
+    r[VRT_INPUT] = cleared(4 * g->micro * g->input->rows * g->input->cols);
+    r[VRT_TARGET] = cleared(4 * g->micro * g->logits->cols);
+    r[VRT_OUTPUT] = region(4 * g->micro * g->logits->cols);
+    r[VRT_FEATURES] = region(4 * g->micro * g->features->rows * g->features->cols);
+    r[VRT_BALANCE] = cleared(p->balance_bytes);
+    assert_true(vrt_threads_start(&k->ctx, threads, p->scratch_bytes, &e));
+}
+
+static struct machine build(const struct network *net, bool fuse, int threads)
+{
+    struct machine k = {.train = network_graph(arena, net, true), .eval = network_graph(arena, net, false)};
+    struct target t;
+    assert_non_null(k.train);
+    assert_non_null(k.eval);
+    assert_true(target_open(arena, vector == 8 ? "x86-64-v3" : "native", &t));
+    struct plan_options o = {.vector = vector ? vector : t.vector, .fuse = fuse};
+    k.plan = plan_make(arena, k.eval, k.train, &o);
+    assert_true(plan_verify(k.plan, stderr));
+    struct module *m = module_make(arena, k.plan, &t, &nothing, false, stderr);
+    assert_non_null(m);
+    link_module(&k, m);
+    module_free(m);
+    target_close(&t);
+    make_regions(&k, threads);
+    return k;
+}
+
+static void discard(struct machine *k)
+{
+    vrt_threads_stop(&k->ctx);
+    for (int i = 0; i < VRT_REGIONS; i++)
+        free(k->ctx.region[i]);
+    dlclose(k->library);
+}
+
+/* -- running -- */
+
+static void to_float(void *to, const double *from, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        ((float *)to)[i] = (float)from[i];
+}
+
+/* Both machines start from the same single-precision numbers. */
+static double *rounded(double *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        v[i] = (float)v[i];
+    return v;
+}
+
+static struct interp *start(struct machine *k, const struct graph *g, int images)
+{
+    struct interp_settings s = {.seed = 0x123456789abcdef0u, .step = 7, .images = images, .first_image = 4 * NETWORK_GROUP,
+                                .drop_path = 0.5, .loss_scale = 0.4, .balance_scale = 0.7};
+    struct interp *it = interp_new(arena, g, &s);
+    network_seed(1);
+    network_fill(interp_value(it, g->input), images * g->input->rows * g->input->cols);
+    to_float(k->ctx.region[VRT_INPUT], rounded(interp_value(it, g->input), images * g->input->rows * g->input->cols),
+             images * g->input->rows * g->input->cols);
+    if (g->target) {
+        network_target(interp_value(it, g->target), images);
+        to_float(k->ctx.region[VRT_TARGET], interp_value(it, g->target), images * g->target->cols);
+    }
+    network_seed(2);
+    for (size_t i = 0; i < g->nparams; i++) {
+        double *p = interp_param(it, g->params[i]);
+        network_fill(p, g->params[i]->count);
+        to_float((char *)k->ctx.region[VRT_PARAMS] + k->program->params[i].offset, rounded(p, g->params[i]->count),
+                 g->params[i]->count);
+    }
+    k->ctx.images = images;
+    k->ctx.first_image = s.first_image;
+    k->ctx.seed = s.seed;
+    k->ctx.step = s.step;
+    k->ctx.drop_path = s.drop_path;
+    k->ctx.loss_scale = s.loss_scale;
+    k->ctx.balance_scale = s.balance_scale;
+    k->program->pack_train(&k->ctx);
+    return it;
+}
+
+static void agree(const char *what, const float *x, const double *y, int64_t n)
+{
+    double largest = 1e-3, worst = 0;
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs(y[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(x[i] - y[i]) <= worst)) {
+            worst = fabs(x[i] - y[i]);
+            at = i;
+        }
+    if (!(worst <= TOLERANCE * largest))
+        fail_msg("%s: element %lld of %lld is %.9g, should be %.9g (largest %.3g)", what, (long long)at, (long long)n, x[at],
+                 y[at], largest);
+}
+
+static void routing_agrees(struct machine *k, struct interp *it, const struct graph *g, struct buffer *const *buffers, size_t n)
+{
+    (void)n;
+    (void)buffers;
+    for (size_t i = 0; i < g->nmoes; i++) {
+        const struct moe *m = g->moes[i];
+        const float *balance = (const float *)((char *)k->ctx.region[VRT_BALANCE] + k->program->moes[i].balance_offset);
+        double expected[64] = {0};
+        for (int64_t p = 0; p < k->ctx.images * m->tokens * m->top_k; p++) {
+            expected[interp_choice(it, m)[p]] += 1;
+            expected[m->experts + interp_choice(it, m)[p]] += interp_slot(it, m)[p] < 0;
+        }
+        expected[2 * m->experts] = (double)(k->ctx.images * m->tokens);
+        agree("routing", balance, expected, 2 * m->experts + 1);
+    }
+}
+
+static void train_agrees(struct machine *k)
+{
+    struct interp *it = start(k, k->train, IMAGES);
+    interp_run(it, 0, k->train->nnodes);
+    k->program->train(&k->ctx);
+    routing_agrees(k, it, k->train, k->plan->train_buffers, k->plan->ntrain_buffers);
+    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, k->train->logits), IMAGES * k->train->logits->cols);
+    double loss = k->ctx.loss * k->ctx.loss_scale + k->ctx.balance_loss * k->ctx.balance_scale;
+    assert_true(fabs(loss - interp_loss(it)) < 1e-4 * (1 + fabs(interp_loss(it))));
+    for (size_t i = 0; i < k->train->nparams; i++) {
+        const struct vrt_param *p = &k->program->params[i];
+        agree(p->name, (float *)((char *)k->ctx.region[VRT_GRADS] + p->offset), interp_grad(it, k->train->params[i]), p->count);
+    }
+}
+
+static void eval_agrees(struct machine *k)
+{
+    const struct graph *g = k->eval;
+    struct interp *it = start(k, g, IMAGES);
+    interp_run(it, 0, g->nnodes);
+    k->program->eval(&k->ctx);
+    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, g->logits), IMAGES * g->logits->cols);
+    agree("features", k->ctx.region[VRT_FEATURES], interp_value(it, g->features), IMAGES * g->features->rows * g->features->cols);
+}
+
+/* One picture alone, at each place of the batch in turn: the same bits as among others. */
+static void alone_is_the_same(struct machine *k)
+{
+    const struct graph *g = k->eval;
+    size_t size = 4 * (size_t)(g->input->rows * g->input->cols), out = 4 * (size_t)g->logits->cols;
+    float together[64];
+    start(k, g, IMAGES);
+    k->program->eval(&k->ctx);
+    memcpy(together, k->ctx.region[VRT_OUTPUT], IMAGES * out);
+    for (int i = 0; i < IMAGES; i++) {
+        memmove(k->ctx.region[VRT_INPUT], (char *)k->ctx.region[VRT_INPUT] + (i ? size : 0), (size_t)(IMAGES - i) * size);
+        k->ctx.images = 1;
+        k->program->eval(&k->ctx);
+        assert_memory_equal(k->ctx.region[VRT_OUTPUT], (char *)together + (size_t)i * out, out);
+    }
+}
+
+static void test_agreement(void **state)
+{
+    struct machine k = build(*state, true, 2);
+    train_agrees(&k);
+    eval_agrees(&k);
+    alone_is_the_same(&k);
+    discard(&k);
+}
+
+/* Gradients after one step. */
+static float *gradients(const struct network *net, bool fuse, int threads, size_t *size)
+{
+    struct machine k = build(net, fuse, threads);
+    start(&k, k.train, IMAGES);
+    k.program->train(&k.ctx);
+    *size = (size_t)k.program->params_bytes;
+    float *copy = arena_alloc(arena, *size);
+    memcpy(copy, k.ctx.region[VRT_GRADS], *size);
+    discard(&k);
+    return copy;
+}
+
+static void test_bits(void **state)
+{
+    size_t size;
+    float *fused = gradients(*state, true, 1, &size), *threads = gradients(*state, true, 3, &size);
+    float *plain = gradients(*state, false, 2, &size);
+    assert_memory_equal(fused, threads, size);
+    /* Sums over tiles depend on the tiles, which differ between the two plans: equal but for rounding. */
+    for (size_t i = 0; i < size / 4; i++)
+        assert_true(fabs(fused[i] - plain[i]) <= 1e-4 * fmax(1, fabs(plain[i])));
+}
+
+/* AdamW and the moving average against a double-precision twin; the norm; gradients cleared. */
+static void test_update(void **state)
+{
+    (void)state;
+    struct machine k = build(&networks[5], true, 2);
+    start(&k, k.train, IMAGES);
+    k.program->train(&k.ctx);
+    k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
+    k.ctx.bias1 = 1 - 0.9, k.ctx.bias2 = 1 - 0.99, k.ctx.grad_scale = 0.5, k.ctx.ema_decay = 0.75;
+    size_t n = (size_t)k.program->params_bytes / 4;
+    float *p = k.ctx.region[VRT_PARAMS], *g = k.ctx.region[VRT_GRADS], *ema = k.ctx.region[VRT_EMA];
+    double *expected = arena_array(arena, n, sizeof *expected), *average = arena_array(arena, n, sizeof *average), norm = 0;
+    for (size_t i = 0; i < n; i++)
+        norm += (double)g[i] * g[i];
+    for (size_t i = 0; i < k.train->nparams; i++) {
+        const struct vrt_param *q = &k.program->params[i];
+        for (int64_t j = q->offset / 4; j < q->offset / 4 + q->count; j++) {
+            double d = 0.5 * g[j], m1 = 0.1 * d / (1 - 0.9), m2 = 0.01 * d * d / (1 - 0.99);
+            double decay = q->weight_decay == 0 ? 0 : 0.3;
+            expected[j] = p[j] * (1 - 0.1 * decay) - 0.1 * m1 / (sqrt(m2) + 1e-8);
+            average[j] = 0.25 * expected[j];
+        }
+    }
+    k.program->norm(&k.ctx);
+    assert_true(fabs(k.ctx.grad_norm2 - norm) < 1e-5 * norm);
+    k.program->update(&k.ctx);
+    agree("weights", p, expected, (int64_t)n);
+    agree("average", ema, average, (int64_t)n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(g[i] == 0);
+    discard(&k);
+}
+
+static void test_short_vectors(void **state)
+{
+    vector = 8;
+    struct machine k = build(*state, true, 2);
+    vector = 0;
+    train_agrees(&k);
+    eval_agrees(&k);
+    discard(&k);
+}
+
+static int new_arena(void **state)
+{
+    (void)state;
+    arena = arena_new();
+    return 0;
+}
+
+static int free_arena(void **state)
+{
+    (void)state;
+    arena_free(arena);
+    return 0;
+}
+
+int main(void)
+{
+    struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena)};
+    size_t n = 1;
+    if (!mkdtemp(folder))
+        return 1;
+    for (int i = 0; i < network_count; i++) {
+        static void (*const kinds[])(void **) = {test_agreement, test_bits, test_short_vectors};
+        for (int j = 0; j < 3; j++)
+            tests[n++] = (struct CMUnitTest){networks[i].name, kinds[j], new_arena, free_arena, (void *)&networks[i]};
+    }
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    _cmocka_run_group_tests("kernels", tests, n, NULL, NULL);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command) != 0;
+}
