@@ -32,7 +32,7 @@ struct emit {
     LLVMTypeRef vf, vi, vl;             /* vectors of f32, i32, i64 */
     LLVMTypeRef task_type, step_type;
     int W;                              /* floats in a vector */
-    bool sanitize;
+    bool sanitize, fma;                 /* fma: the target has fused multiply-add */
     struct kernel_entry *kernels;
     size_t nkernels, cap_kernels;
     V function;                         /* being emitted */
@@ -80,7 +80,7 @@ V vsub(struct emit *e, V a, V b);
 V vmul(struct emit *e, V a, V b);
 V vdiv(struct emit *e, V a, V b);
 V vneg(struct emit *e, V a);
-V vfma(struct emit *e, V a, V b, V c);                  /* a * b + c, one rounding */
+V vfma(struct emit *e, V a, V b, V c);                  /* a * b + c, rounded once where the target can */
 V vmax(struct emit *e, V a, V b);                      /* a > b ? a : b */
 V vsqrt(struct emit *e, V a);
 V vgt(struct emit *e, V a, V b);                        /* ordered */

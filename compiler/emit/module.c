@@ -294,6 +294,7 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
     e->plan = p;
     e->W = p->vector;
     e->sanitize = sanitized;
+    e->fma = t->fma;
     e->machine = t->machine;
     e->context = LLVMContextCreate();
     e->module = LLVMModuleCreateWithNameInContext("vmoe", e->context);

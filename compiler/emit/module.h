@@ -14,6 +14,7 @@ struct target {
     struct LLVMOpaqueTargetMachine *machine;
     const char *triple, *cpu, *features;
     int vector;                         /* floats in a vector */
+    bool fma;                           /* has fused multiply-add */
 };
 
 /* "native", or one of the names of target_names(). False if the name is unknown. */

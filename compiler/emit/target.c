@@ -58,6 +58,7 @@ bool target_open(struct arena *a, const char *name, struct target *t)
     bool wide = native ? has(t->features, "avx512f") && has(t->features, "avx512dq") && has(t->features, "avx512vl") &&
                          has(t->features, "avx512bw") : !strcmp(name, "x86-64-v4");
     t->vector = wide ? 16 : 8;
+    t->fma = native ? has(t->features, "fma") : !!strcmp(name, "x86-64-v2");
     if (LLVMGetTargetFromTriple(t->triple, &target, &message)) {
         LLVMDisposeMessage(message);
         return false;

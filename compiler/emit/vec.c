@@ -119,6 +119,8 @@ V vsqrt(struct emit *e, V a)
 V vfma(struct emit *e, V a, V b, V c)
 {
     LLVMTypeRef t = LLVMTypeOf(c);
+    if (!e->fma)                        /* a call of the C library for each number, where there is no instruction */
+        return vadd(e, vmul(e, a, b), c);
     return call_intrinsic(e, "llvm.fma", &t, 1, (V[]){a, b, c}, 3);
 }
 

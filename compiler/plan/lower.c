@@ -251,7 +251,7 @@ static void weight_gradient(struct lowering *lo, const struct node *n, struct op
     call_operand(c, n->bias ? shifted(of_param(lo, n->bias, SPACE_GRADS), group * N * 4) : nowhere());
     call_operand(c, dy);
     call_operand(c, x);
-    call_operand(c, taps > 1 ? kernel_scratch(lo, n->name, block * taps * I * 4) : nowhere());
+    call_operand(c, kernel_scratch(lo, n->name, dw_scratch(block, taps * I, taps > 1)));
     for (int i = 0; i < 3; i++)
         call_size(c, shape[i]);
     call_size(c, block);

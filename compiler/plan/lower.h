@@ -32,7 +32,9 @@ int64_t place_buffers(struct lowering *lo);
 /* tile.c: blocking, in one place with its reasons. */
 int64_t tile_rows(const struct launch *l, int64_t bytes_per_row);
 int64_t tile_expert_rows(const struct moe *m);
+#define TILE_DW_CHUNK 128
 int64_t tile_dw_block(int64_t n);
+int64_t dw_scratch(int64_t block, int64_t k, bool patches);
 int64_t tile_query_rows(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
 int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride);

@@ -45,6 +45,12 @@ int64_t tile_dw_block(int64_t n)
     return block < n ? block : n;
 }
 
+/* A chunk of TILE_DW_CHUNK rows: a panel of x (16 KiB) rests in L1, the block of dy (at most 200 KiB) in L2. Patches are summed aside. */
+int64_t dw_scratch(int64_t block, int64_t k, bool patches)
+{
+    return (TILE_DW_CHUNK * (32 + round_up(block, 12) + 16) + (patches ? round_up(block * k, 16) : 0)) * 4;
+}
+
 /* Queries that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
 int64_t tile_query_rows(int64_t tokens)
 {
