@@ -125,7 +125,7 @@ bool eval_constraint(struct run *r, const struct param *p, const struct spec_val
     if (held.i) return true;
     diag_report(r->diag, code, v->loc, "`%s` is %.100s, but it must hold that %.200s", p->name, value_print(r, v),
                 expr_print(r->arena, p->where));
-    diag_note(r->diag, p->loc, "`%s` is declared here", p->name);
+    if (p->loc.src && p->loc.src->path) diag_note(r->diag, p->loc, "`%s` is declared here", p->name);
     return false;
 }
 

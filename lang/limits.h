@@ -8,6 +8,7 @@
 #define LIMIT_CALLS 64                          /* blocks within blocks, bodies amending bodies */
 #define LIMIT_LIST 1024                         /* elements of a list that is a value */
 #define LIMIT_STAGES 64
+#define LIMIT_NAMED 512                         /* stages and rules that one model names */
 #define LIMIT_BLOCKS 10000                      /* of all stages */
 #define LIMIT_LAYERS 100000                     /* after expansion */
 #define LIMIT_STEPS 4000000                     /* expressions evaluated */

@@ -122,8 +122,9 @@ static bool add_stage(struct build *b, struct node *n) {
 
 static bool find_stages(struct build *b) {
     bool good = true;
+    unsigned before = diag_errors(b->run->diag);
     node_link_stages(b->run, b->model);
-    if (diag_errors(b->run->diag)) return false;
+    if (diag_errors(b->run->diag) != before) return false;
     for (size_t i = 0; i < b->model->nkids && !b->run->stop; i++)
         if (strcmp(b->model->kids[i]->kind, "stage") == 0) good &= add_stage(b, b->model->kids[i]);
     return good;
@@ -276,15 +277,8 @@ static const struct bind *block_of(struct build *b, struct node *stage, struct e
     return node_layer(b->run, stage, "block");
 }
 
-static struct node *written_block(const struct node *stage, size_t j) {
-    for (size_t i = 0; i < stage->nkids; i++)
-        if (strcmp(stage->kids[i]->kind, "block") == 0 && j-- == 0) return stage->kids[i];
-    return NULL;
-}
-
-static struct spec_layer *expand_one(struct build *b, struct node *stage, size_t j, struct expand *x) {
+static struct spec_layer *expand_one(struct build *b, struct node *stage, struct node *written, struct expand *x) {
     const struct bind *value = block_of(b, stage, x);
-    struct node *written = written_block(stage, j);
     bool swapped = value && value != node_bind(stage, "block");
     if (!written || swapped) return value ? expand_value(b->run, x, value, "") : NULL;
     if (!written->list) {
@@ -296,7 +290,7 @@ static struct spec_layer *expand_one(struct build *b, struct node *stage, size_t
     return expand_body(b->run, x, &s, written->list, "");
 }
 
-static bool add_block(struct build *b, size_t stage, size_t j) {
+static bool add_block(struct build *b, size_t stage, size_t j, struct node *written) {
     size_t at = b->net.stages[stage].first + j;
     double position = b->net.nblocks > 1 ? (double)at / (double)(b->net.nblocks - 1) : 0;
     struct frame words = {0};
@@ -306,7 +300,7 @@ static bool add_block(struct build *b, size_t stage, size_t j) {
     if (!add_words(b, b->stages[stage], position, &words)) return false;
     for (size_t m = 0; m < b->nmoes && x.nmoes < 16; m++)
         if (b->sets[m][at]) moes[x.nmoes++] = b->moes[m];
-    struct spec_layer *body = expand_one(b, b->stages[stage], j, &x);
+    struct spec_layer *body = expand_one(b, b->stages[stage], written, &x);
     if (!body) return false;
     for (size_t m = 0; m < x.nmoes; m++) {
         if (placed[m]) continue;
@@ -318,12 +312,19 @@ static bool add_block(struct build *b, size_t stage, size_t j) {
     return true;
 }
 
+/* The next block that is written out, from *at; NULL where the stage repeats one. */
+static struct node *next_written(const struct node *stage, size_t *at) {
+    while (*at < stage->nkids && strcmp(stage->kids[*at]->kind, "block") != 0) ++*at;
+    return *at < stage->nkids ? stage->kids[(*at)++] : NULL;
+}
+
 static bool add_stages(struct build *b) {
     bool good = true;
     for (size_t s = 0; s < b->net.nstages; s++) {
         good &= add_enter(b, s);
+        size_t at = 0;
         for (size_t j = 0; j < b->net.stages[s].depth && !b->run->stop && !diag_full(b->run->diag); j++)
-            good &= add_block(b, s, j);
+            good &= add_block(b, s, j, next_written(b->stages[s], &at));
     }
     return good;
 }

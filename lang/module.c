@@ -3,6 +3,8 @@
 #include "lang/resolve.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lang/base/arena.h"
@@ -43,8 +45,12 @@ static const char *beside(struct run *r, const char *file, const char *relative)
 }
 
 static struct module *loaded(struct run *r, const char *path) {
-    for (size_t i = 0; i < r->nmodules; i++)
+    char wanted[PATH_MAX], known[PATH_MAX];
+    bool real = realpath(path, wanted) != NULL;
+    for (size_t i = 0; i < r->nmodules; i++) {
         if (strcmp(r->modules[i]->path, path) == 0) return r->modules[i];
+        if (real && realpath(r->modules[i]->path, known) && strcmp(wanted, known) == 0) return r->modules[i];
+    }
     return NULL;
 }
 

@@ -104,7 +104,7 @@ static void set_path(struct run *r, struct node *n, const struct words *w, size_
         bind_patch(r, n, row, w->at[at + 1], e, scope, w->loc);
     } else {
         struct node *kid = last ? NULL : find_kid(n, NULL, word);
-        if (!last && !kid) kid = find_kid(n, word, "");
+        if (!last && !kid && body) kid = body->form == BODY_ONE ? node_kid(n, word) : find_kid(n, word, "");
         if (!kid && !last && body && body->form == BODY_ONE) kid = node_new(r, n, body->body, body->kind, "", w->loc);
         if (kid) set_path(r, kid, w, at + 1, e, scope);
         else if (row || body) {
@@ -183,6 +183,11 @@ static struct node *kid_for(struct run *r, struct node *n, const struct body_row
         if (s.best) diag_fix(r->diag, s.best);
         return NULL;
     }
+    if (!repeats && n->nkids >= LIMIT_NAMED) {
+        r->stop = true;
+        diag_report(r->diag, DIAG_TOO_LARGE, i->loc, "`%s` holds more than %d bodies", title(r, n), LIMIT_NAMED);
+        return NULL;
+    }
     return node_new(r, n, row->body, row->kind, name, i->loc);
 }
 
@@ -214,7 +219,7 @@ static bool note_once(struct run *r, struct map *seen, const struct item *i) {
     const char *what = NULL;
     if (i->kind == ITEM_SET) what = i->label->text;
     else if (i->kind == ITEM_BODY && strcmp(i->label->text, "block") != 0 && strcmp(i->label->text, "placed") != 0)
-        what = arena_printf(r->arena, "%s %s", i->label->text, i->name ? i->name : "");
+        what = i->name ? arena_printf(r->arena, "%s %s", i->label->text, i->name) : i->label->text;
     if (!what) return true;
     const struct item *old = map_get(seen, what);
     if (!old) {

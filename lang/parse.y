@@ -41,9 +41,9 @@ static struct args add_arg(struct front *f, struct args args, const char *name, 
 }
 
 %token START_FILE START_EXPR START_PARAMS
-%token END 0 "the end of the file" SEP "the end of the item"
-%token <const char *> WORD "a name" STRING "a string"
-%token <struct expr *> NUMBER "a number"
+%token END 0 "end of the file" SEP "end of the item"
+%token <const char *> WORD "name" STRING "string"
+%token <struct expr *> NUMBER "number"
 %token USE "use" PARAM "param" CHECK "check" AS "as" AMENDS "amends" WHERE "where"
 %token IF "if" THEN "then" ELSE "else" AND "and" OR "or" NOT "not" IN "in"
 %token EQ "==" NE "!=" LE "<=" GE ">=" RANGE ".."
@@ -247,6 +247,14 @@ static void report_unclosed(struct front *f) {
     front_error(f, DIAG_SYNTAX, open, "this `%c` is not closed", f->src->text[open.begin]);
 }
 
+/* An open `(` above makes a newline mean nothing, and the error come late. */
+static void note_open(struct front *f, struct loc loc) {
+    if (f->open == 0) return;
+    uint32_t at = f->open_at[f->open - 1];
+    if (f->src->text[at] == '{' || !memchr(f->src->text + at, '\n', loc.begin - at)) return;
+    diag_note(f->diag, (struct loc){f->src, at, at + 1}, "this `%c` is still open", f->src->text[at]);
+}
+
 #define EXPECTED_MAX 6
 
 static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f) {
@@ -273,6 +281,7 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f) {
         p += snprintf(p, (size_t)(end - p), "%s%s", i == 0 ? ", expected " : i + 1 < n ? ", " : " or ",
                       yysymbol_name(expected[i]));
     front_error(f, DIAG_SYNTAX, loc, "%s", text);
+    note_open(f, loc);
     return 0;
 }
 

@@ -117,7 +117,8 @@ static void apply_set(struct run *r, struct node *experiment, const struct lang_
                     "`%s` is no path of keys, such as train.optim.lr", set->name);
         return;
     }
-    struct source *value = source_from_text(r->arena, "--set", set->value, strlen(set->value));
+    const char *flag = arena_printf(r->arena, "--set %s", set->name);
+    struct source *value = source_from_text(r->arena, flag, set->value, strlen(set->value));
     struct expr *e = front_parse_expr(r->arena, value, NULL);
     if (!e) {
         e = arena_alloc(r->arena, sizeof *e);
@@ -138,7 +139,8 @@ static void check_group(struct run *r, const struct spec *spec, const struct spe
         diag_report(r->diag, DIAG_MICRO_GROUP, micro->loc.src ? micro->loc : l->moe->loc,
                     "`micro` is %lld images, which is no multiple of the routing group of %d", (long long)micro->value.i,
                     l->moe->group);
-        diag_note(r->diag, l->moe->loc, "the group belongs to this rule");
+        if (micro->loc.src) diag_note(r->diag, l->moe->loc, "the group belongs to this rule");
+        else diag_help(r->diag, "set `micro` in `train { }` of an experiment, or `--set train.micro=...`");
     }
     for (size_t i = 0; i < l->nkids; i++) check_group(r, spec, l->kids[i]);
 }

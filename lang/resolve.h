@@ -194,7 +194,7 @@ struct expand {
 };
 struct spec_layer *expand_body(struct run *r, struct expand *x, const struct scope *s, const struct body *b,
                                const char *label);
-/* A layer given as a value: `block = vit_block(heads: 6)`, `expert = gelu`. A LAYER_SEQ with the label. */
+/* A layer given as a value: `block = my_block(heads: 6)`, `expert = gelu`. A LAYER_SEQ with the label. */
 struct spec_layer *expand_value(struct run *r, struct expand *x, const struct bind *b, const char *label);
 struct spec_layer *layer_new(struct run *r, enum spec_layer_kind kind, const char *label, struct loc loc);
 

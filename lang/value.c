@@ -97,7 +97,10 @@ static bool report_type(struct run *r, const struct spec_value *v, const char *w
 }
 
 static bool report_unit(struct run *r, const struct spec_value *v, const char *what, enum spec_unit unit, struct loc loc) {
-    diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` is in %s, not in %s", what, unit_name(unit), unit_name(v->unit));
+    if (v->unit == UNIT_NONE) diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` needs its unit: %s", what, unit_name(unit));
+    else if (unit == UNIT_NONE)
+        diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` takes no unit, not %s", what, unit_name(v->unit));
+    else diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` is in %s, not in %s", what, unit_name(unit), unit_name(v->unit));
     struct spec_value fixed = *v;
     fixed.unit = unit;
     if (v->unit == UNIT_NONE || unit == UNIT_NONE) diag_fix(r->diag, unit_literal(r->arena, &fixed));

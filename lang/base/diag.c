@@ -125,10 +125,11 @@ static void print_excerpt(FILE *out, struct loc loc) {
     if (len <= LINE_SHOWN) from = 0;
     size_t shown = len > from ? len - from : 0;
     if (shown > LINE_SHOWN) shown = LINE_SHOWN;
+    bool bytes = text_check_utf8(text, len) < len;      /* not UTF-8: only ASCII can be shown */
     fprintf(out, "%5u | ", line);
     for (size_t i = 0; i < shown; i++) {
         unsigned char c = (unsigned char)text[from + i];
-        fputc(c == '\t' || (c >= 0x20 && c != 0x7f) ? c : '?', out);
+        fputc(c == '\t' || (c >= 0x20 && c != 0x7f && !(bytes && c > 0x7f)) ? c : '?', out);
     }
     fputs("\n      | ", out);
     for (size_t i = from; i < at && i < len; i++)
