@@ -184,12 +184,6 @@ const char *info_json(struct arena *a, const struct plan *p)
 
 /* -- limits -- */
 
-static struct loc place_of_key(const struct spec *s, const char *path)
-{
-    const struct spec_key *k = spec_find_key(s, path);
-    return k ? k->loc : (struct loc){NULL, 0, 0};
-}
-
 static void note_largest(struct arena *a, const struct plan *p, struct diag *d)
 {
     bool *told = arena_array(a, p->ntrain_buffers + 1, sizeof *told);
@@ -210,19 +204,11 @@ bool info_check_limits(const struct plan *p, struct diag *d)
 {
     const struct spec *s = p->train->spec;
     double limit = spec_number(s, "memory.limit"), need = (double)plan_memory_train(p, uses_ema(p));
-    int64_t batch = (int64_t)spec_number(s, "train.batch"), micro = p->train->micro;
-    bool ok = true;
-    if (limit > 0 && need > limit) {
-        diag_report(d, DIAG_MEMORY_LIMIT, place_of_key(s, "memory.limit"), "training needs %s, the limit is %s",
-                    bytes_text(p->arena, (int64_t)need), bytes_text(p->arena, (int64_t)limit));
-        note_largest(p->arena, p, d);
-        diag_help(d, "a smaller train.micro (now %lld images) needs less", (long long)micro);
-        ok = false;
-    }
-    if (batch % micro) {
-        diag_report(d, DIAG_BATCH_MICRO, place_of_key(s, "train.batch"), "batch = %lld images is not a multiple of micro = %lld images",
-                    (long long)batch, (long long)micro);
-        ok = false;
-    }
-    return ok;
+    if (limit <= 0 || need <= limit)
+        return true;
+    diag_report(d, DIAG_MEMORY_LIMIT, spec_find_key(s, "memory.limit")->loc, "training needs %s, the limit is %s",
+                bytes_text(p->arena, (int64_t)need), bytes_text(p->arena, (int64_t)limit));
+    note_largest(p->arena, p, d);
+    diag_help(d, "a smaller train.micro (now %lld images) needs less", (long long)p->train->micro);
+    return false;
 }

@@ -13,10 +13,10 @@ static const char usage[] =
     "usage: vmoec build FILE [-o OUT] [-D NAME=VALUE]... [--set PATH=VALUE]... [--emit FORM] [--target T] [-O0|-O1] [-v]\n"
     "       vmoec check FILE [-D ..] [--set ..] [--diag text|json]\n"
     "       vmoec info FILE [-D ..] [--set ..] [--json]\n"
-    "       vmoec --version | --help\n"
+    "       vmoec --version | --help | --keys\n"
     "\n"
     "build makes a program that trains, evaluates, predicts and measures itself; check only looks for errors; info says\n"
-    "how many parameters and multiply-accumulates a model has and how much memory it takes.\n"
+    "how many parameters and multiply-accumulates a model has and how much memory it takes; --keys lists every key.\n"
     "\n"
     "  -o OUT             the result; default: FILE without .vmoe, in this folder\n"
     "  -D NAME=VALUE      set a `param` of the file\n"
@@ -150,6 +150,10 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "--version")) {
         printf("vmoec %s (LLVM %s)\n", PACKAGE_VERSION, LLVM_VERSION_TEXT);
+        return STATUS_OK;
+    }
+    if (!strcmp(argv[1], "--keys")) {
+        lang_print_keys(stdout);
         return STATUS_OK;
     }
     for (int i = 0; commands[i]; i++)

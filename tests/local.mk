@@ -48,3 +48,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
+
+golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh
+TESTS += $(golden_tests)
+EXTRA_DIST += $(golden_tests) %D%/golden/diag %D%/golden/forms
+
+update-golden: vmoec
+	$(AM_TESTS_ENVIRONMENT) UPDATE=1 $(SHELL) $(srcdir)/tests/golden/golden.sh
+.PHONY: update-golden

@@ -115,12 +115,6 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
 
 static bool check_moe(struct builder *b, const struct spec_moe *s)
 {
-    if (s->group > 0 && b->g->micro % s->group) {
-        diag_report(b->diag, DIAG_MICRO_GROUP, s->loc, "micro = %lld images is not a multiple of group = %d images",
-                    (long long)b->g->micro, s->group);
-        diag_help(b->diag, "tokens of a whole group are routed together: set train.micro to a multiple of the group");
-        return false;
-    }
     if (s->load > 0 && s->noise <= 0) {
         diag_report(b->diag, DIAG_NOISE_REQUIRED, s->loc, "the load loss needs noise on the router's logits, and noise is 0");
         diag_help(b->diag, "leave `noise` out (it is then 1 / experts), or set balance.load = 0");
@@ -242,7 +236,7 @@ static bool check_names(struct builder *b)
 {
     for (size_t i = 0; i < b->g->nparams; i++)
         if (!*b->g->params[i]->name) {
-            diag_report(b->diag, DIAG_LABEL_MISSING, b->g->spec->model.loc, "a layer with weights has no label to name them by");
+            diag_report(b->diag, DIAG_LABEL_MISSING, b->g->params[i]->loc, "a layer with weights has no label to name them by");
             diag_help(b->diag, "write `name = layer(...)`");
             return false;
         }

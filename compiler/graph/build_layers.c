@@ -79,11 +79,11 @@ struct node *layer_node(struct builder *b, enum node_op op, const struct spec_la
 struct param *layer_param(struct builder *b, const struct spec_layer *l, const char *part, int rank,
                           const int64_t *shape, enum param_init init, double value)
 {
-    (void)l;
     const char *name = join_names(b->g->arena, b->prefix, part);
     struct param *p = graph_param(b->g, name, b->moe ? b->moe->experts : 0, rank, shape);
     p->init = init;
     p->init_value = value;
+    p->loc = l->loc;
     return p;
 }
 

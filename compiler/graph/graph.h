@@ -48,6 +48,7 @@ struct param {
     bool decays;                /* weight decay applies */
     double weight_decay;        /* of a group; NaN: the recipe's */
     double lr_factor;
+    struct loc loc;             /* of the layer */
 };
 
 struct value {

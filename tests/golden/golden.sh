@@ -1,7 +1,7 @@
 #!/bin/sh
 # Goldens: tests/golden/diag/NAME.vmoe must give exactly NAME.txt and NAME.json on stderr, with exit status 1 (0 for warnings);
 # tests/golden/forms/NAME.vmoe printed as FORM must be NAME.FORM. With UPDATE=1 the expected files are written instead.
-# A line `# args: ...` in a source adds to the command line.
+# A line `# flags: ...` in a source adds to the command line.
 here=$top_srcdir/tests/golden
 vmoec=$top_builddir/vmoec
 out=$(mktemp -d)
@@ -19,7 +19,7 @@ report() {      # what, actual, expected
         diff "$3" "$2" 2>&1 | head -20 | sed 's/^/# /'
     fi
 }
-arguments() { sed -n 's/^# args: //p' "$1"; }
+arguments() { sed -n 's/^# flags: //p' "$1"; }
 
 cd "$here/diag" || exit 1
 for f in *.vmoe; do
