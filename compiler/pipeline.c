@@ -94,7 +94,7 @@ static bool build_graphs(struct run *x)
 
 static bool open_target(struct run *x)
 {
-    x->has_target = target_open(x->arena, x->r->target, &x->target);
+    x->has_target = target_open(x->arena, x->r->target, x->r->sanitize, &x->target);
     if (!x->has_target) {
         diag_report(x->diag, DIAG_TARGET_UNKNOWN, nowhere(), "`%s` is no target", x->r->target);
         for (const char *const *n = target_names(); *n; n++)
@@ -105,7 +105,7 @@ static bool open_target(struct run *x)
 
 static bool make_plan(struct run *x)
 {
-    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse};
+    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse, .red_zones = x->r->sanitize};
     x->plan = plan_make(x->arena, x->eval, x->train, &o);
     return info_check_limits(x->plan, x->diag);
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
@@ -277,6 +278,12 @@ struct module { struct emit e; char *triple; };
 
 static void sanitize(struct emit *e)
 {
+    /* Checks as calls: inline ones would make kernels ten times as long. */
+    static const char *const options[] = {"vmoec", "-asan-instrumentation-with-call-threshold=0"};
+    static bool parsed;
+    if (!parsed)
+        LLVMParseCommandLineOptions(2, options, NULL);
+    parsed = true;
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
     LLVMErrorRef err = LLVMRunPasses(e->module, "asan", e->machine, o);
     LLVMDisposePassBuilderOptions(o);

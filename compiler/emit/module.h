@@ -17,8 +17,8 @@ struct target {
     bool fma;                           /* has fused multiply-add */
 };
 
-/* "native", or one of the names of target_names(). False if the name is unknown. */
-bool target_open(struct arena *a, const char *name, struct target *t);
+/* "native", or one of the names of target_names(). False if the name is unknown. `quick` code is slower, and sooner made. */
+bool target_open(struct arena *a, const char *name, bool quick, struct target *t);
 void target_close(struct target *t);
 const char *const *target_names(void);  /* NULL-terminated */
 

@@ -270,6 +270,28 @@ static V emit_task(struct emit *e, const struct launch *l, const char *name)
 
 /* -- steps -- */
 
+static void call_sanitizer(struct emit *e, const char *name, V p, int64_t size)
+{
+    V f = LLVMGetNamedFunction(e->module, name);
+    if (!f)
+        f = LLVMAddFunction(e->module, name, LLVMFunctionType(e->none, (LLVMTypeRef[]){e->ptr, e->i64}, 2, false));
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, (V[]){p, ki(e, size)}, 2, "");
+}
+
+/* The arena as this function lays it out: what follows each buffer must not be touched. */
+static void poison_arena(struct emit *e, const struct function *f, V ctx)
+{
+    const struct plan *p = e->plan;
+    bool eval = f == &p->eval_step, train = f == &p->train_step;
+    if (!e->sanitize || !p->red_zones || !(eval || train || f == &p->norm))
+        return;
+    V arena = ctx_region(e, ctx, VRT_ARENA);
+    call_sanitizer(e, "__asan_unpoison_memory_region", arena, eval ? p->arena_eval_bytes : p->arena_train_bytes);
+    struct buffer *const *list = eval ? p->eval_buffers : p->train_buffers;
+    for (size_t i = 0; i < (eval ? p->neval_buffers : train ? p->ntrain_buffers : 0); i++)
+        call_sanitizer(e, "__asan_poison_memory_region", bytesk(e, arena, list[i]->offset + list[i]->bytes), PLAN_RED_ZONE);
+}
+
 void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches)
 {
     V parallel = LLVMGetNamedFunction(e->module, "vrt_parallel"), step = new_function(e, e->step_type, symbol, true);
@@ -282,6 +304,7 @@ void emit_function(struct emit *e, const struct function *f, const char *symbol,
     }
     begin_function(e, step);
     V ctx = LLVMGetParam(step, 0);
+    poison_arena(e, f, ctx);
     for (size_t i = 0; i < nlaunches; i++)
         LLVMBuildCall2(e->b, LLVMGlobalGetValueType(parallel), parallel, (V[]){ctx, tasks[i], task_count(e, f->launches[i], ctx)}, 3, "");
     end_function(e);

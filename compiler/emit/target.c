@@ -41,7 +41,7 @@ static const char *take(struct arena *a, char *message)
     return copy;
 }
 
-bool target_open(struct arena *a, const char *name, struct target *t)
+bool target_open(struct arena *a, const char *name, bool quick, struct target *t)
 {
     char *message = NULL;
     LLVMTargetRef target;
@@ -63,8 +63,8 @@ bool target_open(struct arena *a, const char *name, struct target *t)
         LLVMDisposeMessage(message);
         return false;
     }
-    t->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                         LLVMCodeModelDefault);
+    t->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
+                                         quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
     return t->machine != NULL;
 }
 

@@ -306,15 +306,21 @@ void if_end(struct emit *e, struct branch *br)
     LLVMPositionBuilderAtEnd(e->b, br->done);
 }
 
+static void copy_values(V *to, const V *from, int n)
+{
+    for (int i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
 void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carry, int n)
 {
     struct loop l;
     V whole = imulk(e, idiv(e, count, ki(e, e->W)), e->W), next[LOOP_CARRY];
     loop_begin(e, &l, ki(e, 0), whole, e->W, n, carry);
-    memcpy(next, l.carry, (size_t)n * sizeof *next);
+    copy_values(next, l.carry, n);
     body(e, l.i, NULL, next, data);
     loop_end(e, &l, next);
-    memcpy(carry, l.carry, (size_t)n * sizeof *carry);
+    copy_values(carry, l.carry, n);
     V rest = isub(e, count, whole);
     if (LLVMIsConstant(rest)) {
         if (LLVMConstIntGetSExtValue(rest) > 0)
@@ -323,8 +329,8 @@ void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carr
     }
     /* The last part as a loop of at most one turn, so that carried values need no other form. */
     loop_begin(e, &l, whole, count, e->W, n, carry);
-    memcpy(next, l.carry, (size_t)n * sizeof *next);
+    copy_values(next, l.carry, n);
     body(e, l.i, mask_below(e, rest), next, data);
     loop_end(e, &l, next);
-    memcpy(carry, l.carry, (size_t)n * sizeof *carry);
+    copy_values(carry, l.carry, n);
 }

@@ -41,7 +41,7 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n)
+static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n, int64_t red_zone)
 {
     struct buffer **near = arena_array(a, n, sizeof *near);
     int64_t top = 0;
@@ -53,12 +53,13 @@ static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n)
                 near[k++] = list[j];
         qsort(near, k, sizeof *near, by_offset);
         int64_t at = 0;
-        for (size_t j = 0; j < k && at + align(list[i]->bytes) > near[j]->offset; j++)
-            if (near[j]->offset + align(near[j]->bytes) > at)
-                at = near[j]->offset + align(near[j]->bytes);
+        int64_t size = align(list[i]->bytes) + red_zone;
+        for (size_t j = 0; j < k && at + size > near[j]->offset; j++)
+            if (near[j]->offset + align(near[j]->bytes) + red_zone > at)
+                at = near[j]->offset + align(near[j]->bytes) + red_zone;
         list[i]->offset = at;
-        if (at + align(list[i]->bytes) > top)
-            top = at + align(list[i]->bytes);
+        if (at + size > top)
+            top = at + size;
     }
     return top;
 }
@@ -132,12 +133,12 @@ static void place_scratch(struct lowering *lo, struct launch *l)
     if (chains(l)) {
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes;
-        int64_t per_row = n ? pack_buffers(a, list, n) : 0;
+        int64_t per_row = n ? pack_buffers(a, list, n, 0) : 0;
         l->tile = l->moe ? plan_decisions(l->moe, lo->g->micro).rows_per_tile : tile_rows(l, per_row);
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes * l->tile;
     }
-    l->scratch_bytes = n ? pack_buffers(a, list, n) : 0;
+    l->scratch_bytes = n ? pack_buffers(a, list, n, 0) : 0;
     if (l->scratch_bytes > lo->plan->scratch_bytes)
         lo->plan->scratch_bytes = l->scratch_bytes;
 }
@@ -182,7 +183,9 @@ int64_t place_buffers(struct lowering *lo)
     for (size_t i = 0; i < lo->nbuffers; i++)
         if (lo->buffers[i]->space == SPACE_ARENA && lo->buffers[i]->last >= 0)
             list[n++] = lo->buffers[i];
-    int64_t bytes = pack_buffers(a, list, n);
+    for (size_t i = 0; i < n && lo->plan->red_zones; i++)
+        list[i]->first = 0, list[i]->last = INT_MAX;
+    int64_t bytes = pack_buffers(a, list, n, lo->plan->red_zones ? PLAN_RED_ZONE : 0);
     lo->buffers = list;
     lo->nbuffers = n;
     return bytes;

@@ -48,6 +48,7 @@ struct plan *plan_make(struct arena *a, const struct graph *eval, const struct g
     p->eval = eval;
     p->train = train;
     p->vector = o->vector;
+    p->red_zones = o->red_zones;
     p->pack_eval.name = "pack_eval";
     p->pack_train.name = "pack_train";
     p->eval_step.name = "eval";

@@ -110,6 +110,7 @@ struct plan {
     struct arena *arena;
     const struct graph *eval, *train;
     int vector;                 /* floats in a vector of the target: 8 or 16 */
+    bool red_zones;
     struct placed_param *params;        /* by id */
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;
@@ -121,9 +122,12 @@ struct plan {
     size_t neval_buffers, ntrain_buffers;
 };
 
+#define PLAN_RED_ZONE 64
+
 struct plan_options {
     int vector;
     bool fuse;                  /* false (-O0): every node a launch of its own, every value in the arena */
+    bool red_zones;             /* for the address sanitizer: no place is used twice, and PLAN_RED_ZONE bytes follow each */
 };
 
 struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o);
