@@ -57,21 +57,25 @@ static void unpatch(struct emit *e, V dw, V col, V rows, int64_t taps, int64_t I
 struct gradient {
     int64_t K, ldy, ldx, panel, high;   /* high: rows of dw in a register block */
     int vectors;
-    V dw, dy, x, rows, m;               /* of this task's block: its rows of dw, all rows of dy and x */
+    V dw, db, dy, x, rows, m;           /* of this task's block: its rows of dw and db (or NULL), all rows of dy and x */
     V packed_dy, packed_x;
 };
 
-/* dy chunk to blocks [block][row][high]; columns past the end are zero. */
+/* dy chunk to blocks [block][row][high]; columns past the end are zero. The bias' gradient is summed on the way. */
 static void pack_dy(struct emit *e, const struct gradient *g, V first, V count)
 {
     struct loop b, i;
     loop_begin(e, &b, ki(e, 0), g->rows, g->high, 0, NULL);
     V left = isub(e, g->rows, b.i), on = mask_below(e, imin(e, ki(e, g->high), left));
     V from = at(e, g->dy, iadd(e, imulk(e, first, g->ldy), b.i)), to = at(e, g->packed_dy, imulk(e, b.i, TILE_DW_CHUNK));
-    V room = mask_below(e, ki(e, g->high));
-    loop_begin(e, &i, ki(e, 0), count, 1, 0, NULL);
-    vstore(e, vload(e, at(e, from, imulk(e, i.i, g->ldy)), on), at(e, to, imulk(e, i.i, g->high)), room);
-    loop_end(e, &i, NULL);
+    V room = mask_below(e, ki(e, g->high)), sum = g->db ? vload(e, at(e, g->db, b.i), on) : vkf(e, 0);
+    loop_begin(e, &i, ki(e, 0), count, 1, 1, &sum);
+    V row = vload(e, at(e, from, imulk(e, i.i, g->ldy)), on);
+    vstore(e, row, at(e, to, imulk(e, i.i, g->high)), room);
+    sum = vadd(e, i.carry[0], row);
+    loop_end(e, &i, &sum);
+    if (g->db)
+        vstore(e, i.carry[0], at(e, g->db, b.i), on);
     loop_end(e, &b, NULL);
 }
 
@@ -132,13 +136,16 @@ static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V 
     loop_end(e, &p, NULL);
 }
 
-static void product_tn(struct emit *e, const struct kernel_args *k, V dw, V dy, V rows, V room)
+static void product_tn(struct emit *e, const struct kernel_args *k, V dw, V db, V dy, V rows, V room)
 {
     const int64_t *s = k->call->size;
-    struct gradient g = {.K = s[1] * s[2], .ldy = s[4], .ldx = s[5], .high = e->W == 16 ? 12 : 6, .dw = dw, .dy = dy,
+    struct gradient g = {.K = s[1] * s[2], .ldy = s[4], .ldx = s[5], .high = e->W == 16 ? 12 : 6, .dw = dw, .db = db, .dy = dy,
                          .x = k->p[3], .rows = rows, .m = k->m};
     if (!e->fma) {
+        struct column_sum sum = {dy, db, k->m, g.ldy};
         call_gemm_tn(e, dw, g.K, dy, g.ldy, k->p[3], g.ldx, rows, g.K, k->m);
+        if (db)
+            each_vector(e, rows, sum_columns, &sum, NULL, 0);
         return;
     }
     g.panel = plan_panel(e->W, g.K);
@@ -154,19 +161,15 @@ static void product_tn(struct emit *e, const struct kernel_args *k, V dw, V dy, 
 void emit_linear_dw(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    int64_t N = s[0], taps = s[1], I = s[2], block = s[3], ldy = s[4], K = taps * I;
+    int64_t N = s[0], taps = s[1], I = s[2], block = s[3], K = taps * I;
     V n0 = imulk(e, k->row, block), rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
-    V dw = at(e, k->p[0], imulk(e, n0, K)), dy = at(e, k->p[2], n0);
+    V dw = at(e, k->p[0], imulk(e, n0, K)), dy = at(e, k->p[2], n0), db = s[6] ? at(e, k->p[1], n0) : NULL;
     if (taps == 1) {
-        product_tn(e, k, dw, dy, rows, k->p[4]);
+        product_tn(e, k, dw, db, dy, rows, k->p[4]);
     } else {
         V room = atk(e, k->p[4], block * K);
         each_vector(e, imulk(e, rows, K), zero_numbers, k->p[4], NULL, 0);
-        product_tn(e, k, k->p[4], dy, rows, room);
+        product_tn(e, k, k->p[4], db, dy, rows, room);
         unpatch(e, dw, k->p[4], rows, taps, I);
-    }
-    if (s[6]) {
-        struct column_sum sum = {dy, at(e, k->p[1], n0), k->m, ldy};
-        each_vector(e, rows, sum_columns, &sum, NULL, 0);
     }
 }
