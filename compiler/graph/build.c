@@ -11,6 +11,9 @@
 #include "lang/base/diag.h"
 #include "lang/lang.h"
 
+/* Several hundred blocks; what a plan of that size takes stays far below a second. */
+#define NODE_LIMIT 4000
+
 static bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y);
 
 static layer_rule *const rules[] = {
@@ -188,8 +191,12 @@ static bool build_layer(struct builder *b, const struct spec_layer *l, struct te
     b->prefix = prefix;
     b->title = title;
     /* One picture's worth of any value, and all of them at once, must be countable with room to spare. */
-    if (ok && (y->v->rows * y->v->cols > (INT64_C(1) << 31) || b->g->nvalues > 1000000)) {
+    if (ok && y->v->rows * y->v->cols > INT64_C(1) << 31) {
         diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "the result, %s, is too large", tensor_text(b, *y));
+        return false;
+    }
+    if (ok && b->g->nnodes > NODE_LIMIT) {
+        diag_report(b->diag, DIAG_TOO_LARGE, l->loc, "the network has more than %d operations", NODE_LIMIT);
         return false;
     }
     return ok;

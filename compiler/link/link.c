@@ -86,7 +86,7 @@ bool link_program(struct arena *a, const char *object, const char *out, bool ver
 {
     const char **argv = NULL, *cc = getenv("CC");
     size_t n = 0, cap = 0;
-    push_words(a, &argv, &n, &cap, cc && *cc ? cc : "cc");
+    push_words(a, &argv, &n, &cap, cc && *cc ? cc : DEFAULT_CC);
     push_words(a, &argv, &n, &cap, sanitize ? "-fsanitize=address,undefined" : "");
     const char *const words[] = {"-o", out, object, runtime_library(a)};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

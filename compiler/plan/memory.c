@@ -35,29 +35,28 @@ static bool overlap_in_time(const struct buffer *a, const struct buffer *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-static int by_offset(const void *a, const void *b)
+/* `placed` holds the buffers placed so far by rising offset. */
+static void insert(struct buffer **placed, size_t n, struct buffer *b)
 {
-    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
+    for (; n && placed[n - 1]->offset > b->offset; n--)
+        placed[n] = placed[n - 1];
+    placed[n] = b;
 }
 
 static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n, int64_t red_zone)
 {
-    struct buffer **near = arena_array(a, n, sizeof *near);
+    struct buffer **placed = arena_array(a, n + 1, sizeof *placed);
     int64_t top = 0;
     qsort(list, n, sizeof *list, by_size);
     for (size_t i = 0; i < n; i++) {
-        size_t k = 0;
-        for (size_t j = 0; j < i; j++)
-            if (overlap_in_time(list[i], list[j]))
-                near[k++] = list[j];
-        qsort(near, k, sizeof *near, by_offset);
-        int64_t at = 0;
-        int64_t size = align(list[i]->bytes) + red_zone;
-        for (size_t j = 0; j < k && at + size > near[j]->offset; j++)
-            if (near[j]->offset + align(near[j]->bytes) + red_zone > at)
-                at = near[j]->offset + align(near[j]->bytes) + red_zone;
+        int64_t at = 0, size = align(list[i]->bytes) + red_zone;
+        for (size_t j = 0; j < i && at + size > placed[j]->offset; j++) {
+            int64_t end = placed[j]->offset + align(placed[j]->bytes) + red_zone;
+            if (end > at && overlap_in_time(list[i], placed[j]))
+                at = end;
+        }
         list[i]->offset = at;
+        insert(placed, i, list[i]);
         if (at + size > top)
             top = at + size;
     }
