@@ -27,8 +27,8 @@ echo "== evaluating on the 10,000 test pictures"
 ./quickstart eval --data "$data" --weights "$run/best.safetensors"
 ./quickstart eval --data "$data" --weights "$run/best.safetensors" --json
 echo "== predicting a few test pictures"
-./samples "$data" "$run/samples" 5
-./quickstart predict --weights "$run/best.safetensors" --top 3 "$run/samples"
+
+./quickstart predict --weights "$run/best.safetensors" --data "$data" --split test --limit 5 --top 3
 cat <<END
 
 The run is in build/$run: weights (best.safetensors, last.safetensors), metrics.jsonl, metrics.csv, spec.vmoe.

@@ -10,7 +10,8 @@
 #include "lang/base/text.h"
 #include "lang/front.h"
 
-void front_error(struct front *f, int code, struct loc loc, const char *format, ...) {
+void front_error(struct front *f, int code, struct loc loc, const char *format, ...)
+{
     f->failed = true;
     if (!f->diag) return;
     char text[512];
@@ -22,7 +23,8 @@ void front_error(struct front *f, int code, struct loc loc, const char *format, 
 }
 
 /* One check for every node: the text of a megabyte must not become a tree of a gigabyte. */
-static void *node(struct front *f, size_t size, struct loc loc) {
+static void *node(struct front *f, size_t size, struct loc loc)
+{
     if (!f->stop && arena_used(f->arena) > LIMIT_MEMORY) {
         f->stop = true;
         front_error(f, DIAG_TOO_LARGE, loc, "the file holds more than the compiler takes");
@@ -30,7 +32,8 @@ static void *node(struct front *f, size_t size, struct loc loc) {
     return arena_alloc(f->arena, size);
 }
 
-struct words *front_words(struct front *f, const char *first, struct loc loc, bool quoted) {
+struct words *front_words(struct front *f, const char *first, struct loc loc, bool quoted)
+{
     struct words *w = node(f, sizeof *w, loc);
     w->at = arena_alloc(f->arena, sizeof *w->at);
     w->at[0] = w->text = first;
@@ -40,7 +43,8 @@ struct words *front_words(struct front *f, const char *first, struct loc loc, bo
     return w;
 }
 
-struct words *front_words_add(struct front *f, struct words *w, const char *next, struct loc loc) {
+struct words *front_words_add(struct front *f, struct words *w, const char *next, struct loc loc)
+{
     w->loc.end = loc.end;
     if (w->n == 16) {
         front_error(f, DIAG_TOO_DEEP, w->loc, "a name has more than 16 parts");
@@ -54,7 +58,8 @@ struct words *front_words_add(struct front *f, struct words *w, const char *next
     return w;
 }
 
-struct expr *front_expr(struct front *f, enum expr_kind kind, struct loc loc) {
+struct expr *front_expr(struct front *f, enum expr_kind kind, struct loc loc)
+{
     struct expr *e = node(f, sizeof *e, loc);
     e->kind = kind;
     e->depth = 1;
@@ -62,7 +67,8 @@ struct expr *front_expr(struct front *f, enum expr_kind kind, struct loc loc) {
     return e;
 }
 
-struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, struct args args) {
+struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, struct args args)
+{
     struct expr *e = front_expr(f, kind, loc);
     for (size_t i = 0; i < args.n; i++)
         if (args.at[i].value->depth >= e->depth) e->depth = args.at[i].value->depth + 1;
@@ -77,14 +83,16 @@ struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, st
     return e;
 }
 
-struct expr *front_binary(struct front *f, enum expr_kind kind, struct loc loc, struct expr *left, struct expr *right) {
+struct expr *front_binary(struct front *f, enum expr_kind kind, struct loc loc, struct expr *left, struct expr *right)
+{
     struct args args = {arena_array(f->arena, 2, sizeof *args.at), 2, 2};
     args.at[0] = (struct arg){NULL, left->loc, left};
     args.at[1] = (struct arg){NULL, right->loc, right};
     return front_tree(f, kind, loc, args);
 }
 
-struct item *front_item(struct front *f, enum item_kind kind, struct loc loc, struct words *label) {
+struct item *front_item(struct front *f, enum item_kind kind, struct loc loc, struct words *label)
+{
     struct item *i = node(f, sizeof *i, loc);
     i->kind = kind;
     i->loc = loc;
@@ -92,10 +100,12 @@ struct item *front_item(struct front *f, enum item_kind kind, struct loc loc, st
     return i;
 }
 
-struct body *front_body(struct front *f) {
+struct body *front_body(struct front *f)
+{
     return arena_alloc(f->arena, sizeof(struct body));
 }
 
-void front_add(struct front *f, struct body *b, struct item *i) {
+void front_add(struct front *f, struct body *b, struct item *i)
+{
     if (i) *ARENA_PUSH(f->arena, b->items, b->n, b->cap) = i;
 }

@@ -6,20 +6,23 @@
 
 #include "lang/base/arena.h"
 
-static size_t param_index(const struct callee *c, const char *name) {
+static size_t param_index(const struct callee *c, const char *name)
+{
     size_t i = 0;
     while (i < c->nparams && strcmp(c->params[i].name, name) != 0) i++;
     return i;
 }
 
-static const char *param_list(struct run *r, const struct callee *c) {
+static const char *param_list(struct run *r, const struct callee *c)
+{
     const char *list = "";
     for (size_t i = 0; i < c->nparams; i++)
         list = arena_printf(r->arena, "%s%s%s", list, i ? ", " : "", c->params[i].name);
     return list;
 }
 
-static void report_unknown(struct run *r, const struct callee *c, const char *name, struct loc loc) {
+static void report_unknown(struct run *r, const struct callee *c, const char *name, struct loc loc)
+{
     struct suggest s = suggest_start(name);
     for (size_t i = 0; i < c->nparams; i++) suggest_add(&s, c->params[i].name);
     diag_report(r->diag, DIAG_UNKNOWN_ARGUMENT, loc, "`%s` has no argument `%s`", c->name, name);
@@ -32,7 +35,8 @@ static void report_unknown(struct run *r, const struct callee *c, const char *na
 struct given { const struct expr *expr; const struct scope *scope; };
 
 static bool collect(struct run *r, const struct callee *c, const struct expr *call, const struct scope *caller,
-                    struct given *given) {
+                    struct given *given)
+{
     bool good = true;
     for (size_t i = 0; call && call->kind == EXPR_CALL && i < call->n; i++) {
         const struct arg *a = &call->args[i];
@@ -56,7 +60,8 @@ static bool collect(struct run *r, const struct callee *c, const struct expr *ca
 }
 
 static bool bind_one(struct run *r, const struct callee *c, size_t k, const struct given *given, struct loc loc,
-                     struct frame *frame) {
+                     struct frame *frame)
+{
     const struct param *p = &c->params[k];
     struct spec_value v = {0};
     if (given->expr) {
@@ -73,7 +78,8 @@ static bool bind_one(struct run *r, const struct callee *c, size_t k, const stru
 }
 
 bool call_bind(struct run *r, const struct callee *c, const struct expr *call, const struct scope *caller,
-               const struct patch *patches, size_t npatches, struct frame *frame) {
+               const struct patch *patches, size_t npatches, struct frame *frame)
+{
     struct given *given = arena_array(r->arena, c->nparams + 1, sizeof *given);
     struct loc loc = call ? call->loc : (struct loc){0};
     bool good = collect(r, c, call, caller, given);
@@ -87,7 +93,8 @@ bool call_bind(struct run *r, const struct callee *c, const struct expr *call, c
 }
 
 bool call_variant(struct run *r, const struct scope *s, const struct expr *e, const char *type,
-                  const struct patch *patches, size_t npatches, struct spec_value *out) {
+                  const struct patch *patches, size_t npatches, struct spec_value *out)
+{
     const struct variant_row *v = NULL;
     if ((e->kind == EXPR_NAME || e->kind == EXPR_CALL) && e->words->n == 1)
         v = keys_variant(r->keys, type, e->words->text);

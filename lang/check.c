@@ -13,11 +13,13 @@ struct spec_checks {
     size_t n, cap;
 };
 
-struct spec_checks *checks_new(struct run *r) {
+struct spec_checks *checks_new(struct run *r)
+{
     return arena_alloc(r->arena, sizeof(struct spec_checks));
 }
 
-static bool has_fact(const struct expr *e) {
+static bool has_fact(const struct expr *e)
+{
     if (e->kind == EXPR_NAME) return fact_find(NULL, e->words->text, NULL);
     for (size_t i = 0; i < e->n; i++)
         if (has_fact(e->args[i].value)) return true;
@@ -26,7 +28,8 @@ static bool has_fact(const struct expr *e) {
 
 /* ---- folding ---- */
 
-static struct expr *leaf(struct run *r, enum expr_kind kind, struct loc loc) {
+static struct expr *leaf(struct run *r, enum expr_kind kind, struct loc loc)
+{
     struct expr *e = arena_alloc(r->arena, sizeof *e);
     e->kind = kind;
     e->depth = 1;
@@ -34,7 +37,8 @@ static struct expr *leaf(struct run *r, enum expr_kind kind, struct loc loc) {
     return e;
 }
 
-static struct expr *name_expr(struct run *r, const char *name, struct loc loc) {
+static struct expr *name_expr(struct run *r, const char *name, struct loc loc)
+{
     struct expr *e = leaf(r, EXPR_NAME, loc);
     e->words = arena_alloc(r->arena, sizeof *e->words);
     e->words->at = arena_alloc(r->arena, sizeof *e->words->at);
@@ -44,7 +48,8 @@ static struct expr *name_expr(struct run *r, const char *name, struct loc loc) {
     return e;
 }
 
-static struct expr *literal(struct run *r, const struct spec_value *v, struct loc loc) {
+static struct expr *literal(struct run *r, const struct spec_value *v, struct loc loc)
+{
     struct expr *e;
     switch (v->type) {
     case SPEC_INT: case SPEC_FLOAT:
@@ -68,12 +73,14 @@ static struct expr *literal(struct run *r, const struct spec_value *v, struct lo
     }
 }
 
-static bool is_truth(const struct expr *e, bool truth) {
+static bool is_truth(const struct expr *e, bool truth)
+{
     return e->kind == EXPR_NAME && strcmp(e->words->text, truth ? "true" : "false") == 0;
 }
 
 /* NULL: reported. `true or X` is true, `if true then A else B` is A: what is not reached is not asked for. */
-static const struct expr *fold(struct run *r, const struct scope *s, const struct expr *e) {
+static const struct expr *fold(struct run *r, const struct scope *s, const struct expr *e)
+{
     if (!has_fact(e)) {
         struct spec_value v;
         return eval(r, s, e, NULL, true, "check", &v) ? literal(r, &v, e->loc) : NULL;
@@ -100,7 +107,8 @@ static const struct expr *fold(struct run *r, const struct scope *s, const struc
 /* ---- verdicts ---- */
 
 /* Below a failed check: what its names stand for. */
-static void note_values(struct run *r, const struct scope *s, const struct expr *e, unsigned *left) {
+static void note_values(struct run *r, const struct scope *s, const struct expr *e, unsigned *left)
+{
     if (*left == 0) return;
     bool truth = e->kind == EXPR_NAME && (is_truth(e, true) || is_truth(e, false));
     if ((e->kind == EXPR_NAME && !truth) || e->kind == EXPR_PARAM) {
@@ -117,7 +125,8 @@ static void note_values(struct run *r, const struct scope *s, const struct expr 
     for (size_t i = 0; i < e->n; i++) note_values(r, s, e->args[i].value, left);
 }
 
-static bool decide(struct run *r, const struct scope *s, const struct check *c) {
+static bool decide(struct run *r, const struct scope *s, const struct check *c)
+{
     struct spec_value v;
     if (!eval(r, s, c->expr, NULL, true, "check", &v)) return false;
     if (v.type != SPEC_BOOL) {
@@ -136,7 +145,8 @@ static bool decide(struct run *r, const struct scope *s, const struct check *c) 
     return false;
 }
 
-void checks_add(struct run *r, struct spec_checks *c, const struct node *n) {
+void checks_add(struct run *r, struct spec_checks *c, const struct node *n)
+{
     for (size_t i = 0; i < n->nchecks; i++) {
         const struct item *item = n->checks[i].item;
         struct scope s = n->checks[i].scope;
@@ -149,7 +159,8 @@ void checks_add(struct run *r, struct spec_checks *c, const struct node *n) {
     }
 }
 
-bool lang_run_checks(const struct spec *spec, const struct lang_facts *facts, struct diag *d) {
+bool lang_run_checks(const struct spec *spec, const struct lang_facts *facts, struct diag *d)
+{
     struct arena *a = arena_new();
     struct run r = {.arena = a, .diag = d, .facts = facts};
     r.keys = keys_new(a);
@@ -165,7 +176,8 @@ bool lang_run_checks(const struct spec *spec, const struct lang_facts *facts, st
     return good;
 }
 
-void checks_print(const struct spec_checks *c, FILE *out) {
+void checks_print(const struct spec_checks *c, FILE *out)
+{
     struct arena *a = arena_new();
     for (size_t i = 0; i < c->n; i++) {
         fprintf(out, "  check %s", expr_print(a, c->at[i].expr));

@@ -11,7 +11,8 @@
 
 #define EVAL_DEPTH 600                  /* of expressions through keys and parameters */
 
-bool run_step(struct run *r, unsigned cost, struct loc loc) {
+bool run_step(struct run *r, unsigned cost, struct loc loc)
+{
     if (r->stop) return false;
     r->steps += cost;
     if (r->steps <= LIMIT_STEPS && arena_used(r->arena) <= LIMIT_MEMORY) return true;
@@ -22,17 +23,20 @@ bool run_step(struct run *r, unsigned cost, struct loc loc) {
 
 /* ---- names ---- */
 
-const struct spec_value *frame_find(const struct frame *f, const char *name, bool word) {
+const struct spec_value *frame_find(const struct frame *f, const char *name, bool word)
+{
     for (size_t i = f ? f->n : 0; i-- > 0;)
         if (f->at[i].word == word && strcmp(f->at[i].name, name) == 0) return &f->at[i].value;
     return NULL;
 }
 
-void frame_add(struct run *r, struct frame *f, const char *name, struct spec_value value, bool word) {
+void frame_add(struct run *r, struct frame *f, const char *name, struct spec_value value, bool word)
+{
     *ARENA_PUSH(r->arena, f->at, f->n, f->cap) = (struct entry){name, value, word};
 }
 
-struct frame *frame_join(struct run *r, const struct frame *params, const struct frame *words) {
+struct frame *frame_join(struct run *r, const struct frame *params, const struct frame *words)
+{
     struct frame *f = arena_alloc(r->arena, sizeof *f);
     for (size_t i = 0; params && i < params->n; i++)
         if (!params->at[i].word) frame_add(r, f, params->at[i].name, params->at[i].value, false);
@@ -49,7 +53,8 @@ static const struct { const char *name; size_t offset; } facts[] = {
     {"memory.eval", offsetof(struct lang_facts, memory_eval)},
 };
 
-bool fact_find(const struct lang_facts *f, const char *name, double *value) {
+bool fact_find(const struct lang_facts *f, const char *name, double *value)
+{
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
         if (strcmp(facts[i].name, name) != 0) continue;
         if (f && value) memcpy(value, (const char *)f + facts[i].offset, sizeof *value);
@@ -58,12 +63,14 @@ bool fact_find(const struct lang_facts *f, const char *name, double *value) {
     return false;
 }
 
-void fact_suggest(struct suggest *s) {
+void fact_suggest(struct suggest *s)
+{
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) suggest_add(s, facts[i].name);
 }
 
 /* The value of a key of the enclosing bodies. 1: found, 0: no such key, -1: reported. */
-static int find_key(struct run *r, const struct scope *s, const char *name, struct spec_value *out) {
+static int find_key(struct run *r, const struct scope *s, const char *name, struct spec_value *out)
+{
     for (struct node *n = s->node; n; n = n->parent) {
         const struct key_row *row = keys_find(r->keys, n->body, name);
         if (!row || (n == s->node && text_equal(s->skip, name))) continue;
@@ -75,7 +82,8 @@ static int find_key(struct run *r, const struct scope *s, const char *name, stru
     return 0;
 }
 
-static void report_name(struct run *r, const struct scope *s, const struct words *w) {
+static void report_name(struct run *r, const struct scope *s, const struct words *w)
+{
     struct decl *d = module_look(s->module, w);
     if (d) {
         diag_report(r->diag, DIAG_WRONG_KIND, w->loc, "`%s` is a %s, here stands a value", w->text, module_kind(d));
@@ -92,7 +100,8 @@ static void report_name(struct run *r, const struct scope *s, const struct words
         diag_help(r->diag, "the parameter is written `$%s`", w->text);
 }
 
-static bool eval_name(struct run *r, const struct scope *s, const struct words *w, struct spec_value *out) {
+static bool eval_name(struct run *r, const struct scope *s, const struct words *w, struct spec_value *out)
+{
     const char *name = w->text;
     double number;
     if (strcmp(name, "true") == 0 || strcmp(name, "false") == 0) {
@@ -115,7 +124,8 @@ static bool eval_name(struct run *r, const struct scope *s, const struct words *
 }
 
 bool eval_constraint(struct run *r, const struct param *p, const struct spec_value *v, const struct frame *frame,
-                     struct module *module, enum diag_code code) {
+                     struct module *module, enum diag_code code)
+{
     if (!p->where || (v->type == SPEC_NONE && p->optional)) return true;
     struct frame own = {0};
     if (!frame) frame_add(r, &own, p->name, *v, false);
@@ -129,7 +139,8 @@ bool eval_constraint(struct run *r, const struct param *p, const struct spec_val
     return false;
 }
 
-bool eval_param(struct run *r, struct module *m, const char *name, struct loc loc, struct spec_value *out) {
+bool eval_param(struct run *r, struct module *m, const char *name, struct loc loc, struct spec_value *out)
+{
     struct file_param *p = map_get(&m->params, name);
     if (p->state == STATE_BUSY)
         diag_report(r->diag, DIAG_VALUE_CYCLE, loc, "the parameter `%s` depends on itself", name);
@@ -151,7 +162,8 @@ bool eval_param(struct run *r, struct module *m, const char *name, struct loc lo
     return p->state == STATE_DONE;
 }
 
-static bool eval_dollar(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_dollar(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     const struct spec_value *v = frame_find(s->frame, e->text, false);
     if (v) {
         *out = *v;
@@ -171,20 +183,24 @@ static bool eval_dollar(struct run *r, const struct scope *s, const struct expr 
 
 /* ---- operators ---- */
 
-static bool is_number(const struct spec_value *v) {
+static bool is_number(const struct spec_value *v)
+{
     return v->type == SPEC_INT || v->type == SPEC_FLOAT;
 }
 
-static bool report_operand(struct run *r, const struct expr *e, const struct spec_value *v, const char *wanted) {
+static bool report_operand(struct run *r, const struct expr *e, const struct spec_value *v, const char *wanted)
+{
     diag_report(r->diag, DIAG_WRONG_TYPE, e->loc, "expected %s, found %.100s", wanted, value_print(r, v));
     return false;
 }
 
-static bool eval_operand(struct run *r, const struct scope *s, const struct expr *e, size_t i, struct spec_value *out) {
+static bool eval_operand(struct run *r, const struct scope *s, const struct expr *e, size_t i, struct spec_value *out)
+{
     return eval(r, s, e->args[i].value, NULL, true, "an operand", out);
 }
 
-static bool eval_truth(struct run *r, const struct scope *s, const struct expr *e, size_t i, bool *out) {
+static bool eval_truth(struct run *r, const struct scope *s, const struct expr *e, size_t i, bool *out)
+{
     struct spec_value v;
     if (!eval_operand(r, s, e, i, &v)) return false;
     if (v.type != SPEC_BOOL) return report_operand(r, e->args[i].value, &v, "true or false");
@@ -192,14 +208,16 @@ static bool eval_truth(struct run *r, const struct scope *s, const struct expr *
     return true;
 }
 
-static bool same_unit(struct run *r, const struct expr *e, const struct spec_value *a, const struct spec_value *b) {
+static bool same_unit(struct run *r, const struct expr *e, const struct spec_value *a, const struct spec_value *b)
+{
     if (a->unit == b->unit) return true;
     diag_report(r->diag, DIAG_WRONG_UNIT, e->loc, "%s and %s do not go together in `%s`", unit_name(a->unit),
                 unit_name(b->unit), expr_operator(e->kind));
     return false;
 }
 
-static bool eval_numbers(struct run *r, const struct scope *s, const struct expr *e, struct spec_value v[2]) {
+static bool eval_numbers(struct run *r, const struct scope *s, const struct expr *e, struct spec_value v[2])
+{
     for (size_t i = 0; i < 2; i++) {
         if (!eval_operand(r, s, e, i, &v[i])) return false;
         if (!is_number(&v[i])) return report_operand(r, e->args[i].value, &v[i], "a number");
@@ -207,7 +225,8 @@ static bool eval_numbers(struct run *r, const struct scope *s, const struct expr
     return true;
 }
 
-static bool compute_int(enum expr_kind op, int64_t a, int64_t b, int64_t *out) {
+static bool compute_int(enum expr_kind op, int64_t a, int64_t b, int64_t *out)
+{
     switch (op) {
     case EXPR_ADD: return !__builtin_add_overflow(a, b, out);
     case EXPR_SUB: return !__builtin_sub_overflow(a, b, out);
@@ -219,12 +238,14 @@ static bool compute_int(enum expr_kind op, int64_t a, int64_t b, int64_t *out) {
     }
 }
 
-static double compute_float(enum expr_kind op, double a, double b) {
+static double compute_float(enum expr_kind op, double a, double b)
+{
     return op == EXPR_ADD ? a + b : op == EXPR_SUB ? a - b : op == EXPR_MUL ? a * b : a / b;
 }
 
 /* Whole numbers stay whole where the result is: 384 / 64 is 6, 1 / 8 is 0.125. */
-static bool eval_arithmetic(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_arithmetic(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     struct spec_value v[2];
     if (!eval_numbers(r, s, e, v)) return false;
     bool sum = e->kind == EXPR_ADD || e->kind == EXPR_SUB, ratio = e->kind == EXPR_DIV;
@@ -251,7 +272,8 @@ static bool eval_arithmetic(struct run *r, const struct scope *s, const struct e
     return false;
 }
 
-static bool eval_order(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_order(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     struct spec_value v[2];
     if (!eval_numbers(r, s, e, v) || !same_unit(r, e, &v[0], &v[1])) return false;
     double a = v[0].f, b = v[1].f;
@@ -260,7 +282,8 @@ static bool eval_order(struct run *r, const struct scope *s, const struct expr *
     return true;
 }
 
-static bool eval_equality(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_equality(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     struct spec_value v[2];
     for (size_t i = 0; i < 2; i++)
         if (!eval_operand(r, s, e, i, &v[i])) return false;
@@ -272,7 +295,8 @@ static bool eval_equality(struct run *r, const struct scope *s, const struct exp
 }
 
 /* `x in [a, b]`, `x in a .. b`: the list is not built, so that it costs no memory in a block that is repeated. */
-static bool eval_in(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_in(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     struct spec_value x, v;
     const struct expr *set = e->args[1].value;
     if (!eval_operand(r, s, e, 0, &x)) return false;
@@ -299,14 +323,16 @@ static bool eval_in(struct run *r, const struct scope *s, const struct expr *e, 
     return true;
 }
 
-static bool eval_range(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_range(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     struct spec_value *v = arena_array(r->arena, 2, sizeof *v);
     if (!eval_numbers(r, s, e, v) || !same_unit(r, e, &v[0], &v[1])) return false;
     *out = (struct spec_value){.type = SPEC_LIST, .text = "..", .items = v, .n = 2};
     return true;
 }
 
-static bool eval_list(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_list(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     if (e->n > LIMIT_LIST) {
         diag_report(r->diag, DIAG_TOO_LARGE, e->loc, "a list has more than %d elements", LIMIT_LIST);
         return false;
@@ -318,7 +344,8 @@ static bool eval_list(struct run *r, const struct scope *s, const struct expr *e
     return true;
 }
 
-static bool eval_logic(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_logic(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     bool left, right;
     if (!eval_truth(r, s, e, 0, &left)) return false;
     bool decided = left == (e->kind == EXPR_OR);
@@ -327,7 +354,8 @@ static bool eval_logic(struct run *r, const struct scope *s, const struct expr *
     return true;
 }
 
-static bool eval_negate(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_negate(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     if (!eval_operand(r, s, e, 0, out)) return false;
     if (!is_number(out)) return report_operand(r, e->args[0].value, out, "a number");
     enum spec_unit unit = out->unit;
@@ -336,19 +364,22 @@ static bool eval_negate(struct run *r, const struct scope *s, const struct expr 
     return true;
 }
 
-static bool eval_if(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_if(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     bool held;
     return eval_truth(r, s, e, 0, &held) && eval_operand(r, s, e, held ? 1 : 2, out);
 }
 
-static bool eval_not(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_not(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     bool held;
     if (!eval_truth(r, s, e, 0, &held)) return false;
     *out = value_bool(!held);
     return true;
 }
 
-static bool eval_any(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out) {
+static bool eval_any(struct run *r, const struct scope *s, const struct expr *e, struct spec_value *out)
+{
     switch (e->kind) {
     case EXPR_NUMBER: case EXPR_TEXT: *out = e->value; return true;
     case EXPR_NAME:   return eval_name(r, s, e->words, out);
@@ -374,14 +405,16 @@ static bool eval_any(struct run *r, const struct scope *s, const struct expr *e,
 
 /* ---- the wanted type first ---- */
 
-static bool has_word(const char *words, const char *word) {
+static bool has_word(const char *words, const char *word)
+{
     size_t n = strlen(word);
     for (const char *p = words; p && (p = strstr(p, word)); p += n)
         if ((p == words || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0')) return true;
     return false;
 }
 
-static bool eval_calls(struct run *r, const struct scope *s, const struct expr *e, const char *type, struct spec_value *out) {
+static bool eval_calls(struct run *r, const struct scope *s, const struct expr *e, const char *type, struct spec_value *out)
+{
     if (e->kind != EXPR_LIST) {
         diag_report(r->diag, DIAG_WRONG_TYPE, e->loc, "expected a list in brackets: [group(match: \"...\")]");
         return false;
@@ -395,7 +428,8 @@ static bool eval_calls(struct run *r, const struct scope *s, const struct expr *
 }
 
 static bool eval_as(struct run *r, const struct scope *s, const struct expr *e, const char *type, bool optional,
-                    const char *what, struct spec_value *out) {
+                    const char *what, struct spec_value *out)
+{
     bool word = e->kind == EXPR_NAME && e->words->n == 1;
     bool text = strcmp(type, "text") == 0 || strcmp(type, "path") == 0;
     if (text && e->raw && !(e->kind == EXPR_TEXT && e->raw[0] == '"')) {
@@ -428,7 +462,8 @@ static bool eval_as(struct run *r, const struct scope *s, const struct expr *e, 
 }
 
 bool eval(struct run *r, const struct scope *s, const struct expr *e, const char *type, bool optional, const char *what,
-          struct spec_value *out) {
+          struct spec_value *out)
+{
     *out = (struct spec_value){0};
     if (!run_step(r, 1, e->loc)) return false;
     if (r->depth == EVAL_DEPTH) {

@@ -14,7 +14,8 @@ static bool expand_items(struct run *r, struct expand *x, const struct scope *s,
 static bool expand_call(struct run *r, struct expand *x, const struct scope *s, struct call_site c, const char *label,
                         struct list *out);
 
-struct spec_layer *layer_new(struct run *r, enum spec_layer_kind kind, const char *label, struct loc loc) {
+struct spec_layer *layer_new(struct run *r, enum spec_layer_kind kind, const char *label, struct loc loc)
+{
     if (++r->layers > LIMIT_LAYERS && !r->stop) {
         r->stop = true;
         diag_report(r->diag, DIAG_TOO_LARGE, loc, "the network has more than %d layers", LIMIT_LAYERS);
@@ -24,16 +25,19 @@ struct spec_layer *layer_new(struct run *r, enum spec_layer_kind kind, const cha
     return l;
 }
 
-static void push(struct run *r, struct list *out, struct spec_layer *l) {
+static void push(struct run *r, struct list *out, struct spec_layer *l)
+{
     *ARENA_PUSH(r->arena, out->at, out->n, out->cap) = l;
 }
 
-static void take(struct spec_layer *l, const struct list *list) {
+static void take(struct spec_layer *l, const struct list *list)
+{
     l->kids = list->at;
     l->nkids = list->n;
 }
 
-static bool claim_label(struct run *r, struct list *out, const char *label, struct loc loc) {
+static bool claim_label(struct run *r, struct list *out, const char *label, struct loc loc)
+{
     if (!*label) return true;
     struct loc *old = map_get(out->labels, label);
     if (old) {
@@ -50,7 +54,8 @@ static bool claim_label(struct run *r, struct list *out, const char *label, stru
 
 /* ---- primitives ---- */
 
-static bool check_per_token(struct run *r, const struct expand *x, const struct op_row *op, struct loc loc) {
+static bool check_per_token(struct run *r, const struct expand *x, const struct op_row *op, struct loc loc)
+{
     if (!x->expert_of || op->op->per_token) return true;
     diag_report(r->diag, DIAG_EXPERT_LAYER, loc, "`%s` mixes tokens: it cannot stand inside an expert", op->op->name);
     diag_note(r->diag, x->expert_loc, "the expert is given here");
@@ -59,7 +64,8 @@ static bool check_per_token(struct run *r, const struct expand *x, const struct 
 }
 
 static bool expand_op(struct run *r, struct expand *x, const struct scope *s, struct call_site c, const struct op_row *op,
-                      const char *label, struct list *out) {
+                      const char *label, struct list *out)
+{
     if (!check_per_token(r, x, op, c.expr->loc)) return false;
     struct callee callee = {op->op->name, op->params, op->nparams, NULL};
     struct frame frame = {0};
@@ -76,7 +82,8 @@ static bool expand_op(struct run *r, struct expand *x, const struct scope *s, st
 
 /* ---- blocks ---- */
 
-static void report_unknown(struct run *r, const struct scope *s, const struct words *w) {
+static void report_unknown(struct run *r, const struct scope *s, const struct words *w)
+{
     struct decl *d = module_look(s->module, w);
     if (d) {
         module_find(r, s->module, w, "block");
@@ -95,7 +102,8 @@ static void report_unknown(struct run *r, const struct scope *s, const struct wo
     if (near.best) diag_fix(r->diag, near.best);
 }
 
-static void report_cycle(struct run *r, const struct decl *d, struct loc loc) {
+static void report_cycle(struct run *r, const struct decl *d, struct loc loc)
+{
     diag_report(r->diag, DIAG_BLOCK_CYCLE, loc, "the block `%s` contains itself", d->item->name);
     for (size_t m = 0; m < r->nmodules; m++)
         for (size_t i = 0; i < r->modules[m]->decls.cap; i++) {
@@ -106,7 +114,8 @@ static void report_cycle(struct run *r, const struct decl *d, struct loc loc) {
 }
 
 static bool expand_block(struct run *r, struct expand *x, const struct scope *s, struct call_site c, struct decl *d,
-                         struct list *out) {
+                         struct list *out)
+{
     const struct item *i = d->item;
     if (d->state == STATE_BUSY || r->depth > LIMIT_CALLS) {
         report_cycle(r, d, c.expr->loc);
@@ -125,7 +134,8 @@ static bool expand_block(struct run *r, struct expand *x, const struct scope *s,
 }
 
 static bool expand_call(struct run *r, struct expand *x, const struct scope *s, struct call_site c, const char *label,
-                        struct list *out) {
+                        struct list *out)
+{
     if (!run_step(r, 1, c.expr->loc)) return false;
     if (c.expr->kind != EXPR_NAME && c.expr->kind != EXPR_CALL) {
         diag_report(r->diag, DIAG_WRONG_TYPE, c.expr->loc, "expected a layer or a block: linear(out: 10), layers.mlp");
@@ -152,13 +162,15 @@ static bool expand_call(struct run *r, struct expand *x, const struct scope *s, 
 /* ---- bodies ---- */
 
 static bool expand_group(struct run *r, struct expand *x, const struct scope *s, const struct item *i, const char *label,
-                         struct list *out) {
+                         struct list *out)
+{
     struct spec_layer *l = expand_body(r, x, s, i->body, label);
     if (l) push(r, out, l);
     return l != NULL;
 }
 
-static bool expand_residual(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out) {
+static bool expand_residual(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out)
+{
     struct list inner = {.labels = out->labels};
     struct spec_layer *l = layer_new(r, LAYER_RESIDUAL, "", i->label->loc);
     if (!expand_items(r, x, s, i->body, &inner)) return false;
@@ -168,7 +180,8 @@ static bool expand_residual(struct run *r, struct expand *x, const struct scope 
 }
 
 static bool expand_branches(struct run *r, struct expand *x, const struct scope *s, const struct item *i,
-                            enum spec_layer_kind kind, struct list *out) {
+                            enum spec_layer_kind kind, struct list *out)
+{
     struct list branches = {0};
     struct spec_layer *l = layer_new(r, kind, "", i->label->loc);
     for (size_t k = 0; k < i->body->n && !r->stop; k++) {
@@ -200,7 +213,8 @@ static const struct { const char *word; enum spec_layer_kind kind; } composition
 /* ---- slots ---- */
 
 struct spec_layer *expand_slot(struct run *r, struct expand *x, const struct scope *s, const struct item *slot,
-                               const char *label) {
+                               const char *label)
+{
     if (slot->kind == ITEM_BODY) return expand_body(r, x, s, slot->body, label);
     struct map labels = {0};
     struct list one = {.labels = &labels};
@@ -209,7 +223,8 @@ struct spec_layer *expand_slot(struct run *r, struct expand *x, const struct sco
 }
 
 /* The rule that puts experts here: one that names the slot, or names none. */
-static struct node *rule_for(struct run *r, struct expand *x, const char *name, size_t *at) {
+static struct node *rule_for(struct run *r, struct expand *x, const char *name, size_t *at)
+{
     for (size_t i = 0; i < x->nmoes; i++) {
         const char *wanted = node_text(r, x->moes[i], "slot");
         *at = i;
@@ -218,7 +233,8 @@ static struct node *rule_for(struct run *r, struct expand *x, const char *name, 
     return NULL;
 }
 
-static bool expand_slot_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out) {
+static bool expand_slot_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out)
+{
     size_t at = 0;
     bool inside = x->expert_of != NULL;
     struct node *rule = inside ? NULL : rule_for(r, x, i->name, &at);
@@ -246,7 +262,8 @@ static bool expand_slot_item(struct run *r, struct expand *x, const struct scope
 
 /* ---- items ---- */
 
-static bool expand_body_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out) {
+static bool expand_body_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out)
+{
     const char *word = i->label->text;
     bool plain = !i->label->quoted;
     if (i->amends || i->has_params) {
@@ -275,7 +292,8 @@ static bool expand_body_item(struct run *r, struct expand *x, const struct scope
     return claim_label(r, out, word, i->label->loc) && expand_group(r, x, s, i, word, out);
 }
 
-static bool expand_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out) {
+static bool expand_item(struct run *r, struct expand *x, const struct scope *s, const struct item *i, struct list *out)
+{
     switch (i->kind) {
     case ITEM_CALL: return expand_call(r, x, s, (struct call_site){i->value, NULL, 0}, "", out);
     case ITEM_SET:
@@ -291,12 +309,14 @@ static bool expand_item(struct run *r, struct expand *x, const struct scope *s, 
     return false;
 }
 
-static bool is_key(struct run *r, const struct scope *s, const struct item *i) {
+static bool is_key(struct run *r, const struct scope *s, const struct item *i)
+{
     return s->node && i->kind == ITEM_SET && !i->label->quoted && i->label->n == 1 &&
            keys_find(r->keys, s->node->body, i->label->text);
 }
 
-static bool expand_items(struct run *r, struct expand *x, const struct scope *s, const struct body *b, struct list *out) {
+static bool expand_items(struct run *r, struct expand *x, const struct scope *s, const struct body *b, struct list *out)
+{
     bool good = true;
     size_t before = out->n;
     for (size_t i = 0; i < b->n && !r->stop && !diag_full(r->diag); i++)
@@ -309,7 +329,8 @@ static bool expand_items(struct run *r, struct expand *x, const struct scope *s,
 }
 
 struct spec_layer *expand_body(struct run *r, struct expand *x, const struct scope *s, const struct body *b,
-                               const char *label) {
+                               const char *label)
+{
     struct map labels = {0};
     struct list inner = {.labels = &labels};
     struct spec_layer *l = layer_new(r, LAYER_SEQ, label, b->loc);
@@ -318,7 +339,8 @@ struct spec_layer *expand_body(struct run *r, struct expand *x, const struct sco
     return l;
 }
 
-struct spec_layer *expand_value(struct run *r, struct expand *x, const struct bind *b, const char *label) {
+struct spec_layer *expand_value(struct run *r, struct expand *x, const struct bind *b, const char *label)
+{
     struct map labels = {0};
     struct list inner = {.labels = &labels};
     struct scope s = b->scope;

@@ -9,24 +9,28 @@
 struct rows { struct spec_key *at; size_t n, cap; };
 
 static void add(struct run *r, struct rows *rows, const char *path, const char *flag, enum key_when when, const char *help,
-                struct spec_value v) {
+                struct spec_value v)
+{
     *ARENA_PUSH(r->arena, rows->at, rows->n, rows->cap) =
         (struct spec_key){.path = path, .flag = flag, .runtime = when == KEY_R, .value = v, .help = help, .loc = v.loc};
 }
 
 /* The row of a value that is an argument of a call: from keys.def. */
-static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v, struct loc loc) {
+static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v, struct loc loc)
+{
     const struct value_row *row = keys_value(path);
     v.loc = loc;
     add(r, rows, path, row->flag, row->when, row->help, v);
 }
 
-static struct node *kid_or_new(struct run *r, struct node *n, const char *kind) {
+static struct node *kid_or_new(struct run *r, struct node *n, const char *kind)
+{
     struct node *kid = node_kid(n, kind);
     return kid ? kid : node_new(r, n, kind, kind, "", n->loc);
 }
 
-static bool export_key(struct run *r, struct node *n, const struct key_row *row, struct rows *rows) {
+static bool export_key(struct run *r, struct node *n, const struct key_row *row, struct rows *rows)
+{
     struct spec_value v;
     if (!node_value(r, n, row->param->name, &v)) return false;
     /* Outside, a number says it all: 0 is none. */
@@ -45,7 +49,8 @@ static bool export_key(struct run *r, struct node *n, const struct key_row *row,
     return true;
 }
 
-static bool export_optim(struct run *r, struct node *train, struct rows *rows) {
+static bool export_optim(struct run *r, struct node *train, struct rows *rows)
+{
     struct spec_value v;
     if (!node_value(r, train, "optim", &v)) return false;
     const struct spec_value *betas = &v.items[2];
@@ -66,7 +71,8 @@ static bool export_optim(struct run *r, struct node *train, struct rows *rows) {
     return true;
 }
 
-static bool export_schedule(struct run *r, struct node *train, struct rows *rows) {
+static bool export_schedule(struct run *r, struct node *train, struct rows *rows)
+{
     struct spec_value v;
     if (!node_value(r, train, "schedule", &v)) return false;
     add_value(r, rows, "train.schedule.kind", value_text(v.text), v.loc);
@@ -75,7 +81,8 @@ static bool export_schedule(struct run *r, struct node *train, struct rows *rows
     return true;
 }
 
-static bool export_groups(struct run *r, struct node *train, struct spec *spec) {
+static bool export_groups(struct run *r, struct node *train, struct spec *spec)
+{
     struct spec_value v;
     if (!node_value(r, train, "groups", &v)) return false;
     spec->groups = arena_array(r->arena, v.n, sizeof *spec->groups);
@@ -91,7 +98,8 @@ static bool export_groups(struct run *r, struct node *train, struct spec *spec) 
 
 struct augment { struct spec_value crop, padded, flip; };
 
-static bool read_augment(struct run *r, struct node *n, const struct item *i, struct augment *out) {
+static bool read_augment(struct run *r, struct node *n, const struct item *i, struct augment *out)
+{
     if (i->kind != ITEM_CALL) {
         diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc, "`augment` is a list of calls: random_resized_crop; flip");
         return false;
@@ -114,7 +122,8 @@ static bool read_augment(struct run *r, struct node *n, const struct item *i, st
     return true;
 }
 
-static bool export_augment(struct run *r, struct node *n, struct rows *rows) {
+static bool export_augment(struct run *r, struct node *n, struct rows *rows)
+{
     struct augment a = {0};
     for (size_t i = 0; n->list && i < n->list->n; i++)
         if (!read_augment(r, n, n->list->items[i], &a)) return false;
@@ -144,7 +153,8 @@ static bool export_augment(struct run *r, struct node *n, struct rows *rows) {
     return true;
 }
 
-static bool export_body(struct run *r, struct node *n, struct rows *rows) {
+static bool export_body(struct run *r, struct node *n, struct rows *rows)
+{
     bool good = true;
     for (size_t i = 0; i < r->keys->nkeys; i++) {
         const struct key_row *row = &r->keys->keys[i];
@@ -154,7 +164,8 @@ static bool export_body(struct run *r, struct node *n, struct rows *rows) {
     return good;
 }
 
-bool experiment_export(struct run *r, struct node *experiment, struct spec *spec) {
+bool experiment_export(struct run *r, struct node *experiment, struct spec *spec)
+{
     struct rows rows = {0};
     struct node *train = kid_or_new(r, experiment, "train");
     bool good = export_body(r, kid_or_new(r, experiment, "data"), &rows);

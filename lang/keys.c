@@ -56,7 +56,8 @@ static const struct { const char *type, *words; } word_rows[] = {
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-void keys_signature(struct arena *a, const char *text, struct param **params, size_t *n) {
+void keys_signature(struct arena *a, const char *text, struct param **params, size_t *n)
+{
     /* No path: places inside a signature are never shown. */
     struct source *src = source_from_text(a, NULL, text, strlen(text));
     if (front_parse_params(a, src, NULL, params, n)) return;
@@ -64,7 +65,8 @@ void keys_signature(struct arena *a, const char *text, struct param **params, si
     exit(3);
 }
 
-struct keys *keys_new(struct arena *a) {
+struct keys *keys_new(struct arena *a)
+{
     struct keys *k = arena_alloc(a, sizeof *k);
     k->keys = arena_alloc(a, sizeof key_rows);
     memcpy(k->keys, key_rows, sizeof key_rows);
@@ -79,55 +81,64 @@ struct keys *keys_new(struct arena *a) {
     return k;
 }
 
-const struct body_row *keys_body(const char *parent, const char *kind) {
+const struct body_row *keys_body(const char *parent, const char *kind)
+{
     for (size_t i = 0; i < COUNT(bodies); i++)
         if (strcmp(bodies[i].parent, parent) == 0 && strcmp(bodies[i].kind, kind) == 0) return &bodies[i];
     return NULL;
 }
 
-struct key_row *keys_find(const struct keys *k, const char *body, const char *name) {
+struct key_row *keys_find(const struct keys *k, const char *body, const char *name)
+{
     for (size_t i = 0; i < k->nkeys; i++)
         if (strcmp(k->keys[i].body, body) == 0 && strcmp(k->keys[i].param->name, name) == 0) return &k->keys[i];
     return NULL;
 }
 
-const struct value_row *keys_value(const char *path) {
+const struct value_row *keys_value(const char *path)
+{
     for (size_t i = 0; i < COUNT(value_rows); i++)
         if (strcmp(value_rows[i].path, path) == 0) return &value_rows[i];
     return NULL;
 }
 
-const struct variant_row *keys_variant(const struct keys *k, const char *type, const char *name) {
+const struct variant_row *keys_variant(const struct keys *k, const char *type, const char *name)
+{
     for (size_t i = 0; i < k->nvariants; i++)
         if (strcmp(k->variants[i].type, type) == 0 && (!name || strcmp(k->variants[i].name, name) == 0))
             return &k->variants[i];
     return NULL;
 }
 
-const char *keys_words(const char *type) {
+const char *keys_words(const char *type)
+{
     for (size_t i = 0; i < COUNT(word_rows); i++)
         if (strcmp(word_rows[i].type, type) == 0) return word_rows[i].words;
     return NULL;
 }
 
-const char *keys_parent_of_kind(const char *kind) {
+const char *keys_parent_of_kind(const char *kind)
+{
     for (size_t i = 0; i < COUNT(bodies); i++)
         if (strcmp(bodies[i].kind, kind) == 0) return bodies[i].parent;
     return NULL;
 }
 
-void keys_suggest(const struct keys *k, const char *body, struct suggest *s) {
+void keys_suggest(const struct keys *k, const char *body, struct suggest *s)
+{
     for (size_t i = 0; i < k->nkeys; i++)
         if (strcmp(k->keys[i].body, body) == 0) suggest_add(s, k->keys[i].param->name);
     for (size_t i = 0; i < COUNT(bodies); i++)
         if (strcmp(bodies[i].parent, body) == 0) suggest_add(s, bodies[i].kind);
 }
 
-static const char *join(struct arena *a, const char *list, const char *word) {
+static const char *join(struct arena *a, const char *list, const char *word)
+{
     return *list ? arena_printf(a, "%s, %s", list, word) : word;
 }
 
-const char *keys_list(struct arena *a, const struct keys *k, const char *body) {
+const char *keys_list(struct arena *a, const struct keys *k, const char *body)
+{
     const char *list = "";
     for (size_t i = 0; i < k->nkeys; i++)
         if (strcmp(k->keys[i].body, body) == 0) list = join(a, list, k->keys[i].param->name);
@@ -136,14 +147,16 @@ const char *keys_list(struct arena *a, const struct keys *k, const char *body) {
     return list;
 }
 
-const char *keys_list_variants(struct arena *a, const struct keys *k, const char *type) {
+const char *keys_list_variants(struct arena *a, const struct keys *k, const char *type)
+{
     const char *list = "";
     for (size_t i = 0; i < k->nvariants; i++)
         if (strcmp(k->variants[i].type, type) == 0) list = join(a, list, k->variants[i].name);
     return list;
 }
 
-static void print_row(FILE *out, struct arena *a, const struct key_row *k) {
+static void print_row(FILE *out, struct arena *a, const struct key_row *k)
+{
     static const char *const when[] = {"network", "fixed", "default"};
     const struct param *p = k->param;
     fprintf(out, "| `%s.%s` | %s%s | %s%s%s | ", k->body, p->name, p->type, p->optional ? "?" : "", p->def ? "`" : "",
@@ -153,7 +166,8 @@ static void print_row(FILE *out, struct arena *a, const struct key_row *k) {
     fprintf(out, " | %s |\n", k->help);
 }
 
-void lang_print_keys(FILE *out) {
+void lang_print_keys(FILE *out)
+{
     struct arena *a = arena_new();
     struct keys *k = keys_new(a);
     fputs("| key | type | unless set | in a program | meaning |\n|---|---|---|---|---|\n", out);

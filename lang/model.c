@@ -19,7 +19,8 @@ struct build {
 
 /* ---- input ---- */
 
-static bool read_numbers(struct run *r, const struct spec_value *v, const double *imagenet, int channels, double out[3]) {
+static bool read_numbers(struct run *r, const struct spec_value *v, const double *imagenet, int channels, double out[3])
+{
     for (int i = 0; i < 3; i++) {
         if (v->type == SPEC_WORD) out[i] = imagenet[i];
         else out[i] = v->items[v->n == 1 ? 0 : (size_t)i < v->n ? i : 0].f;
@@ -31,7 +32,8 @@ static bool read_numbers(struct run *r, const struct spec_value *v, const double
     return false;
 }
 
-static bool read_input(struct build *b) {
+static bool read_input(struct build *b)
+{
     static const double mean[] = {0.485, 0.456, 0.406}, std[] = {0.229, 0.224, 0.225};
     struct spec_value v, classes;
     struct spec_model *m = b->out;
@@ -56,12 +58,14 @@ static bool read_input(struct build *b) {
 
 /* ---- stages ---- */
 
-static const char *part_name(struct build *b, struct node *n, const char *unset) {
+static const char *part_name(struct build *b, struct node *n, const char *unset)
+{
     const char *name = node_text(b->run, n, "name");
     return name ? name : unset;
 }
 
-static bool check_prefix(struct build *b, size_t at) {
+static bool check_prefix(struct build *b, size_t at)
+{
     for (size_t i = 0; i < at; i++) {
         if (strcmp(b->prefixes[i], b->prefixes[at]) != 0) continue;
         const struct bind *bind = node_bind(b->stages[at], "name");
@@ -74,14 +78,16 @@ static bool check_prefix(struct build *b, size_t at) {
     return true;
 }
 
-static size_t count_kids(const struct node *n, const char *kind) {
+static size_t count_kids(const struct node *n, const char *kind)
+{
     size_t count = 0;
     for (size_t i = 0; i < n->nkids; i++) count += strcmp(n->kids[i]->kind, kind) == 0;
     return count;
 }
 
 /* A stage repeats one block, or its blocks are written out. */
-static bool stage_depth(struct build *b, struct node *n, size_t *depth) {
+static bool stage_depth(struct build *b, struct node *n, size_t *depth)
+{
     size_t written = count_kids(n, "block");
     bool repeats = node_bind(n, "block") != NULL;
     struct spec_value v;
@@ -100,7 +106,8 @@ static bool stage_depth(struct build *b, struct node *n, size_t *depth) {
     return true;
 }
 
-static bool add_stage(struct build *b, struct node *n) {
+static bool add_stage(struct build *b, struct node *n)
+{
     struct network *net = &b->net;
     size_t depth;
     if (net->nstages == LIMIT_STAGES) {
@@ -120,7 +127,8 @@ static bool add_stage(struct build *b, struct node *n) {
     return true;
 }
 
-static bool find_stages(struct build *b) {
+static bool find_stages(struct build *b)
+{
     bool good = true;
     unsigned before = diag_errors(b->run->diag);
     node_link_stages(b->run, b->model);
@@ -132,19 +140,22 @@ static bool find_stages(struct build *b) {
 
 /* ---- placements ---- */
 
-static const char *block_title(struct build *b, size_t at) {
+static const char *block_title(struct build *b, size_t at)
+{
     for (size_t s = b->net.nstages; s-- > 0;)
         if (at >= b->net.stages[s].first)
             return arena_printf(b->run->arena, "%s[%zu]", b->net.stages[s].name, at - b->net.stages[s].first + 1);
     return "";
 }
 
-static void add_placed(struct build *b, const char *rule, const char *at, const char *slots, struct loc loc) {
+static void add_placed(struct build *b, const char *rule, const char *at, const char *slots, struct loc loc)
+{
     *ARENA_PUSH(b->run->arena, b->out->placed, b->out->nplaced, b->placed_cap) =
         (struct spec_placed){rule, at, slots, loc};
 }
 
-static bool check_overlap(struct build *b, struct node *moe, const bool *set) {
+static bool check_overlap(struct build *b, struct node *moe, const bool *set)
+{
     const char *slot = node_text(b->run, moe, "slot");
     for (size_t m = 0; m < b->nmoes; m++) {
         const char *other = node_text(b->run, b->moes[m], "slot");
@@ -161,7 +172,8 @@ static bool check_overlap(struct build *b, struct node *moe, const bool *set) {
     return true;
 }
 
-static bool place_rule(struct build *b, struct node *moe) {
+static bool place_rule(struct build *b, struct node *moe)
+{
     struct run *r = b->run;
     const struct bind *at = node_bind(moe, "at");
     if (!at || !at->expr) {
@@ -187,7 +199,8 @@ static bool place_rule(struct build *b, struct node *moe) {
     return true;
 }
 
-static bool place_rules(struct build *b) {
+static bool place_rules(struct build *b)
+{
     bool good = true;
     for (size_t i = 0; i < b->model->nkids && !b->run->stop; i++) {
         struct node *kid = b->model->kids[i];
@@ -202,13 +215,15 @@ static bool place_rules(struct build *b) {
 
 /* ---- parts ---- */
 
-static void add_part(struct build *b, const char *title, const char *prefix, int stage, int block, struct spec_layer *body) {
+static void add_part(struct build *b, const char *title, const char *prefix, int stage, int block, struct spec_layer *body)
+{
     *ARENA_PUSH(b->run->arena, b->out->parts, b->out->nparts, b->parts_cap) =
         (struct spec_part){title, prefix, stage, block, body};
 }
 
 /* The words that layers see: `dim` if there is one, `position` in a block. */
-static bool add_words(struct build *b, struct node *stage, double position, struct frame *out) {
+static bool add_words(struct build *b, struct node *stage, double position, struct frame *out)
+{
     struct spec_value dim = {0};
     if (stage && !node_value(b->run, stage, "dim", &dim)) return false;
     if (dim.type == SPEC_NONE && !node_value(b->run, b->model, "dim", &dim)) return false;
@@ -217,7 +232,8 @@ static bool add_words(struct build *b, struct node *stage, double position, stru
     return true;
 }
 
-static struct spec_layer *expand_list(struct build *b, struct node *n, struct node *stage) {
+static struct spec_layer *expand_list(struct build *b, struct node *n, struct node *stage)
+{
     struct frame words = {0};
     if (!add_words(b, stage, -1, &words)) return NULL;
     struct expand x = {.words = &words};
@@ -226,7 +242,8 @@ static struct spec_layer *expand_list(struct build *b, struct node *n, struct no
     return expand_body(b->run, &x, &s, n->list, "");
 }
 
-static bool add_list(struct build *b, const char *kind) {
+static bool add_list(struct build *b, const char *kind)
+{
     struct node *n = node_kid(b->model, kind);
     if (!n && strcmp(kind, "stem") == 0) return true;
     if (!n || !n->list) {
@@ -240,11 +257,13 @@ static bool add_list(struct build *b, const char *kind) {
     return body != NULL;
 }
 
-static const char *join_name(struct build *b, const char *prefix, const char *rest) {
+static const char *join_name(struct build *b, const char *prefix, const char *rest)
+{
     return *prefix ? arena_printf(b->run->arena, "%s.%s", prefix, rest) : rest;
 }
 
-static bool add_enter(struct build *b, size_t stage) {
+static bool add_enter(struct build *b, size_t stage)
+{
     struct node *n = node_kid(b->stages[stage], "enter");
     if (!n) return true;
     if (!n->list) {
@@ -257,7 +276,8 @@ static bool add_enter(struct build *b, size_t stage) {
     return body != NULL;
 }
 
-static void report_slot(struct build *b, const struct expand *x, struct node *moe, size_t at) {
+static void report_slot(struct build *b, const struct expand *x, struct node *moe, size_t at)
+{
     const char *slot = node_text(b->run, moe, "slot"), *list = "";
     const struct bind *bind = node_bind(moe, slot ? "slot" : "at");
     diag_report(b->run->diag, DIAG_NO_SLOT, bind->expr->loc, "%s has no slot%s%s%s", block_title(b, at), slot ? " `" : "",
@@ -269,7 +289,8 @@ static void report_slot(struct build *b, const struct expand *x, struct node *mo
     else diag_help(b->run->diag, "mark a layer of the block: `slot NAME = ...`");
 }
 
-static const struct bind *block_of(struct build *b, struct node *stage, struct expand *x) {
+static const struct bind *block_of(struct build *b, struct node *stage, struct expand *x)
+{
     for (size_t i = 0; i < x->nmoes; i++) {
         const struct bind *own = node_layer(b->run, x->moes[i], "block");
         if (own) return own;
@@ -277,7 +298,8 @@ static const struct bind *block_of(struct build *b, struct node *stage, struct e
     return node_layer(b->run, stage, "block");
 }
 
-static struct spec_layer *expand_one(struct build *b, struct node *stage, struct node *written, struct expand *x) {
+static struct spec_layer *expand_one(struct build *b, struct node *stage, struct node *written, struct expand *x)
+{
     const struct bind *value = block_of(b, stage, x);
     bool swapped = value && value != node_bind(stage, "block");
     if (!written || swapped) return value ? expand_value(b->run, x, value, "") : NULL;
@@ -290,7 +312,8 @@ static struct spec_layer *expand_one(struct build *b, struct node *stage, struct
     return expand_body(b->run, x, &s, written->list, "");
 }
 
-static bool add_block(struct build *b, size_t stage, size_t j, struct node *written) {
+static bool add_block(struct build *b, size_t stage, size_t j, struct node *written)
+{
     size_t at = b->net.stages[stage].first + j;
     double position = b->net.nblocks > 1 ? (double)at / (double)(b->net.nblocks - 1) : 0;
     struct frame words = {0};
@@ -313,12 +336,14 @@ static bool add_block(struct build *b, size_t stage, size_t j, struct node *writ
 }
 
 /* The next block that is written out, from *at; NULL where the stage repeats one. */
-static struct node *next_written(const struct node *stage, size_t *at) {
+static struct node *next_written(const struct node *stage, size_t *at)
+{
     while (*at < stage->nkids && strcmp(stage->kids[*at]->kind, "block") != 0) ++*at;
     return *at < stage->nkids ? stage->kids[(*at)++] : NULL;
 }
 
-static bool add_stages(struct build *b) {
+static bool add_stages(struct build *b)
+{
     bool good = true;
     for (size_t s = 0; s < b->net.nstages; s++) {
         good &= add_enter(b, s);
@@ -329,7 +354,8 @@ static bool add_stages(struct build *b) {
     return good;
 }
 
-bool model_build(struct run *r, struct node *model, struct spec_model *out) {
+bool model_build(struct run *r, struct node *model, struct spec_model *out)
+{
     struct build *b = arena_alloc(r->arena, sizeof *b);
     *b = (struct build){.run = r, .model = model, .out = out};
     out->name = model->name;

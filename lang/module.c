@@ -12,7 +12,8 @@
 
 static bool load_items(struct run *r, struct module *m);
 
-static struct module *module_new(struct run *r, const char *name, const char *path, const struct ast *ast) {
+static struct module *module_new(struct run *r, const char *name, const char *path, const struct ast *ast)
+{
     struct module *m = arena_alloc(r->arena, sizeof *m);
     *m = (struct module){.name = name, .path = path, .ast = ast};
     *ARENA_PUSH(r->arena, r->modules, r->nmodules, r->modules_cap) = m;
@@ -22,7 +23,8 @@ static struct module *module_new(struct run *r, const char *name, const char *pa
 /* ---- opening ---- */
 
 /* The folders are tried in order; any error but "not there" is the file's own. */
-static struct source *open_std(struct run *r, const struct words *w, const char **tried) {
+static struct source *open_std(struct run *r, const struct words *w, const char **tried)
+{
     *tried = "";
     for (size_t i = 0; i < r->options->nsearch; i++) {
         const char *path = arena_printf(r->arena, "%s/%s.vmoe", r->options->search[i], w->at[1]);
@@ -37,14 +39,16 @@ static struct source *open_std(struct run *r, const struct words *w, const char 
     return NULL;
 }
 
-static const char *beside(struct run *r, const char *file, const char *relative) {
+static const char *beside(struct run *r, const char *file, const char *relative)
+{
     const char *slash = strrchr(file, '/');
     if (*relative == '/' || !slash) return relative;
     while (strncmp(relative, "./", 2) == 0) relative += 2;
     return arena_printf(r->arena, "%.*s/%s", (int)(slash - file), file, relative);
 }
 
-static struct module *loaded(struct run *r, const char *path) {
+static struct module *loaded(struct run *r, const char *path)
+{
     char wanted[PATH_MAX], known[PATH_MAX];
     bool real = realpath(path, wanted) != NULL;
     for (size_t i = 0; i < r->nmodules; i++) {
@@ -54,13 +58,15 @@ static struct module *loaded(struct run *r, const char *path) {
     return NULL;
 }
 
-static void report_cycle(struct run *r, const struct module *m, struct loc loc) {
+static void report_cycle(struct run *r, const struct module *m, struct loc loc)
+{
     diag_report(r->diag, DIAG_MODULE_CYCLE, loc, "this file is already being read: `%s` uses itself", m->path);
     for (size_t i = 0; i < r->nmodules; i++)
         if (r->modules[i]->state == STATE_BUSY) diag_note(r->diag, (struct loc){0}, "through `%s`", r->modules[i]->path);
 }
 
-static struct module *open_module(struct run *r, struct source *src, const char *name, struct loc loc) {
+static struct module *open_module(struct run *r, struct source *src, const char *name, struct loc loc)
+{
     struct module *m = loaded(r, src->path);
     if (m && m->state == STATE_BUSY) report_cycle(r, m, loc);
     if (m) return m->state == STATE_DONE ? m : NULL;
@@ -74,7 +80,8 @@ static struct module *open_module(struct run *r, struct source *src, const char 
     return ast && load_items(r, m) ? m : NULL;
 }
 
-static bool load_use(struct run *r, struct module *m, const struct item *i) {
+static bool load_use(struct run *r, struct module *m, const struct item *i)
+{
     const char *name = i->name, *tried = "";
     struct source *src;
     if (i->label) {
@@ -112,13 +119,15 @@ static bool load_use(struct run *r, struct module *m, const struct item *i) {
 static const char *const kinds[] = {"block", "model", "data", "augment", "recipe", "experiment"};
 #define NKINDS (sizeof kinds / sizeof *kinds)
 
-static bool is_kind(const char *word) {
+static bool is_kind(const char *word)
+{
     for (size_t i = 0; i < NKINDS; i++)
         if (strcmp(kinds[i], word) == 0) return true;
     return false;
 }
 
-static void report_item(struct run *r, const struct item *i) {
+static void report_item(struct run *r, const struct item *i)
+{
     const char *word = i->label ? i->label->text : "";
     struct suggest s = suggest_start(word);
     for (size_t k = 0; k < NKINDS; k++) suggest_add(&s, kinds[k]);
@@ -128,7 +137,8 @@ static void report_item(struct run *r, const struct item *i) {
     if (i->kind == ITEM_BODY && s.best) diag_fix(r->diag, s.best);
 }
 
-static bool declare(struct run *r, struct module *m, const struct item *i) {
+static bool declare(struct run *r, struct module *m, const struct item *i)
+{
     if (map_get(&r->op_names, i->name) && strcmp(i->label->text, "block") == 0) {
         diag_report(r->diag, DIAG_DUPLICATE_NAME, i->name_loc, "`%s` is a layer of the language", i->name);
         return false;
@@ -148,7 +158,8 @@ static bool declare(struct run *r, struct module *m, const struct item *i) {
     return true;
 }
 
-static bool declare_param(struct run *r, struct module *m, const struct item *i) {
+static bool declare_param(struct run *r, struct module *m, const struct item *i)
+{
     const struct param *p = i->params;
     if (map_get(&m->params, p->name)) {
         diag_report(r->diag, DIAG_DUPLICATE_NAME, p->loc, "the parameter `%s` is defined twice", p->name);
@@ -160,7 +171,8 @@ static bool declare_param(struct run *r, struct module *m, const struct item *i)
     return true;
 }
 
-static bool check_edition(struct run *r, const struct module *m) {
+static bool check_edition(struct run *r, const struct module *m)
+{
     const struct body *b = m->ast->body;
     struct loc start = {m->ast->src, 0, 0};
     const struct item *i = b->n ? b->items[0] : NULL;
@@ -174,7 +186,8 @@ static bool check_edition(struct run *r, const struct module *m) {
     return false;
 }
 
-static bool load_item(struct run *r, struct module *m, const struct item *i, bool first) {
+static bool load_item(struct run *r, struct module *m, const struct item *i, bool first)
+{
     bool named = (i->kind == ITEM_BODY || i->kind == ITEM_DEFINE) && i->name && !i->name_quoted;
     if (i->kind == ITEM_EDITION && first) return true;
     if (i->kind == ITEM_USE) return load_use(r, m, i);
@@ -185,7 +198,8 @@ static bool load_item(struct run *r, struct module *m, const struct item *i, boo
     return false;
 }
 
-static bool load_items(struct run *r, struct module *m) {
+static bool load_items(struct run *r, struct module *m)
+{
     m->state = STATE_BUSY;
     bool good = check_edition(r, m);
     const struct body *b = m->ast->body;
@@ -195,7 +209,8 @@ static bool load_items(struct run *r, struct module *m) {
 }
 
 /* A value of the command line: an expression where it parses as one, and its text where a text is wanted. */
-static struct expr *typed_value(struct run *r, const char *flag, const struct lang_define *def) {
+static struct expr *typed_value(struct run *r, const char *flag, const struct lang_define *def)
+{
     struct source *all = source_from_text(r->arena, flag, def->value, strlen(def->value));
     struct expr *e = all ? front_parse_expr(r->arena, all, NULL) : NULL;
     if (!e) {
@@ -210,7 +225,8 @@ static struct expr *typed_value(struct run *r, const char *flag, const struct la
     return e;
 }
 
-static bool apply_defines(struct run *r, struct module *m) {
+static bool apply_defines(struct run *r, struct module *m)
+{
     bool good = true;
     for (size_t i = 0; i < r->options->ndefines; i++) {
         const struct lang_define *def = &r->options->defines[i];
@@ -229,7 +245,8 @@ static bool apply_defines(struct run *r, struct module *m) {
 }
 
 /* In the order of the file, so that messages come in it. */
-static bool check_params(struct run *r, struct module *m) {
+static bool check_params(struct run *r, struct module *m)
+{
     bool good = true;
     for (size_t i = 0; i < m->ast->body->n; i++) {
         const struct item *item = m->ast->body->items[i];
@@ -239,7 +256,8 @@ static bool check_params(struct run *r, struct module *m) {
     return good;
 }
 
-bool module_load_main(struct run *r, const struct ast *ast) {
+bool module_load_main(struct run *r, const struct ast *ast)
+{
     r->main = module_new(r, "", ast->src->path, ast);
     if (!load_items(r, r->main)) return false;
     return apply_defines(r, r->main) && check_params(r, r->main);
@@ -247,25 +265,29 @@ bool module_load_main(struct run *r, const struct ast *ast) {
 
 /* ---- names ---- */
 
-const char *module_kind(const struct decl *d) {
+const char *module_kind(const struct decl *d)
+{
     return d->item->label->text;
 }
 
-struct decl *module_look(struct module *m, const struct words *w) {
+struct decl *module_look(struct module *m, const struct words *w)
+{
     if (!m) return NULL;
     if (w->n == 1) return map_get(&m->decls, w->at[0]);
     struct module *used = w->n == 2 ? map_get(&m->uses, w->at[0]) : NULL;
     return used ? map_get(&used->decls, w->at[1]) : NULL;
 }
 
-void module_suggest(struct module *m, const char *kind, struct suggest *s) {
+void module_suggest(struct module *m, const char *kind, struct suggest *s)
+{
     for (size_t i = 0; m && i < m->decls.cap; i++) {
         const struct decl *d = m->decls.slots[i].value;
         if (d && (!kind || strcmp(module_kind(d), kind) == 0)) suggest_add(s, m->decls.slots[i].key);
     }
 }
 
-static void report_unknown(struct run *r, struct module *m, const struct words *w, const char *kind) {
+static void report_unknown(struct run *r, struct module *m, const struct words *w, const char *kind)
+{
     struct module *used = w->n > 1 ? map_get(&m->uses, w->at[0]) : NULL;
     if (w->n > 1 && !used) {
         diag_report(r->diag, DIAG_UNKNOWN_NAME, w->loc, "`%s` is no file that this one uses", w->at[0]);
@@ -279,7 +301,8 @@ static void report_unknown(struct run *r, struct module *m, const struct words *
     if (s.best) diag_fix(r->diag, used ? arena_printf(r->arena, "%s.%s", w->at[0], s.best) : s.best);
 }
 
-struct decl *module_find(struct run *r, struct module *m, const struct words *w, const char *kind) {
+struct decl *module_find(struct run *r, struct module *m, const struct words *w, const char *kind)
+{
     struct decl *d = module_look(m, w);
     if (kind && strcmp(kind, "experiment") == 0) {
         struct module *from = w->n == 1 ? m : w->n == 2 ? map_get(&m->uses, w->at[0]) : NULL;

@@ -7,7 +7,8 @@
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
-static bool fill_losses(struct run *r, struct node *moe, struct spec_moe *m) {
+static bool fill_losses(struct run *r, struct node *moe, struct spec_moe *m)
+{
     struct node *balance = node_kid(moe, "balance");
     if (!balance) balance = node_new(r, moe, "balance", "balance", "", moe->loc);
     struct spec_value importance, load, noise;
@@ -20,12 +21,14 @@ static bool fill_losses(struct run *r, struct node *moe, struct spec_moe *m) {
     return true;
 }
 
-static struct loc key_loc(const struct node *n, const char *key) {
+static struct loc key_loc(const struct node *n, const char *key)
+{
     const struct bind *b = node_bind(n, key);
     return b && b->expr && b->expr->loc.src && b->expr->loc.src->path ? b->expr->loc : n->loc;
 }
 
-static bool check_settings(struct run *r, struct node *moe, const struct spec_moe *m) {
+static bool check_settings(struct run *r, struct node *moe, const struct spec_moe *m)
+{
     if (m->top_k > m->experts) {
         diag_report(r->diag, DIAG_TOP_K, key_loc(moe, "top_k"), "`top_k` is %d, but there are only %d experts", m->top_k,
                     m->experts);
@@ -38,7 +41,8 @@ static bool check_settings(struct run *r, struct node *moe, const struct spec_mo
     return true;
 }
 
-static struct spec_moe *moe_settings(struct run *r, struct node *moe) {
+static struct spec_moe *moe_settings(struct run *r, struct node *moe)
+{
     static const char *const keys[] = {
         "experts", "top_k", "renormalise", "capacity", "eval_capacity", "order", "group", "rule",
     };
@@ -64,7 +68,8 @@ static struct spec_moe *moe_settings(struct run *r, struct node *moe) {
 /* ---- router ---- */
 
 /* `linear` or `linear(bias: true)`: the language fills in where it leads. */
-static struct spec_layer *router_linear(struct run *r, const struct bind *b, const struct spec_moe *m) {
+static struct spec_layer *router_linear(struct run *r, const struct bind *b, const struct spec_moe *m)
+{
     const struct op_row *op = map_get(&r->op_names, "linear");
     struct frame frame = {0};
     static const struct param bias = {.name = "bias", .type = "bool", .optional = true};
@@ -83,7 +88,8 @@ static struct spec_layer *router_linear(struct run *r, const struct bind *b, con
     return l;
 }
 
-static struct spec_layer *make_router(struct run *r, struct expand *x, struct node *moe, const struct spec_moe *m) {
+static struct spec_layer *make_router(struct run *r, struct expand *x, struct node *moe, const struct spec_moe *m)
+{
     struct node *written = node_kid(moe, "router");
     if (written && written->list) {
         struct scope s = written->list_scope;
@@ -104,7 +110,8 @@ static struct spec_layer *make_router(struct run *r, struct expand *x, struct no
 /* ---- expert ---- */
 
 static struct spec_layer *make_expert(struct run *r, struct expand *x, struct node *moe, const struct scope *s,
-                                      const struct item *slot) {
+                                      const struct item *slot)
+{
     struct node *written = node_kid(moe, "expert");
     if (written && written->list) {
         struct scope own = written->list_scope;
@@ -136,7 +143,8 @@ static struct spec_layer *make_expert(struct run *r, struct expand *x, struct no
 }
 
 /* Blocks inside see how many experts there are. */
-static void add_words(struct run *r, const struct frame *outer, const struct spec_moe *m, struct frame *out) {
+static void add_words(struct run *r, const struct frame *outer, const struct spec_moe *m, struct frame *out)
+{
     for (size_t i = 0; outer && i < outer->n; i++)
         if (outer->at[i].word) frame_add(r, out, outer->at[i].name, outer->at[i].value, true);
     frame_add(r, out, "experts", value_int(m->experts), true);
@@ -144,7 +152,8 @@ static void add_words(struct run *r, const struct frame *outer, const struct spe
 }
 
 struct spec_layer *moe_layer(struct run *r, struct expand *x, struct node *moe, const struct scope *s,
-                             const struct item *slot, const char *label) {
+                             const struct item *slot, const char *label)
+{
     struct spec_moe *m = moe_settings(r, moe);
     if (!m) return NULL;
     struct frame words = {0};
@@ -163,7 +172,8 @@ struct spec_layer *moe_layer(struct run *r, struct expand *x, struct node *moe, 
     return l;
 }
 
-struct spec_layer *moe_written(struct run *r, struct expand *x, const struct scope *s, const struct item *i) {
+struct spec_layer *moe_written(struct run *r, struct expand *x, const struct scope *s, const struct item *i)
+{
     static const char *const rules[] = {"at", "slot", "block"};
     if (x->expert_of) {
         diag_report(r->diag, DIAG_EXPERT_LAYER, i->loc, "experts hold no experts");

@@ -7,26 +7,30 @@
 #include "lang/resolve.h"
 
 struct node *node_new(struct run *r, struct node *parent, const char *body, const char *kind, const char *name,
-                      struct loc loc) {
+                      struct loc loc)
+{
     struct node *n = arena_alloc(r->arena, sizeof *n);
     *n = (struct node){.body = body, .kind = kind, .name = name, .loc = loc, .parent = parent};
     if (parent) *ARENA_PUSH(r->arena, parent->kids, parent->nkids, parent->kids_cap) = n;
     return n;
 }
 
-struct node *node_kid(const struct node *n, const char *kind) {
+struct node *node_kid(const struct node *n, const char *kind)
+{
     for (size_t i = 0; i < n->nkids; i++)
         if (strcmp(n->kids[i]->kind, kind) == 0) return n->kids[i];
     return NULL;
 }
 
-static struct node *find_kid(const struct node *n, const char *kind, const char *name) {
+static struct node *find_kid(const struct node *n, const char *kind, const char *name)
+{
     for (size_t i = 0; i < n->nkids; i++)
         if ((!kind || strcmp(n->kids[i]->kind, kind) == 0) && strcmp(n->kids[i]->name, name) == 0) return n->kids[i];
     return NULL;
 }
 
-struct bind *node_bind(const struct node *n, const char *key) {
+struct bind *node_bind(const struct node *n, const char *key)
+{
     for (size_t i = 0; i < n->nbinds; i++)
         if (strcmp(n->binds[i].row->param->name, key) == 0) return &n->binds[i];
     return NULL;
@@ -34,11 +38,13 @@ struct bind *node_bind(const struct node *n, const char *key) {
 
 /* ---- messages ---- */
 
-static const char *title(struct run *r, const struct node *n) {
+static const char *title(struct run *r, const struct node *n)
+{
     return *n->name ? arena_printf(r->arena, "%s %s", n->kind, n->name) : n->kind;
 }
 
-static void report_key(struct run *r, const struct node *n, const char *word, struct loc loc) {
+static void report_key(struct run *r, const struct node *n, const char *word, struct loc loc)
+{
     struct suggest s = suggest_start(word);
     keys_suggest(r->keys, n->body, &s);
     for (size_t i = 0; i < n->nkids; i++)
@@ -52,11 +58,13 @@ static void report_key(struct run *r, const struct node *n, const char *word, st
 
 /* ---- keys ---- */
 
-static bool is_call_type(struct run *r, const char *type) {
+static bool is_call_type(struct run *r, const char *type)
+{
     return strcmp(type, "layer") == 0 || (strcmp(type, "groups") != 0 && keys_variant(r->keys, type, NULL));
 }
 
-static struct bind *bind_get(struct run *r, struct node *n, struct key_row *row) {
+static struct bind *bind_get(struct run *r, struct node *n, struct key_row *row)
+{
     struct bind *b = node_bind(n, row->param->name);
     if (b) return b;
     b = ARENA_PUSH(r->arena, n->binds, n->nbinds, n->binds_cap);
@@ -64,7 +72,8 @@ static struct bind *bind_get(struct run *r, struct node *n, struct key_row *row)
     return b;
 }
 
-static void bind_key(struct run *r, struct node *n, struct key_row *row, struct expr *e, struct scope scope, struct loc loc) {
+static void bind_key(struct run *r, struct node *n, struct key_row *row, struct expr *e, struct scope scope, struct loc loc)
+{
     struct bind *b = bind_get(r, n, row);
     scope.node = n;
     scope.skip = row->param->name;
@@ -75,7 +84,8 @@ static void bind_key(struct run *r, struct node *n, struct key_row *row, struct 
 }
 
 static void bind_patch(struct run *r, struct node *n, struct key_row *row, const char *name, struct expr *e,
-                       struct scope scope, struct loc loc) {
+                       struct scope scope, struct loc loc)
+{
     struct bind *b = bind_get(r, n, row);
     scope.node = n;
     scope.skip = row->param->name;
@@ -89,7 +99,8 @@ static void bind_patch(struct run *r, struct node *n, struct key_row *row, const
 static struct node *amend_kid(struct run *r, struct node *n, const struct body_row *row, struct loc loc,
                               const struct words *target, const struct expr *call, struct scope scope, bool own);
 
-static void set_path(struct run *r, struct node *n, const struct words *w, size_t at, struct expr *e, struct scope scope) {
+static void set_path(struct run *r, struct node *n, const struct words *w, size_t at, struct expr *e, struct scope scope)
+{
     const char *word = w->at[at];
     bool last = at + 1 == w->n;
     struct key_row *row = keys_find(r->keys, n->body, word);
@@ -114,18 +125,21 @@ static void set_path(struct run *r, struct node *n, const struct words *w, size_
     }
 }
 
-void node_set(struct run *r, struct node *n, const struct words *path, struct expr *value, struct scope scope) {
+void node_set(struct run *r, struct node *n, const struct words *path, struct expr *value, struct scope scope)
+{
     set_path(r, n, path, 0, value, scope);
 }
 
 /* ---- bodies in bodies ---- */
 
-static const char *decl_kind(const char *kind) {
+static const char *decl_kind(const char *kind)
+{
     return strcmp(kind, "train") == 0 ? "recipe" : kind;
 }
 
 /* The frame of a declaration with parameters: `data = data.imagenet(root: ...)`. */
-static bool decl_frame(struct run *r, const struct decl *d, const struct expr *call, struct scope caller, struct frame *out) {
+static bool decl_frame(struct run *r, const struct decl *d, const struct expr *call, struct scope caller, struct frame *out)
+{
     const struct item *i = d->item;
     if (!i->has_params && (!call || call->kind == EXPR_NAME)) return true;
     struct callee c = {i->name, i->params, i->nparams, d->module};
@@ -134,7 +148,8 @@ static bool decl_frame(struct run *r, const struct decl *d, const struct expr *c
 
 /* target: what the body amends or is set to; call: the expression it was written in, or NULL. */
 static struct node *amend_kid(struct run *r, struct node *n, const struct body_row *row, struct loc loc,
-                              const struct words *target, const struct expr *call, struct scope scope, bool own) {
+                              const struct words *target, const struct expr *call, struct scope scope, bool own)
+{
     if (strcmp(n->body, "experiment") != 0 || row->form != BODY_ONE) {
         diag_report(r->diag, DIAG_WRONG_KIND, target->loc, "`%s` amends nothing: write what it holds in `{ }`", row->kind);
         return NULL;
@@ -150,17 +165,20 @@ static struct node *amend_kid(struct run *r, struct node *n, const struct body_r
     return decl_frame(r, d, call, scope, frame) && node_apply_decl(r, kid, d, frame, own) ? kid : NULL;
 }
 
-static bool holds_layers(const struct node *n) {
+static bool holds_layers(const struct node *n)
+{
     return strcmp(n->body, "part") == 0 || strcmp(n->body, "layers") == 0 || strcmp(n->body, "augment") == 0;
 }
 
-static bool is_key_item(struct run *r, const struct node *n, const struct item *i) {
+static bool is_key_item(struct run *r, const struct node *n, const struct item *i)
+{
     return i->kind == ITEM_SET && !i->label->quoted && i->label->n == 1 && keys_find(r->keys, n->body, i->label->text);
 }
 
 static bool apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope, bool own);
 
-static struct node *kid_for(struct run *r, struct node *n, const struct body_row *row, const struct item *i, bool amending) {
+static struct node *kid_for(struct run *r, struct node *n, const struct body_row *row, const struct item *i, bool amending)
+{
     const char *name = i->name ? i->name : "";
     struct node *kid = NULL;
     bool repeats = row->form == BODY_MANY && strcmp(row->body, "moe") != 0;
@@ -191,7 +209,8 @@ static struct node *kid_for(struct run *r, struct node *n, const struct body_row
     return node_new(r, n, row->body, row->kind, name, i->loc);
 }
 
-static bool apply_kid(struct run *r, struct node *n, const struct item *i, struct scope scope, bool amending) {
+static bool apply_kid(struct run *r, struct node *n, const struct item *i, struct scope scope, bool amending)
+{
     const struct body_row *row = i->label->n == 1 && !i->label->quoted ? keys_body(n->body, i->label->text) : NULL;
     if (!row) {
         report_key(r, n, i->label->text, i->label->loc);
@@ -215,7 +234,8 @@ static bool apply_kid(struct run *r, struct node *n, const struct item *i, struc
 }
 
 /* What a body writes twice is a mistake, not an order. */
-static bool note_once(struct run *r, struct map *seen, const struct item *i) {
+static bool note_once(struct run *r, struct map *seen, const struct item *i)
+{
     const char *what = NULL;
     if (i->kind == ITEM_SET) what = i->label->text;
     else if (i->kind == ITEM_BODY && strcmp(i->label->text, "block") != 0 && strcmp(i->label->text, "placed") != 0)
@@ -232,7 +252,8 @@ static bool note_once(struct run *r, struct map *seen, const struct item *i) {
     return false;
 }
 
-static bool apply_item(struct run *r, struct node *n, const struct item *i, struct scope scope, bool own, bool amending) {
+static bool apply_item(struct run *r, struct node *n, const struct item *i, struct scope scope, bool own, bool amending)
+{
     switch (i->kind) {
     case ITEM_SET:
         if (i->label->quoted) report_key(r, n, i->label->text, i->label->loc);
@@ -250,7 +271,8 @@ static bool apply_item(struct run *r, struct node *n, const struct item *i, stru
     return false;
 }
 
-static bool apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope, bool own) {
+static bool apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope, bool own)
+{
     bool good = true, amending = n->nkids > 0, layers = holds_layers(n);
     struct map seen = {0};
     scope.node = n;
@@ -266,11 +288,13 @@ static bool apply_body(struct run *r, struct node *n, const struct body *b, stru
     return good && !r->stop;
 }
 
-bool node_apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope) {
+bool node_apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope)
+{
     return apply_body(r, n, b, scope, true);
 }
 
-bool node_apply_decl(struct run *r, struct node *n, struct decl *d, const struct frame *frame, bool own) {
+bool node_apply_decl(struct run *r, struct node *n, struct decl *d, const struct frame *frame, bool own)
+{
     const struct item *i = d->item;
     if (d->state == STATE_BUSY || r->depth > LIMIT_CALLS) {
         diag_report(r->diag, DIAG_AMENDS_CYCLE, i->name_loc, "`%s` amends itself", i->name);
@@ -295,7 +319,8 @@ bool node_apply_decl(struct run *r, struct node *n, struct decl *d, const struct
 
 /* ---- stages ---- */
 
-static void copy_missing(struct run *r, struct node *n, const struct node *from) {
+static void copy_missing(struct run *r, struct node *n, const struct node *from)
+{
     for (size_t i = 0; i < from->nbinds; i++) {
         const struct bind *b = &from->binds[i];
         const char *key = b->row->param->name;
@@ -324,7 +349,8 @@ static void copy_missing(struct run *r, struct node *n, const struct node *from)
     }
 }
 
-static void link_stage(struct run *r, struct node *model, struct node *n) {
+static void link_stage(struct run *r, struct node *model, struct node *n)
+{
     if (!n->link || n->linked) return;
     if (n->state == STATE_BUSY) {
         diag_report(r->diag, DIAG_AMENDS_CYCLE, n->link->loc, "the stage `%s` amends itself", n->name);
@@ -345,14 +371,16 @@ static void link_stage(struct run *r, struct node *model, struct node *n) {
     n->state = STATE_DONE;
 }
 
-void node_link_stages(struct run *r, struct node *model) {
+void node_link_stages(struct run *r, struct node *model)
+{
     for (size_t i = 0; i < model->nkids && !r->stop; i++)
         if (strcmp(model->kids[i]->kind, "stage") == 0) link_stage(r, model, model->kids[i]);
 }
 
 /* ---- values of keys ---- */
 
-static bool compute(struct run *r, struct node *n, struct bind *b) {
+static bool compute(struct run *r, struct node *n, struct bind *b)
+{
     const struct param *p = b->row->param;
     const struct expr *e = b->expr ? b->expr : p->def;
     struct scope s = b->expr ? b->scope : (struct scope){0};
@@ -364,7 +392,8 @@ static bool compute(struct run *r, struct node *n, struct bind *b) {
     return good && eval_constraint(r, p, &b->value, NULL, NULL, DIAG_OUT_OF_RANGE);
 }
 
-bool node_value(struct run *r, struct node *n, const char *key, struct spec_value *out) {
+bool node_value(struct run *r, struct node *n, const char *key, struct spec_value *out)
+{
     struct key_row *row = keys_find(r->keys, n->body, key);
     struct bind *b = bind_get(r, n, row);
     *out = (struct spec_value){0};
@@ -393,7 +422,8 @@ bool node_value(struct run *r, struct node *n, const char *key, struct spec_valu
     return b->state == STATE_DONE;
 }
 
-const struct bind *node_layer(struct run *r, struct node *n, const char *key) {
+const struct bind *node_layer(struct run *r, struct node *n, const char *key)
+{
     struct bind *b = node_bind(n, key);
     if (b && b->expr) {
         bool none = b->expr->kind == EXPR_NAME && strcmp(b->expr->words->text, "none") == 0;
@@ -406,17 +436,20 @@ const struct bind *node_layer(struct run *r, struct node *n, const char *key) {
     return d;
 }
 
-int64_t node_int(struct run *r, struct node *n, const char *key) {
+int64_t node_int(struct run *r, struct node *n, const char *key)
+{
     struct spec_value v;
     return node_value(r, n, key, &v) && v.type == SPEC_INT ? v.i : v.type == SPEC_BOOL ? v.i : 0;
 }
 
-double node_number(struct run *r, struct node *n, const char *key) {
+double node_number(struct run *r, struct node *n, const char *key)
+{
     struct spec_value v;
     return node_value(r, n, key, &v) && v.type != SPEC_NONE ? v.f : 0;
 }
 
-const char *node_text(struct run *r, struct node *n, const char *key) {
+const char *node_text(struct run *r, struct node *n, const char *key)
+{
     struct spec_value v;
     return node_value(r, n, key, &v) ? v.text : NULL;
 }

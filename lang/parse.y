@@ -206,26 +206,30 @@ expr:
 
 %%
 
-static struct item *named(struct item *i, struct item *name) {
+static struct item *named(struct item *i, struct item *name)
+{
     i->name = name->name;
     i->name_quoted = name->name_quoted;
     i->name_loc = name->loc;
     return i;
 }
 
-static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc, struct expr *value) {
+static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc, struct expr *value)
+{
     *ARENA_PUSH(f->arena, args.at, args.n, args.cap) = (struct arg){name, loc, value};
     return args;
 }
 
 /* Bison's own errors: its stack is full. */
-static void grammar_error(const struct loc *loc, struct front *f, const char *text) {
+static void grammar_error(const struct loc *loc, struct front *f, const char *text)
+{
     (void)text;
     front_error(f, DIAG_TOO_DEEP, *loc, "the text is nested too deeply");
 }
 
 /* A word behind a number is most often a unit written wrong: `300 epoch5`. */
-static bool report_unit(struct front *f, struct loc loc) {
+static bool report_unit(struct front *f, struct loc loc)
+{
     const char *text = f->src->text;
     uint32_t at = loc.begin;
     while (at && (text[at - 1] == ' ' || text[at - 1] == '\t')) at--;
@@ -242,13 +246,15 @@ static bool report_unit(struct front *f, struct loc loc) {
     return true;
 }
 
-static void report_unclosed(struct front *f) {
+static void report_unclosed(struct front *f)
+{
     struct loc open = {f->src, f->open_at[f->open - 1], f->open_at[f->open - 1] + 1};
     front_error(f, DIAG_SYNTAX, open, "this `%c` is not closed", f->src->text[open.begin]);
 }
 
 /* An open `(` above makes a newline mean nothing, and the error come late. */
-static void note_open(struct front *f, struct loc loc) {
+static void note_open(struct front *f, struct loc loc)
+{
     if (f->open == 0) return;
     uint32_t at = f->open_at[f->open - 1];
     if (f->src->text[at] == '{' || !memchr(f->src->text + at, '\n', loc.begin - at)) return;
@@ -257,7 +263,8 @@ static void note_open(struct front *f, struct loc loc) {
 
 #define EXPECTED_MAX 6
 
-static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f) {
+static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f)
+{
     struct loc loc = *yypcontext_location(ctx);
     unsigned open = f->open;
     f->round = 0;                       /* one missing `)` must not swallow the newlines of the rest */
@@ -285,7 +292,8 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f) {
     return 0;
 }
 
-static bool run(struct front *f, int start) {
+static bool run(struct front *f, int start)
+{
     size_t bad = text_check_utf8(f->src->text, f->src->len);
     if (bad < f->src->len) {
         struct loc loc = {f->src, (uint32_t)bad, (uint32_t)bad + 1};
@@ -305,17 +313,20 @@ static bool run(struct front *f, int start) {
     return !f->failed;
 }
 
-struct ast *lang_parse(struct arena *a, const struct source *src, struct diag *d) {
+struct ast *lang_parse(struct arena *a, const struct source *src, struct diag *d)
+{
     struct front f = {.arena = a, .src = src, .diag = d};
     return run(&f, TOKEN_START_FILE) ? f.ast : NULL;
 }
 
-struct expr *front_parse_expr(struct arena *a, const struct source *src, struct diag *d) {
+struct expr *front_parse_expr(struct arena *a, const struct source *src, struct diag *d)
+{
     struct front f = {.arena = a, .src = src, .diag = d};
     return run(&f, TOKEN_START_EXPR) ? f.expr : NULL;
 }
 
-bool front_parse_params(struct arena *a, const struct source *src, struct diag *d, struct param **params, size_t *n) {
+bool front_parse_params(struct arena *a, const struct source *src, struct diag *d, struct param **params, size_t *n)
+{
     struct front f = {.arena = a, .src = src, .diag = d};
     if (!run(&f, TOKEN_START_PARAMS)) return false;
     *params = f.params.at;

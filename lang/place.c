@@ -21,11 +21,13 @@ struct place {
 
 static bool select_set(struct place *p, const struct expr *e, bool *set);
 
-static bool *new_set(struct place *p) {
+static bool *new_set(struct place *p)
+{
     return arena_array(p->run->arena, p->net->nblocks, sizeof(bool));
 }
 
-static bool report_set(struct place *p, const struct expr *e, const char *why) {
+static bool report_set(struct place *p, const struct expr *e, const char *why)
+{
     diag_report(p->run->diag, DIAG_PLACEMENT_TYPE, e->loc, "%s", why);
     diag_help(p->run->diag, "a set of blocks is none, all, s3[9], every(2), last(2), stage_end(last: 2), mid(s3), "
               "stage(s3, RULE), blocks([1, 3]) or the name of a placement, joined by | & -");
@@ -34,13 +36,15 @@ static bool report_set(struct place *p, const struct expr *e, const char *why) {
 
 /* ---- arguments ---- */
 
-static const struct expr *find_arg(const struct expr *call, size_t at, const char *name) {
+static const struct expr *find_arg(const struct expr *call, size_t at, const char *name)
+{
     for (size_t i = 0; i < call->n; i++)
         if (call->args[i].name ? strcmp(call->args[i].name, name) == 0 : i == at) return call->args[i].value;
     return NULL;
 }
 
-static bool check_args(struct place *p, const struct expr *call, const char *first, const char *second) {
+static bool check_args(struct place *p, const struct expr *call, const char *first, const char *second)
+{
     for (size_t i = 0; i < call->n; i++) {
         const struct arg *a = &call->args[i];
         bool known = a->name ? strcmp(a->name, first) == 0 || text_equal(a->name, second) : i < (second ? 2u : 1u);
@@ -53,7 +57,8 @@ static bool check_args(struct place *p, const struct expr *call, const char *fir
     return true;
 }
 
-static bool number_arg(struct place *p, const struct expr *call, size_t at, const char *name, int64_t unset, int64_t *out) {
+static bool number_arg(struct place *p, const struct expr *call, size_t at, const char *name, int64_t unset, int64_t *out)
+{
     const struct expr *e = find_arg(call, at, name);
     *out = unset;
     if (!e && unset) return true;
@@ -72,19 +77,22 @@ static bool number_arg(struct place *p, const struct expr *call, size_t at, cons
 
 /* ---- stages and blocks ---- */
 
-static const struct net_stage *find_stage(const struct network *net, const char *name) {
+static const struct net_stage *find_stage(const struct network *net, const char *name)
+{
     for (size_t i = 0; i < net->nstages; i++)
         if (strcmp(net->stages[i].name, name) == 0) return &net->stages[i];
     return NULL;
 }
 
-static bool report_range(struct place *p, struct loc loc, int64_t at, const char *what, size_t n) {
+static bool report_range(struct place *p, struct loc loc, int64_t at, const char *what, size_t n)
+{
     diag_report(p->run->diag, DIAG_PLACEMENT_RANGE, loc, "there is no %s %lld: they count from 1 to %zu", what,
                 (long long)at, n);
     return false;
 }
 
-static const struct net_stage *stage_arg(struct place *p, const struct expr *call) {
+static const struct net_stage *stage_arg(struct place *p, const struct expr *call)
+{
     const struct expr *e = find_arg(call, 0, "stage");
     if (!e) {
         diag_report(p->run->diag, DIAG_MISSING_ARGUMENT, call->loc, "`%s` needs a stage", call->words->text);
@@ -100,7 +108,8 @@ static const struct net_stage *stage_arg(struct place *p, const struct expr *cal
 }
 
 /* A number or a range of numbers, 1-based within n blocks from first. */
-static bool mark(struct place *p, const struct expr *e, size_t first, size_t n, bool *set) {
+static bool mark(struct place *p, const struct expr *e, size_t first, size_t n, bool *set)
+{
     struct spec_value v, ends[2];
     if (!eval(p->run, &p->scope, e, NULL, false, "block", &v)) return false;
     bool range = v.type == SPEC_LIST && v.text && v.n == 2;
@@ -113,7 +122,8 @@ static bool mark(struct place *p, const struct expr *e, size_t first, size_t n, 
     return true;
 }
 
-static bool select_index(struct place *p, const struct expr *e, bool *set) {
+static bool select_index(struct place *p, const struct expr *e, bool *set)
+{
     const struct net_stage *s = find_stage(p->net, e->words->text);
     if (!s) {
         struct suggest near = suggest_start(e->words->text);
@@ -129,14 +139,16 @@ static bool select_index(struct place *p, const struct expr *e, bool *set) {
 
 /* ---- functions ---- */
 
-static bool select_of(struct place *p, const struct expr *call, bool *set) {
+static bool select_of(struct place *p, const struct expr *call, bool *set)
+{
     const struct expr *of = find_arg(call, 1, "of");
     if (of) return select_set(p, of, set);
     memset(set, true, p->net->nblocks * sizeof *set);
     return true;
 }
 
-static bool select_every(struct place *p, const struct expr *e, bool *set) {
+static bool select_every(struct place *p, const struct expr *e, bool *set)
+{
     int64_t n;
     bool *of = new_set(p);
     if (!check_args(p, e, "n", "of") || !number_arg(p, e, 0, "n", 0, &n) || !select_of(p, e, of)) return false;
@@ -150,7 +162,8 @@ static bool select_every(struct place *p, const struct expr *e, bool *set) {
     return true;
 }
 
-static bool select_last(struct place *p, const struct expr *e, bool *set) {
+static bool select_last(struct place *p, const struct expr *e, bool *set)
+{
     int64_t n;
     bool *of = new_set(p);
     if (!check_args(p, e, "n", "of") || !number_arg(p, e, 0, "n", 0, &n) || !select_of(p, e, of)) return false;
@@ -159,7 +172,8 @@ static bool select_last(struct place *p, const struct expr *e, bool *set) {
     return true;
 }
 
-static bool select_stage_end(struct place *p, const struct expr *e, bool *set) {
+static bool select_stage_end(struct place *p, const struct expr *e, bool *set)
+{
     int64_t n;
     if (!check_args(p, e, "last", NULL) || !number_arg(p, e, 0, "last", LIMIT_STAGES, &n)) return false;
     for (size_t i = p->net->nstages; i-- > 0 && n > 0; n--)
@@ -167,13 +181,15 @@ static bool select_stage_end(struct place *p, const struct expr *e, bool *set) {
     return true;
 }
 
-static bool select_mid(struct place *p, const struct expr *e, bool *set) {
+static bool select_mid(struct place *p, const struct expr *e, bool *set)
+{
     const struct net_stage *s = check_args(p, e, "stage", NULL) ? stage_arg(p, e) : NULL;
     if (s) set[s->first + s->depth / 2] = true;
     return s != NULL;
 }
 
-static bool select_stage(struct place *p, const struct expr *e, bool *set) {
+static bool select_stage(struct place *p, const struct expr *e, bool *set)
+{
     const struct net_stage *s = check_args(p, e, "stage", "rule") ? stage_arg(p, e) : NULL;
     const struct expr *rule = find_arg(e, 1, "rule");
     if (!s) return false;
@@ -191,7 +207,8 @@ static bool select_stage(struct place *p, const struct expr *e, bool *set) {
     return true;
 }
 
-static bool select_blocks(struct place *p, const struct expr *e, bool *set) {
+static bool select_blocks(struct place *p, const struct expr *e, bool *set)
+{
     for (size_t i = 0; i < e->n; i++) {
         const struct expr *a = e->args[i].value;
         if (a->kind == EXPR_LIST) {
@@ -209,7 +226,8 @@ static const struct { const char *name; bool (*select)(struct place *, const str
     {"stage", select_stage}, {"blocks", select_blocks},
 };
 
-static bool select_call(struct place *p, const struct expr *e, bool *set) {
+static bool select_call(struct place *p, const struct expr *e, bool *set)
+{
     struct suggest s = suggest_start(e->words->text);
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         if (strcmp(functions[i].name, e->words->text) == 0) return functions[i].select(p, e, set);
@@ -222,7 +240,8 @@ static bool select_call(struct place *p, const struct expr *e, bool *set) {
 
 /* ---- names and operators ---- */
 
-static bool select_named(struct place *p, const struct expr *e, struct decl *d, bool *set) {
+static bool select_named(struct place *p, const struct expr *e, struct decl *d, bool *set)
+{
     if (d->state == STATE_BUSY) {
         diag_report(p->run->diag, DIAG_PLACEMENT_CYCLE, e->loc, "the placement `%s` refers to itself", d->item->name);
         diag_note(p->run->diag, d->item->name_loc, "defined here");
@@ -237,7 +256,8 @@ static bool select_named(struct place *p, const struct expr *e, struct decl *d, 
     return good;
 }
 
-static bool select_name(struct place *p, const struct expr *e, bool *set) {
+static bool select_name(struct place *p, const struct expr *e, bool *set)
+{
     const char *name = e->words->text;
     if (strcmp(name, "none") == 0) return true;
     if (strcmp(name, "all") == 0) {
@@ -253,7 +273,8 @@ static bool select_name(struct place *p, const struct expr *e, bool *set) {
     return d && select_named(p, e, d, set);
 }
 
-static bool select_operator(struct place *p, const struct expr *e, bool *set) {
+static bool select_operator(struct place *p, const struct expr *e, bool *set)
+{
     bool *right = new_set(p);
     if (!select_set(p, e->args[0].value, set) || !select_set(p, e->args[1].value, right)) return false;
     for (size_t i = 0; i < p->net->nblocks; i++) {
@@ -264,13 +285,15 @@ static bool select_operator(struct place *p, const struct expr *e, bool *set) {
     return true;
 }
 
-static bool select_if(struct place *p, const struct expr *e, bool *set) {
+static bool select_if(struct place *p, const struct expr *e, bool *set)
+{
     struct spec_value held;
     if (!eval(p->run, &p->scope, e->args[0].value, "bool", false, "if", &held)) return false;
     return select_set(p, e->args[held.i ? 1 : 2].value, set);
 }
 
-static bool select_set(struct place *p, const struct expr *e, bool *set) {
+static bool select_set(struct place *p, const struct expr *e, bool *set)
+{
     if (!run_step(p->run, 1 + (unsigned)p->net->nblocks / 8, e->loc)) return false;
     if (p->depth == PLACE_DEPTH) return report_set(p, e, "placements refer to placements too deeply");
     p->depth++;
@@ -287,7 +310,8 @@ static bool select_set(struct place *p, const struct expr *e, bool *set) {
     return good;
 }
 
-bool place_eval(struct run *r, const struct network *net, const struct scope *s, const struct expr *e, bool *set) {
+bool place_eval(struct run *r, const struct network *net, const struct scope *s, const struct expr *e, bool *set)
+{
     struct frame words = {0};
     for (size_t i = 0; s->frame && i < s->frame->n; i++)
         if (!s->frame->at[i].word) frame_add(r, &words, s->frame->at[i].name, s->frame->at[i].value, false);
@@ -298,7 +322,8 @@ bool place_eval(struct run *r, const struct network *net, const struct scope *s,
     return select_set(&p, e, set);
 }
 
-const char *place_print(struct run *r, const struct network *net, const bool *set) {
+const char *place_print(struct run *r, const struct network *net, const bool *set)
+{
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

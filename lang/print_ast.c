@@ -19,15 +19,18 @@ static const struct { const char *text; int level; } operators[EXPR_KINDS] = {
     [EXPR_NEGATE] = {"-", 11},
 };
 
-const char *expr_operator(enum expr_kind kind) {
+const char *expr_operator(enum expr_kind kind)
+{
     return operators[kind].text;
 }
 
-static int level(const struct expr *e) {
+static int level(const struct expr *e)
+{
     return operators[e->kind].level ? operators[e->kind].level : 12;
 }
 
-void ast_write_label(FILE *out, const char *label) {
+void ast_write_label(FILE *out, const char *label)
+{
     static const char *const reserved[] = {
         "use", "param", "check", "as", "amends", "where", "if", "then", "else", "and", "or", "not", "in",
     };
@@ -52,14 +55,16 @@ void ast_write_label(FILE *out, const char *label) {
 
 static void write_expr(FILE *out, const struct expr *e);
 
-static void write_operand(FILE *out, const struct expr *e, int least) {
+static void write_operand(FILE *out, const struct expr *e, int least)
+{
     bool round = level(e) < least;
     if (round) fputc('(', out);
     write_expr(out, e);
     if (round) fputc(')', out);
 }
 
-static void write_args(FILE *out, const struct expr *e, char open, char close) {
+static void write_args(FILE *out, const struct expr *e, char open, char close)
+{
     fputc(open, out);
     for (size_t i = 0; i < e->n; i++) {
         if (i) fputs(", ", out);
@@ -69,7 +74,8 @@ static void write_args(FILE *out, const struct expr *e, char open, char close) {
     fputc(close, out);
 }
 
-static void write_operator(FILE *out, const struct expr *e) {
+static void write_operator(FILE *out, const struct expr *e)
+{
     int own = level(e);
     /* Comparisons and ranges do not chain, the others group to the left. */
     bool chains = own != 5 && own != 6;
@@ -78,7 +84,8 @@ static void write_operator(FILE *out, const struct expr *e) {
     write_operand(out, e->args[1].value, own + 1);
 }
 
-static void write_expr(FILE *out, const struct expr *e) {
+static void write_expr(FILE *out, const struct expr *e)
+{
     switch (e->kind) {
     case EXPR_NUMBER: fputs(e->text, out); break;
     case EXPR_TEXT:   text_write_quoted(out, e->value.text); break;
@@ -107,7 +114,8 @@ static void write_expr(FILE *out, const struct expr *e) {
     }
 }
 
-const char *expr_print(struct arena *a, const struct expr *e) {
+const char *expr_print(struct arena *a, const struct expr *e)
+{
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
@@ -126,28 +134,33 @@ struct printer {
     int depth;
 };
 
-static uint32_t line_of(const struct ast *ast, uint32_t offset) {
+static uint32_t line_of(const struct ast *ast, uint32_t offset)
+{
     uint32_t line, column;
     source_position(ast->src, offset, &line, &column);
     return line;
 }
 
-static void write_comment(struct printer *p) {
+static void write_comment(struct printer *p)
+{
     struct loc loc = p->ast->comments[p->comment++];
     while (loc.end > loc.begin && strchr(" \t\r", p->ast->src->text[loc.end - 1])) loc.end--;
     fprintf(p->out, "%.*s\n", (int)(loc.end - loc.begin), p->ast->src->text + loc.begin);
 }
 
-static bool comment_before(const struct printer *p, uint32_t offset) {
+static bool comment_before(const struct printer *p, uint32_t offset)
+{
     return p->comment < p->ast->ncomments && p->ast->comments[p->comment].begin < offset;
 }
 
-static void indent(struct printer *p) {
+static void indent(struct printer *p)
+{
     fprintf(p->out, "%*s", p->depth * 2, "");
 }
 
 /* Comments on lines of their own, and those from inside an item that is now one line. */
-static void write_comments_before(struct printer *p, uint32_t offset) {
+static void write_comments_before(struct printer *p, uint32_t offset)
+{
     while (comment_before(p, offset)) {
         indent(p);
         write_comment(p);
@@ -155,7 +168,8 @@ static void write_comments_before(struct printer *p, uint32_t offset) {
 }
 
 /* The end of a line: a comment that stood behind the item stays there. */
-static void end_line(struct printer *p, uint32_t offset) {
+static void end_line(struct printer *p, uint32_t offset)
+{
     if (p->comment < p->ast->ncomments && p->ast->comments[p->comment].begin >= offset &&
         line_of(p->ast, p->ast->comments[p->comment].begin) == line_of(p->ast, offset ? offset - 1 : 0)) {
         fputs("  ", p->out);
@@ -163,26 +177,30 @@ static void end_line(struct printer *p, uint32_t offset) {
     } else fputc('\n', p->out);
 }
 
-static void write_param(FILE *out, const struct param *p, const char *colon) {
+static void write_param(FILE *out, const struct param *p, const char *colon)
+{
     fprintf(out, "%s%s%s%s", p->name, colon, p->type, p->optional ? "?" : "");
     if (p->def) fputs(" = ", out), write_expr(out, p->def);
     if (p->where) fputs(" where ", out), write_expr(out, p->where);
 }
 
-static void write_name(FILE *out, const struct item *i) {
+static void write_name(FILE *out, const struct item *i)
+{
     fputc(' ', out);
     if (i->name_quoted) text_write_quoted(out, i->name);
     else fputs(i->name, out);
 }
 
-static void write_label(FILE *out, const struct words *w) {
+static void write_label(FILE *out, const struct words *w)
+{
     if (w->quoted) text_write_quoted(out, w->text);
     else fputs(w->text, out);
 }
 
 static void write_body(struct printer *p, const struct body *b);
 
-static void write_head(FILE *out, const struct item *i) {
+static void write_head(FILE *out, const struct item *i)
+{
     write_label(out, i->label);
     if (i->name) write_name(out, i);
     if (i->has_params) {
@@ -197,14 +215,16 @@ static void write_head(FILE *out, const struct item *i) {
     fputs(" {", out);
 }
 
-static void write_use(FILE *out, const struct item *i) {
+static void write_use(FILE *out, const struct item *i)
+{
     fputs("use ", out);
     if (i->label) fputs(i->label->text, out);
     else text_write_quoted(out, i->text);
     if (i->name) fprintf(out, " as %s", i->name);
 }
 
-static void write_item(struct printer *p, const struct item *i) {
+static void write_item(struct printer *p, const struct item *i)
+{
     FILE *out = p->out;
     switch (i->kind) {
     case ITEM_EDITION: fprintf(out, "%s %s", i->label->text, i->value->text); break;
@@ -237,7 +257,8 @@ static void write_item(struct printer *p, const struct item *i) {
     }
 }
 
-static void write_body(struct printer *p, const struct body *b) {
+static void write_body(struct printer *p, const struct body *b)
+{
     p->depth++;
     for (size_t i = 0; i < b->n; i++) {
         write_comments_before(p, b->items[i]->loc.begin);
@@ -249,7 +270,8 @@ static void write_body(struct printer *p, const struct body *b) {
     p->depth--;
 }
 
-void lang_print_ast(const struct ast *ast, FILE *out) {
+void lang_print_ast(const struct ast *ast, FILE *out)
+{
     struct printer p = {out, ast, 0, -1};
     write_body(&p, ast->body);
     p.depth = 0;

@@ -9,7 +9,8 @@
 
 struct frozen { FILE *out; struct arena *arena; const struct spec *spec; };
 
-static void write_value(struct frozen *z, const struct spec_value *v) {
+static void write_value(struct frozen *z, const struct spec_value *v)
+{
     switch (v->type) {
     case SPEC_NONE: fputs("none", z->out); break;
     case SPEC_BOOL: fputs(v->i ? "true" : "false", z->out); break;
@@ -19,20 +20,23 @@ static void write_value(struct frozen *z, const struct spec_value *v) {
     }
 }
 
-static void write_floats(struct frozen *z, const char *name, const double *f, int n) {
+static void write_floats(struct frozen *z, const char *name, const double *f, int n)
+{
     fprintf(z->out, ", %s: [", name);
     for (int i = 0; i < n; i++) fprintf(z->out, "%s%s", i ? ", " : "", text_float(z->arena, f[i]));
     fputc(']', z->out);
 }
 
 /* A name after a word of the grammar: one word or quoted. */
-static void write_name(struct frozen *z, const char *name) {
+static void write_name(struct frozen *z, const char *name)
+{
     if (strchr(name, '.')) text_write_quoted(z->out, name);
     else ast_write_label(z->out, name);
 }
 
 /* A label at the head of an item: quoted where it would read as something else. */
-static void write_label(struct frozen *z, const char *label) {
+static void write_label(struct frozen *z, const char *label)
+{
     static const char *const taken[] = {"name", "residual", "sum", "product", "concat", "branch"};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         if (strcmp(label, taken[i]) == 0) {
@@ -44,18 +48,21 @@ static void write_label(struct frozen *z, const char *label) {
 
 static void write_layers(struct frozen *z, const struct spec_layer *list, int depth);
 
-static void indent(struct frozen *z, int depth) {
+static void indent(struct frozen *z, int depth)
+{
     fprintf(z->out, "%*s", depth * 2, "");
 }
 
-static void write_list(struct frozen *z, const struct spec_layer *list, int depth) {
+static void write_list(struct frozen *z, const struct spec_layer *list, int depth)
+{
     fputs(" {\n", z->out);
     write_layers(z, list, depth + 1);
     indent(z, depth);
     fputs("}\n", z->out);
 }
 
-static void write_op(struct frozen *z, const struct spec_layer *l) {
+static void write_op(struct frozen *z, const struct spec_layer *l)
+{
     const struct op_row *op = &z->spec->ops[l->op];
     if (*l->label) {
         write_label(z, l->label);
@@ -72,12 +79,14 @@ static void write_op(struct frozen *z, const struct spec_layer *l) {
     fputs(*comma == ',' ? ")\n" : "\n", z->out);
 }
 
-static void write_factor(struct frozen *z, const char *name, double f, int depth) {
+static void write_factor(struct frozen *z, const char *name, double f, int depth)
+{
     indent(z, depth);
     fprintf(z->out, "%s = %s\n", name, f > 0 ? text_float(z->arena, f) : "none");
 }
 
-static void write_moe(struct frozen *z, const struct spec_layer *l, int depth) {
+static void write_moe(struct frozen *z, const struct spec_layer *l, int depth)
+{
     const struct spec_moe *m = l->moe;
     fputs("moe ", z->out);
     write_name(z, l->label);
@@ -121,7 +130,8 @@ static void write_moe(struct frozen *z, const struct spec_layer *l, int depth) {
     fputs("}\n", z->out);
 }
 
-static void write_branches(struct frozen *z, const struct spec_layer *l, int depth) {
+static void write_branches(struct frozen *z, const struct spec_layer *l, int depth)
+{
     static const char *const words[] = {[LAYER_SUM] = "sum", [LAYER_PRODUCT] = "product", [LAYER_CONCAT] = "concat"};
     fprintf(z->out, "%s {\n", words[l->kind]);
     for (size_t i = 0; i < l->nkids; i++) {
@@ -134,7 +144,8 @@ static void write_branches(struct frozen *z, const struct spec_layer *l, int dep
     fputs("}\n", z->out);
 }
 
-static void write_layers(struct frozen *z, const struct spec_layer *list, int depth) {
+static void write_layers(struct frozen *z, const struct spec_layer *list, int depth)
+{
     for (size_t i = 0; i < list->nkids; i++) {
         const struct spec_layer *l = list->kids[i];
         indent(z, depth);
@@ -150,7 +161,8 @@ static void write_layers(struct frozen *z, const struct spec_layer *list, int de
 
 /* ---- the model ---- */
 
-static void write_input(struct frozen *z, const struct spec_model *m) {
+static void write_input(struct frozen *z, const struct spec_model *m)
+{
     fprintf(z->out, "  input = image(height: %dpx, width: %dpx, channels: %d", m->height, m->width, m->channels);
     write_floats(z, "mean", m->mean, m->channels);
     write_floats(z, "std", m->std, m->channels);
@@ -159,7 +171,8 @@ static void write_input(struct frozen *z, const struct spec_model *m) {
 }
 
 /* "stages.1.blocks.0" of a block, "stages.1.downsample" of an entry: the stage's name is what stands before. */
-static void write_stage_name(struct frozen *z, const char *prefix, size_t cut) {
+static void write_stage_name(struct frozen *z, const char *prefix, size_t cut)
+{
     size_t n = strlen(prefix);
     n = n > cut ? n - cut : 0;
     fputs("    name = ", z->out);
@@ -167,21 +180,25 @@ static void write_stage_name(struct frozen *z, const char *prefix, size_t cut) {
     fputc('\n', z->out);
 }
 
-static size_t stage_title(const struct spec_part *p) {
+static size_t stage_title(const struct spec_part *p)
+{
     return strcspn(p->title, p->block < 0 ? "." : "[");
 }
 
-static size_t first_block(const struct spec_model *m, size_t i) {
+static size_t first_block(const struct spec_model *m, size_t i)
+{
     while (m->parts[i].block < 0) i++;
     return i;
 }
 
-static const char *entry_label(const struct spec_model *m, size_t i) {
+static const char *entry_label(const struct spec_model *m, size_t i)
+{
     size_t n = strlen(m->parts[first_block(m, i)].prefix) - strlen("blocks.0");
     return m->parts[i].prefix + n;
 }
 
-static void write_stage_part(struct frozen *z, const struct spec_model *m, size_t i) {
+static void write_stage_part(struct frozen *z, const struct spec_model *m, size_t i)
+{
     const struct spec_part *p = &m->parts[i];
     if (i == 0 || m->parts[i - 1].stage != p->stage) {
         const struct spec_part *first = &m->parts[first_block(m, i)];
@@ -202,7 +219,8 @@ static void write_stage_part(struct frozen *z, const struct spec_model *m, size_
     if (i + 1 == m->nparts || m->parts[i + 1].stage != p->stage) fputs("  }\n", z->out);
 }
 
-static void write_parts(struct frozen *z, const struct spec_model *m) {
+static void write_parts(struct frozen *z, const struct spec_model *m)
+{
     for (size_t i = 0; i < m->nparts; i++) {
         const struct spec_part *p = &m->parts[i];
         if (p->stage >= 0) {
@@ -217,7 +235,8 @@ static void write_parts(struct frozen *z, const struct spec_model *m) {
     }
 }
 
-static void write_placed(struct frozen *z, const struct spec_placed *p) {
+static void write_placed(struct frozen *z, const struct spec_placed *p)
+{
     fputs("  placed { rule = ", z->out);
     text_write_quoted(z->out, p->rule);
     fputs("; at = ", z->out);
@@ -229,15 +248,18 @@ static void write_placed(struct frozen *z, const struct spec_placed *p) {
 
 /* ---- the experiment ---- */
 
-static const struct spec_value *value(struct frozen *z, const char *path) {
+static const struct spec_value *value(struct frozen *z, const char *path)
+{
     return &spec_find_key(z->spec, path)->value;
 }
 
-static const char *text(struct frozen *z, const char *path) {
+static const char *text(struct frozen *z, const char *path)
+{
     return unit_literal(z->arena, value(z, path));
 }
 
-static void write_keys(struct frozen *z, const char *body) {
+static void write_keys(struct frozen *z, const char *body)
+{
     size_t n = strlen(body);
     for (size_t i = 0; i < z->spec->nkeys; i++) {
         const struct spec_key *k = &z->spec->keys[i];
@@ -252,7 +274,8 @@ static void write_keys(struct frozen *z, const char *body) {
     }
 }
 
-static void write_augment(struct frozen *z) {
+static void write_augment(struct frozen *z)
+{
     fputs("  augment {\n", z->out);
     if (value(z, "augment.random_resized_crop")->i)
         fprintf(z->out, "    random_resized_crop(scale: %s .. %s, ratio: %s .. %s)\n", text(z, "augment.min_scale"),
@@ -262,7 +285,8 @@ static void write_augment(struct frozen *z) {
     fputs("  }\n", z->out);
 }
 
-static void write_train(struct frozen *z) {
+static void write_train(struct frozen *z)
+{
     fputs("  train {\n", z->out);
     write_keys(z, "train");
     double clip = value(z, "train.clip")->f;
@@ -285,7 +309,8 @@ static void write_train(struct frozen *z) {
     fputs("]\n  }\n", z->out);
 }
 
-void lang_print_spec(const struct spec *spec, FILE *out) {
+void lang_print_spec(const struct spec *spec, FILE *out)
+{
     struct frozen z = {out, arena_new(), spec};
     fprintf(out, "vmoe 1\n\nmodel %s {\n", spec->model.name);
     write_input(&z, &spec->model);

@@ -6,7 +6,8 @@
 #include "lang/front.h"
 #include "lang/resolve.h"
 
-static void read_ops(struct run *r) {
+static void read_ops(struct run *r)
+{
     const struct lang_options *o = r->options;
     r->ops = arena_array(r->arena, o->nops, sizeof *r->ops);
     for (size_t i = 0; i < o->nops; i++) {
@@ -18,7 +19,8 @@ static void read_ops(struct run *r) {
 
 /* ---- what to build ---- */
 
-static const char *list_names(struct run *r, const char *kind) {
+static const char *list_names(struct run *r, const char *kind)
+{
     const struct body *b = r->main->ast->body;
     const char *list = "";
     for (size_t i = 0; i < b->n; i++)
@@ -28,7 +30,8 @@ static const char *list_names(struct run *r, const char *kind) {
 }
 
 /* The one that is named, or `main`, or the only one. */
-static struct decl *choose(struct run *r, const char *kind, const struct map *names, const char *wanted, bool *several) {
+static struct decl *choose(struct run *r, const char *kind, const struct map *names, const char *wanted, bool *several)
+{
     size_t n = 0;
     struct decl *only = NULL;
     const struct body *b = r->main->ast->body;
@@ -43,7 +46,8 @@ static struct decl *choose(struct run *r, const char *kind, const struct map *na
     return wanted || n != 1 ? NULL : only;
 }
 
-static void report_choice(struct run *r, const char *kind, const char *wanted, bool several) {
+static void report_choice(struct run *r, const char *kind, const char *wanted, bool several)
+{
     struct loc loc = {r->main->ast->src, 0, 0};
     const char *list = list_names(r, kind);
     if (wanted) {
@@ -60,7 +64,8 @@ static void report_choice(struct run *r, const char *kind, const char *wanted, b
     if (*list) diag_note(r->diag, (struct loc){0}, "%ss of the file: %s", kind, list);
 }
 
-static struct node *start_experiment(struct run *r, const char **name) {
+static struct node *start_experiment(struct run *r, const char **name)
+{
     struct loc none = {0};
     bool several = false;
     struct decl *d = NULL;
@@ -91,7 +96,8 @@ static struct node *start_experiment(struct run *r, const char **name) {
 
 /* ---- --set ---- */
 
-static struct words *set_path(struct run *r, const struct source *src, const char *text) {
+static struct words *set_path(struct run *r, const struct source *src, const char *text)
+{
     struct words *w = arena_alloc(r->arena, sizeof *w);
     w->at = arena_array(r->arena, 16, sizeof *w->at);
     w->text = text;
@@ -104,7 +110,8 @@ static struct words *set_path(struct run *r, const struct source *src, const cha
     return w;
 }
 
-static void apply_set(struct run *r, struct node *experiment, const struct lang_define *set) {
+static void apply_set(struct run *r, struct node *experiment, const struct lang_define *set)
+{
     const char *line = arena_printf(r->arena, "%s=%s", set->name, set->value);
     struct source *src = source_from_text(r->arena, "--set", line, strlen(line));
     if (!src || text_check_utf8(line, strlen(line)) < strlen(line)) {
@@ -133,7 +140,8 @@ static void apply_set(struct run *r, struct node *experiment, const struct lang_
 
 /* ---- what must fit together ---- */
 
-static void check_group(struct run *r, const struct spec *spec, const struct spec_layer *l) {
+static void check_group(struct run *r, const struct spec *spec, const struct spec_layer *l)
+{
     const struct spec_key *micro = spec_find_key(spec, "train.micro");
     if (l->kind == LAYER_MOE && micro->value.i % l->moe->group != 0) {
         diag_report(r->diag, DIAG_MICRO_GROUP, micro->loc.src ? micro->loc : l->moe->loc,
@@ -145,7 +153,8 @@ static void check_group(struct run *r, const struct spec *spec, const struct spe
     for (size_t i = 0; i < l->nkids; i++) check_group(r, spec, l->kids[i]);
 }
 
-static void check_sizes(struct run *r, const struct spec *spec) {
+static void check_sizes(struct run *r, const struct spec *spec)
+{
     const struct spec_key *batch = spec_find_key(spec, "train.batch"), *micro = spec_find_key(spec, "train.micro");
     if (batch->value.i % micro->value.i != 0) {
         diag_report(r->diag, DIAG_BATCH_MICRO, batch->loc.src ? batch->loc : micro->loc,
@@ -156,7 +165,8 @@ static void check_sizes(struct run *r, const struct spec *spec) {
     for (size_t i = 0; i < spec->model.nparts; i++) check_group(r, spec, spec->model.parts[i].body);
 }
 
-static struct spec *build(struct run *r, struct node *experiment, const char *name) {
+static struct spec *build(struct run *r, struct node *experiment, const char *name)
+{
     struct node *model = node_kid(experiment, "model");
     if (!model) {
         diag_report(r->diag, DIAG_MISSING_KEY, experiment->loc, "the experiment `%s` has no model", name);
@@ -177,7 +187,8 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     return spec;
 }
 
-struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o, struct diag *d) {
+struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o, struct diag *d)
+{
     struct run r = {.arena = a, .diag = d, .options = o};
     unsigned before = diag_errors(d);
     r.keys = keys_new(a);

@@ -8,29 +8,34 @@
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
-const struct spec_key *spec_find_key(const struct spec *s, const char *path) {
+const struct spec_key *spec_find_key(const struct spec *s, const char *path)
+{
     for (size_t i = 0; i < s->nkeys; i++)
         if (strcmp(s->keys[i].path, path) == 0) return &s->keys[i];
     return NULL;
 }
 
 /* A path that keys.def does not have is a mistake of the compiler, not of a file. */
-static const struct spec_value *promised(const struct spec *s, const char *path) {
+static const struct spec_value *promised(const struct spec *s, const char *path)
+{
     const struct spec_key *k = spec_find_key(s, path);
     if (k) return &k->value;
     fprintf(stderr, "vmoec: the compiler asks for a key that does not exist: %s\n", path);
     abort();
 }
 
-double spec_number(const struct spec *s, const char *path) {
+double spec_number(const struct spec *s, const char *path)
+{
     return promised(s, path)->f;
 }
 
-const char *spec_text(const struct spec *s, const char *path) {
+const char *spec_text(const struct spec *s, const char *path)
+{
     return promised(s, path)->text;
 }
 
-void spec_hash(struct spec *s, struct arena *a) {
+void spec_hash(struct spec *s, struct arena *a)
+{
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);

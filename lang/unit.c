@@ -19,27 +19,32 @@ static const struct { const char *word; enum spec_unit unit; double scale; } wor
 };
 #define NWORDS (sizeof words / sizeof *words)
 
-static size_t word_index(const char *word) {
+static size_t word_index(const char *word)
+{
     size_t i = 0;
     while (i < NWORDS && strcmp(words[i].word, word) != 0) i++;
     return i;
 }
 
-bool unit_is_word(const char *word) {
+bool unit_is_word(const char *word)
+{
     return word_index(word) < NWORDS;
 }
 
-void unit_suggest(struct suggest *s) {
+void unit_suggest(struct suggest *s)
+{
     for (size_t i = 0; i < NWORDS; i++) suggest_add(s, words[i].word);
 }
 
-static void set_int(struct spec_value *v, int64_t i) {
+static void set_int(struct spec_value *v, int64_t i)
+{
     v->type = SPEC_INT;
     v->i = i;
     v->f = (double)i;
 }
 
-bool unit_parse(const char *number, size_t len, const char *unit, struct spec_value *value) {
+bool unit_parse(const char *number, size_t len, const char *unit, struct spec_value *value)
+{
     char digits[64];
     size_t n = 0;
     bool whole = true;
@@ -71,19 +76,22 @@ bool unit_parse(const char *number, size_t len, const char *unit, struct spec_va
     return true;
 }
 
-const char *unit_name(enum spec_unit unit) {
+const char *unit_name(enum spec_unit unit)
+{
     static const char *const names[] = {"no unit", "epochs", "steps", "images", "px", "bytes"};
     return names[unit];
 }
 
-const char *unit_literal(struct arena *a, const struct spec_value *v) {
+const char *unit_literal(struct arena *a, const struct spec_value *v)
+{
     static const char *const one[] = {"", " epoch", " step", " image", "px", "B"};
     static const char *const many[] = {"", " epochs", " steps", " images", "px", "B"};
     if (v->type != SPEC_INT) return arena_printf(a, "%s%s", text_float(a, v->f), many[v->unit]);
     return arena_printf(a, "%" PRId64 "%s", v->i, v->i == 1 ? one[v->unit] : many[v->unit]);
 }
 
-const char *unit_count(struct arena *a, double value) {
+const char *unit_count(struct arena *a, double value)
+{
     if (!(fabs(value) < 9e15) || value != floor(value)) return text_float(a, value);
     char digits[32], out[48];
     int n = snprintf(digits, sizeof digits, "%.0f", fabs(value)), k = 0;

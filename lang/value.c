@@ -7,27 +7,33 @@
 #include "lang/resolve.h"
 #include "lang/unit.h"
 
-struct spec_value value_int(int64_t i) {
+struct spec_value value_int(int64_t i)
+{
     return (struct spec_value){.type = SPEC_INT, .i = i, .f = (double)i};
 }
 
-struct spec_value value_float(double f) {
+struct spec_value value_float(double f)
+{
     return (struct spec_value){.type = SPEC_FLOAT, .f = f};
 }
 
-struct spec_value value_bool(bool b) {
+struct spec_value value_bool(bool b)
+{
     return (struct spec_value){.type = SPEC_BOOL, .i = b, .f = b};
 }
 
-struct spec_value value_text(const char *text) {
+struct spec_value value_text(const char *text)
+{
     return (struct spec_value){.type = SPEC_TEXT, .text = text};
 }
 
-static bool is_number(const struct spec_value *v) {
+static bool is_number(const struct spec_value *v)
+{
     return v->type == SPEC_INT || v->type == SPEC_FLOAT;
 }
 
-bool value_equal(const struct spec_value *a, const struct spec_value *b) {
+bool value_equal(const struct spec_value *a, const struct spec_value *b)
+{
     if (is_number(a) && is_number(b)) return a->unit == b->unit && a->f == b->f && a->i == b->i;
     if (a->type != b->type) return false;
     switch (a->type) {
@@ -38,7 +44,8 @@ bool value_equal(const struct spec_value *a, const struct spec_value *b) {
     }
 }
 
-static const char *print_list(struct run *r, const struct spec_value *v) {
+static const char *print_list(struct run *r, const struct spec_value *v)
+{
     if (v->text && v->n == 2)
         return arena_printf(r->arena, "%s .. %s", value_print(r, &v->items[0]), value_print(r, &v->items[1]));
     const char *list = "";
@@ -47,7 +54,8 @@ static const char *print_list(struct run *r, const struct spec_value *v) {
     return arena_printf(r->arena, "[%s%s]", list, v->n > 16 ? ", ..." : "");
 }
 
-const char *value_print(struct run *r, const struct spec_value *v) {
+const char *value_print(struct run *r, const struct spec_value *v)
+{
     switch (v->type) {
     case SPEC_NONE:  return "none";
     case SPEC_BOOL:  return v->i ? "true" : "false";
@@ -76,13 +84,15 @@ scalars[] = {
     {"bytes",  SPEC_INT,   UNIT_BYTES,  "a number of bytes", "4GiB"},
 };
 
-static const struct scalar *find_scalar(const char *type) {
+static const struct scalar *find_scalar(const char *type)
+{
     for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++)
         if (strcmp(scalars[i].name, type) == 0) return &scalars[i];
     return NULL;
 }
 
-static const char *noun_of(const struct spec_value *v) {
+static const char *noun_of(const struct spec_value *v)
+{
     static const char *const nouns[] = {
         "`none`", "true or false", "a whole number", "a number", "a text", "a word", "a list", "a call",
     };
@@ -90,13 +100,15 @@ static const char *noun_of(const struct spec_value *v) {
 }
 
 static bool report_type(struct run *r, const struct spec_value *v, const char *what, const char *wanted,
-                        const char *example, struct loc loc) {
+                        const char *example, struct loc loc)
+{
     diag_report(r->diag, DIAG_WRONG_TYPE, loc, "`%s` is %s, not %s (%.100s)", what, wanted, noun_of(v), value_print(r, v));
     if (example) diag_help(r->diag, "for example `%s`", example);
     return false;
 }
 
-static bool report_unit(struct run *r, const struct spec_value *v, const char *what, enum spec_unit unit, struct loc loc) {
+static bool report_unit(struct run *r, const struct spec_value *v, const char *what, enum spec_unit unit, struct loc loc)
+{
     if (v->unit == UNIT_NONE) diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` needs its unit: %s", what, unit_name(unit));
     else if (unit == UNIT_NONE)
         diag_report(r->diag, DIAG_WRONG_UNIT, loc, "`%s` takes no unit, not %s", what, unit_name(v->unit));
@@ -108,13 +120,15 @@ static bool report_unit(struct run *r, const struct spec_value *v, const char *w
 }
 
 /* 4 * 0.5 is as good a whole number as 2. */
-static void to_whole(struct spec_value *v) {
+static void to_whole(struct spec_value *v)
+{
     if (v->type != SPEC_FLOAT || v->f != floor(v->f) || fabs(v->f) > 9007199254740992.0) return;
     v->type = SPEC_INT;
     v->i = (int64_t)v->f;
 }
 
-static bool convert_scalar(struct run *r, struct spec_value *v, const struct scalar *t, const char *what, struct loc loc) {
+static bool convert_scalar(struct run *r, struct spec_value *v, const struct scalar *t, const char *what, struct loc loc)
+{
     if (t->type == SPEC_INT) to_whole(v);
     bool number = t->type == SPEC_INT || t->type == SPEC_FLOAT;
     if (number ? !is_number(v) : v->type != t->type) return report_type(r, v, what, t->noun, t->example, loc);
@@ -125,7 +139,8 @@ static bool convert_scalar(struct run *r, struct spec_value *v, const struct sca
 }
 
 /* One number stands for a list of one: `mean: 0.5`. */
-static bool convert_numbers(struct run *r, struct spec_value *v, const char *what, struct loc loc) {
+static bool convert_numbers(struct run *r, struct spec_value *v, const char *what, struct loc loc)
+{
     if (is_number(v)) {
         struct spec_value *item = arena_alloc(r->arena, sizeof *item);
         *item = *v;
@@ -139,7 +154,8 @@ static bool convert_numbers(struct run *r, struct spec_value *v, const char *wha
     return true;
 }
 
-static bool convert_range(struct run *r, struct spec_value *v, const char *what, struct loc loc) {
+static bool convert_range(struct run *r, struct spec_value *v, const char *what, struct loc loc)
+{
     bool good = v->type == SPEC_LIST && v->text && is_number(&v->items[0]) && is_number(&v->items[1]);
     if (!good) return report_type(r, v, what, "a range", "0.08 .. 1.0", loc);
     if (v->items[0].unit || v->items[1].unit) return report_unit(r, &v->items[0], what, UNIT_NONE, loc);
@@ -148,7 +164,8 @@ static bool convert_range(struct run *r, struct spec_value *v, const char *what,
     return false;
 }
 
-static bool convert_time(struct run *r, struct spec_value *v, const char *what, struct loc loc) {
+static bool convert_time(struct run *r, struct spec_value *v, const char *what, struct loc loc)
+{
     if (!is_number(v)) return report_type(r, v, what, "a time", "5 epochs", loc);
     if (v->unit != UNIT_EPOCHS && v->unit != UNIT_STEPS) return report_unit(r, v, what, UNIT_EPOCHS, loc);
     if (v->f >= 0) return true;
@@ -156,7 +173,8 @@ static bool convert_time(struct run *r, struct spec_value *v, const char *what, 
     return false;
 }
 
-static bool report_word(struct run *r, const struct spec_value *v, const char *what, const char *words, struct loc loc) {
+static bool report_word(struct run *r, const struct spec_value *v, const char *what, const char *words, struct loc loc)
+{
     const char *written = v->type == SPEC_WORD || v->type == SPEC_TEXT ? v->text : value_print(r, v);
     struct suggest s = suggest_start(written);
     char *list = arena_copy(r->arena, words, strlen(words)), *save = NULL;
@@ -166,7 +184,8 @@ static bool report_word(struct run *r, const struct spec_value *v, const char *w
     return false;
 }
 
-bool value_convert(struct run *r, struct spec_value *v, const char *type, bool optional, const char *what, struct loc loc) {
+bool value_convert(struct run *r, struct spec_value *v, const char *type, bool optional, const char *what, struct loc loc)
+{
     if (v->type == SPEC_NONE && optional) return true;
     const struct scalar *t = find_scalar(type);
     if (t) return convert_scalar(r, v, t, what, loc);

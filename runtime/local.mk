@@ -25,11 +25,11 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/info.c \
 	%D%/program/gradcheck.c
 
-%C%_libvrt_a_CFLAGS = $(AM_CFLAGS) $(OPENMP_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
+%C%_libvrt_a_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
 	$(JPEG_CFLAGS) $(XXHASH_CFLAGS) $(BLAS_CFLAGS)
 
 # What a program needs besides the library.
-runtime_LIBS = $(OPENMP_CFLAGS) $(JANSSON_LIBS) $(ARCHIVE_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) $(XXHASH_LIBS) \
-	$(BLAS_LIBS) -lm
+runtime_LIBS = $(JANSSON_LIBS) $(ARCHIVE_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) $(XXHASH_LIBS) \
+	$(BLAS_LIBS) -lpthread -lm
 
 EXTRA_DIST += %D%/io/README.md %D%/program/README.md

@@ -6,7 +6,7 @@ AM_TESTS_ENVIRONMENT = top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_b
 
 unit_cppflags = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
 	$(JPEG_CFLAGS) $(XXHASH_CFLAGS)
-unit_cflags = $(AM_CFLAGS) $(OPENMP_CFLAGS)
+unit_cflags = $(AM_CFLAGS)
 compiler_libs = compiler/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(CMOCKA_LIBS) -lm
 runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 

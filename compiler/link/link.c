@@ -22,9 +22,9 @@ static const char *own_folder(struct arena *a)
 {
     char path[4096];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    while (n > 0 && path[n] != '/')
+    while (n > 0 && path[n - 1] != '/')
         n--;
-    return n > 0 ? arena_copy(a, path, (size_t)n) : "";
+    return n > 0 ? arena_copy(a, path, (size_t)n - 1) : "";
 }
 
 /* In a build tree the library stands below the compiler. */

@@ -26,18 +26,21 @@ struct arena {
     size_t total;
 };
 
-static _Noreturn void arena_die(const char *why) {
+static _Noreturn void arena_die(const char *why)
+{
     fprintf(stderr, "vmoec: %s\n", why);
     exit(3);
 }
 
-struct arena *arena_new(void) {
+struct arena *arena_new(void)
+{
     struct arena *a = calloc(1, sizeof *a);
     if (!a) arena_die("out of memory");
     return a;
 }
 
-void arena_free(struct arena *a) {
+void arena_free(struct arena *a)
+{
     if (!a) return;
     for (struct block *b = a->blocks, *next; b; b = next) {
         next = b->next;
@@ -46,7 +49,8 @@ void arena_free(struct arena *a) {
     free(a);
 }
 
-static struct block *block_new(struct arena *a, size_t need) {
+static struct block *block_new(struct arena *a, size_t need)
+{
     size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_MIN;
     if (size > BLOCK_MAX) size = BLOCK_MAX;
     if (size < need) size = need;
@@ -64,7 +68,8 @@ static struct block *block_new(struct arena *a, size_t need) {
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t size) {
+void *arena_alloc(struct arena *a, size_t size)
+{
     if (size > ARENA_LIMIT) arena_die("the input needs more memory than the compiler allows itself");
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (size == 0) size = ALIGN;
@@ -77,18 +82,21 @@ void *arena_alloc(struct arena *a, size_t size) {
     return p;
 }
 
-void *arena_array(struct arena *a, size_t count, size_t size) {
+void *arena_array(struct arena *a, size_t count, size_t size)
+{
     if (size && count > SIZE_MAX / size) arena_die("the input needs more memory than the compiler allows itself");
     return arena_alloc(a, count * size);
 }
 
-char *arena_copy(struct arena *a, const char *text, size_t len) {
+char *arena_copy(struct arena *a, const char *text, size_t len)
+{
     char *p = arena_alloc(a, len + 1);
     if (len) memcpy(p, text, len);
     return p;
 }
 
-char *arena_printf(struct arena *a, const char *format, ...) {
+char *arena_printf(struct arena *a, const char *format, ...)
+{
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
@@ -101,11 +109,13 @@ char *arena_printf(struct arena *a, const char *format, ...) {
     return p;
 }
 
-size_t arena_used(const struct arena *a) {
+size_t arena_used(const struct arena *a)
+{
     return a->total;
 }
 
-void *arena_grow(struct arena *a, void *items, size_t n, size_t *cap, size_t size) {
+void *arena_grow(struct arena *a, void *items, size_t n, size_t *cap, size_t size)
+{
     if (n < *cap) return items;
     size_t more = *cap ? *cap * 2 : 4;
     void *p = arena_array(a, more, size);

@@ -37,7 +37,8 @@ struct diag {
     size_t nseen, seen_cap;
 };
 
-struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsigned limit) {
+struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsigned limit)
+{
     struct diag *d = arena_alloc(a, sizeof *d);
     d->arena = a;
     d->out = out;
@@ -46,7 +47,8 @@ struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsig
     return d;
 }
 
-static const char *format_text(struct arena *a, const char *format, va_list args) {
+static const char *format_text(struct arena *a, const char *format, va_list args)
+{
     char buffer[1024];
     vsnprintf(buffer, sizeof buffer, format, args);
     /* A quoted name may come from a hostile file: keep the text to one readable line. */
@@ -57,12 +59,14 @@ static const char *format_text(struct arena *a, const char *format, va_list args
     return arena_copy(a, buffer, n);
 }
 
-static bool has_place(struct loc loc) {
+static bool has_place(struct loc loc)
+{
     return loc.src && loc.src->path;
 }
 
 /* A message about a value that has no place still differs from the next one by its text. */
-static bool is_repeated(struct diag *d, enum diag_code code, struct loc loc) {
+static bool is_repeated(struct diag *d, enum diag_code code, struct loc loc)
+{
     if (!has_place(loc)) return false;
     for (size_t i = 0; i < d->nseen; i++) {
         const struct seen *s = &d->seen[i];
@@ -72,7 +76,8 @@ static bool is_repeated(struct diag *d, enum diag_code code, struct loc loc) {
     return false;
 }
 
-void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char *format, ...) {
+void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char *format, ...)
+{
     diag_flush(d);
     d->dropped = diag_full(d) || is_repeated(d, code, loc);
     if (rows[code].severity == SEVERITY_warning && d->warnings >= d->limit) d->dropped = true;
@@ -90,26 +95,30 @@ void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char
     d->nnotes = 0;
 }
 
-static void add_note(struct diag *d, struct loc loc, bool help, const char *format, va_list args) {
+static void add_note(struct diag *d, struct loc loc, bool help, const char *format, va_list args)
+{
     if (d->dropped || !d->open || d->nnotes == NOTES_MAX) return;
     d->notes[d->nnotes++] = (struct note){loc, format_text(d->arena, format, args), help};
 }
 
-void diag_note(struct diag *d, struct loc loc, const char *format, ...) {
+void diag_note(struct diag *d, struct loc loc, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     add_note(d, loc, false, format, args);
     va_end(args);
 }
 
-void diag_help(struct diag *d, const char *format, ...) {
+void diag_help(struct diag *d, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     add_note(d, (struct loc){0}, true, format, args);
     va_end(args);
 }
 
-void diag_fix(struct diag *d, const char *replacement) {
+void diag_fix(struct diag *d, const char *replacement)
+{
     if (d->dropped || !d->open) return;
     d->fix = arena_copy(d->arena, replacement, strlen(replacement));
 }
@@ -117,7 +126,8 @@ void diag_fix(struct diag *d, const char *replacement) {
 #define LINE_SHOWN 160
 
 /* The source line of a place and a caret under the range, cut where lines are very long. */
-static void print_excerpt(FILE *out, struct loc loc) {
+static void print_excerpt(FILE *out, struct loc loc)
+{
     uint32_t line, column;
     source_position(loc.src, loc.begin, &line, &column);
     const char *text = loc.src->text + loc.src->lines[line - 1];
@@ -140,14 +150,16 @@ static void print_excerpt(FILE *out, struct loc loc) {
     fputc('\n', out);
 }
 
-static void print_place(FILE *out, const char *lead, struct loc loc) {
+static void print_place(FILE *out, const char *lead, struct loc loc)
+{
     uint32_t line, column;
     source_position(loc.src, loc.begin, &line, &column);
     fprintf(out, "%s%s:%u:%u\n", lead, loc.src->path, line, column);
     print_excerpt(out, loc);
 }
 
-static void print_text(struct diag *d) {
+static void print_text(struct diag *d)
+{
     fprintf(d->out, "%s[%s]: %s\n", level_text[rows[d->code].severity], rows[d->code].code, d->message);
     if (has_place(d->loc)) print_place(d->out, "  --> ", d->loc);
     for (size_t i = 0; i < d->nnotes; i++) {
@@ -158,7 +170,8 @@ static void print_text(struct diag *d) {
     fputc('\n', d->out);
 }
 
-static void json_string(FILE *out, const char *text) {
+static void json_string(FILE *out, const char *text)
+{
     fputc('"', out);
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
@@ -169,7 +182,8 @@ static void json_string(FILE *out, const char *text) {
     fputc('"', out);
 }
 
-static void json_place(FILE *out, struct loc loc) {
+static void json_place(FILE *out, struct loc loc)
+{
     if (!has_place(loc)) {
         fputs("\"file\":null", out);
         return;
@@ -183,7 +197,8 @@ static void json_place(FILE *out, struct loc loc) {
             line, column, end_line, end_column, loc.begin, loc.end);
 }
 
-static void print_json(struct diag *d) {
+static void print_json(struct diag *d)
+{
     FILE *out = d->out;
     fprintf(out, "{\"level\":\"%s\",\"code\":\"%s\",\"summary\":", level_text[rows[d->code].severity],
             rows[d->code].code);
@@ -206,7 +221,8 @@ static void print_json(struct diag *d) {
     fputs("}\n", out);
 }
 
-void diag_flush(struct diag *d) {
+void diag_flush(struct diag *d)
+{
     if (!d->open) return;
     d->open = false;
     if (d->format == DIAG_JSON) print_json(d);
@@ -215,14 +231,17 @@ void diag_flush(struct diag *d) {
         fprintf(d->out, "stopped after %u errors\n", d->errors);
 }
 
-unsigned diag_errors(const struct diag *d) {
+unsigned diag_errors(const struct diag *d)
+{
     return d->errors;
 }
 
-bool diag_full(const struct diag *d) {
+bool diag_full(const struct diag *d)
+{
     return d->errors >= d->limit;
 }
 
-const char *diag_code_text(enum diag_code code) {
+const char *diag_code_text(enum diag_code code)
+{
     return rows[code].code;
 }

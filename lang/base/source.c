@@ -8,7 +8,8 @@
 
 #include "lang/base/arena.h"
 
-struct source *source_from_text(struct arena *a, const char *path, const char *text, size_t len) {
+struct source *source_from_text(struct arena *a, const char *path, const char *text, size_t len)
+{
     if (len > SOURCE_MAX) {
         errno = EFBIG;
         return NULL;
@@ -27,7 +28,8 @@ struct source *source_from_text(struct arena *a, const char *path, const char *t
     return s;
 }
 
-struct source *source_read(struct arena *a, const char *path) {
+struct source *source_read(struct arena *a, const char *path)
+{
     FILE *in = fopen(path, "rb");
     if (!in) return NULL;
     struct stat st;
@@ -58,7 +60,8 @@ struct source *source_read(struct arena *a, const char *path) {
     return source_from_text(a, path, text ? text : "", len);
 }
 
-void source_position(const struct source *s, uint32_t offset, uint32_t *line, uint32_t *column) {
+void source_position(const struct source *s, uint32_t offset, uint32_t *line, uint32_t *column)
+{
     uint32_t low = 0, high = s->nlines;
     while (high - low > 1) {
         uint32_t mid = low + (high - low) / 2;

@@ -9,23 +9,27 @@
 #include "lang/base/arena.h"
 
 /* FNV-1a: the keys are short words. */
-static size_t hash(const char *key) {
+static size_t hash(const char *key)
+{
     uint64_t h = 1469598103934665603u;
     for (; *key; key++) h = (h ^ (unsigned char)*key) * 1099511628211u;
     return (size_t)(h ^ h >> 32);
 }
 
-static struct map_slot *map_slot(const struct map *m, const char *key) {
+static struct map_slot *map_slot(const struct map *m, const char *key)
+{
     size_t i = hash(key) & (m->cap - 1);
     while (m->slots[i].key && strcmp(m->slots[i].key, key) != 0) i = (i + 1) & (m->cap - 1);
     return &m->slots[i];
 }
 
-void *map_get(const struct map *m, const char *key) {
+void *map_get(const struct map *m, const char *key)
+{
     return m->cap ? map_slot(m, key)->value : NULL;
 }
 
-void map_put(struct arena *a, struct map *m, const char *key, void *value) {
+void map_put(struct arena *a, struct map *m, const char *key, void *value)
+{
     if (m->n * 2 >= m->cap) {
         struct map old = *m;
         m->cap = old.cap ? old.cap * 2 : 8;
@@ -39,7 +43,8 @@ void map_put(struct arena *a, struct map *m, const char *key, void *value) {
 }
 
 /* Length of the valid sequence at p, or 0. Overlong forms, surrogates and code points past 10FFFF are refused. */
-static size_t utf8_length(const unsigned char *p, size_t left) {
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
     static const struct { unsigned char mask, lead, low, high; size_t n; } form[] = {
         {0xff, 0xe0, 0xa0, 0xbf, 3}, {0xff, 0xed, 0x80, 0x9f, 3}, {0xf0, 0xe0, 0x80, 0xbf, 3},
         {0xff, 0xf0, 0x90, 0xbf, 4}, {0xff, 0xf4, 0x80, 0x8f, 4}, {0xfc, 0xf0, 0x80, 0xbf, 4},
@@ -57,7 +62,8 @@ static size_t utf8_length(const unsigned char *p, size_t left) {
     return 0;
 }
 
-size_t text_check_utf8(const char *text, size_t len) {
+size_t text_check_utf8(const char *text, size_t len)
+{
     size_t i = 0;
     while (i < len) {
         size_t n = utf8_length((const unsigned char *)text + i, len - i);
@@ -67,11 +73,13 @@ size_t text_check_utf8(const char *text, size_t len) {
     return len;
 }
 
-bool text_equal(const char *a, const char *b) {
+bool text_equal(const char *a, const char *b)
+{
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-bool text_is_word(const char *text) {
+bool text_is_word(const char *text)
+{
     if (!isalpha((unsigned char)*text) && *text != '_') return false;
     for (; *text; text++)
         if (!isalnum((unsigned char)*text) && *text != '_') return false;
@@ -81,7 +89,8 @@ bool text_is_word(const char *text) {
 #define WORD_MAX 40
 
 /* Edit distance with neighbours swapped counting once (optimal string alignment). */
-static size_t edit_distance(const char *a, const char *b) {
+static size_t edit_distance(const char *a, const char *b)
+{
     size_t n = strlen(a), m = strlen(b), rows[3][WORD_MAX + 1];
     if (n > WORD_MAX || m > WORD_MAX) return WORD_MAX;
     size_t *old = rows[0], *prev = rows[1], *row = rows[2];
@@ -102,7 +111,8 @@ static size_t edit_distance(const char *a, const char *b) {
     return prev[m];
 }
 
-struct suggest suggest_start(const char *word) {
+struct suggest suggest_start(const char *word)
+{
     size_t n = strlen(word), near = n / 3;
     return (struct suggest){word, NULL, (near > 0 ? near : 1) + 1};
 }
@@ -120,18 +130,21 @@ static const char *const synonyms[][2] = {
     {"dense", "linear"}, {"fc", "linear"}, {"conv2d", "conv"}, {"swish", "silu"}, {"renormalize", "renormalise"},
 };
 
-static bool is_synonym(const char *word, const char *candidate) {
+static bool is_synonym(const char *word, const char *candidate)
+{
     for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
         if (strcmp(synonyms[i][0], word) == 0 && strcmp(synonyms[i][1], candidate) == 0) return true;
     return false;
 }
 
-void suggest_add(struct suggest *s, const char *candidate) {
+void suggest_add(struct suggest *s, const char *candidate)
+{
     size_t d = is_synonym(s->word, candidate) ? 0 : edit_distance(s->word, candidate);
     if (d < s->distance) s->distance = d, s->best = candidate;
 }
 
-const char *text_float(struct arena *a, double value) {
+const char *text_float(struct arena *a, double value)
+{
     char buffer[40];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(buffer, sizeof buffer, "%.*g", digits, value);
@@ -141,7 +154,8 @@ const char *text_float(struct arena *a, double value) {
     return arena_copy(a, buffer, strlen(buffer));
 }
 
-void text_write_quoted(FILE *out, const char *text) {
+void text_write_quoted(FILE *out, const char *text)
+{
     fputc('"', out);
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;

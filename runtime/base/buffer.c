@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool vrt_buffer_reserve(struct vrt_buffer *b, size_t room, struct vrt_error *e) {
+bool vrt_buffer_reserve(struct vrt_buffer *b, size_t room, struct vrt_error *e)
+{
     uint8_t *data;
 
     if (room <= b->room)
@@ -17,7 +18,8 @@ bool vrt_buffer_reserve(struct vrt_buffer *b, size_t room, struct vrt_error *e) 
     return true;
 }
 
-bool vrt_buffer_append(struct vrt_buffer *b, const void *data, size_t size, struct vrt_error *e) {
+bool vrt_buffer_append(struct vrt_buffer *b, const void *data, size_t size, struct vrt_error *e)
+{
     size_t total;
 
     if (__builtin_add_overflow(b->size, size, &total))
@@ -30,7 +32,8 @@ bool vrt_buffer_append(struct vrt_buffer *b, const void *data, size_t size, stru
     return true;
 }
 
-void vrt_buffer_free(struct vrt_buffer *b) {
+void vrt_buffer_free(struct vrt_buffer *b)
+{
     free(b->data);
     *b = (struct vrt_buffer){0};
 }

@@ -10,12 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool fail(struct vrt_error *e, const char *what, const char *path) {
+static bool fail(struct vrt_error *e, const char *what, const char *path)
+{
     return vrt_fail(e, VRT_BAD_INPUT, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
 /* Open a regular file for reading; -1 and *e filled when it is not one. Not blocking: a pipe is refused, not waited for. */
-static int open_regular(const char *path, uint64_t *size, struct vrt_error *e) {
+static int open_regular(const char *path, uint64_t *size, struct vrt_error *e)
+{
     struct stat s;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
@@ -33,7 +35,8 @@ static int open_regular(const char *path, uint64_t *size, struct vrt_error *e) {
 }
 
 /* Read until `size` bytes or the end; the count, or -1. */
-static ssize_t read_some(int fd, uint8_t *data, size_t size, uint64_t offset) {
+static ssize_t read_some(int fd, uint8_t *data, size_t size, uint64_t offset)
+{
     size_t have = 0;
 
     while (have < size) {
@@ -49,7 +52,8 @@ static ssize_t read_some(int fd, uint8_t *data, size_t size, uint64_t offset) {
     return (ssize_t)have;
 }
 
-bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e) {
+bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e)
+{
     uint64_t size;
     ssize_t n;
     int fd = open_regular(path, &size, e);
@@ -76,7 +80,8 @@ bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct 
     return true;
 }
 
-bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset, struct vrt_error *e) {
+bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset, struct vrt_error *e)
+{
     ssize_t n = read_some(fd, data, size, offset);
 
     if (n < 0)
@@ -86,7 +91,8 @@ bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_
     return true;
 }
 
-bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struct vrt_error *e) {
+bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struct vrt_error *e)
+{
     const uint8_t *from = data;
 
     while (size > 0) {
@@ -101,7 +107,8 @@ bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struc
     return true;
 }
 
-bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e) {
+bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e)
+{
     uint64_t size;
     int fd = open_regular(path, &size, e);
     void *data;
@@ -123,13 +130,15 @@ bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e) {
     return true;
 }
 
-void vrt_file_unmap(struct vrt_map *m) {
+void vrt_file_unmap(struct vrt_map *m)
+{
     if (m->data != NULL)
         munmap((void *)(uintptr_t)m->data, m->size);
     *m = (struct vrt_map){0};
 }
 
-bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e) {
+bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e)
+{
     *w = (struct vrt_writer){.fd = -1};
     w->path = strdup(path);
     if (w->path == NULL || asprintf(&w->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0) {
@@ -148,12 +157,14 @@ bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *
     return true;
 }
 
-bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e) {
+bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e)
+{
     return vrt_file_put(w->fd, w->temporary, data, size, e);
 }
 
 /* The name itself is durable only once its folder is. Some file systems cannot sync a folder: that is no failure. */
-static bool sync_folder(const char *path, struct vrt_error *e) {
+static bool sync_folder(const char *path, struct vrt_error *e)
+{
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
     bool ok = true;
@@ -170,7 +181,8 @@ static bool sync_folder(const char *path, struct vrt_error *e) {
     return ok;
 }
 
-bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e) {
+bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e)
+{
     int fd = w->fd;
 
     w->fd = -1;
@@ -188,7 +200,8 @@ bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e) {
     return sync_folder(w->path, e);
 }
 
-void vrt_writer_abandon(struct vrt_writer *w) {
+void vrt_writer_abandon(struct vrt_writer *w)
+{
     if (w->fd >= 0)
         close(w->fd);
     if (w->temporary != NULL)
@@ -198,7 +211,8 @@ void vrt_writer_abandon(struct vrt_writer *w) {
     *w = (struct vrt_writer){.fd = -1};
 }
 
-bool vrt_file_write(const char *path, const void *data, size_t size, struct vrt_error *e) {
+bool vrt_file_write(const char *path, const void *data, size_t size, struct vrt_error *e)
+{
     struct vrt_writer w;
     bool ok = vrt_writer_begin(&w, path, e) && vrt_writer_write(&w, data, size, e) && vrt_writer_commit(&w, e);
 

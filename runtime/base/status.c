@@ -4,7 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-bool vrt_fail(struct vrt_error *e, enum vrt_code code, const char *format, ...) {
+bool vrt_fail(struct vrt_error *e, enum vrt_code code, const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);

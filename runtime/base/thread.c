@@ -48,19 +48,22 @@ struct vrt_threads {
 struct start { struct vrt_threads *t; int index; };
 
 /* A data pointer cannot be cast to a function's in ISO C; their bytes are the same wherever this runs. */
-static struct vrt_task_signature signature(void *task) {
+static struct vrt_task_signature signature(void *task)
+{
     struct vrt_task_signature s;
 
     memcpy(&s.run, &task, sizeof task);
     return s;
 }
 
-static bool left(uint64_t ticket) {
+static bool left(uint64_t ticket)
+{
     return (ticket & UINT32_MAX) < ticket >> 32;
 }
 
 /* Take tasks until there are none. */
-static void work(struct vrt_threads *t, void *scratch) {
+static void work(struct vrt_threads *t, void *scratch)
+{
     while (left(atomic_load_explicit(&t->ticket, memory_order_acquire))) {
         uint64_t mine = atomic_fetch_add_explicit(&t->ticket, 1, memory_order_acq_rel);
         if (!left(mine))
@@ -70,7 +73,8 @@ static void work(struct vrt_threads *t, void *scratch) {
     }
 }
 
-static void pause_briefly(int spins) {
+static void pause_briefly(int spins)
+{
     if (spins > SPINS)
         sched_yield();
 #if defined __x86_64__ || defined __i386__
@@ -79,20 +83,23 @@ static void pause_briefly(int spins) {
 #endif
 }
 
-static void sleep_until_launch(struct vrt_threads *t, uint32_t seen) {
+static void sleep_until_launch(struct vrt_threads *t, uint32_t seen)
+{
     atomic_fetch_add(&t->sleepers, 1);
     if (atomic_load(&t->launch) == seen && !atomic_load(&t->stop))
         syscall(SYS_futex, &t->launch, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
     atomic_fetch_sub(&t->sleepers, 1);
 }
 
-static void wake(struct vrt_threads *t) {
+static void wake(struct vrt_threads *t)
+{
     atomic_fetch_add(&t->launch, 1);
     if (atomic_load(&t->sleepers) > 0)
         syscall(SYS_futex, &t->launch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static void *thread_main(void *argument) {
+static void *thread_main(void *argument)
+{
     struct start start = *(struct start *)argument;
     struct vrt_threads *t = start.t;
     uint8_t *scratch = t->scratch + t->stride * (size_t)start.index;
@@ -110,11 +117,8 @@ static void *thread_main(void *argument) {
     return NULL;
 }
 
-void vrt_parallel(void *ctx, void *task, int64_t count) {
-    struct vrt_ctx *c = ctx;
-    struct vrt_threads *t = c->runtime;
-    void (*run)(void *, int64_t, void *) = signature(task).run;
-
+static void launch(struct vrt_threads *t, void (*run)(void *, int64_t, void *), void *ctx, int64_t count)
+{
     if (t->count == 1 || count <= 1 || count > INT_MAX) {
         for (int64_t i = 0; i < count; i++)
             run(ctx, i, t->scratch);
@@ -130,12 +134,37 @@ void vrt_parallel(void *ctx, void *task, int64_t count) {
         pause_briefly(spins);
 }
 
-void vrt_gemm_tn(void *c, int64_t ldc, void *a, int64_t lda, void *b, int64_t ldb, int64_t m, int64_t n, int64_t k) {
+void vrt_parallel(void *ctx, void *task, int64_t count)
+{
+    struct vrt_ctx *c = ctx;
+
+    launch(c->runtime, signature(task).run, ctx, count);
+}
+
+struct share { const struct vrt_threads *t; void (*run)(void *, int64_t, int); void *data; };
+
+static void run_share(void *ctx, int64_t i, void *scratch)
+{
+    const struct share *s = ctx;
+
+    s->run(s->data, i, (int)((size_t)((uint8_t *)scratch - s->t->scratch) / s->t->stride));
+}
+
+void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count, void (*run)(void *data, int64_t i, int thread), void *data)
+{
+    struct share s = {ctx->runtime, run, data};
+
+    launch(ctx->runtime, run_share, &s, count);
+}
+
+void vrt_gemm_tn(void *c, int64_t ldc, void *a, int64_t lda, void *b, int64_t ldb, int64_t m, int64_t n, int64_t k)
+{
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a, (blasint)lda, b,
                 (blasint)ldb, 1.0f, c, (blasint)ldc);
 }
 
-static void stop_threads(struct vrt_threads *t) {
+static void stop_threads(struct vrt_threads *t)
+{
     atomic_store(&t->stop, true);
     wake(t);
     for (int i = 0; i < t->started; i++)
@@ -146,7 +175,8 @@ static void stop_threads(struct vrt_threads *t) {
 }
 
 /* The caller is thread 0. Signals stay with it. */
-static bool start_threads(struct vrt_threads *t) {
+static bool start_threads(struct vrt_threads *t)
+{
     sigset_t all, before;
     bool ok = true;
 
@@ -168,7 +198,8 @@ static bool start_threads(struct vrt_threads *t) {
     return ok;
 }
 
-bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, struct vrt_error *e) {
+bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, struct vrt_error *e)
+{
     struct vrt_threads *t;
     size_t stride, total;
 
@@ -200,19 +231,22 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
     return true;
 }
 
-void vrt_threads_stop(struct vrt_ctx *ctx) {
+void vrt_threads_stop(struct vrt_ctx *ctx)
+{
     if (ctx->runtime != NULL)
         stop_threads(ctx->runtime);
     ctx->runtime = NULL;
 }
 
-int vrt_threads_count(const struct vrt_ctx *ctx) {
+int vrt_threads_count(const struct vrt_ctx *ctx)
+{
     const struct vrt_threads *t = ctx->runtime;
 
     return t->count;
 }
 
-int vrt_threads_available(void) {
+int vrt_threads_available(void)
+{
     cpu_set_t set;
     int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 

@@ -33,6 +33,10 @@ void vrt_threads_stop(struct vrt_ctx *ctx);             /* frees the scratch; no
 
 int vrt_threads_count(const struct vrt_ctx *ctx);
 
+/* run(data, i, thread) for i in 0 .. count-1 on the compute threads, in any order; returns when all are done. `thread`, below
+ * vrt_threads_count(), is a number of the thread that runs it. */
+void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count, void (*run)(void *data, int64_t i, int thread), void *data);
+
 /* The processors this process may run on: the default of --threads. */
 int vrt_threads_available(void);
 

@@ -28,7 +28,8 @@ struct scan {
 
 /* Where the bytes of a regular member lie. */
 static bool locate(struct scan *s, struct archive *a, struct archive_entry *entry, const char *name, uint64_t *offset,
-                   uint32_t *size) {
+                   uint32_t *size)
+{
     la_int64_t bytes = archive_entry_size(entry), at;
     const void *block = s->base;
     size_t length;
@@ -50,9 +51,16 @@ static bool locate(struct scan *s, struct archive *a, struct archive_entry *entr
     return true;
 }
 
+static bool refuse_link(const struct scan *s, const char *name)
+{
+    return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s is a link or a device; pack the files themselves (tar --dereference "
+                    "--hard-dereference)", s->path, name);
+}
+
 /* `name` is below the split: "CLASS", "CLASS/file" or "CLASS/folder/file". */
 static bool add_member(struct scan *s, struct vrt_index *x, struct archive *a, struct archive_entry *entry,
-                       const char *name) {
+                       const char *name)
+{
     const char *slash = strchr(name, '/'), *file = strrchr(name, '/');
     bool folder = archive_entry_filetype(entry) == AE_IFDIR;
     uint64_t offset = 0;
@@ -61,6 +69,8 @@ static bool add_member(struct scan *s, struct vrt_index *x, struct archive *a, s
 
     if (name[0] == '.' || name[0] == 0)
         return true;
+    if (slash == NULL && archive_entry_filetype(entry) == AE_IFLNK)      /* of a class folder, likely */
+        return refuse_link(s, name);
     if (!folder && (slash == NULL || !vrt_index_takes(file + 1))) {
         x->ignored += slash != NULL || vrt_index_takes(name);
         return true;
@@ -70,13 +80,13 @@ static bool add_member(struct scan *s, struct vrt_index *x, struct archive *a, s
     if (folder)
         return true;
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s is a link or a device; pack the files themselves (tar "
-                        "--dereference --hard-dereference)", s->path, name);
+        return refuse_link(s, name);
     return locate(s, a, entry, name, &offset, &size) && vrt_index_add(x, id, name, offset, size, s->error);
 }
 
 /* Length of the name of the split `name` begins with, and which; 0 for none. */
-static size_t match_split(const struct scan *s, const char *name, int *which) {
+static size_t match_split(const struct scan *s, const char *name, int *which)
+{
     size_t length = strcspn(name, "/");
 
     for (int i = 0; i < VRT_SPLIT_NAMES && s->names[i] != NULL; i++)
@@ -87,7 +97,8 @@ static size_t match_split(const struct scan *s, const char *name, int *which) {
     return 0;
 }
 
-static void note_lead(struct scan *s, const char *name, size_t length) {
+static void note_lead(struct scan *s, const char *name, size_t length)
+{
     if (s->lead[0] == 0) {
         memcpy(s->lead, name, length);
         s->lead[length] = 0;
@@ -97,7 +108,8 @@ static void note_lead(struct scan *s, const char *name, size_t length) {
 }
 
 /* Sort a member into the candidate it belongs to. name has no slash at its end. */
-static bool scan_member(struct scan *s, struct archive *a, struct archive_entry *entry, const char *name) {
+static bool scan_member(struct scan *s, struct archive *a, struct archive_entry *entry, const char *name)
+{
     size_t lead = strcspn(name, "/"), length;
     int which = 0, depth = 0;
 
@@ -118,7 +130,8 @@ static bool scan_member(struct scan *s, struct archive *a, struct archive_entry 
 }
 
 /* "./a//b/" and "/a/b" are "a/b"; false when the name is too long. */
-static bool clean_name(char *to, size_t room, const char *from) {
+static bool clean_name(char *to, size_t room, const char *from)
+{
     size_t n = 0;
 
     while (*from != 0) {
@@ -138,14 +151,16 @@ static bool clean_name(char *to, size_t room, const char *from) {
     return true;
 }
 
-static bool fail_scan(const struct scan *s, struct archive *a) {
+static bool fail_scan(const struct scan *s, struct archive *a)
+{
     const char *why = archive_error_string(a);
 
     return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
                     "damaged, so get it again", s->path, why != NULL ? why : "damaged");
 }
 
-static bool scan_members(struct scan *s, struct archive *a) {
+static bool scan_members(struct scan *s, struct archive *a)
+{
     struct archive_entry *entry;
     char name[VRT_MAX_NAME];
     int status;
@@ -163,7 +178,8 @@ static bool scan_members(struct scan *s, struct archive *a) {
     return status == ARCHIVE_EOF || fail_scan(s, a);
 }
 
-static bool scan_blob(struct scan *s, const struct vrt_blob *blob) {
+static bool scan_blob(struct scan *s, const struct vrt_blob *blob)
+{
     struct archive *a = archive_read_new();
     bool ok;
 
@@ -182,7 +198,8 @@ static bool scan_blob(struct scan *s, const struct vrt_blob *blob) {
 }
 
 /* Move the best candidate into d. */
-static bool choose(struct vrt_dataset *d, struct scan *s) {
+static bool choose(struct vrt_dataset *d, struct scan *s)
+{
     for (int depth = 0; depth < 2; depth++)
         for (int i = 0; i < VRT_SPLIT_NAMES; i++) {
             if (!s->seen[depth][i])
@@ -202,7 +219,8 @@ static bool choose(struct vrt_dataset *d, struct scan *s) {
 }
 
 static bool archive_read_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
-                              struct vrt_image *out, struct vrt_error *e) {
+                              struct vrt_image *out, struct vrt_error *e)
+{
     const uint8_t *bytes;
 
     return vrt_blob_read(d->blob, d->root, item->offset, item->size, &out->file, &bytes, e) &&
@@ -212,7 +230,8 @@ static bool archive_read_item(const struct vrt_dataset *d, const struct vrt_item
 static const struct vrt_source tar = {"tar", archive_read_item};
 
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                      struct vrt_error *e) {
+                      struct vrt_error *e)
+{
     struct scan *s = calloc(1, sizeof *s);
     struct vrt_blob *known = classes_of != NULL && classes_of->source == &tar ? classes_of->blob : NULL;
     char *where = NULL;

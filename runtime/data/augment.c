@@ -8,7 +8,8 @@
 #define TRIES 10
 
 /* A NaN fails every comparison, so the tests are written as what must hold. */
-static const char *wrong_range(const struct vrt_transform *t) {
+static const char *wrong_range(const struct vrt_transform *t)
+{
     if (t->channels != 1 && t->channels != 3)
         return "the input must have 1 or 3 channels";
     if (t->height < 1 || t->width < 1 || t->height > VRT_IMAGE_MAX_SIDE || t->width > VRT_IMAGE_MAX_SIDE)
@@ -31,7 +32,8 @@ static const char *wrong_range(const struct vrt_transform *t) {
     return NULL;
 }
 
-bool vrt_pipeline_make(struct vrt_pipeline *p, const struct vrt_transform *t, struct vrt_error *e) {
+bool vrt_pipeline_make(struct vrt_pipeline *p, const struct vrt_transform *t, struct vrt_error *e)
+{
     const char *wrong = wrong_range(t);
 
     if (wrong != NULL)
@@ -43,26 +45,31 @@ bool vrt_pipeline_make(struct vrt_pipeline *p, const struct vrt_transform *t, st
     return true;
 }
 
-void vrt_scratch_free(struct vrt_scratch *s) {
+void vrt_scratch_free(struct vrt_scratch *s)
+{
     vrt_image_free(&s->image);
     vrt_image_free(&s->resized);
     vrt_resampler_free(&s->resampler);
 }
 
-static double between(struct vrt_random *random, double low, double high) {
+static double between(struct vrt_random *random, double low, double high)
+{
     return low + (high - low) * vrt_random_uniform(random);
 }
 
 /* Half to even. */
-static int round_even(double x) {
+static int round_even(double x)
+{
     return (int)nearbyint(x);
 }
 
-static int at_least_1(int n, int limit) {
+static int at_least_1(int n, int limit)
+{
     return n < 1 ? 1 : n > limit ? limit : n;
 }
 
-static struct vrt_rect centre_rect(const struct vrt_transform *t, int width, int height) {
+static struct vrt_rect centre_rect(const struct vrt_transform *t, int width, int height)
+{
     double ratio = (double)width / height;
     struct vrt_rect r = {0, 0, width, height};
 
@@ -75,7 +82,8 @@ static struct vrt_rect centre_rect(const struct vrt_transform *t, int width, int
     return r;
 }
 
-struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height, struct vrt_random *random) {
+struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height, struct vrt_random *random)
+{
     double area = (double)width * height;
     double low = log(t->min_ratio), high = log(t->max_ratio);
 
@@ -93,7 +101,8 @@ struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int he
     return centre_rect(t, width, height);
 }
 
-struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transform *t, double crop_pct) {
+struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transform *t, double crop_pct)
+{
     int64_t w = (int64_t)floor(t->width / crop_pct), h = (int64_t)floor(t->height / crop_pct);
     struct vrt_resize how;
 
@@ -110,7 +119,8 @@ struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transfor
 }
 
 /* Bytes to floats; the picture lies `dx`, `dy` to the right and down of the input's corner, black around it. */
-static void normalise(const struct vrt_pipeline *p, struct vrt_view v, int dx, int dy, bool flip, float *input) {
+static void normalise(const struct vrt_pipeline *p, struct vrt_view v, int dx, int dy, bool flip, float *input)
+{
     const struct vrt_transform *t = &p->transform;
     const int channels = t->channels;
 
@@ -127,7 +137,8 @@ static void normalise(const struct vrt_pipeline *p, struct vrt_view v, int dx, i
 
 /* Crop and resize to the network's size. The crop is cut out first: pixels beyond its edge have no influence. */
 static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scratch *s, struct vrt_random *random,
-                struct vrt_error *e) {
+                struct vrt_error *e)
+{
     const struct vrt_transform *t = &p->transform;
     struct vrt_resize how;
 
@@ -149,7 +160,8 @@ static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scr
 }
 
 bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
-                        struct vrt_random *random, float *input, struct vrt_error *e) {
+                        struct vrt_random *random, float *input, struct vrt_error *e)
+{
     const int pad = p->transform.padded_crop;
     struct vrt_view v = vrt_view_of(image);
     bool flip = false;
@@ -171,7 +183,8 @@ bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *im
 }
 
 bool vrt_transform_eval(const struct vrt_transform *t, const struct vrt_image *image, float *input,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     struct vrt_scratch s = {0};
     struct vrt_pipeline p;
     bool ok = vrt_pipeline_make(&p, t, e) && vrt_pipeline_apply(&p, image, &s, NULL, input, e);

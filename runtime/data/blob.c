@@ -25,7 +25,8 @@ static const struct { const char *bytes; size_t size; } compressed[] = {
     {"\x1f\x8b", 2}, {"\x28\xb5\x2f\xfd", 4}, {"\xfd" "7zXZ\0", 6},
 };
 
-static bool is_compressed(int fd) {
+static bool is_compressed(int fd)
+{
     char head[8] = {0};
     ssize_t n = pread(fd, head, sizeof head, 0);
 
@@ -36,7 +37,8 @@ static bool is_compressed(int fd) {
 }
 
 /* A file without a name: gone with its last user, whatever happens. */
-static int temporary_file(struct vrt_error *e) {
+static int temporary_file(struct vrt_error *e)
+{
     const char *folder = getenv("TMPDIR");
     char name[4096];
     int fd;
@@ -54,7 +56,8 @@ static int temporary_file(struct vrt_error *e) {
 }
 
 /* From memory to a file, once. */
-static bool spill(struct vrt_blob *b, struct vrt_error *e) {
+static bool spill(struct vrt_blob *b, struct vrt_error *e)
+{
     b->fd = temporary_file(e);
     if (b->fd < 0 || !vrt_file_put(b->fd, TEMPORARY, b->memory.data, b->memory.size, e))
         return false;
@@ -62,7 +65,8 @@ static bool spill(struct vrt_blob *b, struct vrt_error *e) {
     return true;
 }
 
-static bool put(struct vrt_blob *b, const void *data, size_t size, struct vrt_error *e) {
+static bool put(struct vrt_blob *b, const void *data, size_t size, struct vrt_error *e)
+{
     b->size += size;
     if (b->size > FREE_SIZE && b->size / MAX_RATIO > b->source_size)
         return vrt_fail(e, VRT_BAD_INPUT, "it grows to more than %d times its size, as pictures do not; if it is right, "
@@ -72,7 +76,8 @@ static bool put(struct vrt_blob *b, const void *data, size_t size, struct vrt_er
     return (b->fd >= 0 || spill(b, e)) && vrt_file_put(b->fd, TEMPORARY, data, size, e);
 }
 
-static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct vrt_error *e) {
+static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct vrt_error *e)
+{
     struct archive_entry *entry;
     const void *data;
     size_t size;
@@ -89,7 +94,8 @@ static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct
     return true;
 }
 
-static bool inflate(struct vrt_blob *b, const char *path, int fd, struct vrt_error *e) {
+static bool inflate(struct vrt_blob *b, const char *path, int fd, struct vrt_error *e)
+{
     struct archive *a = archive_read_new();
     bool ok;
 
@@ -108,7 +114,8 @@ static bool inflate(struct vrt_blob *b, const char *path, int fd, struct vrt_err
 }
 
 /* The file behind fd, as far as the system can tell. */
-static void set_identity(struct vrt_blob *b, const struct stat *s) {
+static void set_identity(struct vrt_blob *b, const struct stat *s)
+{
     b->device = s->st_dev;
     b->inode = s->st_ino;
     b->source_size = (uint64_t)s->st_size;
@@ -116,13 +123,15 @@ static void set_identity(struct vrt_blob *b, const struct stat *s) {
     b->nanoseconds = s->st_mtim.tv_nsec;
 }
 
-static bool same_file(const struct vrt_blob *a, const struct vrt_blob *b) {
+static bool same_file(const struct vrt_blob *a, const struct vrt_blob *b)
+{
     return a->device == b->device && a->inode == b->inode && a->source_size == b->source_size &&
            a->seconds == b->seconds && a->nanoseconds == b->nanoseconds;
 }
 
 /* Takes fd over. */
-static bool load(struct vrt_blob *b, const char *path, int fd, struct vrt_error *e) {
+static bool load(struct vrt_blob *b, const char *path, int fd, struct vrt_error *e)
+{
     bool ok;
 
     if (!is_compressed(fd)) {
@@ -135,7 +144,8 @@ static bool load(struct vrt_blob *b, const char *path, int fd, struct vrt_error 
     return ok;
 }
 
-bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known, struct vrt_error *e) {
+bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known, struct vrt_error *e)
+{
     struct vrt_blob *b = calloc(1, sizeof *b);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat s;
@@ -165,7 +175,8 @@ bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *kno
     return true;
 }
 
-void vrt_blob_close(struct vrt_blob *b) {
+void vrt_blob_close(struct vrt_blob *b)
+{
     if (b == NULL || --b->references > 0)
         return;
     if (b->fd >= 0)
@@ -175,7 +186,8 @@ void vrt_blob_close(struct vrt_blob *b) {
 }
 
 bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size, struct vrt_buffer *buffer,
-                   const uint8_t **data, struct vrt_error *e) {
+                   const uint8_t **data, struct vrt_error *e)
+{
     if (offset > b->size || size > b->size - offset)
         return vrt_fail(e, VRT_BAD_INPUT, "%s ended early: it was cut while in use", name);
     if (b->fd < 0) {
@@ -189,7 +201,8 @@ bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, 
     return true;
 }
 
-bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data, struct vrt_error *e) {
+bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data, struct vrt_error *e)
+{
     void *map;
 
     *data = b->memory.data;
@@ -202,7 +215,8 @@ bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **da
     return true;
 }
 
-void vrt_blob_unmap(const struct vrt_blob *b, const uint8_t *data) {
+void vrt_blob_unmap(const struct vrt_blob *b, const uint8_t *data)
+{
     if (b->fd >= 0 && data != NULL)
         munmap((void *)(uintptr_t)data, b->size);
 }

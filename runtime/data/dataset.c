@@ -16,7 +16,8 @@ static const char *const split_names[][VRT_SPLIT_NAMES] = {
     {"test", "val"},
 };
 
-void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]) {
+void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES])
+{
     for (int i = 0; i < VRT_SPLIT_NAMES; i++)
         names[i] = i == 0 ? split : NULL;
     for (size_t row = 0; row < sizeof split_names / sizeof split_names[0]; row++)
@@ -24,20 +25,23 @@ void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]) {
             memcpy(names, split_names[row], sizeof split_names[row]);
 }
 
-char *vrt_dataset_where(const struct vrt_dataset *d) {
+char *vrt_dataset_where(const struct vrt_dataset *d)
+{
     char *where;
 
     return asprintf(&where, "%s/%s", d->root, d->split) < 0 ? NULL : where;
 }
 
-static bool is_folder(const char *path) {
+static bool is_folder(const char *path)
+{
     struct stat s;
 
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
 /* Set d->split to the first name of the split that is a folder below the root; NULL when there is none. */
-static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_error *e) {
+static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_error *e)
+{
     const char *names[VRT_SPLIT_NAMES];
 
     vrt_split_names(split, names);
@@ -59,7 +63,8 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
 }
 
 /* What is in the folder, in a few words, so that a wrong path is seen at once. */
-static void list_some(const char *root, char *text, size_t size) {
+static void list_some(const char *root, char *text, size_t size)
+{
     DIR *dir = opendir(root);
     struct dirent *entry;
     size_t n = 0;
@@ -75,7 +80,8 @@ static void list_some(const char *root, char *text, size_t size) {
 }
 
 static bool open_folder(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     char some[200];
 
     if (!find_split(d, split, e))
@@ -89,7 +95,8 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
                     d->root, split, some[0] != 0 ? some : "nothing");
 }
 
-static bool describe(struct vrt_dataset *d, struct vrt_error *e) {
+static bool describe(struct vrt_dataset *d, struct vrt_error *e)
+{
     char ignored[64] = "";
 
     if (d->index.ignored > 0)
@@ -102,7 +109,8 @@ static bool describe(struct vrt_dataset *d, struct vrt_error *e) {
 }
 
 static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                     struct vrt_error *e) {
+                     struct vrt_error *e)
+{
     struct stat s;
     bool ok;
 
@@ -119,7 +127,8 @@ static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_
 }
 
 bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *split,
-                      const struct vrt_dataset *classes_of, struct vrt_error *e) {
+                      const struct vrt_dataset *classes_of, struct vrt_error *e)
+{
     struct vrt_dataset *d = calloc(1, sizeof *d);
 
     *out = NULL;
@@ -135,7 +144,8 @@ bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *sp
     return true;
 }
 
-void vrt_dataset_close(struct vrt_dataset *d) {
+void vrt_dataset_close(struct vrt_dataset *d)
+{
     if (d == NULL)
         return;
     vrt_index_free(&d->index);
@@ -146,27 +156,38 @@ void vrt_dataset_close(struct vrt_dataset *d) {
     free(d);
 }
 
-int64_t vrt_dataset_count(const struct vrt_dataset *d) {
+int64_t vrt_dataset_count(const struct vrt_dataset *d)
+{
     return d->index.nitems;
 }
 
-int64_t vrt_dataset_classes(const struct vrt_dataset *d) {
+int64_t vrt_dataset_classes(const struct vrt_dataset *d)
+{
     return d->index.nclasses;
 }
 
-const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c) {
+const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c)
+{
     return d->index.classes[c].name;
 }
 
-int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i) {
+int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i)
+{
     return d->index.items[i].label;
 }
 
-const char *vrt_dataset_describe(const struct vrt_dataset *d) {
+int64_t vrt_dataset_spread(const struct vrt_dataset *d, int64_t limit, int64_t i)
+{
+    return limit > 0 && limit < d->index.nitems ? i * d->index.nitems / limit : i;
+}
+
+const char *vrt_dataset_describe(const struct vrt_dataset *d)
+{
     return d->describe;
 }
 
-void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size) {
+void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size)
+{
     const char *name = (const char *)d->index.names.data + d->index.items[i].name;
 
     if (d->width > 0)
@@ -176,7 +197,8 @@ void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, i
 }
 
 bool vrt_dataset_read(const struct vrt_dataset *d, int64_t i, int channels, struct vrt_image *out,
-                      struct vrt_error *e) {
+                      struct vrt_error *e)
+{
     struct vrt_error inner;
     char name[VRT_MAX_NAME + 256];
 

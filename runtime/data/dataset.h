@@ -25,6 +25,11 @@ int64_t vrt_dataset_count(const struct vrt_dataset *d);
 int64_t vrt_dataset_classes(const struct vrt_dataset *d);
 const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c);
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
+
+/* Where the i-th of `limit` pictures stands that are spread evenly over all: a folder is sorted by class, and its first ones
+ * would be of one class. A limit of 0, or beyond the count, is all pictures, in order. */
+int64_t vrt_dataset_spread(const struct vrt_dataset *d, int64_t limit, int64_t i);
+
 const char *vrt_dataset_describe(const struct vrt_dataset *d);          /* "folder /data/x: 50000 pictures, 10 classes" */
 
 /* Decode picture i to 8-bit pixels with `channels` (1 or 3) channels. Safe to call from several threads at once. */

@@ -22,7 +22,8 @@ struct walk {
 };
 
 /* 'd', 'f', '?' for neither (a socket, a dangling link); the type in the entry saves a call on most file systems. */
-static char kind_of(DIR *dir, const struct dirent *entry) {
+static char kind_of(DIR *dir, const struct dirent *entry)
+{
     struct stat s;
 
     if (entry->d_type == DT_DIR)
@@ -37,7 +38,8 @@ static char kind_of(DIR *dir, const struct dirent *entry) {
 static bool walk_folder(struct walk *w, int depth);
 
 /* One entry of the folder w->name, which is of `length` bytes. */
-static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length, int depth) {
+static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length, int depth)
+{
     char kind = kind_of(dir, entry);
     int n;
 
@@ -66,7 +68,8 @@ static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, siz
     return true;
 }
 
-static bool walk_folder(struct walk *w, int depth) {
+static bool walk_folder(struct walk *w, int depth)
+{
     size_t length = strlen(w->name);
     struct dirent *entry;
     char *path;
@@ -95,7 +98,8 @@ static bool walk_folder(struct walk *w, int depth) {
 }
 
 static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     char path[4096];
     const char *name = (const char *)d->index.names.data + item->name;
     int n = snprintf(path, sizeof path, "%s/%s/%s", d->root, d->split, name);
@@ -108,7 +112,8 @@ static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item
 
 static const struct vrt_source folder = {"folder", folder_read};
 
-bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e) {
+bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
+{
     char *where = vrt_dataset_where(d);
     struct walk w = {.index = &d->index, .where = where, .error = e};
     bool ok;

@@ -10,7 +10,8 @@
 #include "runtime/data/source.h"
 
 /* The file that exists among PREFIX-images-idx3-ubyte[.gz] and MNIST's other spellings; NULL when none does. */
-static char *find_file(const char *root, const char *split, const char *what, int dimensions) {
+static char *find_file(const char *root, const char *split, const char *what, int dimensions)
+{
     static const char *const endings[] = {"", ".gz"};
     const char *prefixes[] = {strcmp(split, "val") == 0 || strcmp(split, "test") == 0 ? "t10k" : split, split, "test"};
     size_t tries = strcmp(split, "val") == 0 ? 3 : 2;
@@ -27,7 +28,8 @@ static char *find_file(const char *root, const char *split, const char *what, in
     return NULL;
 }
 
-bool vrt_idx_found(const char *root, const char *split) {
+bool vrt_idx_found(const char *root, const char *split)
+{
     char *path = find_file(root, split, "images", 3);
 
     free(path);
@@ -35,7 +37,8 @@ bool vrt_idx_found(const char *root, const char *split) {
 }
 
 /* Open an IDX file of n dimensions (1 or 3) and check that it holds exactly what its header says. */
-static bool open_file(struct vrt_blob **out, const char *path, int n, uint32_t size[3], struct vrt_error *e) {
+static bool open_file(struct vrt_blob **out, const char *path, int n, uint32_t size[3], struct vrt_error *e)
+{
     struct vrt_buffer buffer = {0};
     const uint8_t *head = NULL;
     uint64_t bytes = 1, start = 4 + 4 * (uint64_t)n;
@@ -62,7 +65,8 @@ static bool open_file(struct vrt_blob **out, const char *path, int n, uint32_t s
     return ok;
 }
 
-static bool check_images(const uint32_t size[3], const char *path, struct vrt_error *e) {
+static bool check_images(const uint32_t size[3], const char *path, struct vrt_error *e)
+{
     if (size[0] == 0)
         return vrt_fail(e, VRT_BAD_INPUT, "%s has no pictures", path);
     if (size[0] > VRT_MAX_ITEMS)
@@ -76,7 +80,8 @@ static bool check_images(const uint32_t size[3], const char *path, struct vrt_er
 }
 
 /* One item per picture; the name of all is the file's, at offset 0 of the names. */
-static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t count, struct vrt_error *e) {
+static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t count, struct vrt_error *e)
+{
     size_t bytes = (size_t)d->width * (size_t)d->height;
 
     d->index.items = calloc((size_t)count, sizeof *d->index.items);
@@ -89,7 +94,8 @@ static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t coun
 }
 
 static bool set_classes(struct vrt_dataset *d, const struct vrt_dataset *classes_of, const char *path,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     int64_t top = 0;
 
     for (int64_t i = 1; i < d->index.nitems; i++)
@@ -104,7 +110,8 @@ static bool set_classes(struct vrt_dataset *d, const struct vrt_dataset *classes
 }
 
 static bool read_labels(struct vrt_dataset *d, const char *path, const struct vrt_dataset *classes_of, int64_t count,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     struct vrt_blob *blob = NULL;
     struct vrt_buffer buffer = {0};
     const uint8_t *labels;
@@ -122,7 +129,8 @@ static bool read_labels(struct vrt_dataset *d, const char *path, const struct vr
 }
 
 static bool idx_read(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
-                     struct vrt_error *e) {
+                     struct vrt_error *e)
+{
     const uint8_t *bytes;
 
     if (!vrt_blob_read(d->blob, d->root, item->offset, item->size, &out->file, &bytes, e) ||
@@ -137,7 +145,8 @@ static bool idx_read(const struct vrt_dataset *d, const struct vrt_item *item, i
 
 static const struct vrt_source idx = {"IDX files", idx_read};
 
-bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e) {
+bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e)
+{
     char *images = find_file(d->root, split, "images", 3), *labels = find_file(d->root, split, "labels", 1);
     uint32_t size[3];
     bool ok = false;

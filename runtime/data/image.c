@@ -25,14 +25,16 @@ static const struct magic {
     {"an HTML", "<", 1, NULL},
 };
 
-static const struct magic *find_magic(const uint8_t *bytes, size_t size) {
+static const struct magic *find_magic(const uint8_t *bytes, size_t size)
+{
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (size >= magics[i].size && memcmp(bytes, magics[i].bytes, magics[i].size) == 0)
             return &magics[i];
     return NULL;
 }
 
-bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels, struct vrt_error *e) {
+bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels, struct vrt_error *e)
+{
     if (width < 1 || height < 1)
         return vrt_fail(e, VRT_BAD_INPUT, "the picture has no pixels");
     if (width > VRT_IMAGE_MAX_SIDE || height > VRT_IMAGE_MAX_SIDE)
@@ -50,21 +52,24 @@ bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, in
     return true;
 }
 
-void vrt_image_free(struct vrt_image *image) {
+void vrt_image_free(struct vrt_image *image)
+{
     vrt_buffer_free(&image->pixels);
     vrt_buffer_free(&image->file);
     *image = (struct vrt_image){0};
 }
 
 /* a b / 255, rounded, as Pillow does it. */
-static int mul_255(int a, int b) {
+static int mul_255(int a, int b)
+{
     int t = a * b + 128;
 
     return ((t >> 8) + t) >> 8;
 }
 
 /* Both run forward in place: a pixel is written no later than it is read. */
-static void cmyk_to_rgb(uint8_t *pixels, size_t count) {
+static void cmyk_to_rgb(uint8_t *pixels, size_t count)
+{
     uint8_t *to = pixels;
 
     for (const uint8_t *from = pixels; count > 0; count--, from += 4, to += 3) {
@@ -78,14 +83,16 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t count) {
 }
 
 /* ITU-R 601-2 luma, 16-bit fixed point. */
-static void rgb_to_gray(uint8_t *pixels, size_t count) {
+static void rgb_to_gray(uint8_t *pixels, size_t count)
+{
     uint8_t *to = pixels;
 
     for (const uint8_t *from = pixels; count > 0; count--, from += 3)
         *to++ = (uint8_t)((from[0] * 19595u + from[1] * 38470u + from[2] * 7471u + 0x8000u) >> 16);
 }
 
-static void reduce_channels(struct vrt_image *image, int channels) {
+static void reduce_channels(struct vrt_image *image, int channels)
+{
     size_t count = (size_t)image->width * (size_t)image->height;
 
     if (image->channels == 4) {
@@ -99,7 +106,8 @@ static void reduce_channels(struct vrt_image *image, int channels) {
     image->pixels.size = count * (size_t)image->channels;
 }
 
-bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e) {
+bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+{
     const struct magic *magic = find_magic(bytes, size);
 
     image->warnings = 0;
@@ -115,7 +123,8 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
     return true;
 }
 
-bool vrt_image_read(struct vrt_image *image, const char *path, int channels, struct vrt_error *e) {
+bool vrt_image_read(struct vrt_image *image, const char *path, int channels, struct vrt_error *e)
+{
     struct vrt_error inner;
 
     if (!vrt_file_read(path, VRT_IMAGE_MAX_FILE, &image->file, e))

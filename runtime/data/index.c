@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-bool vrt_index_takes(const char *file) {
+bool vrt_index_takes(const char *file)
+{
     static const char *const others[] = {"txt", "csv", "tsv", "json", "jsonl", "xml", "yaml", "yml", "md", "html", "htm",
                                          "pdf", "log", "db", "ini", "md5", "sha1", "sha256", "npy", "npz", "mat", "pkl"};
     const char *dot = strrchr(file, '.');
@@ -21,7 +22,8 @@ bool vrt_index_takes(const char *file) {
 }
 
 /* Room for one more of `size` bytes each; NULL when there is none. */
-static void *grow(void *array, int64_t count, int64_t *room, size_t size) {
+static void *grow(void *array, int64_t count, int64_t *room, size_t size)
+{
     int64_t more = *room < 64 ? 64 : *room * 2;
     void *bigger;
 
@@ -34,7 +36,8 @@ static void *grow(void *array, int64_t count, int64_t *room, size_t size) {
 }
 
 /* The place of a class, or where it belongs. */
-static int64_t class_place(const struct vrt_index *x, const char *name, bool *found) {
+static int64_t class_place(const struct vrt_index *x, const char *name, bool *found)
+{
     int64_t low = 0, high = x->nclasses;
 
     while (low < high) {
@@ -53,7 +56,8 @@ static int64_t class_place(const struct vrt_index *x, const char *name, bool *fo
     return low;
 }
 
-static bool insert_class(struct vrt_index *x, int64_t place, const char *name, struct vrt_error *e) {
+static bool insert_class(struct vrt_index *x, int64_t place, const char *name, struct vrt_error *e)
+{
     struct vrt_class *classes = grow(x->classes, x->nclasses, &x->classes_room, sizeof *classes);
     char *copy = strdup(name);
 
@@ -69,7 +73,8 @@ static bool insert_class(struct vrt_index *x, int64_t place, const char *name, s
     return true;
 }
 
-bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32_t *id, struct vrt_error *e) {
+bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32_t *id, struct vrt_error *e)
+{
     char text[VRT_MAX_NAME];
     int64_t place;
     bool found;
@@ -88,7 +93,8 @@ bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32
 }
 
 bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t offset, uint32_t size,
-                   struct vrt_error *e) {
+                   struct vrt_error *e)
+{
     struct vrt_item *items = grow(x->items, x->nitems, &x->items_room, sizeof *items);
     uint64_t at = x->names.size;
 
@@ -105,7 +111,8 @@ bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t o
     return true;
 }
 
-static int by_label_and_name(const void *left, const void *right, void *names) {
+static int by_label_and_name(const void *left, const void *right, void *names)
+{
     const struct vrt_item *a = left, *b = right;
     const char *text = names;
 
@@ -115,7 +122,8 @@ static int by_label_and_name(const void *left, const void *right, void *names) {
 }
 
 /* label: id -> place among the sorted classes; counts on the way. */
-static bool number_classes(struct vrt_index *x, struct vrt_error *e) {
+static bool number_classes(struct vrt_index *x, struct vrt_error *e)
+{
     int32_t *place = calloc((size_t)x->nclasses, sizeof *place);
 
     if (place == NULL)
@@ -133,7 +141,8 @@ static bool number_classes(struct vrt_index *x, struct vrt_error *e) {
 }
 
 /* Where `name` stands in another index. IDX classes are few, and sorted as numbers. */
-static int64_t find_class(const struct vrt_index *x, const char *name) {
+static int64_t find_class(const struct vrt_index *x, const char *name)
+{
     bool found;
     int64_t place = class_place(x, name, &found);
 
@@ -145,7 +154,8 @@ static int64_t find_class(const struct vrt_index *x, const char *name) {
     return -1;
 }
 
-static void free_classes(struct vrt_index *x) {
+static void free_classes(struct vrt_index *x)
+{
     for (int64_t c = 0; c < x->nclasses; c++)
         free(x->classes[c].name);
     free(x->classes);
@@ -153,7 +163,8 @@ static void free_classes(struct vrt_index *x) {
     x->nclasses = x->classes_room = 0;
 }
 
-bool vrt_index_copy_classes(struct vrt_index *x, const struct vrt_index *of, struct vrt_error *e) {
+bool vrt_index_copy_classes(struct vrt_index *x, const struct vrt_index *of, struct vrt_error *e)
+{
     free_classes(x);
     for (int64_t c = 0; c < of->nclasses; c++)
         if (!insert_class(x, c, of->classes[c].name, e))
@@ -161,7 +172,8 @@ bool vrt_index_copy_classes(struct vrt_index *x, const struct vrt_index *of, str
     return true;
 }
 
-bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e) {
+bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e)
+{
     char text[24];
 
     for (int64_t c = 0; c < n; c++) {
@@ -173,7 +185,8 @@ bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e) {
 }
 
 /* Labels from this index's classes to those of `of`. */
-static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const char *where, struct vrt_error *e) {
+static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const char *where, struct vrt_error *e)
+{
     int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
 
     if (label == NULL)
@@ -195,7 +208,8 @@ static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const
 }
 
 bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, const char *where,
-                      struct vrt_error *e) {
+                      struct vrt_error *e)
+{
     if (x->nclasses == 0)
         return vrt_fail(e, VRT_BAD_INPUT, "%s has no class folders; sort the pictures into one folder per class", where);
     if (!number_classes(x, e))
@@ -210,7 +224,8 @@ bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, c
     return true;
 }
 
-void vrt_index_free(struct vrt_index *x) {
+void vrt_index_free(struct vrt_index *x)
+{
     free_classes(x);
     free(x->items);
     vrt_buffer_free(&x->names);

@@ -23,7 +23,8 @@ struct reader {
 };
 
 /* The library's own errors end here. */
-static void on_error(j_common_ptr info) {
+static void on_error(j_common_ptr info)
+{
     struct reader *r = info->client_data;
     char text[JMSG_LENGTH_MAX];
 
@@ -37,7 +38,8 @@ static void on_error(j_common_ptr info) {
 }
 
 /* Warnings are counted, all but one: where bytes are missing, the library would fill in gray. */
-static void on_message(j_common_ptr info, int level) {
+static void on_message(j_common_ptr info, int level)
+{
     struct reader *r = info->client_data;
 
     if (level >= 0)
@@ -50,7 +52,8 @@ static void on_message(j_common_ptr info, int level) {
 }
 
 /* Called for each row of blocks of each scan: a small file can ask for any number of passes over a large picture. */
-static void on_progress(j_common_ptr info) {
+static void on_progress(j_common_ptr info)
+{
     struct reader *r = info->client_data;
     long long scans = r->info.input_scan_number;
 
@@ -61,7 +64,8 @@ static void on_progress(j_common_ptr info) {
     longjmp(r->escape, 1);
 }
 
-static void start(struct reader *r) {
+static void start(struct reader *r)
+{
     r->info.err = jpeg_std_error(&r->errors);
     r->errors.error_exit = on_error;
     r->errors.emit_message = on_message;
@@ -70,7 +74,8 @@ static void start(struct reader *r) {
 }
 
 /* What the library shall deliver for what the file holds; JCS_UNKNOWN: nothing. */
-static J_COLOR_SPACE output_space(J_COLOR_SPACE stored, int channels) {
+static J_COLOR_SPACE output_space(J_COLOR_SPACE stored, int channels)
+{
     static const struct { J_COLOR_SPACE stored, gray, colour; } table[] = {
         {JCS_GRAYSCALE, JCS_GRAYSCALE, JCS_RGB},
         {JCS_YCbCr, JCS_RGB, JCS_RGB},
@@ -86,7 +91,8 @@ static J_COLOR_SPACE output_space(J_COLOR_SPACE stored, int channels) {
 }
 
 /* Runs below the setjmp; leaves by longjmp or with the result. */
-static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *bytes, size_t size, int channels) {
+static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *bytes, size_t size, int channels)
+{
     jpeg_create_decompress(&r->info);
     r->info.mem->max_memory_to_use = MAX_MEMORY;
     r->info.progress = &r->progress;
@@ -110,7 +116,8 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
     return true;
 }
 
-bool vrt_jpeg_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e) {
+bool vrt_jpeg_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+{
     struct reader r = {.error = e};
     volatile bool ok = false;
 

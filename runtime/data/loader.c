@@ -34,7 +34,7 @@ struct worker {
 struct vrt_loader {
     struct vrt_loader_options options;
     struct vrt_pipeline pipeline;
-    uint32_t *order;            /* the epoch's pictures; NULL: 0, 1, 2, ... */
+    uint32_t *order;            /* the epoch's pictures, among those within the limit; NULL: 0, 1, 2, ... */
     int64_t count, pixels;      /* pictures of the epoch, floats of one */
     struct slot slots[SLOTS];
     struct worker *workers;
@@ -47,7 +47,8 @@ struct vrt_loader {
     bool stop;
 };
 
-static double now(void) {
+static double now(void)
+{
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -55,7 +56,8 @@ static double now(void) {
 }
 
 /* Fisher-Yates under (seed, epoch). */
-static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch) {
+static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch)
+{
     struct vrt_random random;
 
     vrt_random_start(&random, seed, VRT_RANDOM_SHUFFLE, (uint32_t)epoch, 0);
@@ -70,10 +72,11 @@ static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch
 }
 
 /* Read, change and store the picture at place p of the epoch. */
-static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e) {
+static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e)
+{
     const struct vrt_loader *l = w->loader;
     const struct vrt_loader_options *o = &l->options;
-    int64_t i = l->order != NULL ? (int64_t)l->order[p] : p;
+    int64_t i = vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p);
     struct vrt_random random;
 
     *label = (int32_t)vrt_dataset_label(o->dataset, i);
@@ -84,20 +87,23 @@ static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, s
 }
 
 /* Pictures in batch b. */
-static int64_t batch_size(const struct vrt_loader *l, int64_t b) {
+static int64_t batch_size(const struct vrt_loader *l, int64_t b)
+{
     int64_t left = l->count - b * l->options.batch;
 
     return left < 0 ? 0 : left < l->options.batch ? left : l->options.batch;
 }
 
 /* The next picture to do, -1 when there are no more. Called with the lock held. */
-static int64_t take(struct vrt_loader *l) {
+static int64_t take(struct vrt_loader *l)
+{
     while (!l->stop && l->next < l->count && l->next / l->options.batch >= l->batch + SLOTS)
         pthread_cond_wait(&l->room, &l->lock);
     return l->stop || l->next >= l->count ? -1 : l->next++;
 }
 
-static void *work(void *argument) {
+static void *work(void *argument)
+{
     struct worker *w = argument;
     struct vrt_loader *l = w->loader;
     struct vrt_error error;
@@ -123,7 +129,8 @@ static void *work(void *argument) {
 }
 
 /* Signals are for the main thread. */
-static bool start_workers(struct vrt_loader *l, struct vrt_error *e) {
+static bool start_workers(struct vrt_loader *l, struct vrt_error *e)
+{
     sigset_t all, before;
     int failed = 0;
 
@@ -144,7 +151,8 @@ static bool start_workers(struct vrt_loader *l, struct vrt_error *e) {
     return true;
 }
 
-static bool make_slots(struct vrt_loader *l, struct vrt_error *e) {
+static bool make_slots(struct vrt_loader *l, struct vrt_error *e)
+{
     const struct vrt_transform *t = &l->options.transform;
     size_t floats;
 
@@ -164,7 +172,8 @@ static bool make_slots(struct vrt_loader *l, struct vrt_error *e) {
     return true;
 }
 
-static bool make_order(struct vrt_loader *l, struct vrt_error *e) {
+static bool make_order(struct vrt_loader *l, struct vrt_error *e)
+{
     const struct vrt_loader_options *o = &l->options;
 
     l->count = vrt_dataset_count(o->dataset);
@@ -183,7 +192,8 @@ static bool make_order(struct vrt_loader *l, struct vrt_error *e) {
     return true;
 }
 
-static bool check_options(const struct vrt_loader_options *o, struct vrt_error *e) {
+static bool check_options(const struct vrt_loader_options *o, struct vrt_error *e)
+{
     if (o->batch < 1 || o->batch > VRT_IMAGE_MAX_PIXELS)
         return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible", (long long)o->batch);
     if (o->threads < 1 || o->threads > MAX_THREADS)
@@ -194,7 +204,8 @@ static bool check_options(const struct vrt_loader_options *o, struct vrt_error *
     return true;
 }
 
-bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e) {
+bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e)
+{
     struct vrt_loader *l = calloc(1, sizeof *l);
 
     *out = NULL;
@@ -219,7 +230,8 @@ bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o
     return true;
 }
 
-void vrt_loader_close(struct vrt_loader *l) {
+void vrt_loader_close(struct vrt_loader *l)
+{
     if (l == NULL)
         return;
     pthread_mutex_lock(&l->lock);
@@ -243,7 +255,8 @@ void vrt_loader_close(struct vrt_loader *l) {
 }
 
 /* The slot of the batch to deliver, complete. */
-static struct slot *wait_for_batch(struct vrt_loader *l) {
+static struct slot *wait_for_batch(struct vrt_loader *l)
+{
     struct slot *s = &l->slots[l->batch % SLOTS];
     double start = now();
 
@@ -255,7 +268,8 @@ static struct slot *wait_for_batch(struct vrt_loader *l) {
     return s;
 }
 
-bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e) {
+bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e)
+{
     struct slot *s;
 
     *n = batch_size(l, l->batch);
@@ -277,6 +291,7 @@ bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_
     return true;
 }
 
-double vrt_loader_waited(const struct vrt_loader *l) {
+double vrt_loader_waited(const struct vrt_loader *l)
+{
     return l->waited;
 }

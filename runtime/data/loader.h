@@ -32,7 +32,7 @@ struct vrt_loader_options {
     int64_t epoch, first_batch;         /* where to start (resuming costs nothing) */
     uint64_t seed;
     int threads;                        /* decoding threads, >= 1 */
-    int64_t limit;                      /* use the first N of the dataset; 0: all */
+    int64_t limit;                      /* use N pictures, spread evenly over the dataset; 0: all */
 };
 
 bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e);

@@ -18,21 +18,24 @@ struct reader {
     struct vrt_error *error;
 };
 
-static void on_error(png_structp png, png_const_charp text) {
+static void on_error(png_structp png, png_const_charp text)
+{
     struct reader *r = png_get_error_ptr(png);
 
     vrt_fail(r->error, VRT_BAD_INPUT, "damaged PNG (%s); replace or remove it", text);
     png_longjmp(png, 1);
 }
 
-static void on_warning(png_structp png, png_const_charp text) {
+static void on_warning(png_structp png, png_const_charp text)
+{
     struct reader *r = png_get_error_ptr(png);
 
     (void)text;
     r->image->warnings++;
 }
 
-static void on_read(png_structp png, png_bytep to, size_t size) {
+static void on_read(png_structp png, png_bytep to, size_t size)
+{
     struct reader *r = png_get_io_ptr(png);
 
     if (size > r->left)
@@ -42,7 +45,8 @@ static void on_read(png_structp png, png_bytep to, size_t size) {
     r->left -= size;
 }
 
-static void set_limits(png_structp png) {
+static void set_limits(png_structp png)
+{
     png_set_user_limits(png, VRT_IMAGE_MAX_SIDE, VRT_IMAGE_MAX_SIDE);
     png_set_chunk_malloc_max(png, MAX_CHUNK);
     png_set_chunk_cache_max(png, MAX_CHUNKS);
@@ -50,7 +54,8 @@ static void set_limits(png_structp png) {
 }
 
 /* Ask for 8-bit gray or RGB, whatever is stored. */
-static void set_output(png_structp png, png_infop info, int channels) {
+static void set_output(png_structp png, png_infop info, int channels)
+{
     int type = png_get_color_type(png, info);
 
     png_set_strip_16(png);
@@ -64,7 +69,8 @@ static void set_output(png_structp png, png_infop info, int channels) {
 }
 
 /* Runs below the setjmp; leaves by png_longjmp or with the result. */
-static bool decode(struct reader *r, int channels) {
+static bool decode(struct reader *r, int channels)
+{
     struct vrt_image *image = r->image;
     int passes, stored;
 
@@ -86,7 +92,8 @@ static bool decode(struct reader *r, int channels) {
     return true;
 }
 
-bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e) {
+bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+{
     struct reader r = {.bytes = bytes, .left = size, .image = image, .error = e};
     volatile bool ok = false;
 

@@ -6,12 +6,14 @@
 
 #define PLACES 22                       /* 32 - 8 bits of a pixel - 2 of headroom */
 
-static double triangle(double x) {
+static double triangle(double x)
+{
     x = fabs(x);
     return x < 1.0 ? 1.0 - x : 0.0;
 }
 
-static double cubic(double x) {
+static double cubic(double x)
+{
     const double a = -0.5;
 
     x = fabs(x);
@@ -38,25 +40,29 @@ struct axis {
     enum vrt_filter filter;
 };
 
-struct vrt_view vrt_view_of(const struct vrt_image *image) {
+struct vrt_view vrt_view_of(const struct vrt_image *image)
+{
     return (struct vrt_view){image->pixels.data, (size_t)image->width * (size_t)image->channels, image->width,
                              image->height, image->channels};
 }
 
-struct vrt_view vrt_view_crop(struct vrt_view v, int left, int top, int width, int height) {
+struct vrt_view vrt_view_crop(struct vrt_view v, int left, int top, int width, int height)
+{
     v.data += (size_t)top * v.stride + (size_t)left * (size_t)v.channels;
     v.width = width;
     v.height = height;
     return v;
 }
 
-struct vrt_resize vrt_resize_whole(struct vrt_view v, int width, int height, enum vrt_filter filter) {
+struct vrt_resize vrt_resize_whole(struct vrt_view v, int width, int height, enum vrt_filter filter)
+{
     return (struct vrt_resize){.box = {0, 0, (float)v.width, (float)v.height}, .width = width, .height = height,
                                .keep_width = width, .keep_height = height, .filter = filter};
 }
 
 /* Weights of the inputs around `centre`, normalised, in fixed point; the count of inputs. */
-static int weigh(const struct axis *a, double centre, double stretch, int *first, double *exact, int32_t *weights) {
+static int weigh(const struct axis *a, double centre, double stretch, int *first, double *exact, int32_t *weights)
+{
     double support = filters[a->filter].support * stretch, sum = 0;
     int low = (int)(centre - support + 0.5), high = (int)(centre + support + 0.5);
 
@@ -75,7 +81,8 @@ static int weigh(const struct axis *a, double centre, double stretch, int *first
 }
 
 /* Fill b with the windows of an axis; NULL when memory is out. */
-static struct window *windows(struct vrt_buffer *b, const struct axis *a, struct vrt_error *e) {
+static struct window *windows(struct vrt_buffer *b, const struct axis *a, struct vrt_error *e)
+{
     double scale = (double)(a->high - a->low) / a->size;
     double stretch = scale < 1.0 ? 1.0 : scale;
     size_t taps = (size_t)ceil(filters[a->filter].support * stretch) * 2 + 1;
@@ -96,13 +103,15 @@ static struct window *windows(struct vrt_buffer *b, const struct axis *a, struct
     return w;
 }
 
-static uint8_t to_8_bits(int32_t sum) {
+static uint8_t to_8_bits(int32_t sum)
+{
     sum >>= PLACES;
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
 /* One row of outputs. `channels` is a constant where this is called, so that the inner loop unrolls. */
-static inline void across(uint8_t *out, const uint8_t *in, const struct window *w, int count, const int channels) {
+static inline void across(uint8_t *out, const uint8_t *in, const struct window *w, int count, const int channels)
+{
     for (int x = 0; x < count; x++, out += channels) {
         const uint8_t *from = in + (size_t)w[x].first * (size_t)channels;
         int32_t sum[3];
@@ -117,7 +126,8 @@ static inline void across(uint8_t *out, const uint8_t *in, const struct window *
 }
 
 /* One row of outputs from w->count rows, `stride` apart. */
-static void down(uint8_t *out, const uint8_t *in, size_t stride, const struct window *w, int32_t *sum, size_t count) {
+static void down(uint8_t *out, const uint8_t *in, size_t stride, const struct window *w, int32_t *sum, size_t count)
+{
     for (size_t i = 0; i < count; i++)
         sum[i] = 1 << (PLACES - 1);
     for (int k = 0; k < w->count; k++) {
@@ -131,11 +141,13 @@ static void down(uint8_t *out, const uint8_t *in, size_t stride, const struct wi
 }
 
 /* An axis that changes nothing is skipped: its weights are 0 and 1. */
-static bool is_identity(const struct axis *a) {
+static bool is_identity(const struct axis *a)
+{
     return a->size == a->in && a->low == 0 && a->high == (float)a->in;
 }
 
-static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const struct axis *a, struct vrt_error *e) {
+static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const struct axis *a, struct vrt_error *e)
+{
     const struct window *w = windows(&r->horizontal, a, e);
     size_t stride = (size_t)a->kept * (size_t)in->channels;
 
@@ -154,7 +166,8 @@ static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const stru
 }
 
 static bool pass_down(struct vrt_resampler *r, struct vrt_view in, const struct axis *a, const struct window *w,
-                      struct vrt_image *out, struct vrt_error *e) {
+                      struct vrt_image *out, struct vrt_error *e)
+{
     size_t count = (size_t)in.width * (size_t)in.channels;
 
     if (w != NULL && !vrt_buffer_reserve(&r->sums, count * sizeof(int32_t), e))
@@ -170,7 +183,8 @@ static bool pass_down(struct vrt_resampler *r, struct vrt_view in, const struct 
 }
 
 /* Only the rows that the vertical pass reads go through the horizontal one. */
-static struct vrt_view rows_needed(struct vrt_view in, const struct axis *y, struct window *w) {
+static struct vrt_view rows_needed(struct vrt_view in, const struct axis *y, struct window *w)
+{
     int first = y->keep, end = y->keep + y->kept;
 
     if (w != NULL) {
@@ -185,7 +199,8 @@ static struct vrt_view rows_needed(struct vrt_view in, const struct axis *y, str
 }
 
 bool vrt_resample(struct vrt_resampler *r, struct vrt_view in, const struct vrt_resize *how, struct vrt_image *out,
-                  struct vrt_error *e) {
+                  struct vrt_error *e)
+{
     struct axis x = {in.width, how->width, how->keep_left, how->keep_width, how->box[0], how->box[2], how->filter};
     struct axis y = {in.height, how->height, how->keep_top, how->keep_height, how->box[1], how->box[3], how->filter};
     struct window *w = NULL;
@@ -202,7 +217,8 @@ bool vrt_resample(struct vrt_resampler *r, struct vrt_view in, const struct vrt_
     return pass_down(r, in, &y, w, out, e);
 }
 
-void vrt_resampler_free(struct vrt_resampler *r) {
+void vrt_resampler_free(struct vrt_resampler *r)
+{
     vrt_buffer_free(&r->horizontal);
     vrt_buffer_free(&r->vertical);
     vrt_buffer_free(&r->between);

@@ -16,7 +16,8 @@ enum { LINE = 1024 };
 static const char csv_header[] = "epoch,step,lr,train_loss,balance_loss,val_images,val_top1,val_top5,val_loss,"
                                  "images_per_s,seconds\n";
 
-static bool open_at(int *fd, const char *folder, const char *name, int64_t *bytes, bool *lost, struct vrt_error *e) {
+static bool open_at(int *fd, const char *folder, const char *name, int64_t *bytes, bool *lost, struct vrt_error *e)
+{
     char path[PATH_MAX];
     struct stat s;
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -34,13 +35,15 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
     return true;
 }
 
-static bool append(int fd, int64_t *bytes, const char *line, int length, const char *name, struct vrt_error *e) {
+static bool append(int fd, int64_t *bytes, const char *line, int length, const char *name, struct vrt_error *e)
+{
     *bytes += length;
     return vrt_file_put(fd, name, line, (size_t)length, e);
 }
 
 bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_bytes, int64_t csv_bytes, bool *lost,
-                      struct vrt_error *e) {
+                      struct vrt_error *e)
+{
     *m = (struct vrt_metrics){ .jsonl = -1, .csv = -1, .jsonl_bytes = jsonl_bytes, .csv_bytes = csv_bytes };
     *lost = false;
     if (open_at(&m->jsonl, folder, "metrics.jsonl", &m->jsonl_bytes, lost, e) &&
@@ -52,14 +55,16 @@ bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_b
 }
 
 /* JSON has no infinities: a number that is not finite becomes null. */
-static const char *number(char text[32], const char *format, double value) {
+static const char *number(char text[32], const char *format, double value)
+{
     if (!isfinite(value))
         return "null";
     snprintf(text, 32, format, value);
     return text;
 }
 
-bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, struct vrt_error *e) {
+bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, struct vrt_error *e)
+{
     char line[LINE], t[5][32];
     int n = snprintf(line, sizeof line, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%s,\"balance_loss\":%s,\"lr\":%s,"
                      "\"grad_norm\":%s,\"img_per_s\":%s}\n", (long long)r->step, (long long)r->epoch,
@@ -68,11 +73,13 @@ bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, st
     return append(m->jsonl, &m->jsonl_bytes, line, n, "metrics.jsonl", e);
 }
 
-static double mean_loss(const struct vrt_score *s) {
+static double mean_loss(const struct vrt_score *s)
+{
     return s->images > 0 ? s->loss / (double)s->images : 0.0;
 }
 
-int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *r) {
+int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *r)
+{
     char t[6][32];
     return snprintf(text, (size_t)size, "{\"eval\":\"val\",\"step\":%lld,\"epoch\":%lld,\"images\":%lld,\"top1\":%lld,"
                     "\"top5\":%lld,\"loss\":%s,\"train_loss\":%s,\"balance_loss\":%s,\"lr\":%s,\"img_per_s\":%s,"
@@ -82,7 +89,8 @@ int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *
                     number(t[4], "%.1f", r->images_per_s), number(t[5], "%.1f", r->seconds));
 }
 
-bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e) {
+bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e)
+{
     char line[LINE];
     int n = vrt_metrics_epoch_text(line, sizeof line - 1, r);
     line[n++] = '\n';
@@ -94,13 +102,15 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
     return append(m->csv, &m->csv_bytes, line, n, "metrics.csv", e);
 }
 
-bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e) {
+bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e)
+{
     if (fdatasync(m->jsonl) == 0 && fdatasync(m->csv) == 0)
         return true;
     return vrt_fail(e, VRT_BAD_INPUT, "cannot write metrics.jsonl and metrics.csv: %s", strerror(errno));
 }
 
-void vrt_metrics_close(struct vrt_metrics *m) {
+void vrt_metrics_close(struct vrt_metrics *m)
+{
     if (m->jsonl >= 0)
         close(m->jsonl);
     if (m->csv >= 0)
@@ -109,7 +119,8 @@ void vrt_metrics_close(struct vrt_metrics *m) {
 }
 
 /* Cross-entropy of one picture in double: log sum exp(z - max) + max - z[label]. */
-static double cross_entropy(const float *z, int64_t classes, int32_t label) {
+static double cross_entropy(const float *z, int64_t classes, int32_t label)
+{
     double top = -INFINITY, sum = 0.0;
     for (int64_t c = 0; c < classes; c++)
         top = z[c] > top ? (double)z[c] : top;
@@ -118,7 +129,8 @@ static double cross_entropy(const float *z, int64_t classes, int32_t label) {
     return log(sum) + top - (double)z[label];
 }
 
-void vrt_score_add(struct vrt_score *s, const float *logits, const int32_t *labels, int64_t n, int64_t classes) {
+void vrt_score_add(struct vrt_score *s, const float *logits, const int32_t *labels, int64_t n, int64_t classes)
+{
     for (int64_t i = 0; i < n; i++) {
         const float *z = logits + i * classes, own = z[labels[i]];
         int64_t rank = 0;

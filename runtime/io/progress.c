@@ -13,13 +13,15 @@
 enum { BAR = 16, WIDTH_LIMIT = 200 };
 static const double redraw_every = 0.2;
 
-double vrt_seconds(void) {
+double vrt_seconds(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-const char *vrt_duration(char *text, double seconds) {
+const char *vrt_duration(char *text, double seconds)
+{
     long s = seconds > 0 && seconds < 1e9 ? lrint(seconds) : 0;
     if (s >= 3600)
         snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
@@ -28,20 +30,23 @@ const char *vrt_duration(char *text, double seconds) {
     return text;
 }
 
-void vrt_progress_start(struct vrt_progress *p, const char *title, int64_t done, int64_t total) {
+void vrt_progress_start(struct vrt_progress *p, const char *title, int64_t done, int64_t total)
+{
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
     *p = (struct vrt_progress){ .title = title, .done = done, .first = done, .total = total, .began = vrt_seconds() };
     p->on = isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
     p->colour = p->on && (no_color == NULL || *no_color == '\0');
 }
 
-static int terminal_width(void) {
+static int terminal_width(void)
+{
     struct winsize w;
     int width = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
     return width < WIDTH_LIMIT ? width : WIDTH_LIMIT;
 }
 
-void vrt_progress_show(struct vrt_progress *p, int64_t done, double images_per_s, const char *rest) {
+void vrt_progress_show(struct vrt_progress *p, int64_t done, double images_per_s, const char *rest)
+{
     double now = p->on ? vrt_seconds() : 0.0;
     p->done = done;
     if (!p->on || now - p->shown < redraw_every)
@@ -63,7 +68,8 @@ void vrt_progress_show(struct vrt_progress *p, int64_t done, double images_per_s
     p->drawn = write(STDERR_FILENO, out, (size_t)n) > 0;
 }
 
-void vrt_progress_clear(struct vrt_progress *p) {
+void vrt_progress_clear(struct vrt_progress *p)
+{
     p->drawn = p->drawn && write(STDERR_FILENO, "\r\033[K", 4) < 0;
     p->shown = 0.0;
 }

@@ -19,18 +19,21 @@ struct vrt_tensors {
 };
 
 /* Types of elements. Only those with a conversion can become weights; the others are known to check the layout. */
-static void copy_f32(float *to, const unsigned char *from, int64_t n) {
+static void copy_f32(float *to, const unsigned char *from, int64_t n)
+{
     memcpy(to, from, (size_t)n * 4);
 }
 
-static void convert_bf16(float *to, const unsigned char *from, int64_t n) {
+static void convert_bf16(float *to, const unsigned char *from, int64_t n)
+{
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits = (uint32_t)from[2 * i] << 16 | (uint32_t)from[2 * i + 1] << 24;
         memcpy(&to[i], &bits, 4);
     }
 }
 
-static void convert_f16(float *to, const unsigned char *from, int64_t n) {
+static void convert_f16(float *to, const unsigned char *from, int64_t n)
+{
     for (int64_t i = 0; i < n; i++) {
         uint32_t half = (uint32_t)from[2 * i] | (uint32_t)from[2 * i + 1] << 8;
         uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
@@ -54,7 +57,8 @@ static const struct dtype {
     { "U8", 1, NULL }, { "BOOL", 1, NULL }, { "F8_E4M3", 1, NULL }, { "F8_E5M2", 1, NULL },
 };
 
-static const struct dtype *find_dtype(const char *name) {
+static const struct dtype *find_dtype(const char *name)
+{
     for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtypes[i].name, name) == 0)
             return &dtypes[i];
@@ -69,20 +73,23 @@ struct entry {
     size_t rank;
 };
 
-static bool read_size(const json_t *value, uint64_t *out) {
+static bool read_size(const json_t *value, uint64_t *out)
+{
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return false;
     *out = (uint64_t)json_integer_value(value);
     return true;
 }
 
-static bool broken(const struct vrt_tensors *t, const char *name, const char *why, struct vrt_error *e) {
+static bool broken(const struct vrt_tensors *t, const char *name, const char *why, struct vrt_error *e)
+{
     return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: tensor %.120s %s; copy or write it again",
                     t->path, name, why);
 }
 
 static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row, struct entry *out,
-                       struct vrt_error *e) {
+                       struct vrt_error *e)
+{
     const json_t *shape = json_object_get(row, "shape"), *offsets = json_object_get(row, "data_offsets");
     *out = (struct entry){ .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype"))) };
     if (out->dtype == NULL)
@@ -105,7 +112,8 @@ static bool read_entry(const struct vrt_tensors *t, const char *name, const json
     return true;
 }
 
-static int compare_begin(const void *a, const void *b) {
+static int compare_begin(const void *a, const void *b)
+{
     const struct entry *x = a, *y = b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
@@ -113,7 +121,8 @@ static int compare_begin(const void *a, const void *b) {
 }
 
 /* The tensors must tile the data exactly: no gap, no overlap, nothing behind the last one. */
-static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, size_t n, struct vrt_error *e) {
+static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, size_t n, struct vrt_error *e)
+{
     uint64_t at = 0;
     qsort(entries, n, sizeof *entries, compare_begin);
     for (size_t i = 0; i < n; i++) {
@@ -127,7 +136,8 @@ static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, siz
     return true;
 }
 
-static bool check_layout(const struct vrt_tensors *t, struct vrt_error *e) {
+static bool check_layout(const struct vrt_tensors *t, struct vrt_error *e)
+{
     size_t n = 0;
     struct entry *entries = calloc(json_object_size(t->header) + 1, sizeof *entries);
     if (entries == NULL)
@@ -143,11 +153,13 @@ static bool check_layout(const struct vrt_tensors *t, struct vrt_error *e) {
     return ok;
 }
 
-static bool is_pickle(const unsigned char *map, size_t size) {
+static bool is_pickle(const unsigned char *map, size_t size)
+{
     return size >= 4 && (memcmp(map, "PK\3\4", 4) == 0 || (map[0] == 0x80 && map[1] >= 2 && map[1] <= 5));
 }
 
-static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e) {
+static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
+{
     return vrt_fail(e, VRT_BAD_INPUT, "%s is a pickle file, which can run any program when it is read; convert it where "
                     "PyTorch is installed:\n"
                     "    import torch, safetensors.torch\n"
@@ -157,7 +169,8 @@ static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e) {
                     t->path);
 }
 
-static bool parse_header(struct vrt_tensors *t, struct vrt_error *e) {
+static bool parse_header(struct vrt_tensors *t, struct vrt_error *e)
+{
     const unsigned char *map = t->file.data;
     size_t size = t->file.size;
     uint64_t length = 0;
@@ -182,7 +195,8 @@ static bool parse_header(struct vrt_tensors *t, struct vrt_error *e) {
     return check_layout(t, e);
 }
 
-bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_error *e) {
+bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_error *e)
+{
     struct vrt_tensors *t = calloc(1, sizeof *t);
     *out = NULL;
     if (t == NULL || (t->path = strdup(path)) == NULL) {
@@ -197,7 +211,8 @@ bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_err
     return true;
 }
 
-void vrt_tensors_close(struct vrt_tensors *t) {
+void vrt_tensors_close(struct vrt_tensors *t)
+{
     if (t == NULL)
         return;
     json_decref(t->header);
@@ -206,7 +221,8 @@ void vrt_tensors_close(struct vrt_tensors *t) {
     free(t);
 }
 
-const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key) {
+const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key)
+{
     return json_string_value(json_object_get(json_object_get(t->header, "__metadata__"), key));
 }
 
@@ -216,7 +232,8 @@ struct names {
     size_t used, room, count, shown;
 };
 
-static void names_add(struct names *l, const char *name) {
+static void names_add(struct names *l, const char *name)
+{
     size_t length = strlen(name), cut = length > 60 ? length - 60 : 0;      /* the end of a name says most */
     l->count++;
     if (l->shown == NAMES_SHOWN || l->used + length - cut + 2 >= l->room || l->shown + 1 < l->count)
@@ -225,7 +242,8 @@ static void names_add(struct names *l, const char *name) {
     l->shown++;
 }
 
-static void names_tell(const struct names *l, const char *title, char *text, size_t size) {
+static void names_tell(const struct names *l, const char *title, char *text, size_t size)
+{
     size_t used = strlen(text);
     if (l->count == 0)
         return;
@@ -234,21 +252,24 @@ static void names_tell(const struct names *l, const char *title, char *text, siz
         snprintf(text + used, size - used, " and %zu more", l->count - l->shown);
 }
 
-static bool same_shape(const struct vrt_param *p, const struct entry *entry) {
+static bool same_shape(const struct vrt_param *p, const struct entry *entry)
+{
     bool same = entry->rank == (size_t)p->rank;
     for (size_t i = 0; same && i < entry->rank; i++)
         same = entry->shape[i] == (uint64_t)p->shape[i];
     return same;
 }
 
-static int print_shape(char *text, size_t size, const uint64_t *shape, size_t rank) {
+static int print_shape(char *text, size_t size, const uint64_t *shape, size_t rank)
+{
     int used = snprintf(text, size, "(");
     for (size_t i = 0; i < rank; i++)
         used += snprintf(text + used, size - (size_t)used, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
     return used + snprintf(text + used, size - (size_t)used, ")");
 }
 
-static void names_add_shape(struct names *l, const struct vrt_param *p, const struct entry *entry) {
+static void names_add_shape(struct names *l, const struct vrt_param *p, const struct entry *entry)
+{
     char text[600];
     uint64_t want[4];
     for (int i = 0; i < 4; i++)
@@ -270,7 +291,8 @@ static void names_add_shape(struct names *l, const struct vrt_param *p, const st
 }
 
 /* Names of the file that no row of the table has: found by counting first, by a set only when there are some. */
-static void find_unexpected(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct names *out) {
+static void find_unexpected(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct names *out)
+{
     json_t *known = json_object();
     const char *name;
     json_t *row;
@@ -282,7 +304,8 @@ static void find_unexpected(const struct vrt_tensors *t, const struct vrt_param 
     json_decref(known);
 }
 
-static bool compare_tables(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct vrt_error *e) {
+static bool compare_tables(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct vrt_error *e)
+{
     struct names missing = { .room = 250 }, unexpected = { .room = 250 }, shapes = { .room = 250 }, types = { .room = 120 };
     for (int64_t i = 0; i < n; i++) {
         struct entry entry;
@@ -308,7 +331,8 @@ static bool compare_tables(const struct vrt_tensors *t, const struct vrt_param *
 }
 
 bool vrt_tensors_load(const struct vrt_tensors *t, const struct vrt_param *params, int64_t nparams, void *block,
-                      struct vrt_error *e) {
+                      struct vrt_error *e)
+{
     if (!compare_tables(t, params, nparams, e))
         return false;
     for (int64_t i = 0; i < nparams; i++) {
@@ -321,7 +345,8 @@ bool vrt_tensors_load(const struct vrt_tensors *t, const struct vrt_param *param
     return true;
 }
 
-static json_t *make_header(const struct vrt_param *params, int64_t nparams, const struct vrt_meta *meta, size_t nmeta) {
+static json_t *make_header(const struct vrt_param *params, int64_t nparams, const struct vrt_meta *meta, size_t nmeta)
+{
     json_t *header = json_object(), *texts = json_object();
     for (size_t i = 0; i < nmeta; i++)
         json_object_set_new(texts, meta[i].key, json_string(meta[i].value));
@@ -340,7 +365,8 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams, cons
 }
 
 /* The header is padded with spaces so that the data begin at a multiple of 64 bytes. */
-static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_error *e) {
+static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_error *e)
+{
     char *text = json_dumps(header, JSON_COMPACT);
     if (text == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", w->path);
@@ -356,7 +382,8 @@ static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_
 }
 
 bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t nparams, const void *block,
-                      const struct vrt_meta *meta, size_t nmeta, struct vrt_error *e) {
+                      const struct vrt_meta *meta, size_t nmeta, struct vrt_error *e)
+{
     struct vrt_writer w;
     if (!vrt_writer_begin(&w, path, e))
         return false;

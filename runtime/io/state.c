@@ -26,19 +26,22 @@ struct vrt_state {
     char *text;
 };
 
-static bool state_path(char path[PATH_MAX], const char *folder, uint64_t sequence, struct vrt_error *e) {
+static bool state_path(char path[PATH_MAX], const char *folder, uint64_t sequence, struct vrt_error *e)
+{
     int n = snprintf(path, PATH_MAX, "%s/%d.state", folder, (int)(sequence % 2));
     return (n > 0 && n < PATH_MAX) || vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", folder);
 }
 
 /* Writes go through the checksum, so that it covers exactly what the file was given. */
-static bool put(struct vrt_writer *w, XXH3_state_t *sum, const void *data, size_t size, struct vrt_error *e) {
+static bool put(struct vrt_writer *w, XXH3_state_t *sum, const void *data, size_t size, struct vrt_error *e)
+{
     XXH3_128bits_update(sum, data, size);
     return vrt_writer_write(w, data, size, e);
 }
 
 static bool put_all(struct vrt_writer *w, XXH3_state_t *sum, const struct head *head, const char *text,
-                    const struct vrt_state_block *blocks, struct vrt_error *e) {
+                    const struct vrt_state_block *blocks, struct vrt_error *e)
+{
     if (!put(w, sum, head, sizeof *head, e) || !put(w, sum, text, (size_t)head->text_bytes, e))
         return false;
     for (size_t i = 0; i < head->nblocks; i++)
@@ -50,7 +53,8 @@ static bool put_all(struct vrt_writer *w, XXH3_state_t *sum, const struct head *
 }
 
 bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, const struct vrt_state_block *blocks,
-                    size_t nblocks, struct vrt_error *e) {
+                    size_t nblocks, struct vrt_error *e)
+{
     struct head head = { .version = VERSION, .sequence = sequence, .text_bytes = strlen(text), .nblocks = nblocks };
     char path[PATH_MAX];
     struct vrt_writer w;
@@ -71,7 +75,8 @@ bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, con
 }
 
 /* The size that the head promises, 0 if it promises nonsense. */
-static size_t promised_size(const struct head *h) {
+static size_t promised_size(const struct head *h)
+{
     uint64_t total = sizeof *h + CHECKSUM_BYTES;
     if (memcmp(h->magic, magic, sizeof magic) != 0 || h->version != VERSION || h->nblocks > VRT_STATE_BLOCKS ||
         h->text_bytes > TEXT_LIMIT)
@@ -83,7 +88,8 @@ static size_t promised_size(const struct head *h) {
     return (size_t)total;
 }
 
-static const char *check_map(struct vrt_state *s) {
+static const char *check_map(struct vrt_state *s)
+{
     if (s->file.size < sizeof s->head + CHECKSUM_BYTES)
         return "it is cut off";
     memcpy(&s->head, s->file.data, sizeof s->head);
@@ -101,14 +107,16 @@ static const char *check_map(struct vrt_state *s) {
 }
 
 /* NULL if `s` is now a sound state, else why not; "" if there is no such file. */
-static const char *open_one(struct vrt_state *s) {
+static const char *open_one(struct vrt_state *s)
+{
     struct vrt_error e;
     if (access(s->path, F_OK) != 0 && errno == ENOENT)
         return "";
     return vrt_file_map(s->path, &s->file, &e) ? check_map(s) : "it cannot be read";
 }
 
-void vrt_state_close(struct vrt_state *s) {
+void vrt_state_close(struct vrt_state *s)
+{
     if (s == NULL)
         return;
     vrt_file_unmap(&s->file);
@@ -116,7 +124,8 @@ void vrt_state_close(struct vrt_state *s) {
     free(s);
 }
 
-bool vrt_state_open(struct vrt_state **out, const char *folder, char *note, size_t note_size, struct vrt_error *e) {
+bool vrt_state_open(struct vrt_state **out, const char *folder, char *note, size_t note_size, struct vrt_error *e)
+{
     struct vrt_state *best = NULL, *s;
     *out = NULL;
     note[0] = '\0';
@@ -142,15 +151,18 @@ bool vrt_state_open(struct vrt_state **out, const char *folder, char *note, size
     return true;
 }
 
-uint64_t vrt_state_sequence(const struct vrt_state *s) {
+uint64_t vrt_state_sequence(const struct vrt_state *s)
+{
     return s->head.sequence;
 }
 
-const char *vrt_state_text(const struct vrt_state *s) {
+const char *vrt_state_text(const struct vrt_state *s)
+{
     return s->text;
 }
 
-bool vrt_state_read(const struct vrt_state *s, const struct vrt_state_block *blocks, size_t nblocks, struct vrt_error *e) {
+bool vrt_state_read(const struct vrt_state *s, const struct vrt_state_block *blocks, size_t nblocks, struct vrt_error *e)
+{
     const unsigned char *at = s->file.data + sizeof s->head + s->head.text_bytes;
     bool same = nblocks == s->head.nblocks;
     for (size_t i = 0; same && i < nblocks; i++)

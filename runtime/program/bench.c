@@ -14,7 +14,8 @@
 
 enum { TIMES_MIN = 5, TIMES_MAX = 100000, WARM_UP = 2 };
 
-static void fill_inputs(struct vrt_model *m, uint64_t seed) {
+static void fill_inputs(struct vrt_model *m, uint64_t seed)
+{
     const struct vrt_program *p = m->program;
     float *input = vrt_model_floats(m, VRT_INPUT);
     int64_t n = m->ctx.images * p->height * p->width * p->channels;
@@ -31,14 +32,16 @@ static void fill_inputs(struct vrt_model *m, uint64_t seed) {
 }
 
 /* A whole optimiser step; with a learning rate of 0 the weights stay what they are. */
-static void call_train(struct vrt_model *m) {
+static void call_train(struct vrt_model *m)
+{
     m->program->train(&m->ctx);
     m->program->norm(&m->ctx);
     m->program->update(&m->ctx);
     m->program->pack_train(&m->ctx);
 }
 
-static double time_call(struct vrt_model *m, bool train) {
+static double time_call(struct vrt_model *m, bool train)
+{
     double began = vrt_seconds();
     if (train)
         call_train(m);
@@ -47,12 +50,14 @@ static double time_call(struct vrt_model *m, bool train) {
     return vrt_seconds() - began;
 }
 
-static int compare_times(const void *a, const void *b) {
+static int compare_times(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return x < y ? -1 : x > y;
 }
 
-static double median_time(struct vrt_model *m, bool train, double seconds, double *times) {
+static double median_time(struct vrt_model *m, bool train, double seconds, double *times)
+{
     int n = 0;
     for (int i = 0; i < WARM_UP; i++)
         time_call(m, train);
@@ -65,14 +70,16 @@ static double median_time(struct vrt_model *m, bool train, double seconds, doubl
 }
 
 /* Of a forward pass: 2 per multiply-add; training costs about three of them (the convention of the field). */
-static double flops_per_image(const struct vrt_program *p, bool train) {
+static double flops_per_image(const struct vrt_program *p, bool train)
+{
     json_t *info = json_loads(p->info_json, 0, NULL);
     double macs = json_number_value(json_object_get(info, "macs"));
     json_decref(info);
     return (train ? 6.0 : 2.0) * macs;
 }
 
-static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_error *e) {
+static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_error *e)
+{
     const struct vrt_program *p = o->program;
     struct vrt_settings s;
     int64_t batch = o->batch > 0 ? o->batch : p->micro;
@@ -99,7 +106,8 @@ static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_
     return true;
 }
 
-static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds) {
+static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds)
+{
     const char *mode = o->train ? "train" : "eval";
     int threads = vrt_threads_count(&m->ctx);
     double images = (double)m->ctx.images, speed = images / seconds, each = 1e3 * seconds / images;
@@ -112,7 +120,8 @@ static void report(const struct vrt_model *m, const struct vrt_options *o, doubl
                (long long)m->ctx.images, threads, speed, each, gflops);
 }
 
-int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e)
+{
     struct vrt_model m = { 0 };
     double *times = calloc(TIMES_MAX, sizeof *times);
     bool ok = times != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the measurements");

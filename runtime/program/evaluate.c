@@ -16,7 +16,8 @@
 
 /* One call of the network on n pictures whose labels stand in `labels`. */
 static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int32_t *labels, int64_t n, int64_t first,
-                        struct vrt_score *score) {
+                        struct vrt_score *score)
+{
     m->ctx.images = n;
     m->ctx.first_image = first;
     m->program->eval(&m->ctx);
@@ -26,7 +27,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int
 }
 
 static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_loader *loader, int32_t *labels,
-                       struct vrt_score *score, struct vrt_error *e) {
+                       struct vrt_score *score, struct vrt_error *e)
+{
     struct vrt_progress bar;
     int64_t total = vrt_dataset_count(v->dataset), n;
     double began = vrt_seconds();
@@ -41,7 +43,8 @@ static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, stru
     return ok;
 }
 
-bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score, struct vrt_error *e) {
+bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score, struct vrt_error *e)
+{
     struct vrt_loader *loader;
     struct vrt_loader_options o = {
         .dataset = v->dataset, .transform = v->transform, .batch = m->program->micro, .limit = v->limit,
@@ -60,7 +63,8 @@ bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vr
     return ok;
 }
 
-bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, struct vrt_error *e) {
+bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, struct vrt_error *e)
+{
     int64_t have = vrt_dataset_classes(d), outputs = m->program->classes;
     if (have > outputs)
         return vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells only %lld apart: rebuild it with classes = %lld",
@@ -71,7 +75,8 @@ bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, s
     return true;
 }
 
-char *vrt_classes_text(const struct vrt_dataset *d) {
+char *vrt_classes_text(const struct vrt_dataset *d)
+{
     json_t *list = json_array();
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
         json_array_append_new(list, vrt_json_text(vrt_dataset_class_name(d, c)));
@@ -82,7 +87,8 @@ char *vrt_classes_text(const struct vrt_dataset *d) {
 
 /* Match the data's classes to the names that the weights were trained with. */
 static bool map_by_name(const struct vrt_dataset *d, const json_t *names, int64_t outputs, int32_t *map,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     json_t *index = json_object();
     size_t i;
     json_t *name;
@@ -105,7 +111,8 @@ static bool map_by_name(const struct vrt_dataset *d, const json_t *names, int64_
 
 /* Weights without names (of another tool): their classes can only be the sorted ones, so the number must agree. */
 static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, const char *classes, int32_t *map,
-                        struct vrt_error *e) {
+                        struct vrt_error *e)
+{
     json_t *names = classes != NULL ? json_loads(classes, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
     bool ok = true;
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
@@ -119,7 +126,8 @@ static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, 
     return ok;
 }
 
-static void print_score(const struct vrt_score *s, const char *what, bool as_json) {
+static void print_score(const struct vrt_score *s, const char *what, bool as_json)
+{
     double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n;
     char number[32] = "null";               /* JSON has no NaN */
     if (isfinite(loss))
@@ -133,14 +141,15 @@ static void print_score(const struct vrt_score *s, const char *what, bool as_jso
 }
 
 static bool eval_dataset(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s,
-                         const struct vrt_dataset *d, const char *classes, struct vrt_error *e) {
+                         const struct vrt_dataset *d, const char *classes, struct vrt_error *e)
+{
     int32_t *map = calloc((size_t)vrt_dataset_classes(d) + 1, sizeof *map);
     struct vrt_evaluation v = {
         .dataset = d, .transform = vrt_settings_transform(s, m->program, false), .limit = (int64_t)s->limit, .map = map,
     };
     struct vrt_score score;
     bool ok = map != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the classes");
-    ok = ok && vrt_check_classes(m, d, e) && map_classes(m, d, classes, map, e);
+    ok = ok && map_classes(m, d, classes, map, e) && vrt_check_classes(m, d, e);
     if (ok) {
         m->program->pack_eval(&m->ctx);
         ok = vrt_evaluate(m, &v, &score, e);
@@ -151,7 +160,8 @@ static bool eval_dataset(struct vrt_model *m, const struct vrt_options *o, const
     return ok;
 }
 
-int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
+{
     struct vrt_settings s;
     struct vrt_model m = { 0 };
     struct vrt_dataset *d = NULL;

@@ -2,9 +2,10 @@
  *
  * For a tensor w and a random direction u (+-1 in each element, scaled to length 1) the sum of u times the gradient must
  * equal (L(w + r u) - L(w - r u)) / 2r, where L is the scaled loss with the balance losses. The program computes in
- * float, so L carries noise: several radii r are tried, and only those count whose difference stands out from it. The
- * choice of experts is held as it was at w. The weights are no fresh ones, whose gradients vanish in places: see
- * generic_weights(). */
+ * float, so L carries noise, which calls for a large radius r, while curvature and kinks call for a small one. Two radii
+ * whose differences agree with each other, whatever the gradient is, settle what the derivative is; where no two agree,
+ * the best of all radii counts. The choice of experts is held as it was at w. The weights are no fresh ones, whose
+ * gradients vanish in places: see generic_weights(). */
 #include <float.h>
 #include <jansson.h>
 #include <math.h>
@@ -21,12 +22,20 @@
 
 enum { IMAGES_MIN = 4, KIND_SIZE = 200, DRAWS = 16 };
 
-static const double radii[] = { 0.3, 0.1, 1.0, 0.03, 0.01, 0.003 };
+static const double radii[] = { 0.01, 0.03, 0.003, 0.1, 0.3, 1.0 };
 enum { NRADII = sizeof radii / sizeof *radii };
+static const int pairs[][2] = { { 0, 1 }, { 2, 0 }, { 1, 3 }, { 3, 4 }, { 4, 5 } };    /* of neighbours, the smaller first */
+enum { NPAIRS = sizeof pairs / sizeof *pairs };
 static const double tolerance = 1e-2;           /* relative */
 static const double noise = 4 * FLT_EPSILON;    /* of L, relative: roundings of a sum over a network's depth */
 static const double clear_of_noise = 20.0;      /* how far a difference must stand out to count */
 static const double kink_radius = 0.03;         /* nearer than that, slopes that differ mean a kink and not curvature */
+
+struct slope {                          /* at one radius */
+    double central, ahead, behind;
+    double floor;                       /* how much of central may be noise */
+    bool known, clear;                  /* clear: it stands out from the noise */
+};
 
 struct result {
     double analytic, numeric;           /* derivative along the direction */
@@ -49,13 +58,15 @@ struct check {
     int64_t nkinds;
 };
 
-static float *values_of(const struct check *k, const struct vrt_param *p, enum vrt_region region) {
+static float *values_of(const struct check *k, const struct vrt_param *p, enum vrt_region region)
+{
     return (float *)(void *)((char *)k->m.ctx.region[region] + p->offset);
 }
 
 /* A point where no gradient vanishes: matrices keep the size of what goes through them (deviation 1 / sqrt(inputs)), all
  * other parameters spread around their beginning. */
-static double generic_value(const struct vrt_param *p, struct vrt_random *r) {
+static double generic_value(const struct vrt_param *p, struct vrt_random *r)
+{
     double inputs = 1.0;
     for (int32_t i = p->rank == 3 ? 2 : 1; i < p->rank; i++)
         inputs *= (double)p->shape[i];
@@ -64,7 +75,8 @@ static double generic_value(const struct vrt_param *p, struct vrt_random *r) {
     return (p->init == VRT_INIT_ZERO ? 0.0 : p->init == VRT_INIT_CONST ? 0.5 : 1.0) + 0.2 * vrt_random_normal(r);
 }
 
-static void generic_weights(struct check *k, uint64_t seed) {
+static void generic_weights(struct check *k, uint64_t seed)
+{
     const struct vrt_program *p = k->m.program;
     for (int64_t i = 0; i < p->nparams; i++) {
         struct vrt_random r;
@@ -75,7 +87,8 @@ static void generic_weights(struct check *k, uint64_t seed) {
     }
 }
 
-static void generic_pictures(struct check *k, uint64_t seed) {
+static void generic_pictures(struct check *k, uint64_t seed)
+{
     const struct vrt_program *p = k->m.program;
     int64_t n = k->m.ctx.images;
     float *input = vrt_model_floats(&k->m, VRT_INPUT), *target = vrt_model_floats(&k->m, VRT_TARGET);
@@ -92,7 +105,8 @@ static void generic_pictures(struct check *k, uint64_t seed) {
     }
 }
 
-static double loss_here(struct check *k) {
+static double loss_here(struct check *k)
+{
     struct vrt_ctx *c = &k->m.ctx;
     k->m.program->pack_train(c);
     c->loss = c->balance_loss = 0.0;
@@ -101,7 +115,8 @@ static double loss_here(struct check *k) {
 }
 
 /* L at w + step u and at w - step u. */
-static void losses_beside(struct check *k, float *w, int64_t n, double step, double loss[2]) {
+static void losses_beside(struct check *k, float *w, int64_t n, double step, double loss[2])
+{
     for (int side = 0; side < 2; side++) {
         for (int64_t i = 0; i < n; i++)
             w[i] = k->kept[i] + (float)(side ? -step : step) * k->direction[i];
@@ -112,7 +127,8 @@ static void losses_beside(struct check *k, float *w, int64_t n, double step, dou
 
 /* Signs at random, drawn again (a few times) while the derivative along them is below the usual size,
  * |gradient| / sqrt(n): a small one would drown in noise. Returns the derivative. */
-static double draw_direction(struct check *k, const struct vrt_param *p, int64_t index, uint64_t seed) {
+static double draw_direction(struct check *k, const struct vrt_param *p, int64_t index, uint64_t seed)
+{
     const float *gradient = values_of(k, p, VRT_GRADS);
     double square = 0.0, sum = 0.0, length = sqrt((double)p->count);
     struct vrt_random r;
@@ -130,7 +146,8 @@ static double draw_direction(struct check *k, const struct vrt_param *p, int64_t
 }
 
 /* Keep `numeric` if it is nearer than what was found so far; floor: how much of it may be noise. */
-static void compare(struct result *best, double numeric, double floor) {
+static void compare(struct result *best, double numeric, double floor)
+{
     double size = fmax(fabs(best->analytic), fabs(numeric)), error = fabs(numeric - best->analytic);
     if (!(error / fmax(size, floor) < best->error))
         return;
@@ -139,30 +156,75 @@ static void compare(struct result *best, double numeric, double floor) {
     best->ok = error <= tolerance * size + floor;
 }
 
-/* Radii are lengths of the whole move; each element moves by r / sqrt(n). Where the slopes on the two sides differ there
- * is a kink (of a ReLU, of a maximum) within reach, and the side without it decides. */
-static struct result check_tensor(struct check *k, const struct vrt_param *p, int64_t index, uint64_t seed, double loss) {
-    float *w = values_of(k, p, VRT_PARAMS);
-    struct result best = { .analytic = draw_direction(k, p, index, seed), .error = INFINITY };
-    memcpy(k->kept, w, (size_t)p->count * sizeof *w);
-    for (int i = 0; i < NRADII && !best.ok; i++) {
-        double r = radii[i], beside[2], floor = noise * (fabs(loss) + 1.0) / (2.0 * r);
-        losses_beside(k, w, p->count, r / sqrt((double)p->count), beside);
-        double central = (beside[0] - beside[1]) / (2.0 * r);
-        double ahead = (beside[0] - loss) / r, behind = (loss - beside[1]) / r, size = fmax(fabs(ahead), fabs(behind));
-        if (r < 1.0 && fmax(fabs(central), fabs(best.analytic)) <= clear_of_noise * floor)
+/* Radii are lengths of the whole move; each element moves by r / sqrt(n). */
+static struct slope slope_at(struct check *k, const struct vrt_param *p, double r, double loss, double analytic)
+{
+    double beside[2];
+    losses_beside(k, values_of(k, p, VRT_PARAMS), p->count, r / sqrt((double)p->count), beside);
+    struct slope s = {
+        .central = (beside[0] - beside[1]) / (2.0 * r), .ahead = (beside[0] - loss) / r, .behind = (loss - beside[1]) / r,
+        .floor = noise * (fabs(loss) + 1.0) / (2.0 * r), .known = true,
+    };
+    s.clear = fmax(fabs(s.central), fabs(analytic)) > clear_of_noise * s.floor;
+    return s;
+}
+
+static bool agree(const struct slope *a, const struct slope *b)
+{
+    double size = fmax(fabs(a->central), fabs(b->central));
+    return a->clear && b->clear && fabs(a->central - b->central) <= 0.5 * tolerance * size + a->floor + b->floor;
+}
+
+/* The slopes on the two sides differ, and not by curvature, which would fade with the radius: a kink (of a ReLU, of a
+ * maximum) lies at the point itself, and the derivative is that of one side. */
+static bool at_kink(const struct slope *near, const struct slope *far)
+{
+    double gap = fabs(near->ahead - near->behind), size = fmax(fabs(near->ahead), fabs(near->behind));
+    return gap > tolerance * size + 4.0 * near->floor && gap > 0.6 * fabs(far->ahead - far->behind);
+}
+
+/* No two radii agree: a kink near by, or nothing but noise. Then the best match of any side decides. */
+static void match_any(struct result *best, const struct slope slopes[NRADII])
+{
+    for (int i = 0; i < NRADII; i++) {
+        const struct slope *s = &slopes[i];
+        double size = fmax(fabs(s->ahead), fabs(s->behind));
+        if (radii[i] < 1.0 && !s->clear)
             continue;
-        compare(&best, central, floor);
-        if (r > kink_radius || fabs(ahead - behind) <= tolerance * size + 4.0 * floor)
+        compare(best, s->central, s->floor);
+        if (radii[i] > kink_radius || fabs(s->ahead - s->behind) <= tolerance * size + 4.0 * s->floor)
             continue;
-        compare(&best, ahead, 2.0 * floor);
-        compare(&best, behind, 2.0 * floor);
+        compare(best, s->ahead, 2.0 * s->floor);
+        compare(best, s->behind, 2.0 * s->floor);
     }
+}
+
+static struct result check_tensor(struct check *k, const struct vrt_param *p, int64_t index, uint64_t seed, double loss)
+{
+    struct slope slopes[NRADII] = { { .known = false } };
+    struct result best = { .analytic = draw_direction(k, p, index, seed), .error = INFINITY };
+    memcpy(k->kept, values_of(k, p, VRT_PARAMS), (size_t)p->count * sizeof *k->kept);
+    for (int i = 0; i < NPAIRS; i++) {
+        struct slope *near = &slopes[pairs[i][0]], *far = &slopes[pairs[i][1]];
+        for (int j = 0; j < 2; j++)
+            if (!slopes[pairs[i][j]].known)
+                slopes[pairs[i][j]] = slope_at(k, p, radii[pairs[i][j]], loss, best.analytic);
+        if (!agree(near, far))
+            continue;
+        compare(&best, near->central, near->floor);
+        if (!best.ok && at_kink(near, far)) {
+            compare(&best, near->ahead, 2.0 * near->floor);
+            compare(&best, near->behind, 2.0 * near->floor);
+        }
+        return best;
+    }
+    match_any(&best, slopes);
     return best;
 }
 
 /* "stages.2.blocks.8.mlp.fc1.weight" -> "stages.*.blocks.*.mlp.fc1.weight": parts that are numbers alone. */
-static void kind_name(char *out, const char *name) {
+static void kind_name(char *out, const char *name)
+{
     size_t n = 0;
     bool first = true;                  /* at the beginning of a part */
     while (*name != '\0' && n + 1 < KIND_SIZE) {
@@ -175,7 +237,8 @@ static void kind_name(char *out, const char *name) {
     out[n] = '\0';
 }
 
-static struct kind *find_kind(struct check *k, const char *name) {
+static struct kind *find_kind(struct check *k, const char *name)
+{
     char text[KIND_SIZE];
     int64_t i = 0;
     kind_name(text, name);
@@ -188,7 +251,8 @@ static struct kind *find_kind(struct check *k, const char *name) {
     return &k->kinds[i];
 }
 
-static void record(struct check *k, const char *name, const struct result *r) {
+static void record(struct check *k, const char *name, const struct result *r)
+{
     struct kind *kind = find_kind(k, name);
     kind->tensors++;
     kind->failed += !r->ok;
@@ -199,7 +263,8 @@ static void record(struct check *k, const char *name, const struct result *r) {
 }
 
 /* The gradient once, with free routing; from then on the choice of experts is held. */
-static double gradient_here(struct check *k) {
+static double gradient_here(struct check *k)
+{
     struct vrt_ctx *c = &k->m.ctx;
     c->hold_routing = 0.0;
     c->loss = c->balance_loss = 0.0;
@@ -209,7 +274,8 @@ static double gradient_here(struct check *k) {
     return loss_here(k);
 }
 
-static void check_all(struct check *k, uint64_t seed) {
+static void check_all(struct check *k, uint64_t seed)
+{
     const struct vrt_program *p = k->m.program;
     struct vrt_progress bar;
     double loss = gradient_here(k), began = vrt_seconds();
@@ -223,7 +289,8 @@ static void check_all(struct check *k, uint64_t seed) {
     vrt_progress_clear(&bar);
 }
 
-static bool set_up(struct check *k, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e) {
+static bool set_up(struct check *k, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
+{
     const struct vrt_program *p = o->program;
     int64_t largest = 1, images;
     if (!vrt_model_open(&k->m, p, VRT_FOR_TRAIN, vrt_threads_wanted(o), e))
@@ -247,7 +314,8 @@ static bool set_up(struct check *k, const struct vrt_options *o, const struct vr
     return true;
 }
 
-static json_t *kind_json(const struct kind *kind) {
+static json_t *kind_json(const struct kind *kind)
+{
     return json_pack("{s:s, s:I, s:o, s:o, s:o, s:b}", "kind", kind->name, "tensors", (json_int_t)kind->tensors,
                      "worst_error", isfinite(kind->worst) ? json_real(kind->worst) : json_null(), "analytic",
                      isfinite(kind->example.analytic) ? json_real(kind->example.analytic) : json_null(), "numeric",
@@ -255,7 +323,8 @@ static json_t *kind_json(const struct kind *kind) {
                      kind->failed == 0);
 }
 
-static void report_json(const struct check *k, int64_t failed) {
+static void report_json(const struct check *k, int64_t failed)
+{
     json_t *list = json_array();
     for (int64_t i = 0; i < k->nkinds; i++)
         json_array_append_new(list, kind_json(&k->kinds[i]));
@@ -267,7 +336,8 @@ static void report_json(const struct check *k, int64_t failed) {
     json_decref(all);
 }
 
-static int64_t report(const struct check *k, bool as_json) {
+static int64_t report(const struct check *k, bool as_json)
+{
     int64_t failed = 0;
     for (int64_t i = 0; i < k->nkinds; i++)
         failed += k->kinds[i].failed;
@@ -285,7 +355,8 @@ static int64_t report(const struct check *k, bool as_json) {
     return failed;
 }
 
-int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e)
+{
     struct check k = { .nkinds = 0 };
     struct vrt_settings s;
     bool ok = vrt_settings_read(&s, o, e) && set_up(&k, o, &s, e);

@@ -5,7 +5,8 @@
 #include "runtime/program/command.h"
 #include "runtime/program/options.h"
 
-int vrt_command_info(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_info(const struct vrt_options *o, struct vrt_error *e)
+{
     const char *text = o->json ? o->program->info_json : o->program->info_text;
     size_t n = strlen(text);
     (void)e;

@@ -4,17 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/thread.h"
 #include "runtime/program/command.h"
 #include "runtime/program/options.h"
-#include "runtime/program/settings.h"
 
 static const struct vrt_command commands[] = {
     { "train", "Train on the train split of --data, evaluate on its val split after each epoch.", NULL, VRT_TRAIN,
       vrt_command_train },
     { "eval", "Classify a split of --data and count the hits.", NULL, VRT_EVAL, vrt_command_eval },
-    { "predict", "Classify pictures: files, folders (with those below), or - for a list of files on stdin.",
-      "PICTURE|FOLDER|-...", VRT_PREDICT, vrt_command_predict },
+    { "predict", "Classify pictures: files, folders (with those below), - for a list of files on stdin, a split of --data.",
+      "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict },
     { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
     { "info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO, vrt_command_info },
     { "gradcheck", "Check the gradient of every parameter against central differences.", NULL, VRT_GRADCHECK,
@@ -22,21 +20,8 @@ static const struct vrt_command commands[] = {
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
-int vrt_threads_wanted(const struct vrt_options *o) {
-    return o->threads > 0 ? (int)o->threads : vrt_threads_available();
-}
-
-bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e) {
-    return o->weights != NULL || vrt_fail(e, VRT_USAGE, "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
-                                          "training", o->command->name);
-}
-
-bool vrt_need_data(const struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e) {
-    return s->data_root[0] != '\0' || vrt_fail(e, VRT_USAGE, "%s needs data: --data FOLDER, or the key data.root in %s",
-                                               o->command->name, o->program->spec_file);
-}
-
-static void print_help(const struct vrt_program *p, const char *name, FILE *out) {
+static void print_help(const struct vrt_program *p, const char *name, FILE *out)
+{
     fprintf(out, "%s: an image classifier, %s\nbuilt from %s by %s\n\nusage: %s COMMAND [flags]\n\n", name, p->name,
             p->spec_file, p->compiler, name);
     for (int i = 0; i < NCOMMANDS; i++)
@@ -45,7 +30,8 @@ static void print_help(const struct vrt_program *p, const char *name, FILE *out)
 }
 
 /* Names from files and pictures may hold anything; a terminal gets no control characters from us. */
-static void print_error(const char *name, const char *text) {
+static void print_error(const char *name, const char *text)
+{
     fprintf(stderr, "%s: ", name);
     for (; *text != '\0'; text++)
         fputc((unsigned char)*text < ' ' && *text != '\n' && *text != '\t' ? '?' : *text, stderr);
@@ -53,7 +39,8 @@ static void print_error(const char *name, const char *text) {
 }
 
 static bool find_command(const struct vrt_program *p, char **argv, int argc, const struct vrt_command **out,
-                         struct vrt_error *e) {
+                         struct vrt_error *e)
+{
     const char *names[NCOMMANDS], *near;
     struct vrt_options none = { .program = p, .argc = argc, .argv = argv };
     for (int i = 0; i < NCOMMANDS; i++) {
@@ -74,7 +61,8 @@ static bool find_command(const struct vrt_program *p, char **argv, int argc, con
 }
 
 static int run_command(const struct vrt_program *p, const struct vrt_command *command, int argc, char **argv,
-                       struct vrt_error *e) {
+                       struct vrt_error *e)
+{
     struct vrt_options o;
     int status = VRT_OK;
     if (!vrt_options_parse(&o, p, command, argc, argv, e))
@@ -88,7 +76,8 @@ static int run_command(const struct vrt_program *p, const struct vrt_command *co
 }
 
 /* Results that could not be written (a full disk behind stdout) are no success. */
-static int finish(int status, struct vrt_error *e) {
+static int finish(int status, struct vrt_error *e)
+{
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     if (status == VRT_OK)
@@ -96,7 +85,8 @@ static int finish(int status, struct vrt_error *e) {
     return status == VRT_OK ? VRT_BAD_INPUT : status;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     const struct vrt_program *p = &vrt_program_table;
     const struct vrt_command *command = NULL;
     struct vrt_error e = { .text = "" };

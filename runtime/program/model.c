@@ -15,17 +15,20 @@
 enum { HUGE_PAGE = 2 << 20 };
 
 /* The larger of the two where a region serves both training and the evaluation after each epoch. */
-static int64_t larger(int64_t a, int64_t b) {
+static int64_t larger(int64_t a, int64_t b)
+{
     return a > b ? a : b;
 }
 
-static bool image_bytes(int64_t images, int64_t per_image, int64_t *out) {
+static bool image_bytes(int64_t images, int64_t per_image, int64_t *out)
+{
     int64_t floats;
     return images > 0 && per_image >= 0 && !__builtin_mul_overflow(images, per_image, &floats) &&
            !__builtin_mul_overflow(floats, (int64_t)sizeof(float), out);
 }
 
-static bool plan_regions(struct vrt_model *m, enum vrt_use use) {
+static bool plan_regions(struct vrt_model *m, enum vrt_use use)
+{
     const struct vrt_program *p = m->program;
     bool train = use != VRT_FOR_EVAL;
     int64_t *bytes = m->bytes, pixels, values;
@@ -43,7 +46,8 @@ static bool plan_regions(struct vrt_model *m, enum vrt_use use) {
 }
 
 /* Fresh pages are zero and become resident when they are first touched. */
-static bool map_regions(struct vrt_model *m, struct vrt_error *e) {
+static bool map_regions(struct vrt_model *m, struct vrt_error *e)
+{
     int64_t total = 0;
     for (int i = 0; i < VRT_REGIONS; i++) {
         if (m->bytes[i] < 0 || __builtin_add_overflow(total, m->bytes[i], &total))
@@ -61,7 +65,8 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e) {
     return true;
 }
 
-bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_use use, int threads, struct vrt_error *e) {
+bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_use use, int threads, struct vrt_error *e)
+{
     *m = (struct vrt_model){ .program = p, .group = p->group > 0 ? p->group : 1, .nbalance = p->balance_bytes / 4 };
     m->ctx.eps = 1e-8;
     if (!plan_regions(m, use))
@@ -75,7 +80,8 @@ bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_u
     return false;
 }
 
-void vrt_model_close(struct vrt_model *m) {
+void vrt_model_close(struct vrt_model *m)
+{
     vrt_threads_stop(&m->ctx);
     for (int i = 0; i < VRT_REGIONS; i++)
         if (m->ctx.region[i] != NULL)
@@ -86,7 +92,8 @@ void vrt_model_close(struct vrt_model *m) {
 
 /* A normal number cut at +-2 (absolute, whatever the deviation). Both ways of rejection end soon: the narrow normal is
  * mostly inside, the wide one is nearly flat there. */
-static double truncated_normal(struct vrt_random *r, double deviation) {
+static double truncated_normal(struct vrt_random *r, double deviation)
+{
     double x;
     if (deviation <= 2.0) {
         do
@@ -100,7 +107,8 @@ static double truncated_normal(struct vrt_random *r, double deviation) {
     return x;
 }
 
-static double initial_value(const struct vrt_param *p, struct vrt_random *r) {
+static double initial_value(const struct vrt_param *p, struct vrt_random *r)
+{
     switch (p->init) {
     case VRT_INIT_ONE: return 1.0;
     case VRT_INIT_CONST: return p->init_value;
@@ -110,20 +118,28 @@ static double initial_value(const struct vrt_param *p, struct vrt_random *r) {
     }
 }
 
-void vrt_model_init(struct vrt_model *m, uint64_t seed) {
-    const struct vrt_program *p = m->program;
-    int threads = vrt_threads_count(&m->ctx);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t i = 0; i < p->nparams; i++) {
-        struct vrt_random r;
-        float *values = (float *)(void *)((char *)m->ctx.region[VRT_PARAMS] + p->params[i].offset);
-        vrt_random_start(&r, seed, VRT_RANDOM_INIT, (uint32_t)i, 0);
-        for (int64_t j = 0; j < p->params[i].count; j++)
-            values[j] = (float)initial_value(&p->params[i], &r);
-    }
+struct init { struct vrt_model *m; uint64_t seed; };
+
+static void init_param(void *data, int64_t i, int thread)
+{
+    const struct init *in = data;
+    const struct vrt_param *p = &in->m->program->params[i];
+    float *values = (float *)(void *)((char *)in->m->ctx.region[VRT_PARAMS] + p->offset);
+    struct vrt_random r;
+    (void)thread;
+    vrt_random_start(&r, in->seed, VRT_RANDOM_INIT, (uint32_t)i, 0);
+    for (int64_t j = 0; j < p->count; j++)
+        values[j] = (float)initial_value(p, &r);
 }
 
-bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struct vrt_error *e) {
+void vrt_model_init(struct vrt_model *m, uint64_t seed)
+{
+    struct init in = {m, seed};
+    vrt_threads_share(&m->ctx, m->program->nparams, init_param, &in);
+}
+
+bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struct vrt_error *e)
+{
     struct vrt_tensors *t;
     *classes = NULL;
     if (!vrt_tensors_open(&t, path, e))
@@ -137,7 +153,8 @@ bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struc
 }
 
 /* How pictures become input, for whoever uses the weights elsewhere. */
-static char *preprocessing_text(const struct vrt_program *p) {
+static char *preprocessing_text(const struct vrt_program *p)
+{
     json_t *j = json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s}", "input_size", (json_int_t)p->channels,
                           (json_int_t)p->height, (json_int_t)p->width, "mean", p->mean[0], p->mean[1], p->mean[2],
                           "std", p->std[0], p->std[1], p->std[2], "crop_pct", p->crop_pct,
@@ -148,7 +165,8 @@ static char *preprocessing_text(const struct vrt_program *p) {
 }
 
 bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path, const char *classes,
-                    struct vrt_error *e) {
+                    struct vrt_error *e)
+{
     const struct vrt_program *p = m->program;
     char *preprocessing = preprocessing_text(p);
     struct vrt_meta meta[] = {
@@ -162,7 +180,8 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
     return ok;
 }
 
-void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing) {
+void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing)
+{
     int64_t classes = m->program->classes;
     float *target = vrt_model_floats(m, VRT_TARGET), low = (float)(smoothing / (double)classes);
     float high = (float)(1.0 - smoothing + smoothing / (double)classes);
@@ -172,7 +191,8 @@ void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, do
         target[i * classes + labels[i]] = high;
 }
 
-void vrt_model_drain(struct vrt_model *m) {
+void vrt_model_drain(struct vrt_model *m)
+{
     float *balance = vrt_model_floats(m, VRT_BALANCE);
     for (int64_t i = 0; i < m->nbalance; i++) {
         m->balance[i] += (double)balance[i];
@@ -180,7 +200,8 @@ void vrt_model_drain(struct vrt_model *m) {
     }
 }
 
-void vrt_model_reset_balance(struct vrt_model *m) {
+void vrt_model_reset_balance(struct vrt_model *m)
+{
     vrt_model_drain(m);
     memset(m->balance, 0, (size_t)m->nbalance * sizeof *m->balance);
 }

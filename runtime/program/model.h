@@ -42,7 +42,8 @@ void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, do
 void vrt_model_drain(struct vrt_model *m);
 void vrt_model_reset_balance(struct vrt_model *m);
 
-static inline float *vrt_model_floats(const struct vrt_model *m, enum vrt_region region) {
+static inline float *vrt_model_floats(const struct vrt_model *m, enum vrt_region region)
+{
     return m->ctx.region[region];
 }
 

@@ -24,7 +24,7 @@ static const struct flag {
       "save the state that often (default: about every two minutes, and after each epoch)" },
     { "weights", TEXT, VRT_TRAIN | VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, weights), 0, 0, "FILE",
       "weights to start from or to use (.safetensors)" },
-    { "split", TEXT, VRT_EVAL, offsetof(struct vrt_options, split), 0, 0, "NAME", "train, val or test (default: data.val)" },
+    { "split", TEXT, VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, split), 0, 0, "NAME", "train, val or test (default: data.val)" },
     { "top", WHOLE, VRT_PREDICT, offsetof(struct vrt_options, top), 1, 1e6, "N", "classes per picture (default 5)" },
     { "logits", SWITCH, VRT_PREDICT, offsetof(struct vrt_options, logits), 0, 0, NULL, "all logits as well" },
     { "features", SWITCH, VRT_PREDICT, offsetof(struct vrt_options, features), 0, 0, NULL,
@@ -42,7 +42,8 @@ enum { NFLAGS = sizeof flags / sizeof *flags };
 
 /* Which commands offer the flags of keys: the first row whose path begins the key's. */
 static const struct { const char *path; unsigned commands; } key_commands[] = {
-    { "data.train", VRT_TRAIN }, { "data.", VRT_TRAIN | VRT_EVAL }, { "train.seed", VRT_TRAIN | VRT_BENCH | VRT_GRADCHECK },
+    { "data.train", VRT_TRAIN }, { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT },
+    { "train.seed", VRT_TRAIN | VRT_BENCH | VRT_GRADCHECK },
     { "", VRT_TRAIN },
 };
 static const unsigned set_commands = VRT_TRAIN | VRT_EVAL;
@@ -59,28 +60,32 @@ static const struct { const char *name; int32_t unit; } units[] = {
 };
 enum { NUNITS = sizeof units / sizeof *units };
 
-static const struct flag *find_flag(const char *name, unsigned commands) {
+static const struct flag *find_flag(const char *name, unsigned commands)
+{
     for (int i = 0; i < NFLAGS; i++)
         if (flags[i].commands & commands && strcmp(flags[i].name, name) == 0)
             return &flags[i];
     return NULL;
 }
 
-static unsigned commands_of_key(const struct vrt_key *key) {
+static unsigned commands_of_key(const struct vrt_key *key)
+{
     size_t i = 0;
     while (strncmp(key->path, key_commands[i].path, strlen(key_commands[i].path)) != 0)
         i++;
     return key_commands[i].commands;
 }
 
-static const struct vrt_key *find_key_flag(const struct vrt_program *p, const char *name) {
+static const struct vrt_key *find_key_flag(const struct vrt_program *p, const char *name)
+{
     for (int64_t i = 0; i < p->nkeys; i++)
         if (p->keys[i].flag != NULL && strcmp(p->keys[i].flag, name) == 0)
             return &p->keys[i];
     return NULL;
 }
 
-int64_t vrt_options_key(const struct vrt_program *program, const char *path) {
+int64_t vrt_options_key(const struct vrt_program *program, const char *path)
+{
     for (int64_t i = 0; i < program->nkeys; i++)
         if (strcmp(program->keys[i].path, path) == 0)
             return i;
@@ -88,7 +93,8 @@ int64_t vrt_options_key(const struct vrt_program *program, const char *path) {
 }
 
 /* Optimal string alignment: insertions, deletions, changes and swaps of neighbours, on words of at most 40 letters. */
-static unsigned distance(const char *a, const char *b) {
+static unsigned distance(const char *a, const char *b)
+{
     enum { MAX = 40 };
     size_t n = strlen(a), m = strlen(b);
     unsigned d[MAX + 1][MAX + 1];
@@ -110,7 +116,8 @@ static unsigned distance(const char *a, const char *b) {
     return d[n][m];
 }
 
-const char *vrt_nearest(const char *word, const char *const *names, size_t n) {
+const char *vrt_nearest(const char *word, const char *const *names, size_t n)
+{
     size_t length = strlen(word);
     unsigned limit = length < 6 ? 2 : (unsigned)(length / 3), best = limit + 1;
     const char *found = NULL;
@@ -124,19 +131,24 @@ const char *vrt_nearest(const char *word, const char *const *names, size_t n) {
     return found;
 }
 
-static bool same_word(const char *a, const char *b) {
+static bool same_word(const char *a, const char *b)
+{
     for (; *a != '\0' && (*a == *b || (*a == '-' && *b == '_') || (*a == '_' && *b == '-')); a++)
         b++;
     return *a == *b;
 }
 
-static const char *last_part(const char *path) {
+static const char *last_part(const char *path)
+{
     const char *dot = strrchr(path, '.');
     return dot == NULL ? path : dot + 1;
 }
 
-static const char *key_text(const struct vrt_key *key, char *text, size_t size) {
-    static const char *const unit_text[] = { "", " epochs", " steps", " images", " px", " bytes" };
+static const char *const unit_text[] = { "", " epochs", " steps", " images", " px", " bytes" };
+static const char *const spec_unit[] = { "", " epochs", " steps", " images", "px", "GiB" };     /* as the language writes them */
+
+static const char *key_text(const struct vrt_key *key, char *text, size_t size)
+{
     if (key->type == VRT_KEY_TEXT)
         snprintf(text, size, "\"%s\"", key->text != NULL ? key->text : "");
     else if (key->type == VRT_KEY_BOOL)
@@ -147,14 +159,17 @@ static const char *key_text(const struct vrt_key *key, char *text, size_t size) 
     return text;
 }
 
-static bool reject_static_key(const struct vrt_program *p, const struct vrt_key *key, struct vrt_error *e) {
+static bool reject_static_key(const struct vrt_program *p, const struct vrt_key *key, struct vrt_error *e)
+{
     char value[200];
-    return vrt_fail(e, VRT_USAGE, "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set %s=VALUE",
-                    key->path, key_text(key, value, sizeof value), p->spec_file, key->path);
+    const char *unit = key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
+    return vrt_fail(e, VRT_USAGE, "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%s=VALUE%s'",
+                    key->path, key_text(key, value, sizeof value), p->spec_file, key->path, unit);
 }
 
 /* The value of a word that the program's tables know, "" for others. */
-static const char *static_value(const struct vrt_program *p, const char *word, char text[64]) {
+static const char *static_value(const struct vrt_program *p, const char *word, char text[64])
+{
     const struct { const char *word; int64_t value; } known[] = {
         { "experts", p->nmoes > 0 ? p->moes[0].experts : 0 }, { "top_k", p->nmoes > 0 ? p->moes[0].top_k : 0 },
         { "classes", p->classes }, { "group", p->group }, { "channels", p->channels }, { "height", p->height },
@@ -167,14 +182,16 @@ static const char *static_value(const struct vrt_program *p, const char *word, c
     return text;
 }
 
-static bool reject_static_word(const struct vrt_program *p, const char *word, struct vrt_error *e) {
+static bool reject_static_word(const struct vrt_program *p, const char *word, struct vrt_error *e)
+{
     char value[64];
     return vrt_fail(e, VRT_USAGE, "%s is fixed in this program%s; change it in %s, or where the file has a parameter of "
                     "that name:\n  vmoec build %s -D %s=VALUE", word, static_value(p, word, value), p->spec_file,
                     p->spec_file, word);
 }
 
-static bool suggest_flag(const struct vrt_options *o, const char *word, struct vrt_error *e) {
+static bool suggest_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
+{
     const struct vrt_program *p = o->program;
     unsigned bit = o->command != NULL ? o->command->bit : VRT_ALL;
     const char **names = calloc((size_t)p->nkeys + NFLAGS + 1, sizeof *names), *near = NULL;
@@ -194,7 +211,8 @@ static bool suggest_flag(const struct vrt_options *o, const char *word, struct v
     return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word, o->argv[0], command, *command ? " " : "");
 }
 
-bool vrt_options_reject(const struct vrt_options *o, const char *word, struct vrt_error *e) {
+bool vrt_options_reject(const struct vrt_options *o, const char *word, struct vrt_error *e)
+{
     const struct vrt_program *p = o->program;
     const struct vrt_key *key = find_key_flag(p, word);
     for (int64_t i = 0; key == NULL && i < p->nkeys; i++)
@@ -216,7 +234,8 @@ bool vrt_options_reject(const struct vrt_options *o, const char *word, struct vr
 }
 
 /* A decimal number; *end is what follows it. Neither "inf", "nan" nor hexadecimal counts. */
-static bool read_number(const char *text, double *out, const char **end) {
+static bool read_number(const char *text, double *out, const char **end)
+{
     char *rest;
     if (strspn(text, "+-.0123456789") == 0 || strpbrk(text, "xXnN") == text + strspn(text, "+-0"))
         return false;
@@ -226,12 +245,14 @@ static bool read_number(const char *text, double *out, const char **end) {
     return rest != text && isfinite(*out);
 }
 
-static bool bad_value(const char *name, const char *text, const char *wanted, struct vrt_error *e) {
+static bool bad_value(const char *name, const char *text, const char *wanted, struct vrt_error *e)
+{
     return vrt_fail(e, VRT_USAGE, "%s must be %s, not `%.100s`", name, wanted, text);
 }
 
 /* What may follow a number: nothing, `%`, or a unit; epochs and steps can stand for each other. */
-static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_value *out) {
+static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_value *out)
+{
     bool time = key->unit == VRT_UNIT_EPOCHS || key->unit == VRT_UNIT_STEPS;
     out->unit = key->unit;
     rest += strspn(rest, " ");
@@ -249,7 +270,8 @@ static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_va
 }
 
 bool vrt_options_value(const struct vrt_key *key, const char *name, const char *text, struct vrt_value *out,
-                       struct vrt_error *e) {
+                       struct vrt_error *e)
+{
     const char *rest;
     *out = (struct vrt_value){ .unit = key->unit, .given = true, .text = text };
     if (key->type == VRT_KEY_TEXT)
@@ -267,7 +289,8 @@ bool vrt_options_value(const struct vrt_key *key, const char *name, const char *
     return true;
 }
 
-static bool store_flag(struct vrt_options *o, const struct flag *f, const char *text, struct vrt_error *e) {
+static bool store_flag(struct vrt_options *o, const struct flag *f, const char *text, struct vrt_error *e)
+{
     void *field = (char *)o + f->offset;
     char name[40], wanted[120];
     const char *rest;
@@ -289,7 +312,8 @@ static bool store_flag(struct vrt_options *o, const struct flag *f, const char *
     return true;
 }
 
-static bool suggest_path(const struct vrt_program *p, const char *path, struct vrt_error *e) {
+static bool suggest_path(const struct vrt_program *p, const char *path, struct vrt_error *e)
+{
     const char **names = calloc((size_t)p->nkeys + 1, sizeof *names), *near = NULL;
     size_t n = 0;
     for (int64_t i = 0; names != NULL && i < p->nkeys; i++)
@@ -302,7 +326,8 @@ static bool suggest_path(const struct vrt_program *p, const char *path, struct v
                     near ? near : "", near ? "?)" : "", p->spec_file, path);
 }
 
-static bool store_set(struct vrt_options *o, char *text, struct vrt_error *e) {
+static bool store_set(struct vrt_options *o, char *text, struct vrt_error *e)
+{
     char *equals = strchr(text, '=');
     if (equals == NULL || equals == text)
         return vrt_fail(e, VRT_USAGE, "--set needs path=value, as in --set train.optim.lr=0.001, not `%.100s`", text);
@@ -317,7 +342,8 @@ static bool store_set(struct vrt_options *o, char *text, struct vrt_error *e) {
 }
 
 /* One --flag; *i moves on when the next word is its value. */
-static bool parse_flag(struct vrt_options *o, int *i, struct vrt_error *e) {
+static bool parse_flag(struct vrt_options *o, int *i, struct vrt_error *e)
+{
     char name[64], *word = o->argv[*i] + 2, *equals = strchr(word, '=');
     int length = equals != NULL ? (int)(equals - word) : (int)strlen(word);
     snprintf(name, sizeof name, "%.*s", length, word);
@@ -341,7 +367,8 @@ static bool parse_flag(struct vrt_options *o, int *i, struct vrt_error *e) {
            vrt_options_value(key, label, text, &o->keys[key - o->program->keys], e);
 }
 
-static bool start_options(struct vrt_options *o, const struct vrt_program *p, struct vrt_error *e) {
+static bool start_options(struct vrt_options *o, const struct vrt_program *p, struct vrt_error *e)
+{
     o->keys = calloc((size_t)p->nkeys + 1, sizeof *o->keys);
     if (o->keys == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the options");
@@ -351,7 +378,8 @@ static bool start_options(struct vrt_options *o, const struct vrt_program *p, st
 }
 
 bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program, const struct vrt_command *command,
-                       int argc, char **argv, struct vrt_error *e) {
+                       int argc, char **argv, struct vrt_error *e)
+{
     *o = (struct vrt_options){ .program = program, .command = command, .argc = argc, .argv = argv, .top = 5, .seconds = 3.0 };
     if (!start_options(o, program, e))
         return false;
@@ -378,18 +406,21 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
     return true;
 }
 
-void vrt_options_free(struct vrt_options *o) {
+void vrt_options_free(struct vrt_options *o)
+{
     free(o->keys);
     free(o->files);
 }
 
-static void help_row(FILE *out, const char *name, const char *argument, const char *help) {
+static void help_row(FILE *out, const char *name, const char *argument, const char *help)
+{
     char left[80];
     snprintf(left, sizeof left, "--%s%s%s", name, argument != NULL ? " " : "", argument != NULL ? argument : "");
     fprintf(out, "  %-24s %s\n", left, help);
 }
 
-void vrt_options_help(const struct vrt_options *o, FILE *out) {
+void vrt_options_help(const struct vrt_options *o, FILE *out)
+{
     const struct vrt_program *p = o->program;
     const struct vrt_command *c = o->command;
     static const char *const arguments[] = { "true|false", "N", "X", "TEXT" };

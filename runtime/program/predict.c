@@ -1,15 +1,16 @@
-/* The command `predict`: a row for each picture, in the order given; a picture that cannot be read gets a row with the
- * reason, and the exit status is then 1. */
+/* The command `predict`: a row for each picture, in the order given, those of a data set (--data, --split, --limit) after
+ * the files, with their true class; a picture that cannot be read gets a row with the reason, and the exit status is then
+ * 1. */
 #include <dirent.h>
 #include <jansson.h>
 #include <math.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "runtime/base/thread.h"
+#include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
 #include "runtime/program/command.h"
@@ -17,10 +18,11 @@
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 
-enum { DEPTH_LIMIT = 64 };
+enum { DEPTH_LIMIT = 64, NAME_SIZE = 2048 };
 
 struct entry {                          /* one picture of a window */
-    char *path;                         /* owned */
+    char *path;                         /* owned; of a picture of the data set: its name there */
+    int64_t item;                       /* its number in the data set, -1: a file */
     bool ok;
     char why[300];                      /* where it is not */
 };
@@ -29,6 +31,8 @@ struct predict {
     const struct vrt_options *o;
     struct vrt_model m;
     struct vrt_transform transform;
+    struct vrt_dataset *data;           /* NULL: files only */
+    int64_t data_count;                 /* pictures of it that are wanted */
     json_t *names;                      /* of the classes; NULL: unknown */
     struct entry *window;               /* up to micro pictures, then one call */
     struct vrt_image *images;           /* decoded pixels, one per thread */
@@ -37,34 +41,46 @@ struct predict {
     bool failed;
 };
 
-/* The row begins with the name already: an error that repeats it loses it. */
-static void tell_why(struct entry *entry, const char *text) {
+/* The row begins with the name already: an error that repeats it (a data set's after its root) loses it. */
+static void tell_why(struct entry *entry, const char *text)
+{
+    const char *name = strstr(text, entry->path);
     size_t n = strlen(entry->path);
-    bool named = strncmp(text, entry->path, n) == 0 && strncmp(text + n, ": ", 2) == 0;
-    snprintf(entry->why, sizeof entry->why, "%.299s", named ? text + n + 2 : text);
+    bool named = name != NULL && (name == text || entry->item >= 0) && strncmp(name + n, ": ", 2) == 0;
+    snprintf(entry->why, sizeof entry->why, "%.299s", named ? name + n + 2 : text);
+}
+
+static bool read_picture(const struct predict *p, const struct entry *entry, struct vrt_image *image, struct vrt_error *e)
+{
+    int channels = (int)p->m.program->channels;
+    return entry->item >= 0 ? vrt_dataset_read(p->data, entry->item, channels, image, e)
+                            : vrt_image_read(image, entry->path, channels, e);
+}
+
+static void read_entry(void *data, int64_t i, int thread)
+{
+    struct predict *p = data;
+    const struct vrt_program *program = p->m.program;
+    int64_t size = program->channels * program->height * program->width;
+    struct entry *entry = &p->window[i];
+    struct vrt_error e;
+    if (entry->why[0] != '\0')
+        return;
+    entry->ok = read_picture(p, entry, &p->images[thread], &e) &&
+                vrt_transform_eval(&p->transform, &p->images[thread], vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
+    if (!entry->ok)
+        tell_why(entry, e.text);
 }
 
 /* Decode the window on all threads, each picture into its own place of INPUT. */
-static void read_window(struct predict *p) {
-    const struct vrt_program *program = p->m.program;
-    int64_t size = program->channels * program->height * program->width;
-    int threads = vrt_threads_count(&p->m.ctx);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int64_t i = 0; i < p->used; i++) {
-        struct entry *entry = &p->window[i];
-        struct vrt_image *image = &p->images[omp_get_thread_num()];
-        struct vrt_error e;
-        if (entry->why[0] != '\0')
-            continue;
-        entry->ok = vrt_image_read(image, entry->path, (int)program->channels, &e) &&
-                    vrt_transform_eval(&p->transform, image, vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
-        if (!entry->ok)
-            tell_why(entry, e.text);
-    }
+static void read_window(struct predict *p)
+{
+    vrt_threads_share(&p->m.ctx, p->used, read_entry, p);
 }
 
 /* Bad pictures leave no holes: what the network sees is the good ones alone, in order. */
-static int64_t close_gaps(struct predict *p) {
+static int64_t close_gaps(struct predict *p)
+{
     const struct vrt_program *program = p->m.program;
     int64_t size = program->channels * program->height * program->width, n = 0;
     float *input = vrt_model_floats(&p->m, VRT_INPUT);
@@ -78,14 +94,22 @@ static int64_t close_gaps(struct predict *p) {
     return n;
 }
 
-static const char *class_name(const struct predict *p, int32_t c, char text[32]) {
+/* The true class of a picture of the data set, NULL for a file. */
+static const char *true_class(const struct predict *p, const struct entry *entry)
+{
+    return entry->item < 0 ? NULL : vrt_dataset_class_name(p->data, vrt_dataset_label(p->data, entry->item));
+}
+
+static const char *class_name(const struct predict *p, int32_t c, char text[32])
+{
     const char *name = json_string_value(json_array_get(p->names, (size_t)c));
     snprintf(text, 32, "%d", c);
     return name != NULL ? name : text;
 }
 
 /* The first `top` classes by logit, ties to the lower index: an insertion sort, as top is small. */
-static int64_t sort_classes(struct predict *p, const float *logits) {
+static int64_t sort_classes(struct predict *p, const float *logits)
+{
     int64_t classes = p->m.program->classes, top = p->o->top < classes ? p->o->top : classes, n = 0;
     for (int64_t c = 0; c < classes; c++) {
         int64_t at = n;
@@ -100,25 +124,29 @@ static int64_t sort_classes(struct predict *p, const float *logits) {
     return n;
 }
 
-static double softmax_sum(const float *logits, int64_t classes, double largest) {
+static double softmax_sum(const float *logits, int64_t classes, double largest)
+{
     double sum = 0.0;
     for (int64_t c = 0; c < classes; c++)
         sum += exp((double)logits[c] - largest);
     return sum;
 }
 
-static json_t *number_json(double value) {
+static json_t *number_json(double value)
+{
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *floats_json(const float *values, int64_t n) {
+static json_t *floats_json(const float *values, int64_t n)
+{
     json_t *list = json_array();
     for (int64_t i = 0; i < n; i++)
         json_array_append_new(list, number_json((double)values[i]));
     return list;
 }
 
-static void print_json(json_t *row) {
+static void print_json(json_t *row)
+{
     char *text = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (text != NULL)
         puts(text);
@@ -126,12 +154,16 @@ static void print_json(json_t *row) {
     json_decref(row);
 }
 
-static void row_json(struct predict *p, const char *path, int64_t at) {
+static void row_json(struct predict *p, const struct entry *entry, int64_t at)
+{
     int64_t classes = p->m.program->classes;
     const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
     int64_t top = sort_classes(p, logits);
     double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
-    json_t *list = json_array(), *row = json_pack("{s:o, s:o}", "file", vrt_json_text(path), "predictions", list);
+    json_t *list = json_array(), *row = json_pack("{s:o}", "file", vrt_json_text(entry->path));
+    if (entry->item >= 0)
+        json_object_set_new(row, "label", vrt_json_text(true_class(p, entry)));
+    json_object_set_new(row, "predictions", list);
     for (int64_t i = 0; i < top; i++) {
         char text[32];
         int32_t c = p->order[i];
@@ -146,24 +178,28 @@ static void row_json(struct predict *p, const char *path, int64_t at) {
     print_json(row);
 }
 
-static void print_floats(const char *title, const float *values, int64_t n) {
+static void print_floats(const char *title, const float *values, int64_t n)
+{
     printf("  %s", title);
     for (int64_t i = 0; i < n; i++)
         printf(" %.6g", (double)values[i]);
     putchar('\n');
 }
 
-static void row_text(struct predict *p, const char *path, int64_t at) {
+static void row_text(struct predict *p, const struct entry *entry, int64_t at)
+{
     int64_t classes = p->m.program->classes, features = p->m.program->features;
     const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
     int64_t top = sort_classes(p, logits);
     double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
-    printf("%s:", path);
+    printf("%s:", entry->path);
     for (int64_t i = 0; i < top; i++) {
         char text[32];
         printf("%s %s %.4f", i ? "," : "", class_name(p, p->order[i], text),
                exp((double)logits[p->order[i]] - largest) / sum);
     }
+    if (entry->item >= 0)
+        printf("  (is %s)", true_class(p, entry));
     putchar('\n');
     if (p->o->logits)
         print_floats("logits", logits, classes);
@@ -171,7 +207,8 @@ static void row_text(struct predict *p, const char *path, int64_t at) {
         print_floats("features", vrt_model_floats(&p->m, VRT_FEATURES) + at * features, features);
 }
 
-static void row_error(const struct predict *p, const struct entry *entry) {
+static void row_error(const struct predict *p, const struct entry *entry)
+{
     if (p->o->json)
         print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error", vrt_json_text(entry->why)));
     else
@@ -179,7 +216,8 @@ static void row_error(const struct predict *p, const struct entry *entry) {
 }
 
 /* Classify what stands in the window and print its rows. */
-static void flush_window(struct predict *p) {
+static void flush_window(struct predict *p)
+{
     read_window(p);
     int64_t n = close_gaps(p), at = 0;
     if (n > 0) {
@@ -191,9 +229,9 @@ static void flush_window(struct predict *p) {
         if (!entry->ok)
             row_error(p, entry);
         else if (p->o->json)
-            row_json(p, entry->path, at++);
+            row_json(p, entry, at++);
         else
-            row_text(p, entry->path, at++);
+            row_text(p, entry, at++);
         p->failed = p->failed || !entry->ok;
         free(entry->path);
         *entry = (struct entry){ 0 };
@@ -202,10 +240,12 @@ static void flush_window(struct predict *p) {
     fflush(stdout);
 }
 
-/* One more picture, or with a reason one that failed already. */
-static bool add_entry(struct predict *p, const char *path, const char *why, struct vrt_error *e) {
+/* One more picture (item: its number in the data set, or -1), or with a reason one that failed already. */
+static bool add_entry(struct predict *p, const char *path, int64_t item, const char *why, struct vrt_error *e)
+{
     struct entry *entry = &p->window[p->used];
     entry->path = strdup(path);
+    entry->item = item;
     if (entry->path == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
     snprintf(entry->why, sizeof entry->why, "%s", why);
@@ -215,21 +255,24 @@ static bool add_entry(struct predict *p, const char *path, const char *why, stru
     return true;
 }
 
-static int visible(const struct dirent *d) {
+static int visible(const struct dirent *d)
+{
     return d->d_name[0] != '.';
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e);
 
 /* All pictures below a folder, sorted; those with a name that begins with a dot are left out. */
-static bool add_folder(struct predict *p, const char *path, int depth, struct vrt_error *e) {
+static bool add_folder(struct predict *p, const char *path, int depth, struct vrt_error *e)
+{
     struct dirent **list;
     int n = depth < DEPTH_LIMIT ? scandir(path, &list, visible, by_name) : -1;
-    bool ok = n >= 0 || add_entry(p, path, "the folder cannot be read", e);
+    bool ok = n >= 0 || add_entry(p, path, -1, "the folder cannot be read", e);
     for (int i = 0; i < n; i++) {
         char *below = NULL;
         if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name) < 0)
@@ -244,7 +287,8 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
 }
 
 /* Inside a folder, what is neither file nor folder is passed over. */
-static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e) {
+static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e)
+{
     struct stat s;
     if (path[0] != '\0' && stat(path, &s) == 0) {
         if (S_ISDIR(s.st_mode))
@@ -252,10 +296,11 @@ static bool add_path(struct predict *p, const char *path, int depth, bool given,
         if (!S_ISREG(s.st_mode) && !given)
             return true;
     }
-    return add_entry(p, path, "", e);
+    return add_entry(p, path, -1, "", e);
 }
 
-static bool add_list(struct predict *p, struct vrt_error *e) {
+static bool add_list(struct predict *p, struct vrt_error *e)
+{
     char *line = NULL;
     size_t room = 0;
     ssize_t n;
@@ -268,13 +313,47 @@ static bool add_list(struct predict *p, struct vrt_error *e) {
     return ok;
 }
 
-static bool open_predict(struct predict *p, struct vrt_error *e) {
+static bool add_data(struct predict *p, struct vrt_error *e)
+{
+    char name[NAME_SIZE];
+    bool ok = true;
+    for (int64_t i = 0; ok && i < p->data_count; i++) {
+        int64_t item = vrt_dataset_spread(p->data, p->data_count, i);
+        vrt_dataset_item_name(p->data, item, name, sizeof name);
+        ok = add_entry(p, name, item, "", e);
+    }
+    return ok;
+}
+
+/* Any flag of the data asks for it; the others keep what the spec says. */
+static bool wants_data(const struct vrt_options *o)
+{
+    int64_t root = vrt_options_key(o->program, "data.root"), limit = vrt_options_key(o->program, "data.limit");
+    return o->split != NULL || (root >= 0 && o->keys[root].given) || (limit >= 0 && o->keys[limit].given);
+}
+
+static bool open_data(struct predict *p, const struct vrt_settings *s, struct vrt_error *e)
+{
+    const struct vrt_options *o = p->o;
+    if (!wants_data(o))
+        return true;
+    if (!vrt_need_data(s, o, e) ||
+        !vrt_dataset_open(&p->data, s->data_root, o->split != NULL ? o->split : s->data_val, NULL, e))
+        return false;
+    p->data_count = vrt_dataset_count(p->data);
+    if (s->limit > 0 && s->limit < (double)p->data_count)
+        p->data_count = (int64_t)s->limit;
+    return true;
+}
+
+static bool open_predict(struct predict *p, struct vrt_error *e)
+{
     const struct vrt_options *o = p->o;
     struct vrt_settings s;
     char *classes = NULL;
-    if (o->nfiles == 0)
-        return vrt_fail(e, VRT_USAGE, "predict needs pictures: files, folders, or - for a list on stdin");
-    if (!vrt_need_weights(o, e) || !vrt_settings_read(&s, o, e) ||
+    if (o->nfiles == 0 && !wants_data(o))
+        return vrt_fail(e, VRT_USAGE, "predict needs pictures: files, folders, - for a list on stdin, or --data FOLDER");
+    if (!vrt_need_weights(o, e) || !vrt_settings_read(&s, o, e) || !open_data(p, &s, e) ||
         !vrt_model_open(&p->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
     bool ok = vrt_model_load(&p->m, o->weights, &classes, e);
@@ -292,7 +371,8 @@ static bool open_predict(struct predict *p, struct vrt_error *e) {
     return ok;
 }
 
-static void close_predict(struct predict *p) {
+static void close_predict(struct predict *p)
+{
     for (int64_t i = 0; p->window != NULL && i < p->used; i++)
         free(p->window[i].path);
     for (int64_t i = 0; p->images != NULL && i < vrt_threads_wanted(p->o); i++)
@@ -301,14 +381,17 @@ static void close_predict(struct predict *p) {
     free(p->images);
     free(p->order);
     json_decref(p->names);
+    vrt_dataset_close(p->data);
     vrt_model_close(&p->m);
 }
 
-int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e)
+{
     struct predict p = { .o = o };
     bool ok = open_predict(&p, e);
     for (int i = 0; ok && i < o->nfiles; i++)
         ok = strcmp(o->files[i], "-") == 0 ? add_list(&p, e) : add_path(&p, o->files[i], 0, true, e);
+    ok = ok && add_data(&p, e);
     if (ok && p.used > 0)
         flush_window(&p);
     if (ok && p.all == 0)

@@ -27,13 +27,15 @@ static const char *const file_names[] = {
 };
 enum { NFILES = sizeof file_names / sizeof *file_names };
 
-const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX]) {
+const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX])
+{
     snprintf(path, PATH_MAX, "%s/%.50s", r->folder, name);
     return path;
 }
 
 /* Make a folder and those above it. */
-static bool make_folder(const char *path, struct vrt_error *e) {
+static bool make_folder(const char *path, struct vrt_error *e)
+{
     char part[PATH_MAX];
     snprintf(part, sizeof part, "%s", path);
     for (char *at = part + 1; ; at++) {
@@ -50,7 +52,8 @@ static bool make_folder(const char *path, struct vrt_error *e) {
 }
 
 /* "last.safetensors.4711.tmp": what a training that was killed while writing leaves. */
-static bool is_leftover(const char *name) {
+static bool is_leftover(const char *name)
+{
     for (int i = 0; i < NFILES; i++) {
         size_t n = strlen(file_names[i]);
         if (strncmp(name, file_names[i], n) != 0 || name[n] != '.')
@@ -63,7 +66,8 @@ static bool is_leftover(const char *name) {
 }
 
 /* Remove leftovers and count the rest; -1 if the folder cannot be read. */
-static int sweep_folder(const char *path) {
+static int sweep_folder(const char *path)
+{
     DIR *d = opendir(path);
     int count = 0;
     if (d == NULL)
@@ -78,7 +82,8 @@ static int sweep_folder(const char *path) {
     return count;
 }
 
-static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e) {
+static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
+{
     const char *out = o->out;
     int n = out != NULL ? snprintf(r->folder, sizeof r->folder, "%s", out)
                         : snprintf(r->folder, sizeof r->folder, "runs/%s", o->program->name);
@@ -95,7 +100,8 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
 }
 
 /* What is left of an earlier training: its newest state, else its run.json. */
-static bool find_before(struct vrt_run *r, struct vrt_error *e) {
+static bool find_before(struct vrt_run *r, struct vrt_error *e)
+{
     char path[PATH_MAX], note[PATH_MAX + 100];
     if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), note, sizeof note, e))
         return false;
@@ -111,7 +117,8 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e) {
                                          "choose another --out", r->folder);
 }
 
-bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e) {
+bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
+{
     char path[PATH_MAX];
     *r = (struct vrt_run){ .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } };
     if (!enter_folder(r, o, e))
@@ -127,7 +134,8 @@ bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_err
     return r->before == NULL || vrt_settings_adopt(o, json_object_get(r->before, "keys"), e);
 }
 
-void vrt_run_close(struct vrt_run *r) {
+void vrt_run_close(struct vrt_run *r)
+{
     vrt_metrics_close(&r->metrics);
     vrt_state_close(r->state);
     json_decref(r->before);
@@ -136,12 +144,14 @@ void vrt_run_close(struct vrt_run *r) {
         close(r->lock);
 }
 
-const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o) {
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o)
+{
     const char *before = json_string_value(json_object_get(r->before, "weights"));
     return o->weights != NULL ? o->weights : before;
 }
 
-static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call) {
+static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call)
+{
     char *classes = vrt_classes_text(train), hash[20];
     unsigned long long sum = classes != NULL ? XXH3_64bits(classes, strlen(classes)) : 0;
     snprintf(hash, sizeof hash, "%016llx", sum);
@@ -152,7 +162,8 @@ static json_t *make_identity(const struct vrt_options *o, const struct vrt_datas
 }
 
 /* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */
-static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text, size_t size) {
+static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text, size_t size)
+{
     size_t used = strlen(text);
     if (json_equal(then, now) || used >= size)
         return false;
@@ -165,7 +176,8 @@ static bool tell_difference(const char *name, const json_t *then, const json_t *
 }
 
 /* The data may have moved; everything else must be as it was. */
-static bool compare_identity(const struct vrt_run *r, struct vrt_error *e) {
+static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
+{
     static const char *const names[] = { "spec_hash", "images_per_call", "data" };
     char text[700] = "";
     const char *path;
@@ -182,7 +194,8 @@ static bool compare_identity(const struct vrt_run *r, struct vrt_error *e) {
                     "  go on with those, or choose another --out", r->folder, text);
 }
 
-static json_t *command_json(const struct vrt_options *o) {
+static json_t *command_json(const struct vrt_options *o)
+{
     json_t *list = json_array();
     for (int i = 0; i < o->argc; i++)
         json_array_append_new(list, vrt_json_text(o->argv[i]));
@@ -190,7 +203,8 @@ static json_t *command_json(const struct vrt_options *o) {
 }
 
 /* With 15 digits, as people write numbers, unless that loses something; a newline at the end. */
-static char *readable_json(const json_t *j) {
+static char *readable_json(const json_t *j)
+{
     char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15)), *line = NULL;
     json_t *again = text != NULL ? json_loads(text, 0, NULL) : NULL;
     if (text != NULL && !json_equal(j, again)) {
@@ -204,7 +218,8 @@ static char *readable_json(const json_t *j) {
     return line;
 }
 
-static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int threads, struct vrt_error *e) {
+static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int threads, struct vrt_error *e)
+{
     const struct vrt_program *p = o->program;
     const char *weights = vrt_run_weights(r, o);
     struct utsname host;
@@ -230,7 +245,8 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     return ok;
 }
 
-static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e) {
+static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
+{
     char path[PATH_MAX];
     const char *spec = o->program->spec_text;
     bool lost;
@@ -240,7 +256,8 @@ static bool start_files(struct vrt_run *r, const struct vrt_options *o, const st
 }
 
 /* The blocks of a state, in this order: weights, moments, counts of the experts, average. */
-static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blocks[VRT_STATE_BLOCKS]) {
+static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blocks[VRT_STATE_BLOCKS])
+{
     static const enum vrt_region regions[] = { VRT_PARAMS, VRT_MOMENT1, VRT_MOMENT2, VRT_EMA };
     size_t n = 0;
     for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
@@ -250,7 +267,8 @@ static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blo
     return n;
 }
 
-bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e) {
+bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e)
+{
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
     char path[PATH_MAX];
     if (!vrt_metrics_sync(&r->metrics, e))
@@ -271,7 +289,8 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     return ok;
 }
 
-static bool restore(struct vrt_run *r, struct vrt_model *m, struct vrt_position *at, struct vrt_error *e) {
+static bool restore(struct vrt_run *r, struct vrt_model *m, struct vrt_position *at, struct vrt_error *e)
+{
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
     json_int_t step, epoch, batch, top1, best, jsonl, csv;
     bool lost;
@@ -295,7 +314,8 @@ static bool restore(struct vrt_run *r, struct vrt_model *m, struct vrt_position 
 }
 
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
-                   struct vrt_model *m, struct vrt_position *at, struct vrt_error *e) {
+                   struct vrt_model *m, struct vrt_position *at, struct vrt_error *e)
+{
     *at = (struct vrt_position){ .best_top1 = -1 };
     r->identity = make_identity(o, train, images_per_call);
     if (r->before != NULL && !compare_identity(r, e))

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/thread.h"
+#include "runtime/program/command.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 
@@ -52,7 +54,8 @@ static const struct { const char *path; size_t offset; const char *standard; } t
 };
 
 static bool out_of_range(const struct vrt_options *o, int64_t key, const struct number_row *r, double value,
-                         struct vrt_error *e) {
+                         struct vrt_error *e)
+{
     const char *flag = key >= 0 ? o->program->keys[key].flag : NULL;
     return vrt_fail(e, VRT_USAGE, "%s%s%s%s must be %s%s %.15g%s %.15g, not %.15g", r->path, flag ? " (--" : "",
                     flag ? flag : "", flag ? ")" : "", r->rule & WHOLE ? "a whole number, " : "",
@@ -61,7 +64,8 @@ static bool out_of_range(const struct vrt_options *o, int64_t key, const struct 
 }
 
 static bool read_row(struct vrt_settings *s, const struct vrt_options *o, const struct number_row *r,
-                     struct vrt_error *e) {
+                     struct vrt_error *e)
+{
     int64_t key = vrt_options_key(o->program, r->path);
     double value = key >= 0 ? o->keys[key].number : r->standard;
     *(double *)((char *)s + r->offset) = value;
@@ -73,7 +77,8 @@ static bool read_row(struct vrt_settings *s, const struct vrt_options *o, const 
     return ok || out_of_range(o, key, r, value, e);
 }
 
-static bool check_together(const struct vrt_settings *s, struct vrt_error *e) {
+static bool check_together(const struct vrt_settings *s, struct vrt_error *e)
+{
     if (s->min_scale > s->max_scale)
         return vrt_fail(e, VRT_USAGE, "augment.min_scale (%g) is above augment.max_scale (%g)", s->min_scale, s->max_scale);
     if (s->min_ratio > s->max_ratio)
@@ -83,7 +88,8 @@ static bool check_together(const struct vrt_settings *s, struct vrt_error *e) {
     return true;
 }
 
-bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e) {
+bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)
+{
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (!read_row(s, o, &numbers[i], e))
             return false;
@@ -99,7 +105,8 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
     return check_together(s, e);
 }
 
-struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const struct vrt_program *p, bool train) {
+struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const struct vrt_program *p, bool train)
+{
     struct vrt_transform t = {
         .channels = (int)p->channels, .height = (int)p->height, .width = (int)p->width, .resample = (int)p->resample,
         .crop_pct = p->crop_pct,
@@ -118,7 +125,8 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
     return t;
 }
 
-json_t *vrt_json_text(const char *text) {
+json_t *vrt_json_text(const char *text)
+{
     json_t *whole = json_string(text);
     size_t n = strlen(text), used = 0;
     if (whole != NULL)
@@ -142,7 +150,8 @@ json_t *vrt_json_text(const char *text) {
     return whole;
 }
 
-static json_t *value_json(const struct vrt_key *key, const struct vrt_value *v) {
+static json_t *value_json(const struct vrt_key *key, const struct vrt_value *v)
+{
     char text[64];
     if (key->type == VRT_KEY_TEXT)
         return vrt_json_text(v->text != NULL ? v->text : "");
@@ -155,7 +164,8 @@ static json_t *value_json(const struct vrt_key *key, const struct vrt_value *v) 
     return key->type == VRT_KEY_INT ? json_integer((json_int_t)v->number) : json_real(v->number);
 }
 
-json_t *vrt_settings_json(const struct vrt_options *o) {
+json_t *vrt_settings_json(const struct vrt_options *o)
+{
     json_t *keys = json_object();
     for (int64_t i = 0; i < o->program->nkeys; i++)
         if (o->program->keys[i].runtime)
@@ -164,7 +174,8 @@ json_t *vrt_settings_json(const struct vrt_options *o) {
 }
 
 /* The texts point into `keys`, which must live as long as the options. */
-bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct vrt_error *e) {
+bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct vrt_error *e)
+{
     for (int64_t i = 0; i < o->program->nkeys; i++) {
         const struct vrt_key *key = &o->program->keys[i];
         const json_t *v = json_object_get(keys, key->path);
@@ -177,4 +188,21 @@ bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct 
         o->keys[i].given = false;
     }
     return true;
+}
+
+int vrt_threads_wanted(const struct vrt_options *o)
+{
+    return o->threads > 0 ? (int)o->threads : vrt_threads_available();
+}
+
+bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e)
+{
+    return o->weights != NULL || vrt_fail(e, VRT_USAGE, "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
+                                          "training", o->command->name);
+}
+
+bool vrt_need_data(const struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)
+{
+    return s->data_root[0] != '\0' || vrt_fail(e, VRT_USAGE, "%s needs data: --data FOLDER, or the key data.root in %s",
+                                               o->command->name, o->program->spec_file);
 }

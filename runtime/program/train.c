@@ -40,13 +40,15 @@ struct train {
 static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
 static volatile sig_atomic_t stop;      /* the signal that asks for an end */
 
-static void on_signal(int number) {
+static void on_signal(int number)
+{
     stop = number;
 }
 
 /* The first signal ends the training after the step, the second one at once. A reader that goes away (`| head`) does
  * not end it. */
-static void catch_signals(void) {
+static void catch_signals(void)
+{
     struct sigaction a = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
@@ -55,7 +57,8 @@ static void catch_signals(void) {
 }
 
 /* Pictures per call: micro, or the whole batch where that is smaller. */
-static bool plan_batch(struct train *t, struct vrt_error *e) {
+static bool plan_batch(struct train *t, struct vrt_error *e)
+{
     int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, group = t->m.group;
     if (batch < micro && batch % group == 0)
         micro = batch;
@@ -70,7 +73,8 @@ static bool plan_batch(struct train *t, struct vrt_error *e) {
     return true;
 }
 
-static bool plan_steps(struct train *t, struct vrt_error *e) {
+static bool plan_steps(struct train *t, struct vrt_error *e)
+{
     int64_t pictures = vrt_dataset_count(t->train), batch = t->images * t->calls, limit = (int64_t)t->s.limit;
     if (limit > 0 && limit < pictures)
         pictures = limit;
@@ -86,7 +90,8 @@ static bool plan_steps(struct train *t, struct vrt_error *e) {
     return true;
 }
 
-static bool open_data(struct train *t, struct vrt_error *e) {
+static bool open_data(struct train *t, struct vrt_error *e)
+{
     const struct vrt_settings *s = &t->s;
     if (!vrt_dataset_open(&t->train, s->data_root, s->data_train, NULL, e) ||
         !vrt_dataset_open(&t->val, s->data_root, s->data_val, t->train, e) || !vrt_check_classes(&t->m, t->train, e))
@@ -97,7 +102,8 @@ static bool open_data(struct train *t, struct vrt_error *e) {
 }
 
 /* Weights at the beginning: from a file, else random. A state, if there is one, replaces them. */
-static bool first_weights(struct train *t, struct vrt_error *e) {
+static bool first_weights(struct train *t, struct vrt_error *e)
+{
     const char *path = vrt_run_weights(&t->run, t->o);
     char *classes = NULL;
     if (!t->run.fresh)
@@ -112,7 +118,8 @@ static bool first_weights(struct train *t, struct vrt_error *e) {
 }
 
 /* What stays the same in all calls. */
-static void set_constants(struct train *t) {
+static void set_constants(struct train *t)
+{
     struct vrt_ctx *c = &t->m.ctx;
     double batch = (double)(t->images * t->calls);
     c->images = t->images;
@@ -126,7 +133,8 @@ static void set_constants(struct train *t) {
     c->eps = t->s.eps;
 }
 
-static bool open_train(struct train *t, struct vrt_error *e) {
+static bool open_train(struct train *t, struct vrt_error *e)
+{
     const struct vrt_options *o = t->o;
     if (!vrt_run_open(&t->run, o, e) || !vrt_settings_read(&t->s, o, e) || !vrt_need_data(&t->s, o, e))
         return false;
@@ -141,7 +149,8 @@ static bool open_train(struct train *t, struct vrt_error *e) {
     return true;
 }
 
-static void close_train(struct train *t) {
+static void close_train(struct train *t)
+{
     vrt_loader_close(t->loader);
     vrt_dataset_close(t->val);
     vrt_dataset_close(t->train);
@@ -152,7 +161,8 @@ static void close_train(struct train *t) {
 }
 
 /* What could not be written is no reason to lose the run: say how it goes on. */
-static bool written(const struct train *t, bool ok, struct vrt_error *e) {
+static bool written(const struct train *t, bool ok, struct vrt_error *e)
+{
     char text[sizeof e->text];
     if (ok)
         return true;
@@ -160,7 +170,8 @@ static bool written(const struct train *t, bool ok, struct vrt_error *e) {
     return vrt_fail(e, e->code, "%s; then go on with\n  %.60s train --resume --out %.300s", text, t->o->argv[0], t->run.folder);
 }
 
-static bool save_state(struct train *t, struct vrt_error *e) {
+static bool save_state(struct train *t, struct vrt_error *e)
+{
     double began = vrt_seconds();
     bool ok = written(t, vrt_run_save(&t->run, &t->m, &t->at, e), e);
     t->saved_at = vrt_seconds();
@@ -168,14 +179,16 @@ static bool save_state(struct train *t, struct vrt_error *e) {
     return ok;
 }
 
-static bool time_to_save(const struct train *t) {
+static bool time_to_save(const struct train *t)
+{
     if (t->o->save_every > 0)
         return t->at.step % t->o->save_every == 0;
     return vrt_seconds() - t->saved_at > fmax(save_seconds, t->save_took / save_share);
 }
 
 /* All calls of one step: gradients of the whole batch. */
-static bool accumulate(struct train *t, double *loss, double *balance, struct vrt_error *e) {
+static bool accumulate(struct train *t, double *loss, double *balance, struct vrt_error *e)
+{
     struct vrt_ctx *c = &t->m.ctx;
     *loss = *balance = 0.0;
     c->step = (uint64_t)t->at.step;
@@ -197,7 +210,8 @@ static bool accumulate(struct train *t, double *loss, double *balance, struct vr
     return true;
 }
 
-static bool not_finite(const struct train *t, const char *what, double value, struct vrt_error *e) {
+static bool not_finite(const struct train *t, const char *what, double value, struct vrt_error *e)
+{
     return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g). The training has stopped before it could "
                     "spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1",
                     (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite",
@@ -206,7 +220,8 @@ static bool not_finite(const struct train *t, const char *what, double value, st
 }
 
 /* The optimiser's part of a step. */
-static void update(struct train *t, double norm) {
+static void update(struct train *t, double norm)
+{
     struct vrt_ctx *c = &t->m.ctx;
     double count = (double)(t->at.step + 1);
     c->grad_scale = t->s.clip > 0 && norm > t->s.clip ? t->s.clip / norm : 1.0;
@@ -218,7 +233,8 @@ static void update(struct train *t, double norm) {
     vrt_model_drain(&t->m);
 }
 
-static void show_bar(struct train *t, double loss, double speed) {
+static void show_bar(struct train *t, double loss, double speed)
+{
     char rest[80], left[32];
     int64_t steps = t->schedule.total - t->at.step;
     double seconds = (double)(steps * t->images * t->calls) / (speed + 1e-9);
@@ -226,7 +242,8 @@ static void show_bar(struct train *t, double loss, double speed) {
     vrt_progress_show(&t->bar, t->at.batch, speed, rest);
 }
 
-static bool train_step(struct train *t, struct vrt_error *e) {
+static bool train_step(struct train *t, struct vrt_error *e)
+{
     struct vrt_ctx *c = &t->m.ctx;
     double began = vrt_seconds(), loss, balance;
     c->lr = vrt_schedule_lr(&t->schedule, t->at.step);
@@ -254,7 +271,8 @@ static bool train_step(struct train *t, struct vrt_error *e) {
 }
 
 /* The steps of an epoch that are still to do. */
-static bool train_steps(struct train *t, struct vrt_error *e) {
+static bool train_steps(struct train *t, struct vrt_error *e)
+{
     char title[64];
     struct vrt_loader_options lo = {
         .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, true), .train = true,
@@ -280,7 +298,8 @@ static bool train_steps(struct train *t, struct vrt_error *e) {
 }
 
 /* On the validation split, with the averaged weights where there are any: they stand in for PARAMS during the calls. */
-static bool evaluate(struct train *t, struct vrt_score *score, struct vrt_error *e) {
+static bool evaluate(struct train *t, struct vrt_score *score, struct vrt_error *e)
+{
     struct vrt_ctx *c = &t->m.ctx;
     void *params = c->region[VRT_PARAMS];
     struct vrt_evaluation v = {
@@ -302,7 +321,8 @@ static bool evaluate(struct train *t, struct vrt_score *score, struct vrt_error 
 }
 
 /* How the choices of the epoch's training spread over the experts. */
-static void print_loads(const struct train *t) {
+static void print_loads(const struct train *t)
+{
     const struct vrt_program *p = t->m.program;
     for (int64_t i = 0; i < p->nmoes; i++) {
         const struct vrt_moe *moe = &p->moes[i];
@@ -319,7 +339,8 @@ static void print_loads(const struct train *t) {
     }
 }
 
-static void print_epoch(const struct train *t, const struct vrt_epoch_record *r, bool best) {
+static void print_epoch(const struct train *t, const struct vrt_epoch_record *r, bool best)
+{
     char text[1024], took[32];
     double n = r->val.images > 0 ? (double)r->val.images : 1.0;
     if (t->o->json) {
@@ -335,7 +356,8 @@ static void print_epoch(const struct train *t, const struct vrt_epoch_record *r,
     fflush(stdout);
 }
 
-static bool save_weights(const struct train *t, const char *name, struct vrt_error *e) {
+static bool save_weights(const struct train *t, const char *name, struct vrt_error *e)
+{
     char path[PATH_MAX];
     enum vrt_region region = t->m.ctx.region[VRT_EMA] != NULL ? VRT_EMA : VRT_PARAMS;
     return written(t, vrt_model_save(&t->m, region, vrt_run_path(&t->run, name, path), t->classes, e), e);
@@ -343,7 +365,8 @@ static bool save_weights(const struct train *t, const char *name, struct vrt_err
 
 /* The end of an epoch. The state comes last: until it is saved, a resumed run does all of this again, with the same
  * result. */
-static bool end_epoch(struct train *t, struct vrt_error *e) {
+static bool end_epoch(struct train *t, struct vrt_error *e)
+{
     struct vrt_epoch_record r = { .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds };
     double steps = (double)t->steps;
     if (!evaluate(t, &r.val, e))
@@ -370,7 +393,8 @@ static bool end_epoch(struct train *t, struct vrt_error *e) {
     return save_state(t, e);
 }
 
-static void print_start(const struct train *t) {
+static void print_start(const struct train *t)
+{
     const struct vrt_program *p = t->m.program;
     if (t->o->json)
         return;
@@ -383,7 +407,8 @@ static void print_start(const struct train *t) {
     fflush(stdout);
 }
 
-static int stopped(struct train *t, struct vrt_error *e) {
+static int stopped(struct train *t, struct vrt_error *e)
+{
     if (!save_state(t, e))
         return e->code;
     fprintf(stderr, "stopped after step %lld of %lld; the state is saved, go on with\n  %s train --resume --out %s\n",
@@ -391,7 +416,8 @@ static int stopped(struct train *t, struct vrt_error *e) {
     return 128 + (int)stop;
 }
 
-int vrt_command_train(const struct vrt_options *o, struct vrt_error *e) {
+int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
+{
     struct train t = { .o = o, .run = { .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } } };
     bool ok = open_train(&t, e);
     int status = VRT_OK;

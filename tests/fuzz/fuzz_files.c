@@ -51,30 +51,35 @@ struct kind {
     struct fuzz_bytes good;
 };
 
-static void must(bool good, const char *what) {
+static void must(bool good, const char *what)
+{
     if (good)
         return;
     fprintf(stderr, "fuzz_files: %s\n", what);
     exit(99);
 }
 
-static void write_file(const char *path, const void *bytes, size_t size) {
+static void write_file(const char *path, const void *bytes, size_t size)
+{
     FILE *f = fopen(path, "wb");
     must(f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0, path);
 }
 
-static void append(struct fuzz_bytes *b, const void *bytes, size_t size) {
+static void append(struct fuzz_bytes *b, const void *bytes, size_t size)
+{
     fuzz_replace(b, b->size, 0, bytes, size);
 }
 
 /* -- pictures -- */
 
-static void fill(uint8_t *pixels, int channels) {
+static void fill(uint8_t *pixels, int channels)
+{
     for (int i = 0; i < SIDE * SIDE * channels; i++)
         pixels[i] = (uint8_t)(i * 7 + i / SIDE * 3);
 }
 
-static void make_jpeg(struct fuzz_bytes *b, J_COLOR_SPACE space, int channels, bool progressive) {
+static void make_jpeg(struct fuzz_bytes *b, J_COLOR_SPACE space, int channels, bool progressive)
+{
     struct jpeg_compress_struct c;
     struct jpeg_error_mgr errors;
     uint8_t pixels[SIDE * SIDE * 4];
@@ -106,11 +111,13 @@ static void make_jpeg_gray(struct fuzz_bytes *b) { make_jpeg(b, JCS_GRAYSCALE, 1
 static void make_jpeg_cmyk(struct fuzz_bytes *b) { make_jpeg(b, JCS_CMYK, 4, false); }
 static void make_jpeg_progressive(struct fuzz_bytes *b) { make_jpeg(b, JCS_RGB, 3, true); }
 
-static void png_put(png_structp png, png_bytep bytes, size_t size) {
+static void png_put(png_structp png, png_bytep bytes, size_t size)
+{
     append(png_get_io_ptr(png), bytes, size);
 }
 
-static void make_png(struct fuzz_bytes *b, int type, int channels, int interlace) {
+static void make_png(struct fuzz_bytes *b, int type, int channels, int interlace)
+{
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     png_color colours[256] = { { 1, 2, 3 } };
@@ -133,13 +140,15 @@ static void make_png_rgba(struct fuzz_bytes *b) { make_png(b, PNG_COLOR_TYPE_RGB
 static void make_png_gray(struct fuzz_bytes *b) { make_png(b, PNG_COLOR_TYPE_GRAY, 1, PNG_INTERLACE_NONE); }
 static void make_png_palette(struct fuzz_bytes *b) { make_png(b, PNG_COLOR_TYPE_PALETTE, 1, PNG_INTERLACE_NONE); }
 
-static uint32_t big32(const char *p) {
+static uint32_t big32(const char *p)
+{
     const uint8_t *u = (const uint8_t *)p;
     return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
 }
 
 /* A chunk: length, type, data, CRC of type and data. */
-static void mend_png(struct fuzz_bytes *b) {
+static void mend_png(struct fuzz_bytes *b)
+{
     size_t at = 8;
     while (at + 12 <= b->size && big32(b->data + at) <= b->size - at - 12) {
         size_t length = big32(b->data + at);
@@ -150,7 +159,8 @@ static void mend_png(struct fuzz_bytes *b) {
     }
 }
 
-static int read_picture(const char *folder, const char *path, const struct fuzz_bytes *b) {
+static int read_picture(const char *folder, const char *path, const struct fuzz_bytes *b)
+{
     struct vrt_image image = { 0 };
     struct vrt_error e = { .text = "" };
     int channels = b->size % 2 ? 1 : 3;
@@ -167,7 +177,8 @@ static int read_picture(const char *folder, const char *path, const struct fuzz_
 /* -- data sets -- */
 
 /* Two splits of two classes, each with a JPEG and a PNG. */
-static void make_tree(struct fuzz_bytes *b, int filter, bool pax) {
+static void make_tree(struct fuzz_bytes *b, int filter, bool pax)
+{
     struct fuzz_bytes picture = fuzz_bytes_new(ROOM);
     struct archive *a = archive_write_new();
     size_t used = 0;
@@ -202,7 +213,8 @@ static void make_gnu_tar(struct fuzz_bytes *b) { make_tree(b, ARCHIVE_FILTER_NON
 static void make_tar_gz(struct fuzz_bytes *b) { make_tree(b, ARCHIVE_FILTER_GZIP, true); }
 
 /* A tar header is 512 bytes; the sum of all, with blanks for the sum itself, stands at 148 in octal. */
-static void mend_tar(struct fuzz_bytes *b) {
+static void mend_tar(struct fuzz_bytes *b)
+{
     for (size_t at = 0; at + 512 <= b->size; at += 512) {
         char *h = b->data + at, text[8];
         unsigned sum = 0;
@@ -216,7 +228,8 @@ static void mend_tar(struct fuzz_bytes *b) {
     }
 }
 
-static void read_items(const struct vrt_dataset *d) {
+static void read_items(const struct vrt_dataset *d)
+{
     struct vrt_image image = { 0 };
     struct vrt_error e;
     char name[200];
@@ -228,7 +241,8 @@ static void read_items(const struct vrt_dataset *d) {
     vrt_image_free(&image);
 }
 
-static int read_dataset(const char *root) {
+static int read_dataset(const char *root)
+{
     struct vrt_dataset *train = NULL, *val = NULL;
     struct vrt_error e = { .text = "" };
     if (!vrt_dataset_open(&train, root, "train", NULL, &e))
@@ -245,12 +259,14 @@ static int read_dataset(const char *root) {
     return outcome;
 }
 
-static int read_archive(const char *folder, const char *path, const struct fuzz_bytes *b) {
+static int read_archive(const char *folder, const char *path, const struct fuzz_bytes *b)
+{
     (void)folder, (void)b;
     return read_dataset(path);
 }
 
-static void make_idx(struct fuzz_bytes *b, bool labels) {
+static void make_idx(struct fuzz_bytes *b, bool labels)
+{
     const uint8_t header[16] = { 0, 0, 8, labels ? 1 : 3, 0, 0, 0, PICTURES, 0, 0, 0, SIDE, 0, 0, 0, SIDE };
     uint8_t pixels[SIDE * SIDE];
     b->size = 0;
@@ -264,14 +280,16 @@ static void make_idx_pixels(struct fuzz_bytes *b) { make_idx(b, false); }
 static void make_idx_labels(struct fuzz_bytes *b) { make_idx(b, true); }
 
 /* Files that gzip made would end at their checksum: the damage is done before. */
-static void write_idx(const char *folder, const char *name, const struct fuzz_bytes *b, bool zip) {
+static void write_idx(const char *folder, const char *name, const struct fuzz_bytes *b, bool zip)
+{
     char path[300];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     gzFile f = gzopen(path, zip ? "wb1" : "wbT");
     must(f && gzwrite(f, b->data, (unsigned)b->size) == (int)b->size && gzclose(f) == Z_OK, path);
 }
 
-static int read_idx_pair(const char *folder, const struct fuzz_bytes *pixels, const struct fuzz_bytes *labels) {
+static int read_idx_pair(const char *folder, const struct fuzz_bytes *pixels, const struct fuzz_bytes *labels)
+{
     static const char *const names[] = { "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
                                          "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte" };
     char root[200];
@@ -282,7 +300,8 @@ static int read_idx_pair(const char *folder, const struct fuzz_bytes *pixels, co
     return read_dataset(root);
 }
 
-static int read_idx_pixels(const char *folder, const char *path, const struct fuzz_bytes *b) {
+static int read_idx_pixels(const char *folder, const char *path, const struct fuzz_bytes *b)
+{
     struct fuzz_bytes labels = fuzz_bytes_new(ROOM);
     (void)path;
     make_idx_labels(&labels);
@@ -291,7 +310,8 @@ static int read_idx_pixels(const char *folder, const char *path, const struct fu
     return outcome;
 }
 
-static int read_idx_labels(const char *folder, const char *path, const struct fuzz_bytes *b) {
+static int read_idx_labels(const char *folder, const char *path, const struct fuzz_bytes *b)
+{
     struct fuzz_bytes pixels = fuzz_bytes_new(ROOM);
     (void)path;
     make_idx_pixels(&pixels);
@@ -309,7 +329,8 @@ static const struct vrt_param params[] = {
 };
 enum { NPARAMS = sizeof params / sizeof *params };
 
-static void make_weights(struct fuzz_bytes *b) {
+static void make_weights(struct fuzz_bytes *b)
+{
     static const float values[48] = { 1, 2, 3 };
     const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"a\",\"b\"]" } };
     char path[] = "/tmp/vmoe-fuzz-weights-XXXXXX";
@@ -324,7 +345,8 @@ static void make_weights(struct fuzz_bytes *b) {
     unlink(path);
 }
 
-static int read_weights(const char *folder, const char *path, const struct fuzz_bytes *b) {
+static int read_weights(const char *folder, const char *path, const struct fuzz_bytes *b)
+{
     struct vrt_tensors *t = NULL;
     struct vrt_error e = { .text = "" };
     float block[48];
@@ -357,7 +379,8 @@ static struct kind kinds[] = {
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
 /* Number i is a case of kind i mod NKINDS; the first of each kind are whole. */
-static struct fuzz_bytes make_case(const struct fuzz *z, uint64_t number) {
+static struct fuzz_bytes make_case(const struct fuzz *z, uint64_t number)
+{
     const struct kind *k = &kinds[number % NKINDS];
     struct fuzz_random r = fuzz_random_start(z->seed, number);
     struct fuzz_bytes b = fuzz_bytes_new(ROOM);
@@ -372,7 +395,8 @@ static struct fuzz_bytes make_case(const struct fuzz *z, uint64_t number) {
     return b;
 }
 
-static int run_case(void *data, uint64_t number) {
+static int run_case(void *data, uint64_t number)
+{
     const struct fuzz *z = data;
     const struct kind *k = &kinds[number % NKINDS];
     struct fuzz_bytes b = make_case(z, number);
@@ -384,7 +408,8 @@ static int run_case(void *data, uint64_t number) {
     return outcome;
 }
 
-static void save_case(void *data, uint64_t number) {
+static void save_case(void *data, uint64_t number)
+{
     const struct fuzz *z = data;
     struct fuzz_bytes b = make_case(z, number);
     char path[200];
@@ -399,11 +424,13 @@ static void save_case(void *data, uint64_t number) {
 
 static int test;
 
-static void tap(bool good, const char *text) {
+static void tap(bool good, const char *text)
+{
     printf("%sok %d - %s\n", good ? "" : "not ", ++test, text);
 }
 
-static void test_files(struct fuzz *z, uint64_t first, uint64_t count) {
+static void test_files(struct fuzz *z, uint64_t first, uint64_t count)
+{
     struct watch w = { .run = run_case, .failures = failures, .save = save_case, .data = z, .seconds = SECONDS,
                        .memory = (size_t)MEGABYTES << 20, .batch = 200, .patience = 25 };
     struct watch_result whole = watch_cases(&w, 0, NKINDS), r = watch_cases(&w, first, count);
@@ -414,13 +441,15 @@ static void test_files(struct fuzz *z, uint64_t first, uint64_t count) {
     tap(r.failed == 0 && r.done == count, "damaged files are read or refused");
 }
 
-static void remove_folder(const struct fuzz *z) {
+static void remove_folder(const struct fuzz *z)
+{
     char command[100];
     snprintf(command, sizeof command, "rm -rf '%s'", z->folder);
     must(system(command) == 0, command);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const struct option options[] = {
         { "seed", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
         { "count", required_argument, NULL, 'c' }, { "save", no_argument, NULL, 'w' }, { NULL, 0, NULL, 0 },

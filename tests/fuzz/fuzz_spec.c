@@ -65,7 +65,8 @@ struct run {
 };
 
 static const struct spec *resolve(const struct fuzz *z, const struct input *in, struct run *x, const char *text,
-                                  size_t size) {
+                                  size_t size)
+{
     struct lang_options o = { .model = in->model };
     const char *folders[] = { z->own_folder, z->library_folder };
     struct lang_define set = { in->set, in->set + in->equals + 1 };
@@ -82,7 +83,8 @@ static const struct spec *resolve(const struct fuzz *z, const struct input *in, 
 }
 
 /* The text that lang_print_spec makes; free() it. */
-static char *frozen_text(const struct spec *spec, size_t *size) {
+static char *frozen_text(const struct spec *spec, size_t *size)
+{
     char *text = NULL;
     FILE *f = open_memstream(&text, size);
     if (!f)
@@ -93,7 +95,8 @@ static char *frozen_text(const struct spec *spec, size_t *size) {
 }
 
 /* 0, or what is wrong. */
-static int check_frozen(const struct fuzz *z, const struct spec *spec) {
+static int check_frozen(const struct fuzz *z, const struct spec *spec)
+{
     struct run x = { .arena = arena_new() };
     struct input plain = { .path = "frozen.vmoe" };
     size_t size = 0, size2 = 0;
@@ -115,7 +118,8 @@ static int check_frozen(const struct fuzz *z, const struct spec *spec) {
     return wrong;
 }
 
-static void print_forms(const struct fuzz *z, struct run *x) {
+static void print_forms(const struct fuzz *z, struct run *x)
+{
     graph_print(x->train, z->nowhere);
     plan_print(x->plan, z->nowhere);
     fputs(info_text(x->arena, x->plan), z->nowhere);
@@ -123,7 +127,8 @@ static void print_forms(const struct fuzz *z, struct run *x) {
 }
 
 /* 0: refused with diagnostics. */
-static int stages(const struct fuzz *z, const struct input *in, struct run *x) {
+static int stages(const struct fuzz *z, const struct input *in, struct run *x)
+{
     const struct plan_options options = { .vector = 8, .fuse = true };
     x->spec = resolve(z, in, x, in->text.data, in->text.size);
     if (!x->spec)
@@ -150,7 +155,8 @@ static int stages(const struct fuzz *z, const struct input *in, struct run *x) {
     return lang_run_checks(x->spec, &facts, x->diag) ? CASE_TAKEN : CASE_REFUSED;
 }
 
-static int compile(const struct fuzz *z, const struct input *in, FILE *messages) {
+static int compile(const struct fuzz *z, const struct input *in, FILE *messages)
+{
     struct run x = { .arena = arena_new() };
     x.diag = diag_new(x.arena, messages, in->print ? DIAG_JSON : DIAG_TEXT, 20);
     int outcome = stages(z, in, &x);
@@ -163,13 +169,15 @@ static int compile(const struct fuzz *z, const struct input *in, FILE *messages)
 
 /* -- inputs -- */
 
-static const char *base_name(const char *path) {
+static const char *base_name(const char *path)
+{
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
 }
 
 /* An example that uses this file of the library, from a random one on; NULL if none does. */
-static const struct fuzz_file *user_of(const struct fuzz *z, const char *module, struct fuzz_random *r) {
+static const struct fuzz_file *user_of(const struct fuzz *z, const char *module, struct fuzz_random *r)
+{
     char use[300];
     snprintf(use, sizeof use, "use std.%.*s\n", (int)strcspn(module, "."), module);
     size_t start = fuzz_below(r, z->examples.n);
@@ -181,14 +189,16 @@ static const struct fuzz_file *user_of(const struct fuzz *z, const char *module,
     return NULL;
 }
 
-static void mutate(const struct fuzz *z, struct fuzz_bytes *b, struct fuzz_random *r) {
+static void mutate(const struct fuzz *z, struct fuzz_bytes *b, struct fuzz_random *r)
+{
     do
         fuzz_mutate_text(b, &z->donors, r);
     while (fuzz_below(r, 5) < 2);
 }
 
 /* Whatever stands in one number's input follows from the seed and the number. */
-static void make_input(const struct fuzz *z, uint64_t number, struct input *in) {
+static void make_input(const struct fuzz *z, uint64_t number, struct input *in)
+{
     struct fuzz_random r = fuzz_random_start(z->seed, number);
     size_t pick = number % (z->examples.n + z->library.n);
     *in = (struct input){ .text = fuzz_bytes_new(TEXT_ROOM), .module_text = fuzz_bytes_new(TEXT_ROOM) };
@@ -215,12 +225,14 @@ static void make_input(const struct fuzz *z, uint64_t number, struct input *in) 
     }
 }
 
-static void free_input(struct input *in) {
+static void free_input(struct input *in)
+{
     fuzz_bytes_free(&in->text);
     fuzz_bytes_free(&in->module_text);
 }
 
-static void write_file(const char *path, const struct fuzz_bytes *b) {
+static void write_file(const char *path, const struct fuzz_bytes *b)
+{
     FILE *f = fopen(path, "wb");
     if (!f || fwrite(b->data, 1, b->size, f) != b->size || fclose(f) != 0) {
         perror(path);
@@ -229,7 +241,8 @@ static void write_file(const char *path, const struct fuzz_bytes *b) {
 }
 
 /* The damaged file of the library, in a folder searched first; one that a killed case left is taken away. */
-static void lay_module(const struct fuzz *z, const struct input *in) {
+static void lay_module(const struct fuzz *z, const struct input *in)
+{
     char path[400];
     for (size_t i = 0; i < z->library.n; i++) {
         snprintf(path, sizeof path, "%s/%s", z->own_folder, base_name(z->library.files[i].path));
@@ -241,7 +254,8 @@ static void lay_module(const struct fuzz *z, const struct input *in) {
     write_file(path, &in->module_text);
 }
 
-static int run_case(void *data, uint64_t number) {
+static int run_case(void *data, uint64_t number)
+{
     const struct fuzz *z = data;
     struct input in;
     make_input(z, number, &in);
@@ -251,7 +265,8 @@ static int run_case(void *data, uint64_t number) {
     return outcome;
 }
 
-static void save_case(void *data, uint64_t number) {
+static void save_case(void *data, uint64_t number)
+{
     const struct fuzz *z = data;
     struct input in;
     char path[600];
@@ -271,7 +286,8 @@ static void save_case(void *data, uint64_t number) {
 }
 
 /* Case i is file i as it is. */
-static int run_whole(void *data, uint64_t number) {
+static int run_whole(void *data, uint64_t number)
+{
     const struct fuzz *z = data;
     const struct fuzz_file *f = &z->examples.files[number];
     struct input in = { .path = f->path, .text = f->bytes, .print = true };
@@ -280,14 +296,16 @@ static int run_whole(void *data, uint64_t number) {
 
 /* -- does the watch see? -- */
 
-static int planted_crash(void *data, uint64_t number) {
+static int planted_crash(void *data, uint64_t number)
+{
     (void)data;
     if (number == 3)
         abort();
     return CASE_REFUSED;
 }
 
-static int planted_hang(void *data, uint64_t number) {
+static int planted_hang(void *data, uint64_t number)
+{
     volatile uint64_t spin = 0;
     (void)data;
     while (number == 3)
@@ -295,25 +313,29 @@ static int planted_hang(void *data, uint64_t number) {
     return CASE_REFUSED;
 }
 
-static int planted_exit(void *data, uint64_t number) {
+static int planted_exit(void *data, uint64_t number)
+{
     (void)data;
     if (number == 3)
         arena_array(arena_new(), SIZE_MAX / 2, 8);
     return CASE_REFUSED;
 }
 
-static int planted_answer(void *data, uint64_t number) {
+static int planted_answer(void *data, uint64_t number)
+{
     (void)data;
     return number == 3 ? CASE_FAILED : CASE_TAKEN;
 }
 
 static int test;
 
-static void tap(bool good, const char *text) {
+static void tap(bool good, const char *text)
+{
     printf("%sok %d - %s\n", good ? "" : "not ", ++test, text);
 }
 
-static void test_watch(void) {
+static void test_watch(void)
+{
     static const struct { int (*run)(void *, uint64_t); const char *name; } planted[] = {
         { planted_crash, "a crash is noticed" }, { planted_hang, "a hang is noticed" },
         { planted_exit, "an early end is noticed" }, { planted_answer, "a wrong answer is noticed" },
@@ -327,7 +349,8 @@ static void test_watch(void) {
 
 /* -- the program -- */
 
-static void open_fuzz(struct fuzz *z) {
+static void open_fuzz(struct fuzz *z)
+{
     const char *top = getenv("top_srcdir");
     char folder[4000];
     if (!top)
@@ -348,7 +371,8 @@ static void open_fuzz(struct fuzz *z) {
     }
 }
 
-static void close_fuzz(struct fuzz *z) {
+static void close_fuzz(struct fuzz *z)
+{
     lay_module(z, &(struct input){ 0 });
     rmdir(z->own_folder);
     fclose(z->nowhere);
@@ -358,14 +382,16 @@ static void close_fuzz(struct fuzz *z) {
 }
 
 /* Files named on the command line instead of the examples. */
-static void take_files(struct fuzz *z, char **files, int n) {
+static void take_files(struct fuzz *z, char **files, int n)
+{
     fuzz_corpus_free(&z->examples);
     z->examples = (struct fuzz_corpus){ 0 };
     for (int i = 0; i < n; i++)
         fuzz_corpus_add(&z->examples, "", files[i]);
 }
 
-static void test_mutations(struct fuzz *z, uint64_t first, uint64_t count) {
+static void test_mutations(struct fuzz *z, uint64_t first, uint64_t count)
+{
     struct watch w = { .run = run_case, .failures = failures, .save = save_case, .data = z, .seconds = SECONDS,
                        .memory = (size_t)MEGABYTES << 20, .batch = 100, .patience = 25 };
     struct watch_result r = watch_cases(&w, first, count);
@@ -376,7 +402,8 @@ static void test_mutations(struct fuzz *z, uint64_t first, uint64_t count) {
     tap(r.taken * 10 > r.done || count < 100, "one in ten is still a program");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const struct option options[] = {
         { "seed", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
         { "count", required_argument, NULL, 'c' }, { "save", no_argument, NULL, 'w' }, { NULL, 0, NULL, 0 },

@@ -22,27 +22,31 @@ static const char *const extremes[] = {
 
 /* -- random numbers -- */
 
-static uint64_t next(struct fuzz_random *r) {
+static uint64_t next(struct fuzz_random *r)
+{
     uint64_t x = r->state += 0x9e3779b97f4a7c15u;
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;
 }
 
-struct fuzz_random fuzz_random_start(uint64_t seed, uint64_t index) {
+struct fuzz_random fuzz_random_start(uint64_t seed, uint64_t index)
+{
     struct fuzz_random r = { seed };
     r.state = next(&r) ^ index * 0xd1342543de82ef95u;
     next(&r);
     return r;
 }
 
-uint64_t fuzz_below(struct fuzz_random *r, uint64_t n) {
+uint64_t fuzz_below(struct fuzz_random *r, uint64_t n)
+{
     return n ? next(r) % n : 0;
 }
 
 /* -- bytes -- */
 
-struct fuzz_bytes fuzz_bytes_new(size_t room) {
+struct fuzz_bytes fuzz_bytes_new(size_t room)
+{
     struct fuzz_bytes b = { malloc(room + 1), 0, room };
     if (!b.data)
         abort();
@@ -50,17 +54,20 @@ struct fuzz_bytes fuzz_bytes_new(size_t room) {
     return b;
 }
 
-void fuzz_bytes_free(struct fuzz_bytes *b) {
+void fuzz_bytes_free(struct fuzz_bytes *b)
+{
     free(b->data);
     *b = (struct fuzz_bytes){ 0 };
 }
 
-void fuzz_bytes_set(struct fuzz_bytes *b, const void *data, size_t size) {
+void fuzz_bytes_set(struct fuzz_bytes *b, const void *data, size_t size)
+{
     b->size = 0;
     fuzz_replace(b, 0, 0, data, size);
 }
 
-void fuzz_replace(struct fuzz_bytes *b, size_t at, size_t count, const void *with, size_t size) {
+void fuzz_replace(struct fuzz_bytes *b, size_t at, size_t count, const void *with, size_t size)
+{
     if (at > b->size)
         at = b->size;
     if (count > b->size - at)
@@ -78,7 +85,8 @@ void fuzz_replace(struct fuzz_bytes *b, size_t at, size_t count, const void *wit
 }
 
 /* A copy of the piece may be put anywhere, also over itself. */
-static void replace_by_own(struct fuzz_bytes *b, size_t at, size_t count, size_t from, size_t size) {
+static void replace_by_own(struct fuzz_bytes *b, size_t at, size_t count, size_t from, size_t size)
+{
     char *piece = malloc(size + 1);
     if (!piece)
         abort();
@@ -89,7 +97,8 @@ static void replace_by_own(struct fuzz_bytes *b, size_t at, size_t count, size_t
 
 /* -- corpus -- */
 
-static void read_file(struct fuzz_file *f, const char *path) {
+static void read_file(struct fuzz_file *f, const char *path)
+{
     FILE *in = fopen(path, "rb");
     *f = (struct fuzz_file){ strdup(path), fuzz_bytes_new(FILE_ROOM) };
     if (!in || !f->path) {
@@ -101,7 +110,8 @@ static void read_file(struct fuzz_file *f, const char *path) {
     fclose(in);
 }
 
-void fuzz_corpus_add(struct fuzz_corpus *c, const char *folder, const char *pattern) {
+void fuzz_corpus_add(struct fuzz_corpus *c, const char *folder, const char *pattern)
+{
     char path[4096];
     glob_t found;
     snprintf(path, sizeof path, "%s/%s", folder, pattern);
@@ -117,7 +127,8 @@ void fuzz_corpus_add(struct fuzz_corpus *c, const char *folder, const char *patt
     globfree(&found);
 }
 
-void fuzz_corpus_free(struct fuzz_corpus *c) {
+void fuzz_corpus_free(struct fuzz_corpus *c)
+{
     for (size_t i = 0; i < c->n; i++) {
         free(c->files[i].path);
         fuzz_bytes_free(&c->files[i].bytes);
@@ -129,12 +140,14 @@ void fuzz_corpus_free(struct fuzz_corpus *c) {
 
 struct piece { size_t at, size; };
 
-static bool is_word(char c) {
+static bool is_word(char c)
+{
     return isalnum((unsigned char)c) || c == '_' || c == '$';
 }
 
 /* The line around a random byte, with its newline. */
-static struct piece random_line(const struct fuzz_bytes *b, struct fuzz_random *r) {
+static struct piece random_line(const struct fuzz_bytes *b, struct fuzz_random *r)
+{
     size_t from = fuzz_below(r, b->size), to = from;
     while (from > 0 && b->data[from - 1] != '\n')
         from--;
@@ -146,7 +159,8 @@ static struct piece random_line(const struct fuzz_bytes *b, struct fuzz_random *
 }
 
 /* The first token at or behind a random byte: a word, a number, or one other character. */
-static struct piece random_token(const struct fuzz_bytes *b, struct fuzz_random *r) {
+static struct piece random_token(const struct fuzz_bytes *b, struct fuzz_random *r)
+{
     size_t at = fuzz_below(r, b->size);
     while (at > 0 && is_word(b->data[at]) && is_word(b->data[at - 1]))
         at--;
@@ -161,7 +175,8 @@ static struct piece random_token(const struct fuzz_bytes *b, struct fuzz_random 
 }
 
 /* A token that begins with a digit, or any other after some tries. A sign, a point or a unit may stay beside it. */
-static struct piece random_number(const struct fuzz_bytes *b, struct fuzz_random *r) {
+static struct piece random_number(const struct fuzz_bytes *b, struct fuzz_random *r)
+{
     struct piece p = { 0, 0 };
     for (int i = 0; i < 40; i++) {
         p = random_token(b, r);
@@ -171,40 +186,47 @@ static struct piece random_number(const struct fuzz_bytes *b, struct fuzz_random
     return p;
 }
 
-static const struct fuzz_bytes *random_donor(const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static const struct fuzz_bytes *random_donor(const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     return &donors->files[fuzz_below(r, donors->n)].bytes;
 }
 
-static const char *random_extreme(struct fuzz_random *r) {
+static const char *random_extreme(struct fuzz_random *r)
+{
     return extremes[fuzz_below(r, sizeof extremes / sizeof *extremes)];
 }
 
 /* -- mutations of any bytes -- */
 
-static void flip_bit(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void flip_bit(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     (void)donors;
     if (b->size)
         b->data[fuzz_below(r, b->size)] ^= (char)(1 << fuzz_below(r, 8));
 }
 
-static void set_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void set_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     (void)donors;
     if (b->size)
         b->data[fuzz_below(r, b->size)] = (char)fuzz_below(r, 256);
 }
 
-static void insert_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void insert_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     char c = (char)fuzz_below(r, 256);
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size + 1), 0, &c, 1);
 }
 
-static void delete_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void delete_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size), 1 + fuzz_below(r, 16), NULL, 0);
 }
 
-static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     size_t from = fuzz_below(r, b->size), size = fuzz_below(r, 64);
     (void)donors;
     if (size > b->size - from)
@@ -212,13 +234,15 @@ static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
     replace_by_own(b, fuzz_below(r, b->size + 1), fuzz_below(r, 2) * size, from, size);
 }
 
-static void truncate_end(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void truncate_end(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size), b->size, NULL, 0);
 }
 
 /* A number of 1, 2, 4 or 8 bytes, of either order, at an edge of its range. */
-static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     static const uint64_t edges[] = { 0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, INT64_MAX, UINT64_MAX };
     size_t width = (size_t)1 << fuzz_below(r, 4);
     uint64_t v = edges[fuzz_below(r, sizeof edges / sizeof *edges)] - fuzz_below(r, 3);
@@ -231,7 +255,8 @@ static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
 }
 
 /* A digit becomes another one: headers written in text keep their form. */
-static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     (void)donors;
     for (size_t at = fuzz_below(r, b->size); at < b->size; at++)
         if (isdigit((unsigned char)b->data[at])) {
@@ -242,7 +267,8 @@ static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
 
 /* -- mutations of texts -- */
 
-static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = random_token(b, r), q = random_token(b, r);
     (void)donors;
     if (q.at < p.at) {
@@ -260,26 +286,30 @@ static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors, 
     free(first);
 }
 
-static void take_token(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void take_token(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     const struct fuzz_bytes *d = random_donor(donors, r);
     struct piece to = random_token(b, r), from = random_token(d, r);
     if (d != b)
         fuzz_replace(b, to.at, fuzz_below(r, 4) ? to.size : 0, d->data + from.at, from.size);
 }
 
-static void delete_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void delete_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = random_line(b, r);
     (void)donors;
     fuzz_replace(b, p.at, p.size, NULL, 0);
 }
 
-static void copy_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void copy_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = random_line(b, r), q = random_line(b, r);
     (void)donors;
     replace_by_own(b, q.at, fuzz_below(r, 2) * q.size, p.at, p.size);
 }
 
-static void take_lines(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void take_lines(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     const struct fuzz_bytes *d = random_donor(donors, r);
     struct piece to = random_line(b, r), from = random_line(d, r);
     for (uint64_t n = fuzz_below(r, 6); n > 0 && from.at + from.size < d->size; n--) {
@@ -289,7 +319,8 @@ static void take_lines(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
     fuzz_replace(b, to.at, fuzz_below(r, 2) * to.size, d->data + from.at, from.size);
 }
 
-static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = random_number(b, r);
     const char *with = random_extreme(r);
     (void)donors;
@@ -297,7 +328,8 @@ static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donor
 }
 
 /* A small change of a number: what stays plausible goes deeper into the compiler. */
-static void nudge_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void nudge_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = random_number(b, r);
     char text[32];
     (void)donors;
@@ -310,7 +342,8 @@ static void nudge_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
 }
 
 /* One line or token many times: long lists, deep nesting. */
-static void repeat(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void repeat(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     struct piece p = fuzz_below(r, 2) ? random_line(b, r) : random_token(b, r);
     size_t times = (size_t)1 << fuzz_below(r, 13);
     (void)donors;
@@ -319,7 +352,8 @@ static void repeat(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struc
 }
 
 /* Brackets around a token, many deep. */
-static void nest(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+static void nest(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     static const char *const pairs[][2] = {
         { "(", ")" }, { "[", "]" }, { "not ", "" }, { "residual {\n", "}\n" }, { "-", "" }, { "1 + (", ")" },
         { "sum { branch {\n", "} }\n" }, { "if true then ", " else 0" }, { "last(1, of: ", ")" }, { "slot x {\n", "}\n" },
@@ -351,7 +385,8 @@ static const struct mutation of_files[] = {
 };
 
 static void apply_one(const struct mutation *table, size_t n, struct fuzz_bytes *b, const struct fuzz_corpus *donors,
-                      struct fuzz_random *r) {
+                      struct fuzz_random *r)
+{
     unsigned total = 0;
     for (size_t i = 0; i < n; i++)
         total += table[i].weight;
@@ -362,15 +397,18 @@ static void apply_one(const struct mutation *table, size_t n, struct fuzz_bytes 
         table->apply(b, donors, r);
 }
 
-void fuzz_mutate_text(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r) {
+void fuzz_mutate_text(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+{
     apply_one(of_texts, sizeof of_texts / sizeof *of_texts, b, donors, r);
 }
 
-void fuzz_mutate_binary(struct fuzz_bytes *b, struct fuzz_random *r) {
+void fuzz_mutate_binary(struct fuzz_bytes *b, struct fuzz_random *r)
+{
     apply_one(of_files, sizeof of_files / sizeof *of_files, b, NULL, r);
 }
 
-size_t fuzz_assignment(const struct fuzz_bytes *b, struct fuzz_random *r, char *out, size_t room) {
+size_t fuzz_assignment(const struct fuzz_bytes *b, struct fuzz_random *r, char *out, size_t room)
+{
     for (int i = 0; i < 20; i++) {
         struct piece p = random_line(b, r);
         const char *line = b->data + p.at, *equals = memchr(line, '=', p.size);

@@ -24,13 +24,15 @@ struct shared {
     struct watch_result result;
 };
 
-static double processor_seconds(void) {
+static double processor_seconds(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void limit_memory(size_t bytes) {
+static void limit_memory(size_t bytes)
+{
     unsigned long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
     if (!f || fscanf(f, "%lu", &pages) != 1)
@@ -41,13 +43,15 @@ static void limit_memory(size_t bytes) {
 }
 
 /* Processor time, so that a busy machine makes no failure; and the clock, far larger, for what waits. */
-static void start_clocks(double seconds) {
+static void start_clocks(double seconds)
+{
     struct itimerval cpu = { .it_value = { (time_t)seconds, (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6) } };
     setitimer(ITIMER_PROF, &cpu, NULL);
     alarm(seconds > 0 ? WALL_SECONDS : 0);
 }
 
-static _Noreturn void child(const struct watch *w, struct shared *s, uint64_t last, int messages) {
+static _Noreturn void child(const struct watch *w, struct shared *s, uint64_t last, int messages)
+{
     setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
     dup2(messages, STDERR_FILENO);
     if (w->memory)
@@ -73,7 +77,8 @@ static _Noreturn void child(const struct watch *w, struct shared *s, uint64_t la
 }
 
 /* The end of what the child said, in one line. */
-static void print_message(int messages) {
+static void print_message(int messages)
+{
     char text[MESSAGE + 1];
     off_t size = lseek(messages, 0, SEEK_END);
     ssize_t n = pread(messages, text, MESSAGE, size > MESSAGE ? size - MESSAGE : 0);
@@ -86,7 +91,8 @@ static void print_message(int messages) {
     printf("#   it said: %s\n", text);
 }
 
-static void describe(const struct watch *w, const struct shared *s, int status, char *text, size_t size) {
+static void describe(const struct watch *w, const struct shared *s, int status, char *text, size_t size)
+{
     if (s->failure)
         snprintf(text, size, "%s", w->failures ? w->failures[s->failure - CASE_FAILED] : "wrong");
     else if (WIFEXITED(status))
@@ -97,7 +103,8 @@ static void describe(const struct watch *w, const struct shared *s, int status, 
         snprintf(text, size, "%s", strsignal(WTERMSIG(status)));
 }
 
-static void report(const struct watch *w, const struct shared *s, int status, uint64_t last, int messages) {
+static void report(const struct watch *w, const struct shared *s, int status, uint64_t last, int messages)
+{
     char what[200];
     if (w->quiet)
         return;
@@ -113,7 +120,8 @@ static void report(const struct watch *w, const struct shared *s, int status, ui
 }
 
 /* True when the child went through all of its cases. */
-static bool run_batch(const struct watch *w, struct shared *s, uint64_t last) {
+static bool run_batch(const struct watch *w, struct shared *s, uint64_t last)
+{
     int status = 0, messages = memfd_create("messages", MFD_CLOEXEC);
     s->failure = 0;
     fflush(NULL);
@@ -131,7 +139,8 @@ static bool run_batch(const struct watch *w, struct shared *s, uint64_t last) {
     return good;
 }
 
-struct watch_result watch_cases(const struct watch *w, uint64_t first, uint64_t count) {
+struct watch_result watch_cases(const struct watch *w, uint64_t first, uint64_t count)
+{
     struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s == MAP_FAILED)
         abort();

@@ -35,7 +35,8 @@ static char folder[] = "/tmp/vmoe-numeric-XXXXXX";
 static const char *source, *build;              /* this folder, the build's top */
 static int test;
 
-static void tap(bool good, const char *format, ...) {
+static void tap(bool good, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
     printf("%sok %d - ", good ? "" : "not ", ++test);
@@ -45,13 +46,15 @@ static void tap(bool good, const char *format, ...) {
     fflush(stdout);
 }
 
-static _Noreturn void die(const char *what) {
+static _Noreturn void die(const char *what)
+{
     printf("Bail out! %s\n", what);
     exit(99);
 }
 
 /* A formatted text; good until eight calls later. */
-static const char *text(const char *format, ...) {
+static const char *text(const char *format, ...)
+{
     static char texts[8][4096];
     static int turn;
     char *t = texts[turn++ & 7];
@@ -63,7 +66,8 @@ static const char *text(const char *format, ...) {
     return t;
 }
 
-static bool run(const char *command) {
+static bool run(const char *command)
+{
     fflush(stdout);
     int status = system(command);
     if (status == 0)
@@ -80,7 +84,8 @@ struct tensors {
     size_t count;
 };
 
-static struct tensors read_tensors(const char *path) {
+static struct tensors read_tensors(const char *path)
+{
     struct tensors t = { 0 };
     uint64_t length;
     FILE *f = fopen(path, "rb");
@@ -100,13 +105,15 @@ static struct tensors read_tensors(const char *path) {
     return t;
 }
 
-static void free_tensors(struct tensors *t) {
+static void free_tensors(struct tensors *t)
+{
     json_decref(t->header);
     free(t->data);
 }
 
 /* NULL if there is none of this name and shape; *n: its numbers. */
-static const float *find_tensor(const struct tensors *t, const char *name, const json_t *shape, size_t *n) {
+static const float *find_tensor(const struct tensors *t, const char *name, const json_t *shape, size_t *n)
+{
     const json_t *entry = json_object_get(t->header, name), *offsets = json_object_get(entry, "data_offsets");
     size_t from = (size_t)json_integer_value(json_array_get(offsets, 0));
     size_t to = (size_t)json_integer_value(json_array_get(offsets, 1));
@@ -119,7 +126,8 @@ static const float *find_tensor(const struct tensors *t, const char *name, const
 /* -- comparing -- */
 
 /* Largest difference of two lists, as a share of the largest reference value. */
-static double list_error(const json_t *got, const json_t *want) {
+static double list_error(const json_t *got, const json_t *want)
+{
     double largest = 1e-30, difference = 0.0;
     size_t n = json_array_size(want);
     if (json_array_size(got) != n)
@@ -133,13 +141,15 @@ static double list_error(const json_t *got, const json_t *want) {
 }
 
 /* The same for one number. */
-static double number_error(const json_t *got, const json_t *want) {
+static double number_error(const json_t *got, const json_t *want)
+{
     double w = json_number_value(want), g = json_number_value(got);
     return json_is_number(got) ? fabs(g - w) / fmax(fabs(w), 1e-3) : INFINITY;
 }
 
 /* Errors of the tensor's numbers as a share of the farthest one's way in training. */
-static double tensor_error(const float *got, const float *want, const float *start, size_t n) {
+static double tensor_error(const float *got, const float *want, const float *start, size_t n)
+{
     double way = 1e-30, difference = 0.0;
     for (size_t i = 0; i < n; i++) {
         way = fmax(way, fabs((double)want[i] - (double)start[i]));
@@ -150,13 +160,15 @@ static double tensor_error(const float *got, const float *want, const float *sta
 
 /* -- the programs -- */
 
-static bool build_case(size_t c, const char *level) {
+static bool build_case(size_t c, const char *level)
+{
     return run(text("'%s/vmoec' build '%s/%s.vmoe' %s %s -o '%s/program' 2>'%s/messages' || "
                     "{ sed 's/^/# /' '%s/messages'; false; }", build, source, cases[c].base, cases[c].define, level,
                     folder, folder, folder));
 }
 
-static bool predict_case(size_t c, const json_t *files) {
+static bool predict_case(size_t c, const json_t *files)
+{
     size_t i;
     json_t *name;
     FILE *f = fopen(text("%s/files", folder), "w");
@@ -170,7 +182,8 @@ static bool predict_case(size_t c, const json_t *files) {
 }
 
 /* Line i of the output is picture i. */
-static void compare_predictions(size_t c, const char *level, const json_t *want) {
+static void compare_predictions(size_t c, const char *level, const json_t *want)
+{
     const json_t *want_logits = json_object_get(want, "logits"), *want_features = json_object_get(want, "features");
     double logits = 0.0, features = 0.0;
     size_t n = 0;
@@ -190,14 +203,16 @@ static void compare_predictions(size_t c, const char *level, const json_t *want)
     tap(ran && features < tolerance_values, "%s%s: features (%.1e)", cases[c].name, level, features);
 }
 
-static bool train_case(size_t c) {
+static bool train_case(size_t c)
+{
     return run(text("'%s/program' train --data '%s/pictures' --weights '%s/%s.safetensors' --out '%s/run' "
                     ">'%s/messages' 2>&1 || { sed 's/^/# /' '%s/messages'; false; }",
                     folder, source, source, cases[c].base, folder, folder, folder));
 }
 
 /* The lines of metrics.jsonl that are steps, in order. */
-static void compare_steps(size_t c, const char *level, const json_t *want) {
+static void compare_steps(size_t c, const char *level, const json_t *want)
+{
     static const char *const keys[] = { "loss", "balance_loss", "grad_norm", "lr" };
     double error[4] = { 0 };
     size_t n = 0;
@@ -220,7 +235,8 @@ static void compare_steps(size_t c, const char *level, const json_t *want) {
             keys[k], error[k]);
 }
 
-static void compare_weights(size_t c, const char *level) {
+static void compare_weights(size_t c, const char *level)
+{
     struct tensors got = read_tensors(text("%s/run/last.safetensors", folder));
     struct tensors want = read_tensors(text("%s/%s.trained.safetensors", source, cases[c].name));
     struct tensors start = read_tensors(text("%s/%s.safetensors", source, cases[c].base));
@@ -246,7 +262,8 @@ static void compare_weights(size_t c, const char *level) {
     free_tensors(&start);
 }
 
-static void test_case(size_t c, const char *level) {
+static void test_case(size_t c, const char *level)
+{
     json_t *want = json_load_file(text("%s/%s.json", source, cases[c].name), 0, NULL);
     if (!want)
         die(cases[c].name);
@@ -265,7 +282,8 @@ static void test_case(size_t c, const char *level) {
 }
 
 /* The comparison must see what renormalised weights change. */
-static void test_comparison(void) {
+static void test_comparison(void)
+{
     json_t *plain = json_load_file(text("%s/vit_moe.json", source), 0, NULL);
     json_t *other = json_load_file(text("%s/vit_moe-1.json", source), 0, NULL);
     double error = list_error(json_array_get(json_object_get(plain, "logits"), 0),
@@ -275,7 +293,8 @@ static void test_comparison(void) {
     json_decref(other);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     const char *top = getenv("top_srcdir");
     build = getenv("top_builddir");
     if (!top || !build || !mkdtemp(folder))

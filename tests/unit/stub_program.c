@@ -16,31 +16,36 @@ enum { A_HIDDEN = 0, A_KEEP = A_HIDDEN + MICRO * HIDDEN, A_DLOGITS = A_KEEP + MI
 
 static const double penalty = 0.01;     /* of the loss of our own: mean square of the hidden units */
 
-static float *floats(const struct vrt_ctx *c, enum vrt_region region) {
+static float *floats(const struct vrt_ctx *c, enum vrt_region region)
+{
     return c->region[region];
 }
 
 /* A task as vrt_parallel wants it: a data pointer. */
-static void run_tasks(struct vrt_ctx *c, void (*run)(void *, int64_t, void *), int64_t count) {
+static void run_tasks(struct vrt_ctx *c, void (*run)(void *, int64_t, void *), int64_t count)
+{
     void *task;
     memcpy(&task, &run, sizeof task);
     vrt_parallel(c, task, count);
 }
 
-static uint64_t mix(uint64_t x) {
+static uint64_t mix(uint64_t x)
+{
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;
 }
 
 /* Does unit j of the i-th picture of this call stay? The same answer for any cutting of the batch into calls. */
-static float keep(const struct vrt_ctx *c, int64_t i, int64_t j) {
+static float keep(const struct vrt_ctx *c, int64_t i, int64_t j)
+{
     uint64_t where = ((c->step * 1000003u + (uint64_t)(c->first_image + i)) * HIDDEN + (uint64_t)j) * 2 + 1;
     double u = (double)(mix(mix(where) ^ c->seed) >> 11) * 0x1p-53;
     return u < c->drop_path ? 0.0f : (float)(1.0 / (1.0 - c->drop_path));
 }
 
-static void forward_image(const struct vrt_ctx *c, int64_t i, int training) {
+static void forward_image(const struct vrt_ctx *c, int64_t i, int training)
+{
     const float *w = floats(c, VRT_PACKED), *x = floats(c, VRT_INPUT) + i * PIXELS;
     float *arena = floats(c, VRT_ARENA), *h = arena + A_HIDDEN + i * HIDDEN, *kept = arena + A_KEEP + i * HIDDEN;
     float *out = floats(c, VRT_OUTPUT) + i * CLASSES;
@@ -59,13 +64,15 @@ static void forward_image(const struct vrt_ctx *c, int64_t i, int training) {
     memcpy(floats(c, VRT_FEATURES) + i * HIDDEN, h, HIDDEN * sizeof *h);
 }
 
-static void eval_task(void *ctx, int64_t i, void *scratch) {
+static void eval_task(void *ctx, int64_t i, void *scratch)
+{
     (void)scratch;
     forward_image(ctx, i, 0);
 }
 
 /* Cross-entropy of image i and its gradient by the logits. */
-static void loss_task(void *ctx, int64_t i, void *scratch) {
+static void loss_task(void *ctx, int64_t i, void *scratch)
+{
     const struct vrt_ctx *c = ctx;
     float *arena = floats(c, VRT_ARENA), *d = arena + A_DLOGITS + i * CLASSES;
     const float *z = floats(c, VRT_OUTPUT) + i * CLASSES, *target = floats(c, VRT_TARGET) + i * CLASSES;
@@ -83,7 +90,8 @@ static void loss_task(void *ctx, int64_t i, void *scratch) {
     arena[A_LOSS + i] = (float)loss;
 }
 
-static void count_experts(struct vrt_ctx *c) {
+static void count_experts(struct vrt_ctx *c)
+{
     float *balance = floats(c, VRT_BALANCE);
     const float *h = floats(c, VRT_ARENA) + A_HIDDEN;
     for (int64_t i = 0; i < c->images; i++)
@@ -91,7 +99,8 @@ static void count_experts(struct vrt_ctx *c) {
     balance[2 * EXPERTS] += (float)c->images;
 }
 
-static void train_forward(struct vrt_ctx *c) {
+static void train_forward(struct vrt_ctx *c)
+{
     const float *arena = floats(c, VRT_ARENA);
     run_tasks(c, loss_task, c->images);
     c->loss = c->balance_loss = 0.0;
@@ -105,7 +114,8 @@ static void train_forward(struct vrt_ctx *c) {
     count_experts(c);
 }
 
-static void hidden_task(void *ctx, int64_t i, void *scratch) {
+static void hidden_task(void *ctx, int64_t i, void *scratch)
+{
     const struct vrt_ctx *c = ctx;
     float *arena = floats(c, VRT_ARENA), *d = arena + A_DHIDDEN + i * HIDDEN;
     const float *w = floats(c, VRT_PACKED), *h = arena + A_HIDDEN + i * HIDDEN, *kept = arena + A_KEEP + i * HIDDEN;
@@ -119,7 +129,8 @@ static void hidden_task(void *ctx, int64_t i, void *scratch) {
 }
 
 /* Gradients of hidden unit j's row; pictures in order, so the bits do not depend on the threads. */
-static void weights_task(void *ctx, int64_t j, void *scratch) {
+static void weights_task(void *ctx, int64_t j, void *scratch)
+{
     const struct vrt_ctx *c = ctx;
     const float *arena = floats(c, VRT_ARENA), *input = floats(c, VRT_INPUT);
     float *g = floats(c, VRT_GRADS);
@@ -134,7 +145,8 @@ static void weights_task(void *ctx, int64_t j, void *scratch) {
     }
 }
 
-static void train(struct vrt_ctx *c) {
+static void train(struct vrt_ctx *c)
+{
     const float *d = floats(c, VRT_ARENA) + A_DLOGITS;
     float *g = floats(c, VRT_GRADS);
     train_forward(c);
@@ -145,16 +157,19 @@ static void train(struct vrt_ctx *c) {
             g[B2 + k] += d[i * CLASSES + k];
 }
 
-static void eval(struct vrt_ctx *c) {
+static void eval(struct vrt_ctx *c)
+{
     run_tasks(c, eval_task, c->images);
     count_experts(c);
 }
 
-static void pack(struct vrt_ctx *c) {
+static void pack(struct vrt_ctx *c)
+{
     memcpy(c->region[VRT_PACKED], c->region[VRT_PARAMS], TOTAL * sizeof(float));
 }
 
-static void norm(struct vrt_ctx *c) {
+static void norm(struct vrt_ctx *c)
+{
     const float *g = floats(c, VRT_GRADS);
     c->grad_norm2 = 0.0;
     for (int i = 0; i < TOTAL; i++)
@@ -169,7 +184,8 @@ static const struct vrt_param params[] = {
 };
 enum { NPARAMS = sizeof params / sizeof *params };
 
-static void update(struct vrt_ctx *c) {
+static void update(struct vrt_ctx *c)
+{
     float *w = floats(c, VRT_PARAMS), *g = floats(c, VRT_GRADS), *m = floats(c, VRT_MOMENT1), *v = floats(c, VRT_MOMENT2);
     float *ema = floats(c, VRT_EMA);
     for (int t = 0; t < NPARAMS; t++) {

@@ -26,7 +26,8 @@
 static char folder[] = "/tmp/vmoe-test-XXXXXX";
 
 /* A path in the temporary folder; good until four calls later. */
-static const char *in_folder(const char *format, ...) {
+static const char *in_folder(const char *format, ...)
+{
     static char texts[4][512];
     static int turn;
     char *text = texts[turn++ & 3];
@@ -41,7 +42,8 @@ static const char *in_folder(const char *format, ...) {
 
 /* --- writers --- */
 
-static void write_file(const char *path, const void *bytes, size_t size) {
+static void write_file(const char *path, const void *bytes, size_t size)
+{
     struct vrt_error e;
 
     if (!vrt_file_write(path, bytes, size, &e))
@@ -49,7 +51,8 @@ static void write_file(const char *path, const void *bytes, size_t size) {
 }
 
 /* A PNG of one gray value in 8 x 6 pixels: a picture that says which it is. */
-static void write_gray(const char *path, int value) {
+static void write_gray(const char *path, int value)
+{
     png_image image = {.version = PNG_IMAGE_VERSION, .width = 8, .height = 6, .format = PNG_FORMAT_GRAY};
     uint8_t pixels[48];
 
@@ -58,7 +61,8 @@ static void write_gray(const char *path, int value) {
 }
 
 /* ROOT/SPLIT/CLASS/n.png for two or three classes; the value of picture n of class c is 40c + n + base. */
-static void write_tree(const char *root, const char *split, int classes, int pictures, int base) {
+static void write_tree(const char *root, const char *split, int classes, int pictures, int base)
+{
     static const char *const names[] = {"cat", "cat-2", "dog"};
     char path[600];
 
@@ -75,7 +79,8 @@ static void write_tree(const char *root, const char *split, int classes, int pic
     }
 }
 
-static void add_member(struct archive *a, const char *name, const void *bytes, size_t size, int type) {
+static void add_member(struct archive *a, const char *name, const void *bytes, size_t size, int type)
+{
     struct archive_entry *entry = archive_entry_new();
 
     archive_entry_set_pathname(entry, name);
@@ -90,7 +95,8 @@ static void add_member(struct archive *a, const char *name, const void *bytes, s
 }
 
 /* The tree of write_tree as a tar, in another order, with a folder in front or not. */
-static void write_tar(const char *path, const char *lead, int filter) {
+static void write_tar(const char *path, const char *lead, int filter)
+{
     static const char *const classes[] = {"dog", "cat", "cat-2"};
     static const int values[] = {80, 0, 40};
     struct archive *a = archive_write_new();
@@ -115,7 +121,8 @@ static void write_tar(const char *path, const char *lead, int filter) {
     archive_write_free(a);
 }
 
-static void write_idx(const char *path, int count, int side, bool labels, int extra, bool zip) {
+static void write_idx(const char *path, int count, int side, bool labels, int extra, bool zip)
+{
     uint8_t bytes[4096] = {0, 0, 8, labels ? 1 : 3, 0, 0, 0, (uint8_t)count, 0, 0, 0, (uint8_t)side, 0, 0, 0, (uint8_t)side};
     int start = labels ? 8 : 16, size = labels ? count : count * side * side;
     gzFile f = gzopen(path, zip ? "wb" : "wbT");
@@ -128,13 +135,15 @@ static void write_idx(const char *path, int count, int side, bool labels, int ex
 
 /* --- tests --- */
 
-static struct vrt_transform plain(int channels, int width, int height) {
+static struct vrt_transform plain(int channels, int width, int height)
+{
     return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
                                   .std = {0.25, 0.25, 0.25}, .resample = 1, .crop_pct = 1};
 }
 
 /* The data set of write_tree(root, "train", 3, 5, 1), whatever holds it. */
-static void check_tree(const char *root) {
+static void check_tree(const char *root)
+{
     struct vrt_image image = {0};
     struct vrt_dataset *d;
     struct vrt_error e;
@@ -158,7 +167,8 @@ static void check_tree(const char *root) {
     vrt_image_free(&image);
 }
 
-static void reads_folders_and_archives(void **state) {
+static void reads_folders_and_archives(void **state)
+{
     (void)state;
     write_tree(in_folder("tree"), "train", 3, 5, 1);
     write_file(in_folder("tree/train/cat/notes.txt"), "x", 1);
@@ -174,7 +184,8 @@ static void reads_folders_and_archives(void **state) {
 }
 
 /* Opening `root` fails, and the message has `says`. */
-static void refused(const char *root, const char *split, const struct vrt_dataset *classes_of, const char *says) {
+static void refused(const char *root, const char *split, const struct vrt_dataset *classes_of, const char *says)
+{
     struct vrt_dataset *d;
     struct vrt_error e;
 
@@ -184,7 +195,8 @@ static void refused(const char *root, const char *split, const struct vrt_datase
         fail_msg("'%s' lacks '%s'", e.text, says);
 }
 
-static void maps_classes(void **state) {
+static void maps_classes(void **state)
+{
     struct vrt_dataset *train, *val;
     struct vrt_error e;
 
@@ -202,7 +214,8 @@ static void maps_classes(void **state) {
     vrt_dataset_close(train);
 }
 
-static void refuses_data_sets(void **state) {
+static void refuses_data_sets(void **state)
+{
     struct vrt_buffer b = {0};
     struct archive *a = archive_write_new();
     struct vrt_error e;
@@ -235,7 +248,8 @@ static void refuses_data_sets(void **state) {
     vrt_buffer_free(&b);
 }
 
-static void reads_idx(void **state) {
+static void reads_idx(void **state)
+{
     struct vrt_image image = {0};
     struct vrt_dataset *train, *val;
     struct vrt_error e;
@@ -268,7 +282,8 @@ static void reads_idx(void **state) {
 }
 
 /* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
-static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e) {
+static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e)
+{
     struct vrt_loader *l;
     int64_t n = 1, total = 0, pixels = (int64_t)o.transform.channels * o.transform.height * o.transform.width;
 
@@ -284,7 +299,8 @@ static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *lab
     return total;
 }
 
-static void loads_the_same(void **state) {
+static void loads_the_same(void **state)
+{
     static float first[15 * 48], again[15 * 48];
     int32_t labels[15], labels_again[15], seen[3] = {0};
     struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 3, .seed = 4, .threads = 1};
@@ -325,7 +341,8 @@ static void loads_the_same(void **state) {
     vrt_dataset_close(d);
 }
 
-static void names_bad_pictures(void **state) {
+static void names_bad_pictures(void **state)
+{
     static float input[16 * 48];
     int32_t labels[16];
     struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
@@ -347,7 +364,8 @@ static void names_bad_pictures(void **state) {
     unlink(in_folder("tree/train/cat-2/03x.jpg"));
 }
 
-static void writes_files(void **state) {
+static void writes_files(void **state)
+{
     struct vrt_buffer b = {0};
     struct vrt_writer w;
     struct vrt_error e;
@@ -377,7 +395,8 @@ struct squares {
     int64_t result[1000];
 };
 
-static void square(void *ctx, int64_t i, void *scratch) {
+static void square(void *ctx, int64_t i, void *scratch)
+{
     struct squares *s = ctx;
 
     assert_int_equal((uintptr_t)scratch % 64, 0);
@@ -385,7 +404,8 @@ static void square(void *ctx, int64_t i, void *scratch) {
     s->result[i] = i * i;
 }
 
-static void runs_tasks(void **state) {
+static void runs_tasks(void **state)
+{
     static struct squares s;
     void (*run)(void *, int64_t, void *) = square;
     float a[3 * 4], b[3 * 2], c[4 * 2];
@@ -416,12 +436,14 @@ static void runs_tasks(void **state) {
             assert_true(c[2 * m + n] == 100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
 }
 
-static int make_folder(void **state) {
+static int make_folder(void **state)
+{
     (void)state;
     return mkdtemp(folder) == NULL;
 }
 
-static int remove_folder(void **state) {
+static int remove_folder(void **state)
+{
     char command[100];
 
     (void)state;
@@ -429,7 +451,8 @@ static int remove_folder(void **state) {
     return system(command);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_folders_and_archives),
         cmocka_unit_test(maps_classes),

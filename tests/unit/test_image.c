@@ -16,11 +16,13 @@
 
 #include "runtime/data/augment.h"
 
-static uint8_t colour(int x, int y, int c) {
+static uint8_t colour(int x, int y, int c)
+{
     return (uint8_t)(x * 53 + y * 97 + c * 31 + x * y * 17);
 }
 
-static void fill(struct vrt_image *image, int width, int height, int channels) {
+static void fill(struct vrt_image *image, int width, int height, int channels)
+{
     struct vrt_error e;
 
     assert_true(vrt_image_resize(image, width, height, channels, &e));
@@ -36,7 +38,8 @@ struct shape {
 };
 
 /* A smooth picture, so that losses stay small; `bytes` is the caller's to free. */
-static void make_jpeg(struct shape s, unsigned char **bytes, unsigned long *size) {
+static void make_jpeg(struct shape s, unsigned char **bytes, unsigned long *size)
+{
     struct jpeg_compress_struct c;
     struct jpeg_error_mgr errors;
     unsigned char row[4 * 512];
@@ -71,7 +74,8 @@ struct sink {
     size_t size;
 };
 
-static void sink_put(png_structp png, png_bytep data, size_t size) {
+static void sink_put(png_structp png, png_bytep data, size_t size)
+{
     struct sink *s = png_get_io_ptr(png);
 
     assert_true(s->size + size <= sizeof s->bytes);
@@ -79,12 +83,14 @@ static void sink_put(png_structp png, png_bytep data, size_t size) {
     s->size += size;
 }
 
-static void sink_flush(png_structp png) {
+static void sink_flush(png_structp png)
+{
     (void)png;
 }
 
 /* A PNG of the test colours with the given type; 16 bits repeat the byte, then a different low one. */
-static void make_png(struct sink *s, int type, int depth, int interlace, int width, int height) {
+static void make_png(struct sink *s, int type, int depth, int interlace, int width, int height)
+{
     static const int channels_of[] = {[PNG_COLOR_TYPE_GRAY] = 1, [PNG_COLOR_TYPE_RGB] = 3, [PNG_COLOR_TYPE_PALETTE] = 1,
                                       [PNG_COLOR_TYPE_GRAY_ALPHA] = 2, [PNG_COLOR_TYPE_RGB_ALPHA] = 4};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
@@ -117,13 +123,15 @@ static void make_png(struct sink *s, int type, int depth, int interlace, int wid
 /* --- tests --- */
 
 /* Sums of a decoded picture stand for its pixels where the loss is the encoder's. */
-static void near_ramp(const struct vrt_image *image, int tolerance) {
+static void near_ramp(const struct vrt_image *image, int tolerance)
+{
     for (int x = 0; x < image->width; x++)
         for (int c = 0; c < image->channels; c++)
             assert_in_range(image->pixels.data[x * image->channels + c] - (100 + x + 20 * c) + tolerance, 0, 2 * tolerance);
 }
 
-static void decodes_jpeg(void **state) {
+static void decodes_jpeg(void **state)
+{
     static const struct shape shapes[] = {
         {JCS_RGB, 3, 40, 9, 0}, {JCS_RGB, 3, 33, 31, 1}, {JCS_GRAYSCALE, 1, 17, 5, 0}, {JCS_CMYK, 4, 20, 20, 0},
     };
@@ -151,7 +159,8 @@ static void decodes_jpeg(void **state) {
 }
 
 /* Inverted CMYK as Adobe writes it: (0,0,0,0) is black, all 255 white, and light scales the rest. */
-static void decodes_cmyk(void **state) {
+static void decodes_cmyk(void **state)
+{
     struct vrt_image image = {0};
     unsigned char *bytes;
     unsigned long size;
@@ -169,7 +178,8 @@ static void decodes_cmyk(void **state) {
     vrt_image_free(&image);
 }
 
-static void decodes_png(void **state) {
+static void decodes_png(void **state)
+{
     static const int types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_PALETTE, PNG_COLOR_TYPE_GRAY_ALPHA,
                                 PNG_COLOR_TYPE_RGB_ALPHA};
     static struct sink s;
@@ -197,7 +207,8 @@ static void decodes_png(void **state) {
 }
 
 /* Any change of the bytes gives a picture or an error, never more (run under the sanitizers). */
-static void survives_damage(void **state) {
+static void survives_damage(void **state)
+{
     static struct sink s;
     unsigned char *jpeg[2];
     unsigned long size[2];
@@ -225,7 +236,8 @@ static void survives_damage(void **state) {
     vrt_image_free(&image);
 }
 
-static void refuses_files(void **state) {
+static void refuses_files(void **state)
+{
     static const struct { const char *bytes; size_t size; const char *says; } bad[] = {
         {"", 0, "empty"}, {"hello, world", 12, "neither"}, {"GIF89a....", 10, "GIF"}, {"<html>", 6, "HTML"},
         {"\xff\xd8\xff\xe0", 4, "truncated"},
@@ -247,7 +259,8 @@ static void refuses_files(void **state) {
 }
 
 /* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture. */
-static void resamples_as_pillow(void **state) {
+static void resamples_as_pillow(void **state)
+{
     static const uint8_t bicubic[] = {80, 111, 125, 139, 108, 136, 136, 167, 121, 106, 137, 103, 156, 101, 111, 121, 152, 67};
     static const uint8_t bilinear[] = {
         29, 60, 91, 62, 93, 124, 104, 113, 144, 145, 100, 131, 132, 141, 172, 152, 183, 137, 185, 216, 67,
@@ -283,12 +296,14 @@ static void resamples_as_pillow(void **state) {
     vrt_image_free(&out);
 }
 
-static struct vrt_transform plain(int channels, int width, int height) {
+static struct vrt_transform plain(int channels, int width, int height)
+{
     return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
                                   .std = {0.25, 0.25, 0.25}, .resample = VRT_BICUBIC, .crop_pct = 1};
 }
 
-static void crops_the_centre(void **state) {
+static void crops_the_centre(void **state)
+{
     struct vrt_transform t = plain(1, 4, 4);
     struct vrt_image image = {0};
     struct vrt_resize how;
@@ -311,7 +326,8 @@ static void crops_the_centre(void **state) {
     vrt_image_free(&image);
 }
 
-static void draws_crops(void **state) {
+static void draws_crops(void **state)
+{
     struct vrt_transform t = {.min_scale = 0.08, .max_scale = 1, .min_ratio = 3.0 / 4, .max_ratio = 4.0 / 3};
     struct vrt_random random;
     struct vrt_rect r;
@@ -333,7 +349,8 @@ static void draws_crops(void **state) {
 }
 
 /* With padding p, a shifted picture surrounded by black; flipped half of the time. */
-static void pads_and_flips(void **state) {
+static void pads_and_flips(void **state)
+{
     struct vrt_transform t = plain(1, 4, 4);
     struct vrt_scratch s = {0};
     struct vrt_image image = {0};
@@ -370,7 +387,8 @@ static void pads_and_flips(void **state) {
     vrt_image_free(&image);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_jpeg),
         cmocka_unit_test(decodes_cmyk),

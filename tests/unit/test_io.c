@@ -28,7 +28,8 @@
 
 static char folder[] = "/tmp/vmoe-test-XXXXXX";
 
-static const char *in_folder(const char *name) {
+static const char *in_folder(const char *name)
+{
     static char texts[4][512];
     static int turn;
     char *text = texts[turn++ & 3];
@@ -36,14 +37,16 @@ static const char *in_folder(const char *name) {
     return text;
 }
 
-static void write_bytes(const char *path, const void *data, size_t size) {
+static void write_bytes(const char *path, const void *data, size_t size)
+{
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(data, 1, size, f), size);
     assert_int_equal(fclose(f), 0);
 }
 
-static struct vrt_buffer read_bytes(const char *path) {
+static struct vrt_buffer read_bytes(const char *path)
+{
     struct vrt_buffer b = { 0 };
     struct vrt_error e;
     assert_true(vrt_file_read(path, 1 << 24, &b, &e));
@@ -56,7 +59,8 @@ static const struct vrt_param params[] = {
 };
 static const float values[24] = { 1, 2, 3, 4, 5, 6, [16] = 7, [17] = -8 };
 
-static void keeps_weights(void **state) {
+static void keeps_weights(void **state)
+{
     const char *path = in_folder("w.safetensors");
     const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"caf\xc3\xa9\"]" } };
     struct vrt_tensors *t;
@@ -77,7 +81,8 @@ static void keeps_weights(void **state) {
 }
 
 /* A file with this header and that many bytes of data (0, 1, 2, ...). */
-static const char *make_file(const char *header, size_t length, size_t data) {
+static const char *make_file(const char *header, size_t length, size_t data)
+{
     const char *path = in_folder("made.safetensors");
     unsigned char bytes[4096] = { 0 };
     for (int i = 0; i < 8; i++)
@@ -90,7 +95,8 @@ static const char *make_file(const char *header, size_t length, size_t data) {
     return path;
 }
 
-static void converts_halves(void **state) {
+static void converts_halves(void **state)
+{
     static const struct vrt_param halves[] = {
         { "b", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 0, 2, 0, 0, 1 }, { "h", 1, VRT_INIT_ZERO, { 5, 0, 0, 0 }, 8, 5, 0, 0, 1 },
     };
@@ -114,7 +120,8 @@ static void converts_halves(void **state) {
 
 #define ROW(name, shape, from, to) "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
 
-static void refuses_broken_files(void **state) {
+static void refuses_broken_files(void **state)
+{
     static const struct { const char *header, *expect; size_t data; } cases[] = {
         { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 4, 12) "}", "overlaps", 12 },
         { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 0, 8) "}", "overlaps", 8 },
@@ -148,7 +155,8 @@ static void refuses_broken_files(void **state) {
     }
 }
 
-static void refuses_other_files(void **state) {
+static void refuses_other_files(void **state)
+{
     static const struct { const char *bytes; size_t size; const char *expect; } cases[] = {
         { "", 0, "not a safetensors file" }, { "\1\0\0\0\0\0\0\0{", 9, "not a safetensors file" },
         { "\377\377\377\377\377\377\377\377{}", 10, "not a safetensors file" }, { "PK\3\4 archive", 12, "pickle" },
@@ -166,7 +174,8 @@ static void refuses_other_files(void **state) {
     assert_false(vrt_tensors_open(&t, folder, &e));
 }
 
-static void names_other_models(void **state) {
+static void names_other_models(void **state)
+{
     static const char header[] = "{" ROW("a.weight", "[3,2]", 0, 24) "," ROW("b.bias", "[2]", 24, 32) "}";
     struct vrt_tensors *t;
     struct vrt_error e;
@@ -181,7 +190,8 @@ static void names_other_models(void **state) {
     vrt_tensors_close(t);
 }
 
-static void names_few_of_many(void **state) {
+static void names_few_of_many(void **state)
+{
     static char names[300][120];
     struct vrt_param many[300];
     struct vrt_tensors *t;
@@ -200,7 +210,8 @@ static void names_few_of_many(void **state) {
 }
 
 /* Every flip of a byte of the header either leaves a sound file or is refused; nothing may crash. */
-static void survives_mutations(void **state) {
+static void survives_mutations(void **state)
+{
     const char *path = in_folder("w.safetensors"), *broken = in_folder("broken.safetensors");
     struct vrt_buffer b = read_bytes(path);
     struct vrt_error e;
@@ -226,7 +237,8 @@ static void survives_mutations(void **state) {
 }
 
 /* A disk that is full after 1000 bytes: an error, the old file whole, no temporary one left. */
-static void keeps_the_old_file(void **state) {
+static void keeps_the_old_file(void **state)
+{
     static float large[2][1000];
     static const struct vrt_param big[] = { { "x", 1, VRT_INIT_ZERO, { 1000, 0, 0, 0 }, 0, 1000, 0, 0, 1 } };
     const char *path = in_folder("w.safetensors");
@@ -254,14 +266,16 @@ static void keeps_the_old_file(void **state) {
     vrt_buffer_free(&after);
 }
 
-static void save_number(const char *where, uint64_t sequence, const char *text) {
+static void save_number(const char *where, uint64_t sequence, const char *text)
+{
     uint64_t data[2] = { sequence, ~sequence };
     struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
     struct vrt_error e;
     assert_true(vrt_state_save(where, sequence, text, blocks, 2, &e));
 }
 
-static uint64_t load_number(const char *where, char *note, size_t size) {
+static uint64_t load_number(const char *where, char *note, size_t size)
+{
     uint64_t data[2] = { 0, 0 };
     struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
     struct vrt_state *s;
@@ -277,7 +291,8 @@ static uint64_t load_number(const char *where, char *note, size_t size) {
     return data[0];
 }
 
-static void takes_the_newest_state(void **state) {
+static void takes_the_newest_state(void **state)
+{
     char note[600], where[600];
     (void)state;
     snprintf(where, sizeof where, "%s", in_folder("state"));
@@ -291,7 +306,8 @@ static void takes_the_newest_state(void **state) {
 }
 
 /* Whichever bit of the newest state flips, and wherever it is cut off, the older one serves. */
-static void falls_back_to_the_older_state(void **state) {
+static void falls_back_to_the_older_state(void **state)
+{
     char note[600], where[600], newest[700];
     struct vrt_state *s;
     struct vrt_error e;
@@ -318,7 +334,8 @@ static void falls_back_to_the_older_state(void **state) {
     vrt_buffer_free(&b);
 }
 
-static void cuts_metrics(void **state) {
+static void cuts_metrics(void **state)
+{
     const struct vrt_step_record step = { 1, 1, 2.5, 0.0, 1e-3, NAN, 10.0 };
     const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0 } };
     struct vrt_metrics m;
@@ -344,7 +361,8 @@ static void cuts_metrics(void **state) {
     vrt_metrics_close(&m);
 }
 
-static void counts_hits(void **state) {
+static void counts_hits(void **state)
+{
     static const float logits[] = { 1, 1, 0, 0, 0, 0, 0,   1, 1, 0, 0, 0, 0, 0,   0, 0, 0, 0, 0, 0, 0,   NAN, 1, 2, 3, 4, 5, 6 };
     static const int32_t labels[] = { 0, 1, 5, 6 };
     struct vrt_score s = { 0 };
@@ -360,7 +378,8 @@ static void counts_hits(void **state) {
     assert_true(s.top1 == 1 && s.top5 == 3 && s.images == 4 && isnan(s.loss));
 }
 
-static void plans_learning_rates(void **state) {
+static void plans_learning_rates(void **state)
+{
     struct vrt_settings s = { .schedule = "cosine", .lr = 1.0, .final = 0.1, .warmup = 2, .warmup_unit = VRT_UNIT_EPOCHS,
                               .epochs = 10 };
     struct vrt_schedule c = vrt_schedule_make(&s, 10);
@@ -392,7 +411,8 @@ static const struct vrt_program program = {
 static const struct vrt_command train_command = { "train", "", NULL, VRT_TRAIN, NULL };
 
 /* The options of a command line, and the settings they make. */
-static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *s, struct vrt_error *e) {
+static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *s, struct vrt_error *e)
+{
     static char text[300];
     static char *argv[20];
     int argc = 0;
@@ -402,7 +422,8 @@ static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *
     return vrt_options_parse(o, &program, &train_command, argc, argv, e) && vrt_settings_read(s, o, e);
 }
 
-static void reads_options(void **state) {
+static void reads_options(void **state)
+{
     struct vrt_options o;
     struct vrt_settings s;
     struct vrt_error e;
@@ -421,7 +442,8 @@ static void reads_options(void **state) {
     json_decref(kept);
 }
 
-static void refuses_options(void **state) {
+static void refuses_options(void **state)
+{
     static const struct { const char *line, *expect; } cases[] = {
         { "--lr 12e", "must be a number" }, { "--lr inf", "must be a number" }, { "--lr 0x10", "must be a number" },
         { "--lr 1e999", "must be a number" }, { "--lr 0", "must be above 0" }, { "--lr", "needs a value" },
@@ -446,7 +468,8 @@ static void refuses_options(void **state) {
     }
 }
 
-static void cleans_text(void **state) {
+static void cleans_text(void **state)
+{
     static const char *const cases[][2] = {
         { "plain", "plain" }, { "caf\xc3\xa9", "caf\xc3\xa9" }, { "a\xff" "b", "a\xEF\xBF\xBD" "b" },
         { "\xff\xc3\xa9\xe2\x82", "\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD" },
@@ -459,19 +482,22 @@ static void cleans_text(void **state) {
     }
 }
 
-static int make_folder(void **state) {
+static int make_folder(void **state)
+{
     (void)state;
     return mkdtemp(folder) == NULL;
 }
 
-static int remove_folder(void **state) {
+static int remove_folder(void **state)
+{
     char command[100];
     (void)state;
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_weights),
         cmocka_unit_test(converts_halves),

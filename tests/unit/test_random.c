@@ -9,13 +9,15 @@
 
 #include "runtime/base/random.h"
 
-static void words_are(struct vrt_random *r, const uint32_t expected[4]) {
+static void words_are(struct vrt_random *r, const uint32_t expected[4])
+{
     for (int i = 0; i < 4; i++)
         assert_int_equal(vrt_random_u32(r), expected[i]);
 }
 
 /* Known answers of Random123: counter and key all zeros, and all ones. */
-static void known_answers(void **state) {
+static void known_answers(void **state)
+{
     static const uint32_t zeros[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
     static const uint32_t ones[4] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
     struct vrt_random r;
@@ -28,7 +30,8 @@ static void known_answers(void **state) {
     words_are(&r, ones);
 }
 
-static uint32_t first_word(uint64_t seed, enum vrt_purpose purpose, uint32_t a, uint32_t b) {
+static uint32_t first_word(uint64_t seed, enum vrt_purpose purpose, uint32_t a, uint32_t b)
+{
     struct vrt_random r;
 
     vrt_random_start(&r, seed, purpose, a, b);
@@ -36,7 +39,8 @@ static uint32_t first_word(uint64_t seed, enum vrt_purpose purpose, uint32_t a, 
 }
 
 /* Every part of the name of a stream matters, the high half of the seed too. */
-static void streams_differ(void **state) {
+static void streams_differ(void **state)
+{
     uint32_t base = first_word(1, VRT_RANDOM_AUGMENT, 2, 3);
 
     (void)state;
@@ -48,7 +52,8 @@ static void streams_differ(void **state) {
     assert_int_not_equal(base, first_word(1, VRT_RANDOM_AUGMENT, 2, 2));
 }
 
-static void below_is_uniform(void **state) {
+static void below_is_uniform(void **state)
+{
     int64_t counts[7] = {0};
     struct vrt_random r;
 
@@ -66,7 +71,8 @@ static void below_is_uniform(void **state) {
         assert_true(vrt_random_below(&r, (1ull << 63) + 1) <= 1ull << 63);
 }
 
-static void moments(void **state) {
+static void moments(void **state)
+{
     double sum = 0, squares = 0, mean = 0;
     struct vrt_random r;
     const int n = 100000;
@@ -85,7 +91,8 @@ static void moments(void **state) {
     assert_true(fabs(mean / n - 0.5) < 0.005);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
         cmocka_unit_test(streams_differ),

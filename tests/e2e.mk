@@ -1,0 +1,28 @@
+# End to end: whole programs, built, trained and run on generated data and, where it is there, on real pictures.
+e2e_tests = %D%/e2e/resume.sh %D%/e2e/memory.sh %D%/e2e/bad_pictures.sh %D%/e2e/bad_files.sh \
+	%D%/e2e/emit.sh %D%/e2e/examples.sh %D%/e2e/real_pictures.sh
+TESTS += $(e2e_tests)
+EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe
+
+check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so
+
+%C%_e2e_make_data_SOURCES = %D%/e2e/make_data.c
+%C%_e2e_make_data_CFLAGS = $(AM_CFLAGS) $(JPEG_CFLAGS) $(PNG_CFLAGS)
+%C%_e2e_make_data_LDADD = $(JPEG_LIBS) $(PNG_LIBS) -lm
+
+%C%_e2e_peak_SOURCES = %D%/e2e/peak.c
+
+%C%_e2e_count_malloc_so_SOURCES = %D%/e2e/count_malloc.c
+%C%_e2e_count_malloc_so_CFLAGS = $(AM_CFLAGS) -fPIC
+%C%_e2e_count_malloc_so_LDFLAGS = $(AM_LDFLAGS) -shared
+
+# The check of the checker: a gradient that is wrong must fail.
+check_PROGRAMS += %D%/unit/test_gradcheck
+TESTS += %D%/unit/test_gradcheck
+%C%_unit_test_gradcheck_SOURCES = %D%/unit/test_gradcheck.c %D%/unit/stub_program.c
+%C%_unit_test_gradcheck_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_gradcheck_CFLAGS = $(unit_cflags)
+%C%_unit_test_gradcheck_LDADD = $(runtime_libs)
+
+# Programs that common.sh keeps.
+CLEANFILES += %D%/e2e/programs/*

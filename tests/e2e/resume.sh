@@ -1,0 +1,104 @@
+#!/bin/sh
+# The same bits: twice, on one thread and on two, killed at random moments and resumed, stopped by a signal and resumed.
+. "$top_srcdir/tests/e2e/common.sh"
+
+program "$here/tiny_maps.vmoe" ./maps
+program "$here/tiny_tokens.vmoe" ./tokens
+"$make_data" idx gray 16 512 128 4
+"$make_data" tree colour 20 320 80 4
+tar cf colour.tar colour
+
+# What a step was, without how long it took; each step once, in order.
+steps() { sed -n 's/^\({"step":.*\),"img_per_s.*/\1/p' "$1/metrics.jsonl"; }
+same_run() {
+    cmp "$1/last.safetensors" "$2/last.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors" &&
+        steps "$1" >steps.1 && steps "$2" >steps.2 && cmp steps.1 steps.2 &&
+        [ "$(grep -c '"eval"' "$1/metrics.jsonl")" = "$(grep -c '"eval"' "$2/metrics.jsonl")" ] &&
+        [ "$(wc -l <"$1/metrics.csv")" = "$(wc -l <"$2/metrics.csv")" ]
+}
+
+for p in maps tokens; do
+    data=gray
+    [ $p = tokens ] && data=colour
+    holds "$p: trains" ./$p train --data $data --out $p.a --threads 2
+    total=$(steps $p.a | wc -l)
+    holds "$p: each step is in the metrics" test "$(steps $p.a | sed 's/.*"step":\([0-9]*\).*/\1/' | tr '\n' ' ')" = \
+        "$(seq -s ' ' 1 "$total") "
+    at_least "$(field $p.a/metrics.jsonl top1)" "$(($(field $p.a/metrics.jsonl images) * 6 / 10))"
+    holds "$p: it learns" test $? = 0
+    ./$p train --data $data --out $p.b --threads 2 >/dev/null
+    holds "$p: twice the same bits" same_run $p.a $p.b
+    began=$(date +%s%N)
+    ./$p train --data $data --out $p.c --threads 1 >/dev/null
+    took=$((($(date +%s%N) - began) / 1000000))
+    holds "$p: on one thread the same bits" same_run $p.a $p.c
+    ./$p train --data $data --out $p.d --threads 1 --seed 1 >/dev/null
+    ends 1 differ "$p: another seed, other bits" cmp $p.a/last.safetensors $p.d/last.safetensors
+done
+./tokens train --data colour.tar --out tokens.tar --threads 1 >/dev/null
+holds "a tar gives the bits of its folder" same_run tokens.a tokens.tar
+
+# Killed again and again, after random parts of the time ($took, in ms) that a whole training takes. The last call runs to
+# the end.
+kill_often() {
+    program=$1 data=$2 out=$3 kills=0
+    while [ $kills -lt 12 ]; do
+        delay=$(awk -v s="$(date +%N)" -v t="$took" 'BEGIN { srand(s); printf "%.2f", 0.01 + t / 2500 * rand() }')
+        ./"$program" train --data "$data" --out "$out" --threads 1 --resume --save-every 3 >/dev/null 2>>killed.err &
+        pid=$!
+        sleep "$delay"
+        kill -9 $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        kills=$((kills + 1))
+        moments="$moments $delay:$(tail -1 "$out/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\).*/\1/p')"
+    done
+    ./"$program" train --data "$data" --out "$out" --threads 1 --resume --save-every 3 >killed.out 2>>killed.err
+}
+for p in maps tokens; do
+    data=gray moments=
+    [ $p = tokens ] && data=colour
+    : >killed.err
+    holds "$p: killed and resumed, it ends" kill_often $p $data $p.killed
+    holds "$p: with the same bits and each step once" same_run $p.a $p.killed
+    echo "# delays and steps reached:$moments"
+    note <killed.err
+done
+
+holds "--resume without a run starts afresh" ./maps train --data gray --out maps.fresh --threads 1 --resume
+holds "and ends in the same bits" same_run maps.a maps.fresh
+holds "--resume of a finished run" ./maps train --data gray --out maps.fresh --threads 1 --resume
+holds "changes nothing" same_run maps.a maps.fresh
+
+# A polite stop.
+stop_and_resume() {
+    ./maps train --data gray --threads 1 --out maps.stopped >stopped.out 2>stopped.err &
+    pid=$!
+    for _ in $(seq 100); do
+        [ -s maps.stopped/metrics.jsonl ] && break
+        sleep 0.05
+    done
+    kill -TERM $pid
+    wait $pid
+}
+ends 143 '' "SIGTERM: exit status 143" stop_and_resume
+holds "it says how to go on" grep -q 'train --resume --out maps.stopped' stopped.err
+holds "and goes on" ./maps train --data gray --threads 1 --out maps.stopped --resume
+holds "to the same bits" same_run maps.a maps.stopped
+
+# States that cannot be used.
+damage() { printf 'x' | dd of="$1" bs=1 seek="$(($(wc -c <"$1") / 2))" conv=notrunc 2>/dev/null; }
+newest() { ls -t "$1"/state/*.state | head -1; }
+cp -r maps.a maps.worn
+sed -i "$(($(wc -l <maps.worn/metrics.jsonl) - 3)),\$d" maps.worn/metrics.jsonl
+ends 0 'lines are missing from the metrics' "lost lines of the metrics are told" ./maps train --data gray --out maps.worn --resume
+cp -r maps.a maps.bad
+damage "$(newest maps.bad)"
+ends 0 'damaged.*going on from the older' "a damaged state: the older one serves" ./maps train --data gray --out maps.bad --resume
+holds "and ends in the same weights" cmp maps.a/last.safetensors maps.bad/last.safetensors
+for s in maps.bad/state/*.state; do damage "$s"; done
+ends 1 'is damaged.*no older state' "two damaged states are an error" ./maps train --data gray --out maps.bad --resume
+ends 1 'not empty.*--resume' "a used folder without --resume" ./maps train --data gray --out maps.a
+ends 1 'begun with other settings' "other settings" ./maps train --data gray --out maps.a --resume --lr 0.1
+ends 1 'begun with other settings' "other data" ./maps train --data gray --out maps.a --resume --limit 64
+ends 1 'begun with other settings' "another program" ./tokens train --data colour --out maps.a --resume
+finish
