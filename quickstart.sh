@@ -27,7 +27,6 @@ echo "== evaluating on the 10,000 test pictures"
 ./quickstart eval --data "$data" --weights "$run/best.safetensors"
 ./quickstart eval --data "$data" --weights "$run/best.safetensors" --json
 echo "== predicting a few test pictures"
-
 ./quickstart predict --weights "$run/best.safetensors" --data "$data" --split test --limit 5 --top 3
 cat <<END
 

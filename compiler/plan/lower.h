@@ -39,12 +39,4 @@ int64_t tile_query_rows(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
 int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride);
 
-/* Building launches. */
-struct launch *new_launch(struct arena *a, struct function *f, enum domain domain, const char *name);
-struct call *add_call(struct arena *a, struct launch *l, enum kernel k, const char *name);
-void call_size(struct call *c, int64_t v);
-void call_operand(struct call *c, struct operand o);
-struct operand in_region(enum space space, int64_t offset, int64_t s1, int64_t s2);
-struct operand nowhere(void);
-
 #endif

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "compiler/plan/lower.h"
+#include "compiler/plan/launch.h"
 #include "lang/base/arena.h"
 
 #define CHUNK 16384             /* numbers that one task of the update takes: 5 x 64 KiB pass through L2 */
@@ -118,9 +118,9 @@ static void add_packing(struct plan *p, struct function *f, const struct node *n
         struct launch *l = new_launch(p->arena, f, DOMAIN_PARTS, n->weight->name);
         struct call *c = add_call(p->arena, l, transposed ? KERNEL_pack_t : KERNEL_pack, n->weight->name);
         l->parts = (width + panel - 1) / panel * w.experts;
-        call_operand(c, in_region(SPACE_PACKED, (transposed ? q->packed_t : q->packed) +
+        call_operand(c, operand_region(SPACE_PACKED, (transposed ? q->packed_t : q->packed) +
                                   g * plan_packed_bytes(p->vector, width, depth), 0, panel * depth * 4));
-        call_operand(c, in_region(SPACE_PARAMS, q->offset + g * rows * K * 4, 0, 0));
+        call_operand(c, operand_region(SPACE_PARAMS, q->offset + g * rows * K * 4, 0, 0));
         call_size(c, rows);
         call_size(c, w.taps);
         call_size(c, w.in);
@@ -160,7 +160,7 @@ static void add_update(struct plan *p, const struct param *first, int64_t from, 
     int64_t n = (to - from) / 4;
     l->parts = (n + CHUNK - 1) / CHUNK;
     for (int i = 0; i < 5; i++)
-        call_operand(c, in_region(spaces[i], from, 0, CHUNK * 4));
+        call_operand(c, operand_region(spaces[i], from, 0, CHUNK * 4));
     call_size(c, n);
     call_size(c, CHUNK);
     c->real[0] = decay_of(first);
@@ -181,13 +181,13 @@ void plan_update(struct plan *p)
     struct launch *l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
     l->parts = parts;
     struct call *c = add_call(p->arena, l, KERNEL_square_sum, "norm");
-    call_operand(c, in_region(SPACE_ARENA, 0, 0, 4));
-    call_operand(c, in_region(SPACE_GRADS, 0, 0, CHUNK * 4));
+    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 4));
+    call_operand(c, operand_region(SPACE_GRADS, 0, 0, CHUNK * 4));
     call_size(c, count);
     call_size(c, CHUNK);
     l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
     c = add_call(p->arena, l, KERNEL_norm_sum, "norm");
-    call_operand(c, in_region(SPACE_ARENA, 0, 0, 0));
+    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 0));
     call_size(c, parts);
     if (p->arena_train_bytes < parts * 4)
         p->arena_train_bytes = align(parts * 4);

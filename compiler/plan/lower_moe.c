@@ -1,0 +1,134 @@
+/* Lowering of experts (routing, rows in and out, the block of decisions) and of the loss. */
+#include "config.h"
+
+#include "compiler/plan/launch.h"
+
+/* -- experts -- */
+
+static struct operand decisions(struct lowering *lo, const struct node *n)
+{
+    return operand_whole(decisions_buffer(lo, n->moe));
+}
+
+static void group_call(struct lowering *lo, const struct node *n, enum kernel k)
+{
+    struct launch *l = open_launch(lo, DOMAIN_GROUPS, n);
+    struct call *c = node_call(lo, l, k, n);
+    l->moe = c->moe = n->moe;
+    call_operand(c, operand_image(lo, n->out[0]));
+    for (int i = 0; i < n->nin; i++)
+        if (!n->in[i]->raw)
+            call_operand(c, operand_image(lo, n->in[i]));
+    if (k == KERNEL_route)
+        call_operand(c, operand_image(lo, n->out[1]));
+    call_operand(c, decisions(lo, n));
+    if (k == KERNEL_route)
+        call_operand(c, operand_scratch(lo, n->name, 16 * n->moe->group * n->moe->tokens + 4096 + 8 * n->moe->experts));
+    call_size(c, n->moe->id);
+    call_size(c, lo->g->training);
+}
+
+void lower_route(struct lowering *lo, const struct node *n)
+{
+    group_call(lo, n, KERNEL_route);
+    struct launch *l = open_launch(lo, DOMAIN_PARTS, n);
+    struct call *c = node_call(lo, l, KERNEL_route_sort, n);
+    c->moe = n->moe;
+    call_operand(c, decisions(lo, n));
+    call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
+    call_size(c, n->moe->id);
+    call_size(c, lo->g->training);
+}
+
+void lower_route_dx(struct lowering *lo, const struct node *n)
+{
+    group_call(lo, n, KERNEL_route_dx);
+}
+
+void lower_dispatch(struct lowering *lo, const struct node *n)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_dispatch, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_start(lo, n->in[0]));
+    call_operand(c, decisions(lo, n));
+    call_size(c, n->out[0]->cols);
+    call_size(c, n->moe->top_k);
+    call_size(c, plan_decisions(n->moe, lo->g->micro).pair);
+}
+
+static void combine(struct lowering *lo, const struct node *n, const struct value *gates)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_combine, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_start(lo, n->in[0]));
+    call_operand(c, gates ? operand_rows(lo, gates) : operand_nowhere());
+    call_operand(c, decisions(lo, n));
+    call_size(c, n->out[0]->cols);
+    call_size(c, n->moe->top_k);
+    call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
+    call_size(c, gates != NULL);
+}
+
+void lower_combine(struct lowering *lo, const struct node *n)     { combine(lo, n, n->in[1]); }
+void lower_dispatch_dx(struct lowering *lo, const struct node *n) { combine(lo, n, NULL); }
+
+void lower_combine_dx(struct lowering *lo, const struct node *n)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_combine_dx, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_start(lo, n->in[0]));
+    call_operand(c, operand_start(lo, n->in[1]));
+    call_operand(c, decisions(lo, n));
+    call_size(c, n->out[0]->cols);
+    call_size(c, n->moe->top_k);
+    call_size(c, plan_decisions(n->moe, lo->g->micro).pair);
+}
+
+void lower_combine_dgate(struct lowering *lo, const struct node *n)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->in[0]), KERNEL_combine_dgate, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_rows(lo, n->in[0]));
+    call_operand(c, operand_start(lo, n->in[1]));
+    call_operand(c, decisions(lo, n));
+    call_size(c, n->in[0]->cols);
+    call_size(c, n->moe->top_k);
+    call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
+}
+
+/* -- loss -- */
+
+void lower_cross_entropy(struct lowering *lo, const struct node *n)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_cross_entropy, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_rows(lo, n->out[1]));
+    call_operand(c, operand_rows(lo, n->in[0]));
+    call_operand(c, operand_rows(lo, n->in[1]));
+    call_size(c, n->in[0]->cols);
+    struct launch *l = open_launch(lo, DOMAIN_PARTS, n);
+    call_operand(node_call(lo, l, KERNEL_loss_sum, n), operand_start(lo, n->out[0]));
+    for (size_t i = 0; i < lo->g->nmoes; i++) {
+        struct call *b = node_call(lo, l, KERNEL_balance_sum, n);
+        b->moe = lo->g->moes[i];
+        call_operand(b, operand_whole(decisions_buffer(lo, lo->g->moes[i])));
+        call_size(b, lo->g->moes[i]->id);
+    }
+}
+
+/* -- the block of decisions -- */
+
+struct decisions plan_decisions(const struct moe *m, int64_t micro)
+{
+    int64_t tokens = micro * m->tokens, routed = tokens * m->top_k, groups = (micro + m->group - 1) / m->group;
+    struct decisions d = {.rows_per_tile = tile_expert_rows(m)};
+    d.max_tiles = routed / d.rows_per_tile + m->experts;
+    d.slot = 4 * routed;
+    d.pair = d.slot + 4 * routed;
+    d.first = d.pair + 4 * routed;
+    d.tile = d.first + 4 * (m->experts + 1);
+    d.tile_first = d.tile + 16 * d.max_tiles;
+    d.stats = d.tile_first + 4 * (m->experts + 1);
+    d.bytes = d.stats + groups * 8 * m->experts;
+    return d;
+}
