@@ -31,6 +31,7 @@ for f in *.vmoe; do
         eval "set -- $(arguments "$f")"
         "$vmoec" check "$f" --diag $format "$@" >"$out/stdout" 2>"$out/err"
         status=$?
+        sed -i "s|$top_srcdir|TOP|g" "$out/err"
         echo "exit status $status" >>"$out/err"
         report "$name $format" "$out/err" "$here/diag/$name.$suffix"
     done
