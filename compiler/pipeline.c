@@ -105,7 +105,9 @@ static bool open_target(struct run *x)
 
 static bool make_plan(struct run *x)
 {
-    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse, .red_zones = x->r->sanitize};
+    /* Red zones belong to code that runs: the plan that is shown is the one of an ordinary program. */
+    bool red_zones = x->r->sanitize && x->r->command == COMMAND_BUILD && x->stop >= FORM_LLVM;
+    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse, .red_zones = red_zones};
     x->plan = plan_make(x->arena, x->eval, x->train, &o);
     return info_check_limits(x->plan, x->diag);
 }

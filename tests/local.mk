@@ -49,7 +49,7 @@ TESTS += $(unit_tests)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
 
-golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh
+golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh %D%/layers.sh
 TESTS += $(golden_tests)
 EXTRA_DIST += $(golden_tests) %D%/golden/diag %D%/golden/forms
 

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Who may include whom: data flows one way. A line a rule: a folder, and the folders its files may include.
+n=0
+rule() {        # folder, allowed prefixes
+    folder=$1
+    shift
+    n=$((n + 1))
+    allowed=$(echo "$*" | tr ' ' '|')
+    bad=$(cd "$top_srcdir" && grep -rnE '^#[ ]*include ["<][a-z]+/|^#[ ]*include <llvm-c' --include='*.[chly]' "$folder" |
+        grep -E 'include ["<](lang|compiler|runtime|tests|llvm-c)/' | grep -vE "include [\"<]($allowed)")
+    if [ -z "$bad" ]; then
+        echo "ok $n - $folder"
+    else
+        echo "not ok $n - $folder includes what it must not"
+        echo "$bad" | sed 's/^/# /'
+    fi
+}
+rule lang/base lang/base/
+rule lang lang/
+rule compiler/graph compiler/graph/ lang/
+rule compiler/plan compiler/plan/ compiler/graph/ lang/
+rule compiler/emit compiler/emit/ compiler/plan/ compiler/graph/ lang/ runtime/vrt.h runtime/abi.def llvm-c/
+rule compiler/link compiler/link/ lang/base/
+rule runtime runtime/
+rule runtime/base runtime/base/ runtime/vrt.h runtime/abi.def
+rule runtime/data runtime/data/ runtime/base/
+rule runtime/io runtime/io/ runtime/base/ runtime/vrt.h
+echo "1..$n"
