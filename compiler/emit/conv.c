@@ -44,21 +44,40 @@ static void copy_tap(struct emit *e, const struct window *w, V to, V x, V y, V c
     loop_end(e, &g, NULL);
 }
 
+/* A line of taps: without groups its channels lie side by side in the picture as in the patch, so inside the map it is one copy. */
+static void copy_line(struct emit *e, const struct window *w, V to, V x, V y, V x0, V ky)
+{
+    struct loop kx;
+    struct branch br;
+    if (w->groups == 1) {
+        V end = iaddk(e, x0, w->k - 1), whole = LLVMBuildAnd(e->b, inside(e, x0, w->W), inside(e, end, w->W), "");
+        V ok = LLVMBuildAnd(e->b, whole, inside(e, y, w->H), "");
+        struct patch p = {.to = at(e, to, imulk(e, ky, w->k * w->C)), .valid = splat(e, ok),
+                          .from = at(e, x, imulk(e, iadd(e, imulk(e, y, w->W), x0), w->C))};
+        if_begin(e, &br, whole);
+        each_vector(e, ki(e, w->k * w->C), patch_body, &p, NULL, 0);
+        if_else(e, &br);
+    }
+    loop_begin(e, &kx, ki(e, 0), ki(e, w->k), 1, 0, NULL);
+    copy_tap(e, w, to, x, y, iadd(e, x0, kx.i), iadd(e, imulk(e, ky, w->k), kx.i));
+    loop_end(e, &kx, NULL);
+    if (w->groups == 1)
+        if_end(e, &br);
+}
+
 void emit_im2col(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
     struct window w = {s[0], s[1], s[2], s[3], s[4], s[5], s[8]};
     int64_t OW = s[6], rows = s[7], K = w.C * w.k * w.k;
-    struct loop r, ky, kx;
+    struct loop r, ky;
     loop_begin(e, &r, ki(e, 0), k->m, 1, 0, NULL);
     V row = iadd(e, k->row, r.i), image = idiv(e, row, ki(e, rows)), position = irem(e, row, ki(e, rows));
     V y0 = iaddk(e, imulk(e, idiv(e, position, ki(e, OW)), w.stride), -w.pad);
     V x0 = iaddk(e, imulk(e, irem(e, position, ki(e, OW)), w.stride), -w.pad);
     V x = at(e, k->p[1], imulk(e, image, w.H * w.W * w.C)), to = at(e, k->p[0], imulk(e, r.i, K));
     loop_begin(e, &ky, ki(e, 0), ki(e, w.k), 1, 0, NULL);
-    loop_begin(e, &kx, ki(e, 0), ki(e, w.k), 1, 0, NULL);
-    copy_tap(e, &w, to, x, iadd(e, y0, ky.i), iadd(e, x0, kx.i), iadd(e, imulk(e, ky.i, w.k), kx.i));
-    loop_end(e, &kx, NULL);
+    copy_line(e, &w, to, x, iadd(e, y0, ky.i), x0, ky.i);
     loop_end(e, &ky, NULL);
     loop_end(e, &r, NULL);
 }
