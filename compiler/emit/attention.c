@@ -86,22 +86,17 @@ static V pack_rows(struct emit *e, struct head *h, V x, int64_t ld)
 
 struct softmax { V s, out, scale, max, lse; int64_t T; };
 
-static V off(struct emit *e, V mask, V v, double other)
-{
-    return mask ? choose(e, mask, v, vkf(e, other)) : v;
-}
-
 static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct softmax *s = data;
-    carry[0] = vmax(e, carry[0], off(e, mask, vload(e, at(e, s->s, i), mask), -INFINITY));
+    carry[0] = vmax(e, carry[0], vmasked(e, mask, vload(e, at(e, s->s, i), mask), -INFINITY));
 }
 
 static void exp_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct softmax *s = data;
     V x = vmul(e, vsub(e, vload(e, at(e, s->s, i), mask), s->max), s->scale);
-    V y = off(e, mask, math_exp(e, x), 0);
+    V y = vmasked(e, mask, math_exp(e, x), 0);
     carry[0] = vadd(e, carry[0], y);
     vstore(e, y, at(e, s->s, i), mask);
 }
@@ -140,7 +135,7 @@ static void pass_begin(struct emit *e, const struct head *h, struct pass *p)
 static void product(struct emit *e, const struct head *h, V c, int64_t ldc, V a, int64_t lda, V b, int64_t N, int64_t K, V m,
                     int start)
 {
-    gemm_call(e, (int64_t[]){N, K, ldc, lda, start}, c, a, b, NULL, m, h->ctx);
+    gemm_call(e, (int64_t[]){N, K, ldc, lda, start}, c, a, b, m, h->ctx);
 }
 
 void emit_attention(struct emit *e, const struct kernel_args *k)
@@ -197,22 +192,12 @@ static void turn(struct emit *e, const struct head *h, V to, V x, V m)
     loop_end(e, &t, NULL);
 }
 
-struct clear { V p; int64_t ld, n; };
-
-static void clear_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct clear *c = data;
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, c->p, i), mask);
-}
-
 /* dk and dv of this head start at zero and gather over the passes. */
 static void clear_rows(struct emit *e, const struct head *h, V p)
 {
     struct loop r;
     loop_begin(e, &r, ki(e, 0), ki(e, h->T), 1, 0, NULL);
-    struct clear c = {.p = at(e, p, imulk(e, r.i, 3 * h->D))};
-    each_vector(e, ki(e, h->d), clear_body, &c, NULL, 0);
+    clear_floats(e, at(e, p, imulk(e, r.i, 3 * h->D)), ki(e, h->d));
     loop_end(e, &r, NULL);
 }
 

@@ -92,12 +92,6 @@ static void add_tap_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, vadd(e, vload(e, to, mask), vload(e, at(e, p->from, i), mask)), to, mask);
 }
 
-static void clear_line(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, (V)data, i), mask);
-}
-
 /* Line `part` of dx gathers from every patch that covers it: for output line oy, tap ky = y + pad - oy * stride. */
 void emit_col2im(struct emit *e, const struct kernel_args *k)
 {
@@ -105,7 +99,7 @@ void emit_col2im(struct emit *e, const struct kernel_args *k)
     struct window w = {s[0], s[1], s[2], s[3], s[4], s[5], s[8]};
     int64_t OH = s[6], OW = s[7], I = w.C / w.groups, K = I * w.k * w.k;
     V line = at(e, k->p[0], imulk(e, k->row, w.W * w.C));
-    each_vector(e, ki(e, w.W * w.C), clear_line, line, NULL, 0);
+    clear_floats(e, line, ki(e, w.W * w.C));
     struct loop oy, ox, kx, g;
     struct branch in_y, in_x;
     loop_begin(e, &oy, ki(e, 0), ki(e, OH), 1, 0, NULL);
@@ -130,14 +124,6 @@ void emit_col2im(struct emit *e, const struct kernel_args *k)
 }
 
 /* -- depthwise -- */
-
-static void clear_map(struct emit *e, V p, int64_t vectors)
-{
-    struct loop l;
-    loop_begin(e, &l, ki(e, 0), ki(e, vectors), 1, 0, NULL);
-    vstore(e, vkf(e, 0), at(e, p, imulk(e, l.i, e->W)), NULL);
-    loop_end(e, &l, NULL);
-}
 
 /* The channels of one picture into the middle of the padded map, `up` apart. x points at the first channel of the block. */
 struct map { int64_t high, wide, pad, up; V p; };
@@ -214,7 +200,7 @@ void emit_dwconv(struct emit *e, const struct kernel_args *k)
                           .bias = s[10] ? k->p[3] : NULL, .mask = block_mask(e, k->row, s[0])};
     d.wide = (d.OW - 1) * d.stride + d.k;
     struct map map = {(OH - 1) * d.stride + d.k, d.wide, pad, up, d.map};
-    clear_map(e, d.map, map.high * d.wide);
+    clear_floats(e, d.map, ki(e, (map.high * d.wide) * e->W));
     fill_map(e, &map, k->p[1], H, W, d.C, d.mask);
     struct loop y;
     loop_begin(e, &y, ki(e, 0), ki(e, OH), 1, 0, NULL);
@@ -280,7 +266,7 @@ void emit_dwconv_dw(struct emit *e, const struct kernel_args *k)
     d.map = k->p[4];
     struct map map = {(OH - 1) * d.stride + d.k, d.wide, pad, 1, d.map};
     V acc = atk(e, d.map, map.high * d.wide * e->W);
-    clear_map(e, d.map, map.high * d.wide + d.k * d.k + 1);
+    clear_floats(e, d.map, ki(e, (map.high * d.wide + d.k * d.k + 1) * e->W));
     struct loop b, ky;
     loop_begin(e, &b, ki(e, 0), k->m, 1, 0, NULL);
     V dy = at(e, k->p[2], imulk(e, b.i, OH * d.OW * d.C));

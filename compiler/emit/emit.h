@@ -96,6 +96,7 @@ V vload(struct emit *e, V p, V mask);                   /* vector of f32; mask N
 void vstore(struct emit *e, V v, V p, V mask);
 V vgather(struct emit *e, V base, V index, V mask);     /* f32 at base + index (vector of i64, in floats) */
 V mask_below(struct emit *e, V count);                  /* lane < count (i64) */
+V vmasked(struct emit *e, V mask, V v, double other);   /* v, and `other` in the lanes that are off; mask NULL: v */
 V hsum(struct emit *e, V v);                            /* halves added until one is left */
 V hmax(struct emit *e, V v);
 V slot(struct emit *e, LLVMTypeRef t, int64_t count);   /* on the stack, 64-byte aligned */
@@ -118,6 +119,7 @@ void if_end(struct emit *e, struct branch *br);
  * carry[0 .. n-1]; on return carry holds the results. A constant count makes constant bounds. */
 typedef void vector_body(struct emit *e, V index, V mask, V *carry, void *data);
 void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carry, int n);
+void clear_floats(struct emit *e, V p, V count);
 
 /* -- math.c: polynomials; scalar or vector -- */
 V math_exp(struct emit *e, V x);                        /* 2 ulp; 0 below -87.3 */
@@ -126,7 +128,7 @@ V math_phi(struct emit *e, V x, V *density);            /* normal CDF, absolute 
 V math_sigmoid(struct emit *e, V x);
 V math_cos2pi(struct emit *e, V u);                     /* cos(2 pi u), 0 <= u < 1 */
 void math_philox(struct emit *e, V counter[4], V key0, V key1, V out[4]);       /* i32 or vectors of i32 */
-V math_uniform(struct emit *e, V word);                 /* word * 2^-32, below 1 */
+V math_uniform(struct emit *e, V word);                 /* its upper 24 bits * 2^-24: below 1 */
 V math_normal(struct emit *e, V word0, V word1);        /* Box-Muller, cosine half */
 
 /* -- fields of struct vrt_ctx -- */
@@ -136,7 +138,7 @@ V ctx_field(struct emit *e, V ctx, size_t offset);      /* its address */
 V ctx_region(struct emit *e, V ctx, int region);
 
 /* -- shared by kernels -- */
-V gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V bias, V m, V ctx);
+void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */
 
 /* -- step.c, module.c -- */

@@ -125,13 +125,12 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
-V gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V bias, V m, V ctx)
+void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx)
 {
     struct call call = {.kernel = KERNEL_gemm, .noperands = 4, .nsizes = 5};
     for (int i = 0; i < 5; i++)
         call.size[i] = size[i];
-    call_kernel(e, &call, (V[]){c, a, b, bias ? bias : LLVMConstNull(e->ptr)}, 4, m, ki(e, 0), ctx);
-    return c;
+    call_kernel(e, &call, (V[]){c, a, b, LLVMConstNull(e->ptr)}, 4, m, ki(e, 0), ctx);
 }
 
 /* -- packing: panel `row` of the panels of all experts; w (E, N, I, taps), k = (tap, i) -- */

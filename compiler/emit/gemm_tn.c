@@ -32,12 +32,6 @@ static void call_gemm_tn(struct emit *e, V c, int64_t ldc, V a, int64_t lda, V b
                    (V[]){c, ki(e, ldc), a, ki(e, lda), b, ki(e, ldb), m, ki(e, n), k}, 9, "");
 }
 
-static void zero_numbers(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, (V)data, i), mask);
-}
-
 /* dw (n, I, taps) += col (n, taps, I) for `rows` n. */
 static void unpatch(struct emit *e, V dw, V col, V rows, int64_t taps, int64_t I)
 {
@@ -168,7 +162,7 @@ void emit_linear_dw(struct emit *e, const struct kernel_args *k)
         product_tn(e, k, dw, db, dy, rows, k->p[4]);
     } else {
         V room = atk(e, k->p[4], block * K);
-        each_vector(e, imulk(e, rows, K), zero_numbers, k->p[4], NULL, 0);
+        clear_floats(e, k->p[4], imulk(e, rows, K));
         product_tn(e, k, k->p[4], db, dy, rows, room);
         unpatch(e, dw, k->p[4], rows, taps, I);
     }

@@ -12,15 +12,10 @@
 
 struct entropy { V logits, target, out, max, inverse, scale; };
 
-static V off(struct emit *e, V mask, V v, double other)
-{
-    return mask ? choose(e, mask, v, vkf(e, other)) : v;
-}
-
 static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct entropy *s = data;
-    carry[0] = vmax(e, carry[0], off(e, mask, vload(e, at(e, s->logits, i), mask), -INFINITY));
+    carry[0] = vmax(e, carry[0], vmasked(e, mask, vload(e, at(e, s->logits, i), mask), -INFINITY));
 }
 
 /* Sums of exp(x - max), of target * (x - max), and of the target. */
@@ -28,8 +23,8 @@ static void sums_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct entropy *s = data;
     V d = vsub(e, vload(e, at(e, s->logits, i), mask), s->max), t = vload(e, at(e, s->target, i), mask);
-    carry[0] = vadd(e, carry[0], off(e, mask, math_exp(e, d), 0));
-    carry[1] = vfma(e, t, off(e, mask, d, 0), carry[1]);
+    carry[0] = vadd(e, carry[0], vmasked(e, mask, math_exp(e, d), 0));
+    carry[1] = vfma(e, t, vmasked(e, mask, d, 0), carry[1]);
     carry[2] = vadd(e, carry[2], t);
 }
 

@@ -151,19 +151,13 @@ static void window_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
     loop_end(e, &y, x.carry);
 }
 
-static void clear_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, (V)data, i), mask);
-}
-
 void emit_pool_dx(struct emit *e, const struct kernel_args *k)
 {
     struct pool p = pool_of(k);
     p.dx = k->p[0];
     p.dy = k->p[1];
     p.x = k->p[2];
-    each_vector(e, ki(e, p.H * p.W * p.C), clear_body, p.dx, NULL, 0);
+    clear_floats(e, p.dx, ki(e, p.H * p.W * p.C));
     each_window(e, &p, window_dx_body);
 }
 

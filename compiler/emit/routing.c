@@ -61,11 +61,6 @@ static V held(struct emit *e, V ctx)
 
 struct experts { struct emit *e; V from, to, max, scale, threshold, a, b, key0, key1, step, counter, sum; double noise; uint32_t key; };
 
-static V off(struct emit *e, V mask, V v, double other)
-{
-    return mask ? choose(e, mask, v, vkf(e, other)) : v;
-}
-
 static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct experts *x = data;
@@ -83,14 +78,14 @@ static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
 static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct experts *x = data;
-    carry[0] = vmax(e, carry[0], off(e, mask, vload(e, at(e, x->from, i), mask), -INFINITY));
+    carry[0] = vmax(e, carry[0], vmasked(e, mask, vload(e, at(e, x->from, i), mask), -INFINITY));
 }
 
 static void sum_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct experts *x = data;
     V y = math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max));
-    carry[0] = vadd(e, carry[0], off(e, mask, y, 0));
+    carry[0] = vadd(e, carry[0], vmasked(e, mask, y, 0));
 }
 
 /* Largest element and 1 / sum of exp(x - largest). */
@@ -495,7 +490,7 @@ static void spread_slopes(struct emit *e, const struct routing *r, V x, V slope,
 
 static V softmax_at(struct emit *e, const struct experts *x, V i, V mask)
 {
-    return off(e, mask, vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), 0);
+    return vmasked(e, mask, vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), 0);
 }
 
 /* to = -p * a: the part of the softmax's slope that all experts share. */
@@ -529,7 +524,7 @@ static void load_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
     math_phi(e, standard(e, x, i, mask), &density);
     V d = vmul(e, vmul(e, density, vkf(e, 1 / x->noise)), vload(e, at(e, x->b, i), mask));
     vstore(e, vadd(e, vload(e, to, mask), d), to, mask);
-    carry[0] = vadd(e, carry[0], off(e, mask, d, 0));
+    carry[0] = vadd(e, carry[0], vmasked(e, mask, d, 0));
 }
 
 struct token { V dlogits, dgates, logits, z, gates, choice; };
@@ -618,13 +613,6 @@ static void add_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, m->factor ? vfma(e, x, m->factor, y) : vadd(e, x, y), to, mask);
 }
 
-static void clear_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct move *m = data;
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, m->to, i), mask);
-}
-
 static V pair_of(struct emit *e, const struct kernel_args *k, V decisions, int64_t pair_at, V i)
 {
     return load_index(e, bytesk(e, decisions, pair_at), iadd(e, k->row, i));
@@ -667,7 +655,7 @@ void emit_combine(struct emit *e, const struct kernel_args *k)
     struct branch br;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), NULL, NULL};
-    each_vector(e, ki(e, s[0]), clear_body, &m, NULL, 0);
+    clear_floats(e, m.to, ki(e, s[0]));
     loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
     V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local);
     if_begin(e, &br, ilt(e, ki(e, -1), row));

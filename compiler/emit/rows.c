@@ -55,13 +55,6 @@ static void binary_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, r->kind ? vmul(e, a, b) : vadd(e, a, b), at(e, r->k->p[0], i), mask);
 }
 
-static void zero_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct run *r = data;
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, r->k->p[0], i), mask);
-}
-
 static void run_over(struct emit *e, const struct kernel_args *k, vector_body *body, int kind)
 {
     struct run r = {k, kind};
@@ -72,7 +65,7 @@ void emit_act(struct emit *e, const struct kernel_args *k)    { run_over(e, k, a
 void emit_act_dx(struct emit *e, const struct kernel_args *k) { run_over(e, k, act_dx_body, (int)k->call->size[1]); }
 void emit_add(struct emit *e, const struct kernel_args *k)    { run_over(e, k, binary_body, 0); }
 void emit_mul(struct emit *e, const struct kernel_args *k)    { run_over(e, k, binary_body, 1); }
-void emit_zero(struct emit *e, const struct kernel_args *k)   { run_over(e, k, zero_body, 0); }
+void emit_zero(struct emit *e, const struct kernel_args *k)   { clear_floats(e, k->p[0], imulk(e, k->m, k->call->size[0])); }
 
 /* -- rows one by one -- */
 
@@ -91,15 +84,10 @@ static void sum_body(struct emit *e, V i, V mask, V *carry, void *data)
     carry[0] = vadd(e, carry[0], vload(e, at(e, r->p[2], i), mask));
 }
 
-static V off_lanes(struct emit *e, V v, V mask)
-{
-    return mask ? choose(e, mask, v, vkf(e, 0)) : v;
-}
-
 static void variance_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
-    V d = off_lanes(e, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), mask);
+    V d = vmasked(e, mask, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), 0);
     carry[0] = vfma(e, d, d, carry[0]);
 }
 
@@ -139,7 +127,7 @@ static void layernorm_sums(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
     V dy = vload(e, at(e, r->p[1], i), mask);
-    V x = off_lanes(e, vmul(e, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), r->rstd), mask);
+    V x = vmasked(e, mask, vmul(e, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), r->rstd), 0);
     V g = vmul(e, dy, vload(e, at(e, r->p[4], i), mask));
     carry[0] = vadd(e, carry[0], g);
     carry[1] = vfma(e, g, x, carry[1]);
@@ -158,28 +146,13 @@ static void layernorm_slope(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, vmul(e, d, r->rstd), at(e, r->p[0], i), mask);
 }
 
-struct clearing { V p; };
-
-static void clear_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct clearing *c = data;
-    (void)carry;
-    vstore(e, vkf(e, 0), at(e, c->p, i), mask);
-}
-
-static void clear(struct emit *e, V p, int64_t n)
-{
-    struct clearing c = {p};
-    each_vector(e, ki(e, n), clear_body, &c, NULL, 0);
-}
-
 void emit_layernorm_dx(struct emit *e, const struct kernel_args *k)
 {
     int64_t C = k->call->size[0];
     struct loop l;
     struct row r;
-    clear(e, k->p[5], C);
-    clear(e, k->p[6], C);
+    clear_floats(e, k->p[5], ki(e, C));
+    clear_floats(e, k->p[6], ki(e, C));
     each_row(e, k, &l, &r, (int64_t[]){C, C, C, 2, 0, 0, 0}, 7);
     r.mean = splat(e, load(e, e->f32, r.p[3]));
     r.rstd = splat(e, load(e, e->f32, atk(e, r.p[3], 1)));
@@ -222,7 +195,7 @@ void emit_scale_dx(struct emit *e, const struct kernel_args *k)
     int64_t C = k->call->size[0];
     struct loop l;
     struct row r;
-    clear(e, k->p[4], C);
+    clear_floats(e, k->p[4], ki(e, C));
     each_row(e, k, &l, &r, (int64_t[]){C, C, C, 0, 0}, 5);
     each_vector(e, ki(e, C), scale_dx_body, &r, NULL, 0);
     loop_end(e, &l, NULL);

@@ -203,6 +203,11 @@ V mask_below(struct emit *e, V count)
     return ilt(e, lanes(e, e->i64, 0, 1), splat(e, count));
 }
 
+V vmasked(struct emit *e, V mask, V v, double other)
+{
+    return mask ? choose(e, mask, v, vkf(e, other)) : v;
+}
+
 static V fold(struct emit *e, V v, V (*op)(struct emit *, V, V))
 {
     for (int n = e->W; n > 1; n /= 2) {
@@ -333,4 +338,15 @@ void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carr
     body(e, l.i, mask_below(e, rest), next, data);
     loop_end(e, &l, next);
     copy_values(carry, l.carry, n);
+}
+
+static void clear_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    (void)carry;
+    vstore(e, vkf(e, 0), at(e, (V)data, i), mask);
+}
+
+void clear_floats(struct emit *e, V p, V count)
+{
+    each_vector(e, count, clear_body, p, NULL, 0);
 }
