@@ -1,8 +1,7 @@
 /* The interpreter itself: its memory, its matrices and random numbers, the loss, and the loop over the nodes. The nodes are
  * in interpret_rows.c (row by row), interpret_maps.c (picture by picture), interpret_attention.c and interpret_route.c.
  *
- * Where a node draws random numbers, uniforms are multiples of 2^-24, exact in single and double precision. A program that computes them in single
- * precision may round them up to 1. */
+ * Uniforms are multiples of 2^-24: the same numbers in single and in double precision, and never 1. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"

@@ -30,8 +30,8 @@ void plan_update(struct plan *p);
 int64_t place_buffers(struct lowering *lo);
 
 /* tile.c: blocking, in one place with its reasons. */
-int64_t tile_rows(const struct launch *l, int64_t bytes_per_row);
-int64_t tile_expert_rows(const struct moe *m);
+int64_t tile_rows(int64_t bytes_per_row);
+int64_t tile_expert_rows(void);
 #define TILE_DW_CHUNK 128
 int64_t tile_dw_block(int64_t n);
 int64_t dw_scratch(int64_t block, int64_t k, bool patches);

@@ -121,7 +121,7 @@ void lower_cross_entropy(struct lowering *lo, const struct node *n)
 struct decisions plan_decisions(const struct moe *m, int64_t micro)
 {
     int64_t tokens = micro * m->tokens, routed = tokens * m->top_k, groups = (micro + m->group - 1) / m->group;
-    struct decisions d = {.rows_per_tile = tile_expert_rows(m)};
+    struct decisions d = {.rows_per_tile = tile_expert_rows()};
     d.max_tiles = routed / d.rows_per_tile + m->experts;
     d.slot = 4 * routed;
     d.pair = d.slot + 4 * routed;

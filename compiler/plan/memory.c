@@ -133,7 +133,7 @@ static void place_scratch(struct lowering *lo, struct launch *l)
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes;
         int64_t per_row = n ? pack_buffers(a, list, n, 0) : 0;
-        l->tile = l->moe ? plan_decisions(l->moe, lo->g->micro).rows_per_tile : tile_rows(l, per_row);
+        l->tile = l->moe ? plan_decisions(l->moe, lo->g->micro).rows_per_tile : tile_rows(per_row);
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes * l->tile;
     }

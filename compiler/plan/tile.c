@@ -22,17 +22,16 @@ int64_t plan_packed_bytes(int vector, int64_t n, int64_t k)
 
 /* A tile's scratch should stay in L2 beside a panel of weights, but weights stream through L2 once a tile, so few rows are
  * dear where the widths are large: 384 KiB of scratch, at least 96 rows, in blocks of 12 (and so of 6) rows. */
-int64_t tile_rows(const struct launch *l, int64_t bytes_per_row)
+int64_t tile_rows(int64_t bytes_per_row)
 {
-    (void)l;
     int64_t rows = bytes_per_row ? 384 * 1024 / bytes_per_row : 192;
     rows = rows < 96 ? 96 : rows > 192 ? 192 : rows;
     return rows / 12 * 12;
 }
 
-int64_t tile_expert_rows(const struct moe *m)
+/* Experts get few rows each: a tile of eight register blocks. */
+int64_t tile_expert_rows(void)
 {
-    (void)m;
     return 96;
 }
 

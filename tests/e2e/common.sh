@@ -12,9 +12,6 @@ cd "$work" || exit 1
 count=0
 sanitized=
 grep -q '^#define VMOE_SANITIZE 1' "$top_builddir/config.h" && sanitized=1
-# Tests share the processors: threads that wait must not spin, and most commands run on one.
-OMP_WAIT_POLICY=passive
-export OMP_WAIT_POLICY
 
 pass() { count=$((count + 1)); echo "ok $count - $1"; }
 fail() { count=$((count + 1)); echo "not ok $count - $1"; }
