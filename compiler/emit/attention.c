@@ -86,12 +86,6 @@ static V pack_rows(struct emit *e, struct head *h, V x, int64_t ld)
 
 struct softmax { V s, out, scale, max, lse; int64_t T; };
 
-static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct softmax *s = data;
-    carry[0] = vmax(e, carry[0], vmasked(e, mask, vload(e, at(e, s->s, i), mask), -INFINITY));
-}
-
 static void exp_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct softmax *s = data;
@@ -112,9 +106,7 @@ static void times_body(struct emit *e, V i, V mask, V *carry, void *data)
 static V softmax_row(struct emit *e, V row, int64_t T, double scale)
 {
     struct softmax s = {.s = row, .T = T, .scale = vkf(e, scale)};
-    V best = vkf(e, -INFINITY), sum = vkf(e, 0);
-    each_vector(e, ki(e, T), max_body, &s, &best, 1);
-    V max = hmax(e, best);
+    V max = row_max(e, row, T), sum = vkf(e, 0);
     s.max = splat(e, max);
     each_vector(e, ki(e, T), exp_body, &s, &sum, 1);
     V total = hsum(e, sum);

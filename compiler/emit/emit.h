@@ -137,6 +137,10 @@ V ctx_float(struct emit *e, V ctx, size_t offset);      /* a double, as f32 */
 V ctx_field(struct emit *e, V ctx, size_t offset);      /* its address */
 V ctx_region(struct emit *e, V ctx, int region);
 
+/* -- softmax.c: rows of n numbers -- */
+V row_max(struct emit *e, V x, int64_t n);
+void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum);     /* the largest; sum of exp(x - max) */
+
 /* -- shared by kernels -- */
 void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */

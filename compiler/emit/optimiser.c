@@ -12,12 +12,6 @@
 
 struct entropy { V logits, target, out, max, inverse, scale; };
 
-static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct entropy *s = data;
-    carry[0] = vmax(e, carry[0], vmasked(e, mask, vload(e, at(e, s->logits, i), mask), -INFINITY));
-}
-
 /* Sums of exp(x - max), of target * (x - max), and of the target. */
 static void sums_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -44,9 +38,8 @@ void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C);
     struct entropy s = {.out = at(e, k->p[1], row), .logits = at(e, k->p[2], row), .target = at(e, k->p[3], row), .scale = scale};
-    V best = vkf(e, -INFINITY), sum[3] = {vkf(e, 0), vkf(e, 0), vkf(e, 0)};
-    each_vector(e, ki(e, C), max_body, &s, &best, 1);
-    s.max = splat(e, hmax(e, best));
+    V sum[3] = {vkf(e, 0), vkf(e, 0), vkf(e, 0)};
+    s.max = splat(e, row_max(e, s.logits, C));
     each_vector(e, ki(e, C), sums_body, &s, sum, 3);
     V total = hsum(e, sum[0]);
     s.inverse = splat(e, vdiv(e, kf(e, 1), total));

@@ -1,0 +1,234 @@
+/* What keeps the experts busy alike: statistics of a routing group, the balance losses, and the gradient of the router.
+ *
+ * Balance losses (Riquelme et al. 2021, V-MoE, routing.py): importance_e = sum over the tokens of softmax(clean logits)_e, load_e = sum
+ * over the tokens of Phi((clean_e - threshold) / noise); each costs weight * var / mean^2 over the experts. */
+#include "config.h"
+
+#include <stddef.h>
+
+#include "compiler/emit/routing.h"
+#include "runtime/vrt.h"
+
+/* -- statistics -- */
+
+/* A row of E numbers at work. */
+struct row { V from, to, max, scale, threshold, a, b; double noise; };
+
+static void importance_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    V q = vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), to = at(e, x->to, i);
+    (void)carry;
+    vstore(e, vadd(e, vload(e, to, mask), q), to, mask);
+}
+
+static V standard(struct emit *e, const struct row *x, V i, V mask)
+{
+    return vmul(e, vsub(e, vload(e, at(e, x->from, i), mask), x->threshold), vkf(e, 1 / x->noise));
+}
+
+static void load_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    V to = at(e, x->to, i);
+    (void)carry;
+    vstore(e, vadd(e, vload(e, to, mask), math_phi(e, standard(e, x, i, mask), NULL)), to, mask);
+}
+
+static V threshold_of(struct emit *e, const struct routing *r, V z, V choice)
+{
+    return splat(e, load(e, e->f32, at(e, z, load_index(e, choice, ki(e, r->K - 1)))));
+}
+
+void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice)
+{
+    struct row x = {.from = clean, .to = r->stats, .noise = r->m->noise};
+    if (r->m->importance > 0) {
+        V max, inverse;
+        softmax_terms(e, clean, r->E, &max, &inverse);
+        inverse = vdiv(e, kf(e, 1), inverse);
+        x.max = splat(e, max);
+        x.scale = splat(e, inverse);
+        each_vector(e, ki(e, r->E), importance_body, &x, NULL, 0);
+    }
+    if (r->m->load > 0) {
+        x.to = atk(e, r->stats, r->E);
+        x.threshold = threshold_of(e, r, z, choice);
+        each_vector(e, ki(e, r->E), load_body, &x, NULL, 0);
+    }
+}
+
+void balance_clear(struct emit *e, const struct routing *r)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, 2 * r->E), 1, 0, NULL);
+    store(e, kf(e, 0), at(e, r->stats, l.i));
+    loop_end(e, &l, NULL);
+}
+
+/* -- balance losses -- */
+
+struct moments { V mean, variance; };
+
+static struct moments moments_of(struct emit *e, V x, int64_t n)
+{
+    struct loop l;
+    V sum = kf(e, 0), inverse = kf(e, 1.0 / (double)n);
+    loop_begin(e, &l, ki(e, 0), ki(e, n), 1, 1, &sum);
+    sum = vadd(e, l.carry[0], load(e, e->f32, at(e, x, l.i)));
+    loop_end(e, &l, &sum);
+    V mean = vmul(e, l.carry[0], inverse);
+    sum = kf(e, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, n), 1, 1, &sum);
+    V d = vsub(e, load(e, e->f32, at(e, x, l.i)), mean);
+    sum = vfma(e, d, d, l.carry[0]);
+    loop_end(e, &l, &sum);
+    return (struct moments){mean, vmul(e, l.carry[0], inverse)};
+}
+
+static V spread_loss(struct emit *e, V x, int64_t n, double weight)
+{
+    struct moments m = moments_of(e, x, n);
+    return vmul(e, vdiv(e, m.variance, vmul(e, m.mean, m.mean)), kf(e, weight));
+}
+
+void emit_balance_sum(struct emit *e, const struct kernel_args *k)
+{
+    struct routing r = routing_of(e, k, k->p[0]);
+    if (r.m->importance <= 0 && r.m->load <= 0)
+        return;
+    struct loop l;
+    V sum = kf(e, 0), groups = idiv(e, iaddk(e, k->m, r.m->group - 1), ki(e, r.m->group)), total;
+    loop_begin(e, &l, ki(e, 0), groups, 1, 1, &sum);
+    V stats = at(e, bytesk(e, k->p[0], r.at.stats), imulk(e, l.i, 2 * r.E));
+    sum = l.carry[0];
+    if (r.m->importance > 0)
+        sum = vadd(e, sum, spread_loss(e, stats, r.E, r.m->importance));
+    if (r.m->load > 0)
+        sum = vadd(e, sum, spread_loss(e, atk(e, stats, r.E), r.E, r.m->load));
+    loop_end(e, &l, &sum);
+    V p = ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss));
+    total = LLVMBuildFAdd(e->b, load(e, e->f64, p), LLVMBuildFPExt(e->b, l.carry[0], e->f64, ""), "");
+    store(e, total, p);
+}
+
+/* -- route_dx -- */
+
+/* slope[i] = d (weight * var / mean^2) / d x_i, times the scale of the loss. */
+static void spread_slopes(struct emit *e, const struct routing *r, V x, V slope, double weight)
+{
+    struct moments m = moments_of(e, x, r->E);
+    struct loop l;
+    V scale = vmul(e, ctx_float(e, r->ctx, offsetof(struct vrt_ctx, balance_scale)), kf(e, 2 * weight / (double)r->E));
+    V factor = vdiv(e, scale, vmul(e, m.mean, m.mean)), shift = vadd(e, m.mean, vdiv(e, m.variance, m.mean));
+    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    store(e, vmul(e, vsub(e, load(e, e->f32, at(e, x, l.i)), shift), factor), at(e, slope, l.i));
+    loop_end(e, &l, NULL);
+}
+
+static V softmax_at(struct emit *e, const struct row *x, V i, V mask)
+{
+    return vmasked(e, mask, vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), 0);
+}
+
+/* to = -p * a: the part of the softmax's slope that all experts share. */
+static void shared_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    (void)carry;
+    vstore(e, vneg(e, vmul(e, softmax_at(e, x, i, mask), x->a)), at(e, x->to, i), mask);
+}
+
+static void inner_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    carry[0] = vfma(e, softmax_at(e, x, i, mask), vload(e, at(e, x->b, i), mask), carry[0]);
+}
+
+/* to += p * (b - a) */
+static void importance_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    V to = at(e, x->to, i), d = vsub(e, vload(e, at(e, x->b, i), mask), x->a);
+    (void)carry;
+    vstore(e, vfma(e, softmax_at(e, x, i, mask), d, vload(e, to, mask)), to, mask);
+}
+
+/* to += b * density / noise; carries the sum, which the threshold takes back. */
+static void load_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *x = data;
+    V density, to = at(e, x->to, i);
+    math_phi(e, standard(e, x, i, mask), &density);
+    V d = vmul(e, vmul(e, density, vkf(e, 1 / x->noise)), vload(e, at(e, x->b, i), mask));
+    vstore(e, vadd(e, vload(e, to, mask), d), to, mask);
+    carry[0] = vadd(e, carry[0], vmasked(e, mask, d, 0));
+}
+
+struct token { V dlogits, dgates, logits, z, gates, choice; };
+
+static void task_slope(struct emit *e, const struct routing *r, const struct token *t)
+{
+    struct loop l;
+    V sum = kf(e, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
+    sum = vfma(e, load(e, e->f32, at(e, t->dgates, l.i)), load(e, e->f32, at(e, t->gates, l.i)), l.carry[0]);
+    loop_end(e, &l, &sum);
+    V inner = l.carry[0], max, inverse;
+    struct row x = {.from = t->z, .to = t->dlogits, .a = r->m->renormalise ? vkf(e, 0) : splat(e, inner)};
+    softmax_terms(e, t->z, r->E, &max, &inverse);
+    inverse = vdiv(e, kf(e, 1), inverse);
+    x.max = splat(e, max);
+    x.scale = splat(e, inverse);
+    each_vector(e, ki(e, r->E), shared_body, &x, NULL, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 0, NULL);
+    V dg = load(e, e->f32, at(e, t->dgates, l.i));
+    if (r->m->renormalise)
+        dg = vsub(e, dg, inner);
+    add_to(e, at(e, t->dlogits, load_index(e, t->choice, l.i)), vmul(e, dg, load(e, e->f32, at(e, t->gates, l.i))));
+    loop_end(e, &l, NULL);
+}
+
+static void importance_slope(struct emit *e, const struct routing *r, const struct token *t, V slope)
+{
+    V max, inverse, sum = vkf(e, 0);
+    struct row x = {.from = t->logits, .to = t->dlogits, .b = slope};
+    softmax_terms(e, t->logits, r->E, &max, &inverse);
+    inverse = vdiv(e, kf(e, 1), inverse);
+    x.max = splat(e, max);
+    x.scale = splat(e, inverse);
+    each_vector(e, ki(e, r->E), inner_body, &x, &sum, 1);
+    x.a = splat(e, hsum(e, sum));
+    each_vector(e, ki(e, r->E), importance_slope_body, &x, NULL, 0);
+}
+
+static void load_slope(struct emit *e, const struct routing *r, const struct token *t, V slope)
+{
+    V sum = vkf(e, 0);
+    struct row x = {.from = t->logits, .to = t->dlogits, .b = slope, .noise = r->m->noise,
+                        .threshold = threshold_of(e, r, t->z, t->choice)};
+    each_vector(e, ki(e, r->E), load_slope_body, &x, &sum, 1);
+    add_to(e, at(e, t->dlogits, load_index(e, t->choice, ki(e, r->K - 1))), vneg(e, hsum(e, sum)));
+}
+
+void emit_route_dx(struct emit *e, const struct kernel_args *k)
+{
+    struct routing r = routing_of(e, k, k->p[5]);
+    V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E);
+    V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K));
+    struct loop l;
+    if (r.m->importance > 0)
+        spread_slopes(e, &r, r.stats, slope1, r.m->importance);
+    if (r.m->load > 0)
+        spread_slopes(e, &r, atk(e, r.stats, r.E), slope2, r.m->load);
+    loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
+    V wide = imulk(e, l.i, r.E), narrow = imulk(e, l.i, r.K);
+    struct token t = {at(e, k->p[0], wide), at(e, k->p[1], narrow), at(e, k->p[2], wide), at(e, k->p[3], wide),
+                      at(e, k->p[4], narrow), int_at(e, choice, narrow)};
+    task_slope(e, &r, &t);
+    if (r.m->importance > 0)
+        importance_slope(e, &r, &t, slope1);
+    if (r.m->load > 0)
+        load_slope(e, &r, &t, slope2);
+    loop_end(e, &l, NULL);
+}

@@ -1,0 +1,97 @@
+/* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each expert's rows are cut into tiles. */
+#include "config.h"
+
+#include "compiler/emit/routing.h"
+
+void add_to(struct emit *e, V p, V v)
+{
+    store(e, vadd(e, load(e, e->f32, p), v), p);
+}
+
+static void bump(struct emit *e, V counts, V index, V *old)
+{
+    V p = int_at(e, counts, index), c = load(e, e->i32, p);
+    store(e, iaddk(e, c, 1), p);
+    if (old)
+        *old = c;
+}
+
+/* counts[e]: kept choices of each expert; load counters of the program gather all choices and the dropped ones. */
+static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V n)
+{
+    struct loop l;
+    struct branch br;
+    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    store(e, ki32(e, 0), int_at(e, counts, l.i));
+    loop_end(e, &l, NULL);
+    loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
+    V expert = load_index(e, choice, l.i);
+    add_to(e, at(e, balance, expert), kf(e, 1));
+    if_begin(e, &br, ilt(e, load_index(e, slots, l.i), ki(e, 0)));
+    add_to(e, at(e, balance, iaddk(e, expert, r->E)), kf(e, 1));
+    if_else(e, &br);
+    bump(e, counts, expert, NULL);
+    if_end(e, &br);
+    loop_end(e, &l, NULL);
+    add_to(e, atk(e, balance, 2 * r->E), LLVMBuildSIToFP(e->b, r->tokens, e->f32, ""));
+}
+
+/* first[], and counts[] turned into the next free row of each expert. */
+static void first_rows(struct emit *e, const struct routing *r, V counts, V first)
+{
+    struct loop l;
+    V sum = ki(e, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 1, &sum);
+    V next = iadd(e, l.carry[0], load_index(e, counts, l.i));
+    store_index(e, l.carry[0], first, l.i);
+    store_index(e, l.carry[0], counts, l.i);
+    loop_end(e, &l, &next);
+    store_index(e, l.carry[0], first, ki(e, r->E));
+}
+
+static void place_rows(struct emit *e, V choice, V slots, V counts, V pair, V n)
+{
+    struct loop l;
+    struct branch br;
+    loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
+    if_begin(e, &br, ilt(e, ki(e, -1), load_index(e, slots, l.i)));
+    V row;
+    bump(e, counts, load_index(e, choice, l.i), &row);
+    store(e, row, int_at(e, slots, l.i));
+    store_index(e, l.i, pair, LLVMBuildSExt(e->b, row, e->i64, ""));
+    if_end(e, &br);
+    loop_end(e, &l, NULL);
+}
+
+static void cut_tiles(struct emit *e, const struct routing *r, V first, V tile, V tile_first)
+{
+    struct loop x, t;
+    V count = ki(e, 0);
+    loop_begin(e, &x, ki(e, 0), ki(e, r->E), 1, 1, &count);
+    V from = load_index(e, first, x.i), to = load_index(e, first, iaddk(e, x.i, 1));
+    store_index(e, x.carry[0], tile_first, x.i);
+    loop_begin(e, &t, from, to, r->at.rows_per_tile, 1, x.carry);
+    V entry = int_at(e, tile, imulk(e, t.carry[0], 4)), rows = imin(e, ki(e, r->at.rows_per_tile), isub(e, to, t.i));
+    store_index(e, x.i, entry, ki(e, 0));
+    store_index(e, t.i, entry, ki(e, 1));
+    store_index(e, rows, entry, ki(e, 2));
+    store_index(e, ki(e, 0), entry, ki(e, 3));
+    V next = iaddk(e, t.carry[0], 1);
+    loop_end(e, &t, &next);
+    loop_end(e, &x, t.carry);
+    store_index(e, x.carry[0], tile_first, ki(e, r->E));
+}
+
+void emit_route_sort(struct emit *e, const struct kernel_args *k)
+{
+    struct routing r = routing_of(e, k, k->p[0]);
+    struct branch br;
+    V counts = slot(e, e->i32, r.E), n = imulk(e, r.tokens, r.K);
+    V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot), first = routing_field(e, &r, r.at.first);
+    if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
+    count_choices(e, &r, choice, slots, counts, k->p[1], n);
+    first_rows(e, &r, counts, first);
+    place_rows(e, choice, slots, counts, routing_field(e, &r, r.at.pair), n);
+    cut_tiles(e, &r, first, routing_field(e, &r, r.at.tile), routing_field(e, &r, r.at.tile_first));
+    if_end(e, &br);
+}

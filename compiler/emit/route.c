@@ -1,0 +1,245 @@
+/* The choice of experts, a group of pictures at a time: noise on the logits, the K largest, gates, and who is dropped under a
+ * capacity. */
+#include "config.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "compiler/emit/routing.h"
+#include "lang/base/arena.h"
+#include "runtime/vrt.h"
+
+struct routing routing_of(struct emit *e, const struct kernel_args *k, V decisions)
+{
+    const struct moe *m = k->call->moe;
+    struct routing r = {.m = m, .at = plan_decisions(m, e->plan->eval->micro), .E = m->experts, .K = m->top_k, .T = m->tokens,
+                        .decisions = decisions, .ctx = k->ctx};
+    r.tokens = imulk(e, k->m, r.T);
+    r.first_token = imulk(e, k->row, r.T);
+    r.stats = bytes(e, bytesk(e, decisions, r.at.stats), imulk(e, idiv(e, k->row, ki(e, m->group)), 8 * r.E));
+    return r;
+}
+
+V int_at(struct emit *e, V p, V index)
+{
+    return LLVMBuildGEP2(e->b, e->i32, p, &index, 1, "");
+}
+
+V load_index(struct emit *e, V p, V index)
+{
+    return LLVMBuildSExt(e->b, load(e, e->i32, int_at(e, p, index)), e->i64, "");
+}
+
+void store_index(struct emit *e, V v, V p, V index)
+{
+    store(e, LLVMBuildTrunc(e->b, v, e->i32, ""), int_at(e, p, index));
+}
+
+V routing_field(struct emit *e, const struct routing *r, int64_t offset)
+{
+    return bytesk(e, r->decisions, offset);
+}
+
+V routing_held(struct emit *e, V ctx)
+{
+    return vgt(e, ctx_float(e, ctx, offsetof(struct vrt_ctx, hold_routing)), kf(e, 0.5));
+}
+
+/* -- one token -- */
+
+struct noise { V from, to, key0, key1, step, counter; double deviation; uint32_t key; };
+
+static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct noise *x = data;
+    V v = vload(e, at(e, x->from, i), mask), out[4];
+    (void)carry;
+    if (x->deviation > 0) {
+        V column = iadd(e, splat(e, LLVMBuildTrunc(e->b, i, e->i32, "")), lanes(e, e->i32, 0, 1));
+        math_philox(e, (V[]){splat(e, x->counter), column, ilike(e, column, x->key), splat(e, x->step)}, splat(e, x->key0),
+                    splat(e, x->key1), out);
+        v = vfma(e, math_normal(e, out[0], out[1]), vkf(e, x->deviation), v);
+    }
+    vstore(e, v, at(e, x->to, i), mask);
+}
+
+/* The next largest element after (value, index) in falling order, lower indices first among equals. */
+static void next_choice(struct emit *e, V row, int64_t E, int64_t rank, V *value, V *index)
+{
+    struct loop l;
+    V start[2] = {kf(e, -INFINITY), ki(e, rank)};
+    loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 2, start);
+    V v = load(e, e->f32, at(e, row, l.i)), free = LLVMConstInt(e->i1, 1, false);
+    if (*value) {
+        V lower = vgt(e, *value, v), same = LLVMBuildFCmp(e->b, LLVMRealOEQ, *value, v, "");
+        free = LLVMBuildOr(e->b, lower, LLVMBuildAnd(e->b, same, ilt(e, *index, l.i), ""), "");
+    }
+    V better = LLVMBuildAnd(e->b, free, vgt(e, v, l.carry[0]), "");
+    V next[2] = {choose(e, better, v, l.carry[0]), choose(e, better, l.i, l.carry[1])};
+    loop_end(e, &l, next);
+    *value = l.carry[0];
+    *index = l.carry[1];
+}
+
+static void choose_experts(struct emit *e, const struct routing *r, V row, V choice)
+{
+    V value = NULL, index = NULL;
+    for (int64_t j = 0; j < r->K; j++) {
+        next_choice(e, row, r->E, j, &value, &index);
+        store_index(e, index, choice, ki(e, j));
+    }
+}
+
+static V probability(struct emit *e, V row, V index, V max, V inverse)
+{
+    return vmul(e, math_exp(e, vsub(e, load(e, e->f32, at(e, row, index)), max)), inverse);
+}
+
+/* Gates of one token; returns the weight of the first choice before renormalising. */
+static V store_gates(struct emit *e, const struct routing *r, V row, V choice, V gates)
+{
+    V max, inverse, sum = kf(e, 0);
+    softmax_terms(e, row, r->E, &max, &inverse);
+    inverse = vdiv(e, kf(e, 1), inverse);
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
+    V g = probability(e, row, load_index(e, choice, l.i), max, inverse);
+    store(e, g, at(e, gates, l.i));
+    sum = vadd(e, l.carry[0], g);
+    loop_end(e, &l, &sum);
+    sum = l.carry[0];
+    V first = load(e, e->f32, gates);
+    if (r->m->renormalise) {
+        loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 0, NULL);
+        store(e, vdiv(e, load(e, e->f32, at(e, gates, l.i)), sum), at(e, gates, l.i));
+        loop_end(e, &l, NULL);
+    }
+    return first;
+}
+
+/* -- route: capacity -- */
+
+struct sort { V keys, index, keys2, index2, count; };
+
+static void radix_pass(struct emit *e, const struct sort *s, V n, int shift)
+{
+    struct loop l;
+    V zero = ki32(e, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, 256), 1, 0, NULL);
+    store(e, zero, int_at(e, s->count, l.i));
+    loop_end(e, &l, NULL);
+    for (int pass = 0; pass < 2; pass++) {
+        loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
+        V key = load(e, e->i32, int_at(e, s->keys, l.i));
+        V digit = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, key, ki32(e, shift), ""), ki32(e, 255), "");
+        V slot_of = int_at(e, s->count, LLVMBuildZExt(e->b, digit, e->i64, ""));
+        V c = load(e, e->i32, slot_of);
+        store(e, iaddk(e, c, 1), slot_of);
+        if (pass) {
+            V to = LLVMBuildZExt(e->b, c, e->i64, "");
+            store(e, key, int_at(e, s->keys2, to));
+            store(e, load(e, e->i32, int_at(e, s->index, l.i)), int_at(e, s->index2, to));
+        }
+        loop_end(e, &l, NULL);
+        if (pass)
+            continue;
+        loop_begin(e, &l, ki(e, 0), ki(e, 256), 1, 1, &zero);       /* counts to first places */
+        V n_digit = load(e, e->i32, int_at(e, s->count, l.i)), next = iadd(e, l.carry[0], n_digit);
+        store(e, l.carry[0], int_at(e, s->count, l.i));
+        loop_end(e, &l, &next);
+    }
+}
+
+/* Stable, by falling key: keys are the inverted bits of positive floats. */
+static void radix_sort(struct emit *e, struct sort s, V n)
+{
+    for (int shift = 0; shift < 32; shift += 8) {
+        radix_pass(e, &s, n, shift);
+        struct sort t = {s.keys2, s.index2, s.keys, s.index, s.count};
+        s = t;
+    }
+}
+
+static V capacity_table(struct emit *e, const struct moe *m, bool training)
+{
+    int n = m->group + 1;
+    V *limits = arena_array(e->arena, (size_t)n, sizeof *limits);
+    for (int i = 0; i < n; i++)
+        limits[i] = ki32(e, moe_capacity(m, training, i * m->tokens));
+    V g = LLVMAddGlobal(e->module, LLVMArrayType2(e->i32, (uint64_t)n), "capacity");
+    LLVMSetInitializer(g, LLVMConstArray2(e->i32, limits, (uint64_t)n));
+    LLVMSetGlobalConstant(g, true);
+    LLVMSetLinkage(g, LLVMPrivateLinkage);
+    return g;
+}
+
+/* Offer choices rank by rank, tokens in order; past the limit of its expert a choice is dropped. */
+static void apply_capacity(struct emit *e, const struct routing *r, V choice, V slots, V order, V counts, V limit)
+{
+    struct loop j, t;
+    loop_begin(e, &j, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    store(e, ki32(e, 0), int_at(e, counts, j.i));
+    loop_end(e, &j, NULL);
+    loop_begin(e, &j, ki(e, 0), ki(e, r->K), 1, 0, NULL);
+    loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
+    V token = order ? load_index(e, order, t.i) : t.i, pair = iadd(e, imulk(e, token, r->K), j.i);
+    V counter = int_at(e, counts, load_index(e, choice, pair)), used = load(e, e->i32, counter);
+    V room = ilt(e, used, limit);
+    store(e, choose(e, room, ki32(e, 0), ki32(e, -1)), int_at(e, slots, pair));
+    store(e, choose(e, room, iaddk(e, used, 1), used), counter);
+    loop_end(e, &t, NULL);
+    loop_end(e, &j, NULL);
+}
+
+static void keep_all(struct emit *e, V slots, V n)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
+    store(e, ki32(e, 0), int_at(e, slots, l.i));
+    loop_end(e, &l, NULL);
+}
+
+void emit_route(struct emit *e, const struct kernel_args *k)
+{
+    struct routing r = routing_of(e, k, k->p[3]);
+    bool training = k->call->size[1];
+    int64_t most = (int64_t)r.m->group * r.T;
+    bool limited = (training ? r.m->capacity : r.m->eval_capacity) > 0, sorted = limited && r.m->batch_priority;
+    struct sort s = {k->p[4], bytesk(e, k->p[4], 4 * most), bytesk(e, k->p[4], 8 * most), bytesk(e, k->p[4], 12 * most),
+                     bytesk(e, k->p[4], 16 * most)};
+    V counts = bytesk(e, s.count, 1024), hold = routing_held(e, r.ctx), pairs = imulk(e, r.first_token, r.K);
+    V choice = int_at(e, routing_field(e, &r, r.at.choice), pairs), slots = int_at(e, routing_field(e, &r, r.at.slot), pairs);
+    struct noise x = {.deviation = training ? r.m->noise : 0, .key = r.m->key};
+    struct loop t;
+    struct branch br;
+    V base = imulk(e, iadd(e, ctx_int(e, r.ctx, offsetof(struct vrt_ctx, first_image)), k->row), r.T);
+    random_keys(e, r.ctx, &x.key0, &x.key1, &x.step);
+    balance_clear(e, &r);
+    loop_begin(e, &t, ki(e, 0), r.tokens, 1, 0, NULL);
+    V row = imulk(e, t.i, r.E), z = at(e, k->p[0], row), mine = int_at(e, choice, imulk(e, t.i, r.K));
+    x.from = at(e, k->p[1], row);
+    x.to = z;
+    x.counter = LLVMBuildTrunc(e->b, iadd(e, base, t.i), e->i32, "");
+    each_vector(e, ki(e, r.E), noise_body, &x, NULL, 0);
+    if_begin(e, &br, LLVMBuildNot(e->b, hold, ""));
+    choose_experts(e, &r, z, mine);
+    if_end(e, &br);
+    V first = store_gates(e, &r, z, mine, at(e, k->p[2], imulk(e, t.i, r.K)));
+    if (training)
+        balance_add(e, &r, x.from, z, mine);
+    if (sorted) {
+        store(e, LLVMBuildNot(e->b, LLVMBuildBitCast(e->b, first, e->i32, ""), ""), int_at(e, s.keys, t.i));
+        store_index(e, t.i, s.index, t.i);
+    }
+    loop_end(e, &t, NULL);
+    if_begin(e, &br, LLVMBuildNot(e->b, hold, ""));
+    if (limited) {
+        V limit = load(e, e->i32, int_at(e, capacity_table(e, r.m, training), k->m));
+        if (sorted)
+            radix_sort(e, s, r.tokens);
+        apply_capacity(e, &r, choice, slots, sorted ? s.index : NULL, counts, limit);
+    } else {
+        keep_all(e, slots, imulk(e, r.tokens, r.K));
+    }
+    if_end(e, &br);
+}
