@@ -49,6 +49,25 @@ void emit_combine_dx(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
+/* The routed rows that a kernel gathers from: all of them, or those of some experts. */
+struct range { V from, to; };
+
+static struct range range_of(struct emit *e, V decisions, int64_t from_at, int64_t to_at)
+{
+    struct range r = {ki(e, 0), NULL};
+    if (to_at) {
+        r.from = load_index(e, bytesk(e, decisions, from_at), ki(e, 0));
+        r.to = load_index(e, bytesk(e, decisions, to_at), ki(e, 0));
+    }
+    return r;
+}
+
+static V is_in(struct emit *e, struct range r, V row)
+{
+    V enough = LLVMBuildNot(e->b, ilt(e, row, r.from), "");
+    return r.to ? LLVMBuildAnd(e->b, enough, ilt(e, row, r.to), "") : enough;
+}
+
 /* The row of choice j of token i of this tile, and its index among the pairs of the tile. */
 static V slot_of(struct emit *e, const struct kernel_args *k, V decisions, int64_t K, int64_t slot_at, V i, V j, V *local)
 {
@@ -61,12 +80,13 @@ void emit_combine(struct emit *e, const struct kernel_args *k)
     const int64_t *s = k->call->size;
     struct loop l, j;
     struct branch br;
+    struct range mine = range_of(e, k->p[3], s[4], s[5]);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), NULL, NULL};
     clear_floats(e, m.to, ki(e, s[0]));
     loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
     V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local);
-    if_begin(e, &br, ilt(e, ki(e, -1), row));
+    if_begin(e, &br, is_in(e, mine, row));
     m.from = at(e, k->p[1], imulk(e, row, s[0]));
     m.factor = s[3] ? splat(e, load(e, e->f32, at(e, k->p[2], local))) : NULL;
     each_vector(e, ki(e, s[0]), add_body, &m, NULL, 0);
@@ -86,12 +106,13 @@ void emit_combine_dgate(struct emit *e, const struct kernel_args *k)
     const int64_t *s = k->call->size;
     struct loop l, j;
     struct branch br;
+    struct range mine = range_of(e, k->p[3], s[3], s[4]);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     struct move m = {at(e, k->p[1], imulk(e, l.i, s[0])), NULL, NULL};
     loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
     V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local), to = at(e, k->p[0], local);
     store(e, kf(e, 0), to);
-    if_begin(e, &br, ilt(e, ki(e, -1), row));
+    if_begin(e, &br, is_in(e, mine, row));
     V sum = vkf(e, 0);
     m.from = at(e, k->p[2], imulk(e, row, s[0]));
     each_vector(e, ki(e, s[0]), dot_body, &m, &sum, 1);

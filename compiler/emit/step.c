@@ -151,7 +151,13 @@ static V tiles_in(struct emit *e, V rows, int64_t tile)
 
 static struct decisions decisions_of(struct emit *e, const struct launch *l)
 {
-    return plan_decisions(l->moe, e->plan->eval->micro);
+    return plan_decisions(l->experts->moe, e->plan->eval->micro);
+}
+
+/* Of the expert that comes `after` the first of this launch. */
+static V first_tile(struct emit *e, const struct launch *l, V ctx, int after)
+{
+    return decision(e, l, ctx, decisions_of(e, l).tile_first, ki(e, l->experts->first + after));
 }
 
 static V task_count(struct emit *e, const struct launch *l, V ctx)
@@ -161,8 +167,8 @@ static V task_count(struct emit *e, const struct launch *l, V ctx)
     case DOMAIN_IMAGES:  return imulk(e, images_of(e, ctx), l->parts);
     case DOMAIN_PARTS:   return ki(e, l->parts);
     case DOMAIN_GROUPS:  return tiles_in(e, images_of(e, ctx), l->moe->group);
-    case DOMAIN_EXPERTS: return decision(e, l, ctx, decisions_of(e, l).tile_first, ki(e, l->moe->experts));
-    default:             return ki(e, l->parts * l->moe->experts);
+    case DOMAIN_EXPERTS: return isub(e, first_tile(e, l, ctx, l->experts->count), first_tile(e, l, ctx, 0));
+    default:             return ki(e, l->parts * l->experts->count);
     }
 }
 
@@ -171,7 +177,7 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
     V zero = ki(e, 0), images = images_of(e, ctx);
     struct place p = {zero, zero, zero, zero, zero};
     struct decisions d = {0};
-    if (l->moe && l->decisions)
+    if (l->experts)
         d = decisions_of(e, l);
     switch (l->domain) {
     case DOMAIN_ROWS:
@@ -196,11 +202,11 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
         p.m = clamp(e, ki(e, l->moe->group), isub(e, images, p.i0));
         break;
     case DOMAIN_EXPERTS: {
-        V entry = imulk(e, t, 4);
-        p.i1 = decision(e, l, ctx, d.tile, entry);
+        p.i2 = iadd(e, t, first_tile(e, l, ctx, 0));
+        V entry = imulk(e, p.i2, 4);
+        p.i1 = iaddk(e, decision(e, l, ctx, d.tile, entry), -l->experts->first);
         p.i0 = p.row = decision(e, l, ctx, d.tile, iaddk(e, entry, 1));
         p.m = decision(e, l, ctx, d.tile, iaddk(e, entry, 2));
-        p.i2 = t;
         break;
     }
     case DOMAIN_EXPERT_PARTS:
@@ -208,8 +214,9 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
         int64_t table = l->domain == DOMAIN_EXPERT_PARTS ? d.first : d.tile_first;
         p.i1 = idiv(e, t, ki(e, l->parts));
         p.i2 = p.row = irem(e, t, ki(e, l->parts));
-        p.i0 = decision(e, l, ctx, table, p.i1);
-        p.m = isub(e, decision(e, l, ctx, table, iaddk(e, p.i1, 1)), p.i0);
+        V expert = iaddk(e, p.i1, l->experts->first);
+        p.i0 = decision(e, l, ctx, table, expert);
+        p.m = isub(e, decision(e, l, ctx, table, iaddk(e, expert, 1)), p.i0);
         break;
     }
     }

@@ -47,9 +47,9 @@ static struct tensor binary(struct builder *b, enum node_op op, const struct spe
 {
     struct node *n = layer_node(b, op, l, x);
     node_input(n, y.v);
-    n->moe = x.v->moe;
+    n->experts = x.v->experts;
     int64_t cols = op == NODE_concat ? x.v->cols + y.v->cols : x.v->cols;
-    return tensor_like(x, node_output(b->g, n, x.v->rows, cols, x.v->moe));
+    return tensor_like(x, node_output(b->g, n, x.v->rows, cols, x.v->experts));
 }
 
 static bool build_residual(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
@@ -131,8 +131,8 @@ static bool build_moe(struct builder *b, const struct spec_layer *l, struct tens
     struct graph *g = b->g;
     const struct spec_moe *s = l->moe;
     struct tensor logits, out;
-    if (x.kind == TENSOR_VECTOR || b->moe) {
-        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc, b->moe ? "experts inside an expert" :
+    if (x.kind == TENSOR_VECTOR || b->experts) {
+        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc, b->experts ? "experts inside an expert" :
                     "experts need tokens or a map, this is %s", tensor_text(b, x));
         return false;
     }
@@ -154,10 +154,13 @@ static bool build_moe(struct builder *b, const struct spec_layer *l, struct tens
     struct node *dispatch = layer_node(b, NODE_dispatch, l, x);
     dispatch->moe = m;
     node_input(dispatch, decisions);
-    struct value *routed = node_output(g, dispatch, x.v->rows * s->top_k, x.v->cols, m);
-    b->moe = m;
+    struct experts *experts = arena_alloc(g->arena, sizeof *experts);
+    *experts = (struct experts){m, 0, m->experts};
+    dispatch->experts = experts;
+    struct value *routed = node_output(g, dispatch, x.v->rows * s->top_k, x.v->cols, experts);
+    b->experts = experts;
     bool ok = build_layer(b, l->kids[1], tensor_tokens(routed), &out);
-    b->moe = NULL;
+    b->experts = NULL;
     if (!ok)
         return false;
     if (out.v->cols != x.v->cols) {
@@ -167,6 +170,7 @@ static bool build_moe(struct builder *b, const struct spec_layer *l, struct tens
     }
     struct node *combine = layer_node(b, NODE_combine, l, out);
     combine->moe = m;
+    combine->experts = experts;
     node_input(combine, gates);
     node_input(combine, decisions);
     *y = tensor_like(x, node_output(g, combine, x.v->rows, x.v->cols, NULL));
@@ -265,7 +269,7 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
 static struct value *find_features(const struct graph *g)
 {
     for (size_t i = g->nnodes; i-- > 0;)
-        if (g->nodes[i]->weight && g->nodes[i]->in[0]->rows == 1 && !g->nodes[i]->in[0]->moe)
+        if (g->nodes[i]->weight && g->nodes[i]->in[0]->rows == 1 && !g->nodes[i]->in[0]->experts)
             return g->nodes[i]->in[0];
     return g->logits;
 }

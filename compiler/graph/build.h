@@ -17,7 +17,7 @@ struct tensor {
 struct builder {
     struct graph *g;
     struct diag *diag;
-    struct moe *moe;            /* the layer whose experts are being built, or NULL */
+    struct experts *experts;    /* being built, or NULL */
     const char *prefix;         /* of tensor names */
     const char *title;          /* of node names */
 };

@@ -80,7 +80,7 @@ struct param *layer_param(struct builder *b, const struct spec_layer *l, const c
                           const int64_t *shape, enum param_init init, double value)
 {
     const char *name = join_names(b->g->arena, b->prefix, part);
-    struct param *p = graph_param(b->g, name, b->moe ? b->moe->experts : 0, rank, shape);
+    struct param *p = graph_param(b->g, name, b->experts ? b->experts->count : 0, rank, shape);
     p->init = init;
     p->init_value = value;
     p->loc = l->loc;
@@ -107,8 +107,8 @@ static bool positive(struct builder *b, const struct spec_layer *l, const char *
 static struct node *unary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     struct node *n = layer_node(b, op, l, x);
-    n->moe = x.v->moe;
-    *y = tensor_like(x, node_output(b->g, n, x.v->rows, x.v->cols, x.v->moe));
+    n->experts = x.v->experts;
+    *y = tensor_like(x, node_output(b->g, n, x.v->rows, x.v->cols, x.v->experts));
     return n;
 }
 
@@ -118,14 +118,14 @@ bool layer_linear(struct builder *b, const struct spec_layer *l, struct tensor x
 {
     int64_t in = x.v->cols, out = arg_given(l, 0) ? arg_int(l, 0) : in;
     if (!positive(b, l, "out", out) || too_large(b, l, "the weight's number of elements",
-                                                 (double)in * (double)out * (b->moe ? b->moe->experts : 1)))
+                                                 (double)in * (double)out * (b->experts ? b->experts->count : 1)))
         return false;
     struct node *n = layer_node(b, NODE_linear, l, x);
-    n->moe = x.v->moe;
+    n->experts = x.v->experts;
     n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, WEIGHT_STD);
     if (l->args[1].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
-    *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->moe));
+    *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->experts));
     return true;
 }
 
@@ -135,7 +135,7 @@ bool layer_layernorm(struct builder *b, const struct spec_layer *l, struct tenso
     n->eps = arg_float(l, 0);
     n->weight = layer_param(b, l, "weight", 1, &x.v->cols, INIT_ONE, 0);
     n->bias = layer_param(b, l, "bias", 1, &x.v->cols, INIT_ZERO, 0);
-    node_output(b->g, n, x.v->rows, 2, x.v->moe);
+    node_output(b->g, n, x.v->rows, 2, x.v->experts);
     return true;
 }
 
@@ -208,9 +208,9 @@ bool layer_slice(struct builder *b, const struct spec_layer *l, struct tensor x,
         return false;
     }
     struct node *n = layer_node(b, NODE_slice, l, x);
-    n->moe = x.v->moe;
+    n->experts = x.v->experts;
     n->index = (int)from;
-    *y = tensor_like(x, node_output(b->g, n, x.v->rows, count, x.v->moe));
+    *y = tensor_like(x, node_output(b->g, n, x.v->rows, count, x.v->experts));
     return true;
 }
 

@@ -23,7 +23,7 @@ static int top_k_of(const struct graph *g, const struct param *p)
 {
     for (size_t i = 0; i < g->nforward; i++)
         if (g->nodes[i]->weight == p || g->nodes[i]->bias == p)
-            return g->nodes[i]->moe->top_k;
+            return g->nodes[i]->experts->moe->top_k;
     return 0;
 }
 

@@ -37,7 +37,7 @@ static struct node *backward_node(struct differ *d, enum node_op op, const struc
 
 static struct value *value_like(struct differ *d, struct node *n, const struct value *v)
 {
-    return node_output(d->g, n, v->rows, v->cols, v->moe);
+    return node_output(d->g, n, v->rows, v->cols, v->experts);
 }
 
 static void accumulate(struct differ *d, struct value *v, struct value *dv)
@@ -50,7 +50,8 @@ static void accumulate(struct differ *d, struct value *v, struct value *dv)
     }
     struct node *n = backward_node(d, NODE_add, v->from);
     n->weight = n->bias = NULL;
-    n->moe = v->moe;
+    n->moe = NULL;
+    n->experts = v->experts;
     node_input(n, d->grad[v->id]);
     node_input(n, dv);
     d->grad[v->id] = value_like(d, n, v);

@@ -31,13 +31,13 @@ const char *node_op_name(enum node_op op)
     return names[op];
 }
 
-struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct moe *moe)
+struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct experts *experts)
 {
     struct value *v = arena_alloc(g->arena, sizeof *v);
     v->id = (int)g->nvalues;
     v->rows = rows;
     v->cols = cols;
-    v->moe = moe;
+    v->experts = experts;
     *ARENA_PUSH(g->arena, g->values, g->nvalues, g->cap_values) = v;
     return v;
 }
@@ -58,9 +58,9 @@ void node_input(struct node *n, struct value *v)
     n->in[n->nin++] = v;
 }
 
-struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct moe *moe)
+struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct experts *experts)
 {
-    struct value *v = graph_value(g, rows, cols, moe);
+    struct value *v = graph_value(g, rows, cols, experts);
     v->from = n;
     v->name = n->name;
     n->out[n->nout++] = v;

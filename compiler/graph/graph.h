@@ -54,7 +54,7 @@ struct param {
 struct value {
     int id;
     int64_t rows, cols;         /* of one picture; routed: at most */
-    struct moe *moe;            /* routed by it, or NULL */
+    struct experts *experts;    /* routed to them, or NULL */
     bool raw;                   /* the routing decisions: moe->route_bytes bytes, not f32 */
     struct node *from;          /* NULL: the input, the target */
     const char *name;
@@ -73,6 +73,7 @@ struct node {
     int nout;
     struct param *weight, *bias;
     struct moe *moe;            /* routing: its settings */
+    struct experts *experts;    /* whose rows it works on, gathers or gives back */
     /* Sizes; which are used is said in nodes.def. */
     int kernel, stride, padding, groups, index, height, width, out_height, out_width;
     double eps, rate;
@@ -80,6 +81,9 @@ struct node {
     const char *name;           /* "s3[9].mlp.fc1" */
     struct loc loc;
 };
+
+/* Neighbours among the experts of a layer that are built alike: what one block of layers is for. Their rows stand together. */
+struct experts { struct moe *moe; int first, count; };
 
 /* One MoE layer: its settings and what its routing node decides.
  *
@@ -141,10 +145,10 @@ const char *node_op_name(enum node_op op);
 const struct lang_op *graph_layers(size_t *n);          /* the rows of ops.def, for lang_options */
 
 /* Construction, used by build and differentiate. */
-struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct moe *moe);
+struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct experts *experts);
 struct node *graph_node(struct graph *g, enum node_op op, const char *name, struct loc loc);
 void node_input(struct node *n, struct value *v);
-struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct moe *moe);
+struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct experts *experts);
 struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape);
 
 /* Routing: capacity of an expert for a group with `tokens` tokens, ceil(tokens * k * f / E); 0 means no limit. */

@@ -91,9 +91,13 @@ int32_t *interp_first(struct interp *it, const struct moe *m)
 
 struct matrix interp_matrix(const struct interp *it, const struct value *v)
 {
-    const struct interp_routing *routing = v->moe ? &it->routing[v->moe->id] : NULL;
-    int64_t rows = routing ? routing->first[v->moe->experts] : it->settings.images * v->rows;
-    return (struct matrix){.at = it->values[v->id], .rows = rows, .cols = v->cols, .routing = routing, .moe = v->moe};
+    const struct experts *x = v->experts;
+    if (!x)
+        return (struct matrix){.at = it->values[v->id], .rows = it->settings.images * v->rows, .cols = v->cols};
+    const struct interp_routing *routing = &it->routing[x->moe->id];
+    int64_t first = routing->first[x->first];
+    return (struct matrix){.at = it->values[v->id] + first * v->cols, .rows = routing->first[x->first + x->count] - first,
+                           .cols = v->cols, .routing = routing, .moe = x->moe, .first = first, .expert = x->first};
 }
 
 struct matrix interp_in(const struct interp *it, const struct node *n, int i)
@@ -110,7 +114,7 @@ double *interp_slice(double *const *table, const struct param *p, struct matrix 
 {
     if (!p)
         return NULL;
-    return table[p->id] + (x.routing ? x.routing->expert[r] * (p->count / p->experts) : 0);
+    return table[p->id] + (x.routing ? (x.routing->expert[x.first + r] - x.expert) * (p->count / p->experts) : 0);
 }
 
 double interp_normal_cdf(double x)

@@ -20,12 +20,14 @@ struct interp {
     struct interp_routing *routing;             /* by id of the moe */
 };
 
-/* A value at work: the rows of all images, or the routed rows in use. */
+/* A value at work: the rows of all images, or the routed rows of its experts. */
 struct matrix {
     double *at;
     int64_t rows, cols;
     const struct interp_routing *routing;       /* NULL: not routed */
     const struct moe *moe;
+    int64_t first;                              /* routed row that row 0 is */
+    int expert;                                 /* the first whose weights the node has */
 };
 
 struct matrix interp_matrix(const struct interp *it, const struct value *v);

@@ -297,18 +297,25 @@ void interpret_dispatch(struct interp *it, const struct node *n)
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
     for (int64_t r = 0; r < y.rows; r++)
         for (int64_t c = 0; c < y.cols; c++)
-            matrix_row(y, r)[c] = matrix_row(x, y.routing->pair[r] / y.moe->top_k)[c];
+            matrix_row(y, r)[c] = matrix_row(x, y.routing->pair[y.first + r] / y.moe->top_k)[c];
+}
+
+/* The row of x that holds this (token, choice) pair, -1 if it was dropped or went to other experts. */
+static int64_t row_of(struct matrix x, int64_t pair)
+{
+    int64_t slot = x.routing->slot[pair] - x.first;
+    return x.routing->slot[pair] >= 0 && slot >= 0 && slot < x.rows ? slot : -1;
 }
 
 /* y[t,:] = sum over the kept choices of gate * x[slot,:]; gates may be missing: 1. */
-static void gather(const struct interp_routing *r, struct matrix x, const double *gates, int top_k, struct matrix y)
+static void gather(struct matrix x, const double *gates, int top_k, struct matrix y)
 {
     for (int64_t t = 0; t < y.rows; t++)
         for (int64_t c = 0; c < y.cols; c++) {
             double sum = 0;
             for (int64_t pair = t * top_k; pair < (t + 1) * top_k; pair++)
-                if (r->slot[pair] >= 0)
-                    sum += (gates ? gates[pair] : 1) * matrix_row(x, r->slot[pair])[c];
+                if (row_of(x, pair) >= 0)
+                    sum += (gates ? gates[pair] : 1) * matrix_row(x, row_of(x, pair))[c];
             matrix_row(y, t)[c] = sum;
         }
 }
@@ -316,13 +323,13 @@ static void gather(const struct interp_routing *r, struct matrix x, const double
 void interpret_dispatch_dx(struct interp *it, const struct node *n)
 {
     struct matrix dy = interp_in(it, n, 0);
-    gather(dy.routing, dy, NULL, dy.moe->top_k, interp_out(it, n, 0));
+    gather(dy, NULL, dy.moe->top_k, interp_out(it, n, 0));
 }
 
 void interpret_combine(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), gates = interp_in(it, n, 1);
-    gather(x.routing, x, gates.at, x.moe->top_k, interp_out(it, n, 0));
+    gather(x, gates.at, x.moe->top_k, interp_out(it, n, 0));
 }
 
 void interpret_combine_dx(struct interp *it, const struct node *n)
@@ -330,7 +337,7 @@ void interpret_combine_dx(struct interp *it, const struct node *n)
     struct matrix dy = interp_in(it, n, 0), gates = interp_in(it, n, 1), dx = interp_out(it, n, 0);
     for (int64_t r = 0; r < dx.rows; r++)
         for (int64_t c = 0; c < dx.cols; c++) {
-            int32_t pair = dx.routing->pair[r];
+            int32_t pair = dx.routing->pair[dx.first + r];
             matrix_row(dx, r)[c] = gates.at[pair] * matrix_row(dy, pair / dx.moe->top_k)[c];
         }
 }
@@ -339,7 +346,7 @@ void interpret_combine_dgate(struct interp *it, const struct node *n)
 {
     struct matrix dy = interp_in(it, n, 0), x = interp_in(it, n, 1), dgates = interp_out(it, n, 0);
     for (int64_t pair = 0; pair < dgates.rows * dgates.cols; pair++) {
-        int32_t slot = x.routing->slot[pair];
+        int64_t slot = row_of(x, pair);
         dgates.at[pair] = 0;
         for (int64_t c = 0; c < dy.cols && slot >= 0; c++)
             dgates.at[pair] += matrix_row(dy, pair / dgates.cols)[c] * matrix_row(x, slot)[c];

@@ -177,12 +177,12 @@ void interpret_scale_dx(struct interp *it, const struct node *n)
 /* The token a row belongs to, counted over all images of the call, and which of its choices the row is. */
 static int64_t row_token(struct matrix x, int64_t r)
 {
-    return x.routing ? x.routing->pair[r] / x.moe->top_k : r;
+    return x.routing ? x.routing->pair[x.first + r] / x.moe->top_k : r;
 }
 
 static int64_t row_choice(struct matrix x, int64_t r)
 {
-    return x.routing ? x.routing->pair[r] % x.moe->top_k : 0;
+    return x.routing ? x.routing->pair[x.first + r] % x.moe->top_k : 0;
 }
 
 void interpret_drop_path(struct interp *it, const struct node *n)

@@ -7,7 +7,7 @@
 
 static void print_value(const struct value *v, FILE *out)
 {
-    fprintf(out, "%%%d:%" PRId64 "x%" PRId64 "%s", v->id, v->rows, v->cols, v->raw ? "!" : v->moe ? "*" : "");
+    fprintf(out, "%%%d:%" PRId64 "x%" PRId64 "%s", v->id, v->rows, v->cols, v->raw ? "!" : v->experts ? "*" : "");
 }
 
 static void print_attributes(const struct node *n, FILE *out)
@@ -23,8 +23,11 @@ static void print_attributes(const struct node *n, FILE *out)
         fprintf(out, " eps=%g", n->eps);
     if (n->rate > 0)
         fprintf(out, " rate=%g", n->rate);
-    if (n->moe)
-        fprintf(out, " moe=%d", n->moe->id);
+    const struct moe *m = n->experts ? n->experts->moe : n->moe;
+    if (m)
+        fprintf(out, " moe=%d", m->id);
+    if (n->experts && n->experts->count < m->experts)
+        fprintf(out, " experts=%d..%d", n->experts->first, n->experts->first + n->experts->count - 1);
     if (n->weight)
         fprintf(out, " w=%s", n->weight->name);
     if (n->bias)
@@ -89,7 +92,7 @@ static bool node_ok(const struct graph *g, const struct node *n, FILE *out)
         }
     if ((n->op == NODE_add || n->op == NODE_mul) &&
         (n->nin != 2 || n->in[0]->rows != n->in[1]->rows || n->in[0]->cols != n->in[1]->cols ||
-         n->in[0]->moe != n->in[1]->moe)) {
+         n->in[0]->experts != n->in[1]->experts)) {
         fprintf(out, "node %d (%s): the two inputs differ in shape\n", n->id, n->name);
         return false;
     }

@@ -81,12 +81,12 @@ struct buffer *decisions_buffer(struct lowering *lo, const struct moe *m)
 struct launch *row_launch(struct lowering *lo, const struct node *n, const struct value *v)
 {
     struct launch *l = lo->open;
-    if (l && lo->fuse && l->moe == v->moe && (v->moe || l->rows == v->rows))
+    if (l && lo->fuse && l->experts == v->experts && (v->experts || l->rows == v->rows))
         return l;
-    l = open_launch(lo, v->moe ? DOMAIN_EXPERTS : DOMAIN_ROWS, n);
+    l = open_launch(lo, v->experts ? DOMAIN_EXPERTS : DOMAIN_ROWS, n);
     l->rows = v->rows;
-    l->moe = v->moe;
-    l->decisions = v->moe ? decisions_buffer(lo, v->moe) : NULL;
+    l->experts = v->experts;
+    l->decisions = v->experts ? decisions_buffer(lo, v->experts->moe) : NULL;
     return lo->open = l;
 }
 

@@ -56,6 +56,15 @@ void lower_dispatch(struct lowering *lo, const struct node *n)
     call_size(c, plan_decisions(n->moe, lo->g->micro).pair);
 }
 
+/* Where the decisions say which routed rows belong to these experts; 0, 0: to all. */
+static void call_range(struct lowering *lo, struct call *c, const struct experts *x)
+{
+    int64_t first = plan_decisions(x->moe, lo->g->micro).first;
+    bool all = x->count == x->moe->experts;
+    call_size(c, all ? 0 : first + 4 * x->first);
+    call_size(c, all ? 0 : first + 4 * (x->first + x->count));
+}
+
 static void combine(struct lowering *lo, const struct node *n, const struct value *gates)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_combine, n);
@@ -67,6 +76,7 @@ static void combine(struct lowering *lo, const struct node *n, const struct valu
     call_size(c, n->moe->top_k);
     call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
     call_size(c, gates != NULL);
+    call_range(lo, c, n->experts);
 }
 
 void lower_combine(struct lowering *lo, const struct node *n)     { combine(lo, n, n->in[1]); }
@@ -94,6 +104,7 @@ void lower_combine_dgate(struct lowering *lo, const struct node *n)
     call_size(c, n->in[0]->cols);
     call_size(c, n->moe->top_k);
     call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
+    call_range(lo, c, n->experts);
 }
 
 /* -- loss -- */

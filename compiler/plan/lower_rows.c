@@ -23,9 +23,9 @@ static struct operand tile_sums(struct lowering *lo, const struct node *n, int64
 /* Add the sums of all tiles to the gradient, in their order. */
 static void reduce_tiles(struct lowering *lo, const struct node *n, const struct param *p, struct operand sums, int64_t cols)
 {
-    const struct moe *m = lo->open->moe;
-    struct launch *l = later_launch(lo, m ? DOMAIN_EXPERT_TILES : DOMAIN_PARTS, n);
-    l->moe = m;
+    const struct experts *experts = lo->open->experts;
+    struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_TILES : DOMAIN_PARTS, n);
+    l->experts = experts;
     l->decisions = lo->open->decisions;
     l->rows = lo->open->rows;
     l->tile = -1;                               /* m counts the tiles of the chain: place_buffers() fills it in */
@@ -74,10 +74,10 @@ void lower_weight_gradient(struct lowering *lo, const struct node *n, struct ope
                             int group)
 {
     int64_t N = shape[0], taps = shape[1], I = shape[2], block = tile_dw_block(N);
-    const struct moe *m = n->weight->experts ? n->moe : NULL;
-    struct launch *l = later_launch(lo, m ? DOMAIN_EXPERT_PARTS : DOMAIN_PARTS, n);
-    l->moe = m;
-    l->decisions = m ? decisions_buffer(lo, m) : NULL;
+    const struct experts *experts = n->weight->experts ? n->experts : NULL;
+    struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_PARTS : DOMAIN_PARTS, n);
+    l->experts = experts;
+    l->decisions = experts ? decisions_buffer(lo, experts->moe) : NULL;
     l->rows = shape[5];
     l->parts = (N + block - 1) / block;
     struct call *c = node_call(lo, l, KERNEL_linear_dw, n);
@@ -97,8 +97,8 @@ void lower_weight_gradient(struct lowering *lo, const struct node *n, struct ope
 void lower_linear_dw(struct lowering *lo, const struct node *n)
 {
     const struct value *dy = n->in[0], *x = n->in[1];
-    struct operand ody = dy->moe ? operand_rows(lo, dy) : operand_start(lo, dy);
-    struct operand ox = x->moe ? operand_rows(lo, x) : operand_start(lo, x);
+    struct operand ody = dy->experts ? operand_rows(lo, dy) : operand_start(lo, dy);
+    struct operand ox = x->experts ? operand_rows(lo, x) : operand_start(lo, x);
     lower_weight_gradient(lo, n, ody, ox, (int64_t[]){dy->cols, 1, x->cols, dy->cols, x->cols, dy->rows}, 0);
 }
 
@@ -169,7 +169,7 @@ void lower_scale_dx(struct lowering *lo, const struct node *n)
 
 static void random_mask(struct lowering *lo, const struct node *n, enum kernel k)
 {
-    const struct moe *m = n->out[0]->moe;
+    const struct moe *m = n->experts ? n->experts->moe : NULL;
     struct call *c = elementwise(lo, n, k);
     call_operand(c, m ? operand_whole(decisions_buffer(lo, m)) : operand_nowhere());
     call_size(c, m ? m->tokens : n->out[0]->rows);

@@ -133,7 +133,7 @@ static void place_scratch(struct lowering *lo, struct launch *l)
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes;
         int64_t per_row = n ? pack_buffers(a, list, n, 0) : 0;
-        l->tile = l->moe ? plan_decisions(l->moe, lo->g->micro).rows_per_tile : tile_rows(per_row);
+        l->tile = l->experts ? plan_decisions(l->experts->moe, lo->g->micro).rows_per_tile : tile_rows(per_row);
         for (size_t i = 0; i < n; i++)
             list[i]->bytes = list[i]->row_bytes * l->tile;
     }
@@ -146,8 +146,8 @@ static void place_scratch(struct lowering *lo, struct launch *l)
 
 static int64_t tiles_of(const struct lowering *lo, const struct launch *l)
 {
-    if (l->moe)
-        return plan_decisions(l->moe, lo->g->micro).max_tiles;
+    if (l->experts)
+        return plan_decisions(l->experts->moe, lo->g->micro).max_tiles;
     return (lo->g->micro * l->rows + l->tile - 1) / l->tile;
 }
 

@@ -104,8 +104,11 @@ static void print_launch(const struct launch *l, FILE *out)
         fprintf(out, " tile=%" PRId64, l->tile);
     if (l->parts > 1)
         fprintf(out, " parts=%" PRId64, l->parts);
-    if (l->moe)
-        fprintf(out, " moe=%d", l->moe->id);
+    const struct moe *m = l->experts ? l->experts->moe : l->moe;
+    if (m)
+        fprintf(out, " moe=%d", m->id);
+    if (l->experts && l->experts->count < m->experts)
+        fprintf(out, " experts=%d..%d", l->experts->first, l->experts->first + l->experts->count - 1);
     if (l->scratch_bytes)
         fprintf(out, " scratch=%" PRId64, l->scratch_bytes);
     fputs("\n", out);

@@ -13,6 +13,7 @@
 
 struct arena;
 struct graph;
+struct experts;
 struct moe;
 struct param;
 struct value;
@@ -81,8 +82,9 @@ struct launch {
     int64_t rows;               /* of a picture (ROWS), or the factor of m (PARTS) */
     int64_t tile;               /* rows of a tile; PARTS: m counts tiles of so many rows if not 0 */
     int64_t parts;
-    const struct moe *moe;
-    struct buffer *decisions;   /* of the moe */
+    const struct moe *moe;              /* GROUPS */
+    const struct experts *experts;      /* EXPERTS, EXPERT_PARTS, EXPERT_TILES */
+    struct buffer *decisions;           /* of their moe */
     struct call *calls;
     size_t ncalls, cap;
     int64_t scratch_bytes;

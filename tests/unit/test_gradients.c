@@ -114,7 +114,7 @@ static double backward(struct check *k, const struct node *spoilt)
         if (k->g->nodes[i] != spoilt)
             continue;
         struct value *v = spoilt->out[0];
-        int64_t rows = v->moe ? interp_first(k->it, v->moe)[v->moe->experts] : IMAGES * v->rows;
+        int64_t rows = v->experts ? interp_first(k->it, v->experts->moe)[v->experts->moe->experts] : IMAGES * v->rows;
         for (int64_t j = 0; j < rows * v->cols; j++) {
             largest = fmax(largest, fabs(interp_value(k->it, v)[j]));
             interp_value(k->it, v)[j] *= 1.01;

@@ -232,6 +232,13 @@ struct routing {
 };
 
 /* Logits -> route; the logits themselves go to the experts, which leave them as they are, and back. */
+static struct experts *all_experts(struct moe *m)
+{
+    struct experts *x = arena_alloc(arena, sizeof *x);
+    *x = (struct experts){m, 0, m->experts};
+    return x;
+}
+
 static struct routing route(struct moe settings, int64_t images, const double *logits)
 {
     struct routing r = {.g = new_graph(settings.tokens, settings.experts), .moe = arena_alloc(arena, sizeof *r.moe)};
@@ -243,7 +250,7 @@ static struct routing route(struct moe settings, int64_t images, const double *l
     struct value *decisions = node_output(r.g, n, settings.tokens, settings.top_k, NULL);
     decisions->raw = true;
     n = add_node(r.g, NODE_dispatch, r.moe, r.g->input, decisions, NULL);
-    struct value *x = node_output(r.g, n, settings.tokens * settings.top_k, settings.experts, r.moe);
+    struct value *x = node_output(r.g, n, settings.tokens * settings.top_k, settings.experts, all_experts(r.moe));
     n = add_node(r.g, NODE_combine, r.moe, x, r.gates, decisions);
     r.y = node_output(r.g, n, settings.tokens, settings.experts, NULL);
     r.it = start(r.g, images, logits);
