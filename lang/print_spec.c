@@ -79,10 +79,71 @@ static void write_op(struct frozen *z, const struct spec_layer *l)
     fputs(*comma == ',' ? ")\n" : "\n", z->out);
 }
 
-static void write_factor(struct frozen *z, const char *name, double f, int depth)
+/* `NAME = VALUE` on a line of its own. */
+static void write_line(struct frozen *z, int depth, const char *name, const char *value)
 {
     indent(z, depth);
-    fprintf(z->out, "%s = %s\n", name, f > 0 ? text_float(z->arena, f) : "none");
+    fprintf(z->out, "%s = %s\n", name, value);
+}
+
+static const char *whole_text(struct frozen *z, int v)
+{
+    return arena_printf(z->arena, "%d", v);
+}
+
+static const char *factor_text(struct frozen *z, double f)
+{
+    return f > 0 ? text_float(z->arena, f) : "none";
+}
+
+static void write_settings(struct frozen *z, const struct spec_moe *m, int depth)
+{
+    static const char *const choices[] = {"token", "expert", "soft"};
+    write_line(z, depth, "experts", whole_text(z, m->experts));
+    write_line(z, depth, "choice", choices[m->choice]);
+    write_line(z, depth, "top_k", m->top_k ? whole_text(z, m->top_k) : "none");
+    write_line(z, depth, "slots", m->slots ? whole_text(z, m->slots) : "none");
+    write_line(z, depth, "per", m->per_image ? "image" : "token");
+    write_line(z, depth, "renormalise", m->renormalise ? "true" : "false");
+    write_line(z, depth, "noise", text_float(z->arena, m->noise));
+    write_line(z, depth, "capacity", factor_text(z, m->capacity));
+    write_line(z, depth, "eval_capacity", factor_text(z, m->eval_capacity));
+    write_line(z, depth, "order", m->batch_priority ? "batch_priority" : "sequence");
+    write_line(z, depth, "group", arena_printf(z->arena, "%d image%s", m->group, m->group == 1 ? "" : "s"));
+    indent(z, depth);
+    fputs("rule = ", z->out);
+    text_write_quoted(z->out, m->rule);
+    fputc('\n', z->out);
+    const struct { const char *name; double v; } losses[] = {
+        {"importance", m->importance}, {"load", m->load}, {"switch", m->switch_loss}, {"z", m->z_loss}, {"bias", m->bias},
+    };
+    indent(z, depth);
+    fputs("balance { ", z->out);
+    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
+        fprintf(z->out, "%s%s = %s", i ? "; " : "", losses[i].name, text_float(z->arena, losses[i].v));
+    fputs(" }\n", z->out);
+}
+
+static void write_router(struct frozen *z, const struct spec_layer *router, int depth)
+{
+    indent(z, depth);
+    if (router->kind != LAYER_OP) {
+        fputs("router", z->out);
+        write_list(z, router, depth);
+        return;
+    }
+    const struct op_row *op = &z->spec->ops[router->op];
+    bool bias = false;
+    for (size_t i = 0; i < op->nparams; i++)
+        if (strcmp(op->params[i].name, "bias") == 0) bias = router->args[i].i != 0;
+    fprintf(z->out, "router = linear(bias: %s)\n", bias ? "true" : "false");
+}
+
+static void write_expert(struct frozen *z, const struct spec_layer *l, const char *key, int depth)
+{
+    indent(z, depth);
+    fputs(key, z->out);
+    write_list(z, l, depth);
 }
 
 static void write_moe(struct frozen *z, const struct spec_layer *l, int depth)
@@ -91,41 +152,23 @@ static void write_moe(struct frozen *z, const struct spec_layer *l, int depth)
     fputs("moe ", z->out);
     write_name(z, l->label);
     fputs(" {\n", z->out);
-    indent(z, ++depth);
-    fprintf(z->out, "experts = %d\n", m->experts);
-    indent(z, depth);
-    fprintf(z->out, "top_k = %d\n", m->top_k);
-    indent(z, depth);
-    fprintf(z->out, "renormalise = %s\n", m->renormalise ? "true" : "false");
-    indent(z, depth);
-    fprintf(z->out, "noise = %s\n", text_float(z->arena, m->noise));
-    write_factor(z, "capacity", m->capacity, depth);
-    write_factor(z, "eval_capacity", m->eval_capacity, depth);
-    indent(z, depth);
-    fprintf(z->out, "order = %s\n", m->batch_priority ? "batch_priority" : "sequence");
-    indent(z, depth);
-    fprintf(z->out, "group = %d image%s\n", m->group, m->group == 1 ? "" : "s");
-    indent(z, depth);
-    fputs("rule = ", z->out);
-    text_write_quoted(z->out, m->rule);
-    fputc('\n', z->out);
-    indent(z, depth);
-    fprintf(z->out, "balance { importance = %s; load = %s }\n", text_float(z->arena, m->importance),
-            text_float(z->arena, m->load));
-    indent(z, depth);
-    if (l->kids[0]->kind == LAYER_OP) {
-        const struct op_row *op = &z->spec->ops[l->kids[0]->op];
-        bool bias = false;
-        for (size_t i = 0; i < op->nparams; i++)
-            if (strcmp(op->params[i].name, "bias") == 0) bias = l->kids[0]->args[i].i != 0;
-        fprintf(z->out, "router = linear(bias: %s)\n", bias ? "true" : "false");
-    } else {
-        fputs("router", z->out);
-        write_list(z, l->kids[0], depth);
+    write_settings(z, m, ++depth);
+    write_router(z, l->kids[0], depth);
+    for (size_t i = 0; i < m->nkinds; i++) {
+        if (!*m->kinds[i].name) {
+            write_expert(z, l->kids[1 + i], "expert", depth);
+            continue;
+        }
+        indent(z, depth);
+        fputs("kind ", z->out);
+        write_name(z, m->kinds[i].name);
+        fputs(" {\n", z->out);
+        write_line(z, depth + 1, "count", whole_text(z, m->kinds[i].count));
+        write_expert(z, l->kids[1 + i], "expert", depth + 1);
+        indent(z, depth);
+        fputs("}\n", z->out);
     }
-    indent(z, depth);
-    fputs("expert", z->out);
-    write_list(z, l->kids[1], depth);
+    if (m->shared) write_expert(z, l->kids[l->nkids - 1], "shared", depth);
     indent(z, depth - 1);
     fputs("}\n", z->out);
 }

@@ -31,7 +31,8 @@ struct spec_value {
  *     LAYER_SEQ       kids in order
  *     LAYER_RESIDUAL  x + kids in order
  *     LAYER_SUM, LAYER_PRODUCT, LAYER_CONCAT   each kid is a LAYER_SEQ (a branch) on the same input
- *     LAYER_MOE       moe; kids[0] the router (label "router"), kids[1] the expert (LAYER_SEQ, label "experts") */
+ *     LAYER_MOE       moe; kids[0] the router (label "router"), then a LAYER_SEQ for each kind of expert (label "experts", or
+ *                     "experts.NAME" where there are several), then the shared one (label "shared") if there is one */
 enum spec_layer_kind {
     LAYER_OP, LAYER_SEQ, LAYER_RESIDUAL, LAYER_SUM, LAYER_PRODUCT, LAYER_CONCAT, LAYER_MOE
 };
@@ -48,16 +49,28 @@ struct spec_layer {
     const struct spec_moe *moe;
 };
 
+/* Experts of one layer that are built alike. */
+struct spec_experts { const char *name; int count; };
+
+enum spec_choice { SPEC_CHOICE_TOKEN, SPEC_CHOICE_EXPERT, SPEC_CHOICE_SOFT };
+
 /* The settings of one MoE layer. See design section 4 for the meaning. */
 struct spec_moe {
     const char *rule;                   /* name of the `moe` body, or "" */
-    int experts, top_k;
+    enum spec_choice choice;
+    int experts, top_k;                 /* top_k: 0 unless tokens choose */
+    int slots;                          /* of an expert for a picture (soft), else 0 */
+    const struct spec_experts *kinds;   /* their counts add up to `experts`; one without a name where all are alike */
+    size_t nkinds;
+    bool shared;                        /* one more expert, which every token meets */
+    bool per_image;                     /* whole pictures are routed */
     bool renormalise;
     double noise;                       /* standard deviation of the noise on the logits in training; 0: none */
     double capacity, eval_capacity;     /* factor f; 0: dropless */
     bool batch_priority;                /* order of the choices under a capacity */
     int group;                          /* images routed together */
-    double importance, load;            /* weights of the balance losses */
+    double importance, load, switch_loss, z_loss;   /* weights of the balance losses */
+    double bias;                        /* step of balancing without a loss; 0: off */
     struct loc loc, capacity_loc;
 };
 

@@ -56,29 +56,10 @@ static V pack_columns(struct emit *e, struct head *h, V x, int64_t ld)
     return to;
 }
 
-/* b (K, N = d): `m` rows of x (.., ld), zero rows up to K. */
-static void fill_rows(struct emit *e, const struct head *h, V to, V x, int64_t ld, V m, int64_t K)
-{
-    int64_t panel = plan_panel(e->W, h->d), count = (h->d + panel - 1) / panel;
-    struct loop p, k;
-    loop_begin(e, &p, ki(e, 0), ki(e, count), 1, 0, NULL);
-    V n0 = imulk(e, p.i, panel), out = at(e, to, imulk(e, p.i, panel * K));
-    for (int part = 0; part < 2; part++) {
-        loop_begin(e, &k, part ? m : ki(e, 0), part ? ki(e, K) : m, 1, 0, NULL);
-        for (int64_t v = 0; v < panel; v += e->W) {
-            V mask = h->d % panel ? mask_below(e, isub(e, ki(e, h->d), iaddk(e, n0, v))) : NULL;
-            V from = at(e, x, iadd(e, imulk(e, k.i, ld), iaddk(e, n0, v)));
-            vstore(e, part ? vkf(e, 0) : vload(e, from, mask), atk(e, at(e, out, imulk(e, k.i, panel)), v), NULL);
-        }
-        loop_end(e, &k, NULL);
-    }
-    loop_end(e, &p, NULL);
-}
-
 static V pack_rows(struct emit *e, struct head *h, V x, int64_t ld)
 {
     V to = take(e, h, plan_packed_bytes(e->W, h->d, h->T));
-    fill_rows(e, h, to, x, ld, ki(e, h->T), h->T);
+    pack_value(e, to, x, ld, h->d, ki(e, h->T), h->T);
     return to;
 }
 
@@ -229,8 +210,8 @@ void emit_attention_dx(struct emit *e, const struct kernel_args *k)
     product(e, &h, at(e, dq, imulk(e, p.l.i, ld)), ld, dp, h.wide, key_rows, h.d, h.T, p.m, START_ZERO);
     turn(e, &h, turned_p, s, p.m);
     turn(e, &h, turned_ds, dp, p.m);
-    fill_rows(e, &h, q_rows, q, ld, p.m, h.share);
-    fill_rows(e, &h, dy_rows, dy_p, h.D, p.m, h.share);
+    pack_value(e, q_rows, q, ld, h.d, p.m, h.share);
+    pack_value(e, dy_rows, dy_p, h.D, h.d, p.m, h.share);
     product(e, &h, dk, ld, turned_ds, h.share, q_rows, h.d, h.share, ki(e, h.T), START_C);
     product(e, &h, dv, ld, turned_p, h.share, dy_rows, h.d, h.share, ki(e, h.T), START_C);
     loop_end(e, &p.l, NULL);

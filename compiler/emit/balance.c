@@ -1,7 +1,11 @@
 /* What keeps the experts busy alike: statistics of a routing group, the balance losses, and the gradient of the router.
  *
- * Balance losses (Riquelme et al. 2021, V-MoE, routing.py): importance_e = sum over the tokens of softmax(clean logits)_e, load_e = sum
- * over the tokens of Phi((clean_e - threshold) / noise); each costs weight * var / mean^2 over the experts. */
+ * Balance losses, of a group of S tokens, p = softmax(clean logits):
+ *     importance, load   var / mean^2 over the experts of sum of p_e, and of sum of Phi((clean_e - threshold) / noise)
+ *                        (Riquelme et al. 2021, V-MoE, routing.py)
+ *     switch             E * sum over the experts of (first choices of e / S) * (mean of p_e)      (Fedus et al. 2022, eq. 4)
+ *     z                  mean of (log sum of exp(clean))^2                                         (Zoph et al. 2022, eq. 5)
+ * Balancing without a loss (Wang et al. 2024, algorithm 1): a bias of the choice moves by a fixed step against the load. */
 #include "config.h"
 
 #include <stddef.h>
@@ -40,19 +44,31 @@ static V threshold_of(struct emit *e, const struct routing *r, V z, V choice)
     return splat(e, load(e, e->f32, at(e, z, load_index(e, choice, ki(e, r->K - 1)))));
 }
 
+/* Which numbers a group gathers: probabilities, load probabilities, first choices, and the squared log-sum-exps. */
+static bool needs_softmax(const struct moe *m)
+{
+    return m->importance > 0 || m->switch_loss > 0 || m->z_loss > 0;
+}
+
+static V load_stats(struct emit *e, const struct routing *r)     { return atk(e, r->stats, r->E); }
+static V first_stats(struct emit *e, const struct routing *r)    { return atk(e, r->stats, 2 * r->E); }
+static V z_stats(struct emit *e, const struct routing *r)        { return atk(e, r->stats, 3 * r->E); }
+
 void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice)
 {
     struct row x = {.from = clean, .to = r->stats, .noise = r->m->noise};
-    if (r->m->importance > 0) {
-        V max, inverse;
-        softmax_terms(e, clean, r->E, &max, &inverse);
-        inverse = vdiv(e, kf(e, 1), inverse);
+    if (needs_softmax(r->m)) {
+        V max, sum;
+        softmax_terms(e, clean, r->E, &max, &sum);
         x.max = splat(e, max);
-        x.scale = splat(e, inverse);
+        x.scale = splat(e, vdiv(e, kf(e, 1), sum));
         each_vector(e, ki(e, r->E), importance_body, &x, NULL, 0);
+        V lse = vadd(e, max, math_log(e, sum));
+        add_to(e, z_stats(e, r), vmul(e, lse, lse));
+        add_to(e, at(e, first_stats(e, r), load_index(e, choice, ki(e, 0))), kf(e, 1));
     }
     if (r->m->load > 0) {
-        x.to = atk(e, r->stats, r->E);
+        x.to = load_stats(e, r);
         x.threshold = threshold_of(e, r, z, choice);
         each_vector(e, ki(e, r->E), load_body, &x, NULL, 0);
     }
@@ -60,10 +76,7 @@ void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice
 
 void balance_clear(struct emit *e, const struct routing *r)
 {
-    struct loop l;
-    loop_begin(e, &l, ki(e, 0), ki(e, 2 * r->E), 1, 0, NULL);
-    store(e, kf(e, 0), at(e, r->stats, l.i));
-    loop_end(e, &l, NULL);
+    clear_floats(e, r->stats, ki(e, 3 * r->E + 1));
 }
 
 /* -- balance losses -- */
@@ -92,37 +105,74 @@ static V spread_loss(struct emit *e, V x, int64_t n, double weight)
     return vmul(e, vdiv(e, m.variance, vmul(e, m.mean, m.mean)), kf(e, weight));
 }
 
+/* weight * E / S^2 * sum of first choices times sums of probabilities */
+static V switch_loss(struct emit *e, const struct routing *r, V count)
+{
+    struct loop l;
+    V sum = kf(e, 0);
+    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 1, &sum);
+    sum = vfma(e, load(e, e->f32, at(e, first_stats(e, r), l.i)), load(e, e->f32, at(e, r->stats, l.i)), l.carry[0]);
+    loop_end(e, &l, &sum);
+    V factor = vdiv(e, kf(e, r->m->switch_loss * (double)r->E), vmul(e, count, count));
+    return vmul(e, l.carry[0], factor);
+}
+
+static V group_loss(struct emit *e, const struct routing *r)
+{
+    V sum = kf(e, 0), count = LLVMBuildSIToFP(e->b, r->tokens, e->f32, "");
+    if (r->m->importance > 0)
+        sum = vadd(e, sum, spread_loss(e, r->stats, r->E, r->m->importance));
+    if (r->m->load > 0)
+        sum = vadd(e, sum, spread_loss(e, load_stats(e, r), r->E, r->m->load));
+    if (r->m->switch_loss > 0)
+        sum = vadd(e, sum, switch_loss(e, r, count));
+    if (r->m->z_loss > 0)
+        sum = vadd(e, sum, vdiv(e, vmul(e, load(e, e->f32, z_stats(e, r)), kf(e, r->m->z_loss)), count));
+    return vmul(e, sum, kf(e, r->m->share));
+}
+
 void emit_balance_sum(struct emit *e, const struct kernel_args *k)
 {
     struct routing r = routing_of(e, k, k->p[0]);
-    if (r.m->importance <= 0 && r.m->load <= 0)
-        return;
+    int64_t group = r.m->group;
     struct loop l;
-    V sum = kf(e, 0), groups = idiv(e, iaddk(e, k->m, r.m->group - 1), ki(e, r.m->group)), total;
+    V sum = kf(e, 0), groups = idiv(e, iaddk(e, k->m, group - 1), ki(e, group));
     loop_begin(e, &l, ki(e, 0), groups, 1, 1, &sum);
-    V stats = at(e, bytesk(e, k->p[0], r.at.stats), imulk(e, l.i, 2 * r.E));
-    sum = l.carry[0];
-    if (r.m->importance > 0)
-        sum = vadd(e, sum, spread_loss(e, stats, r.E, r.m->importance));
-    if (r.m->load > 0)
-        sum = vadd(e, sum, spread_loss(e, atk(e, stats, r.E), r.E, r.m->load));
+    r.stats = bytes(e, bytesk(e, k->p[0], r.at.stats), imulk(e, l.i, decisions_stats(r.m)));
+    r.tokens = imulk(e, imin(e, ki(e, group), isub(e, k->m, imulk(e, l.i, group))), r.T);
+    sum = vadd(e, l.carry[0], group_loss(e, &r));
     loop_end(e, &l, &sum);
     V p = ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss));
-    total = LLVMBuildFAdd(e->b, load(e, e->f64, p), LLVMBuildFPExt(e->b, l.carry[0], e->f64, ""), "");
+    V total = LLVMBuildFAdd(e->b, load(e, e->f64, p), LLVMBuildFPExt(e->b, l.carry[0], e->f64, ""), "");
     store(e, total, p);
 }
 
 /* -- route_dx -- */
+
+static V loss_scale(struct emit *e, const struct routing *r, double weight)
+{
+    return vmul(e, ctx_float(e, r->ctx, offsetof(struct vrt_ctx, balance_scale)), kf(e, weight * r->m->share));
+}
 
 /* slope[i] = d (weight * var / mean^2) / d x_i, times the scale of the loss. */
 static void spread_slopes(struct emit *e, const struct routing *r, V x, V slope, double weight)
 {
     struct moments m = moments_of(e, x, r->E);
     struct loop l;
-    V scale = vmul(e, ctx_float(e, r->ctx, offsetof(struct vrt_ctx, balance_scale)), kf(e, 2 * weight / (double)r->E));
+    V scale = loss_scale(e, r, 2 * weight / (double)r->E);
     V factor = vdiv(e, scale, vmul(e, m.mean, m.mean)), shift = vadd(e, m.mean, vdiv(e, m.variance, m.mean));
     loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
     store(e, vmul(e, vsub(e, load(e, e->f32, at(e, x, l.i)), shift), factor), at(e, slope, l.i));
+    loop_end(e, &l, NULL);
+}
+
+/* slope[i] += d switch loss / d (sum of p_i) */
+static void switch_slopes(struct emit *e, const struct routing *r, V slope, V count)
+{
+    struct loop l;
+    V factor = vdiv(e, loss_scale(e, r, r->m->switch_loss * (double)r->E), vmul(e, count, count));
+    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    add_to(e, at(e, slope, l.i), vmul(e, load(e, e->f32, at(e, first_stats(e, r), l.i)), factor));
     loop_end(e, &l, NULL);
 }
 
@@ -146,7 +196,7 @@ static void inner_body(struct emit *e, V i, V mask, V *carry, void *data)
 }
 
 /* to += p * (b - a) */
-static void importance_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
+static void probability_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct row *x = data;
     V to = at(e, x->to, i), d = vsub(e, vload(e, at(e, x->b, i), mask), x->a);
@@ -174,12 +224,11 @@ static void task_slope(struct emit *e, const struct routing *r, const struct tok
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
     sum = vfma(e, load(e, e->f32, at(e, t->dgates, l.i)), load(e, e->f32, at(e, t->gates, l.i)), l.carry[0]);
     loop_end(e, &l, &sum);
-    V inner = l.carry[0], max, inverse;
+    V inner = l.carry[0], max, total;
     struct row x = {.from = t->z, .to = t->dlogits, .a = r->m->renormalise ? vkf(e, 0) : splat(e, inner)};
-    softmax_terms(e, t->z, r->E, &max, &inverse);
-    inverse = vdiv(e, kf(e, 1), inverse);
+    softmax_terms(e, t->z, r->E, &max, &total);
     x.max = splat(e, max);
-    x.scale = splat(e, inverse);
+    x.scale = splat(e, vdiv(e, kf(e, 1), total));
     each_vector(e, ki(e, r->E), shared_body, &x, NULL, 0);
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 0, NULL);
     V dg = load(e, e->f32, at(e, t->dgates, l.i));
@@ -189,17 +238,18 @@ static void task_slope(struct emit *e, const struct routing *r, const struct tok
     loop_end(e, &l, NULL);
 }
 
-static void importance_slope(struct emit *e, const struct routing *r, const struct token *t, V slope)
+/* The losses that see the probabilities: dlogits += p (slope - sum of p slope + z), z = the z loss's slope. */
+static void softmax_slope(struct emit *e, const struct routing *r, const struct token *t, V slope, V z_scale)
 {
-    V max, inverse, sum = vkf(e, 0);
+    V max, total, sum = vkf(e, 0);
     struct row x = {.from = t->logits, .to = t->dlogits, .b = slope};
-    softmax_terms(e, t->logits, r->E, &max, &inverse);
-    inverse = vdiv(e, kf(e, 1), inverse);
+    softmax_terms(e, t->logits, r->E, &max, &total);
     x.max = splat(e, max);
-    x.scale = splat(e, inverse);
+    x.scale = splat(e, vdiv(e, kf(e, 1), total));
     each_vector(e, ki(e, r->E), inner_body, &x, &sum, 1);
-    x.a = splat(e, hsum(e, sum));
-    each_vector(e, ki(e, r->E), importance_slope_body, &x, NULL, 0);
+    V z = vmul(e, z_scale, vadd(e, max, math_log(e, total)));
+    x.a = splat(e, vsub(e, hsum(e, sum), z));
+    each_vector(e, ki(e, r->E), probability_slope_body, &x, NULL, 0);
 }
 
 static void load_slope(struct emit *e, const struct routing *r, const struct token *t, V slope)
@@ -214,21 +264,45 @@ static void load_slope(struct emit *e, const struct routing *r, const struct tok
 void emit_route_dx(struct emit *e, const struct kernel_args *k)
 {
     struct routing r = routing_of(e, k, k->p[5]);
-    V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E);
-    V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K));
+    V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E), count = LLVMBuildSIToFP(e->b, r.tokens, e->f32, "");
+    V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K)), z_scale = NULL;
     struct loop l;
-    if (r.m->importance > 0)
-        spread_slopes(e, &r, r.stats, slope1, r.m->importance);
+    if (needs_softmax(r.m)) {
+        z_scale = vdiv(e, loss_scale(e, &r, 2 * r.m->z_loss), count);
+        if (r.m->importance > 0)
+            spread_slopes(e, &r, r.stats, slope1, r.m->importance);
+        else
+            clear_floats(e, slope1, ki(e, r.E));
+        switch_slopes(e, &r, slope1, count);
+    }
     if (r.m->load > 0)
-        spread_slopes(e, &r, atk(e, r.stats, r.E), slope2, r.m->load);
+        spread_slopes(e, &r, load_stats(e, &r), slope2, r.m->load);
     loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
     V wide = imulk(e, l.i, r.E), narrow = imulk(e, l.i, r.K);
     struct token t = {at(e, k->p[0], wide), at(e, k->p[1], narrow), at(e, k->p[2], wide), at(e, k->p[3], wide),
                       at(e, k->p[4], narrow), int_at(e, choice, narrow)};
     task_slope(e, &r, &t);
-    if (r.m->importance > 0)
-        importance_slope(e, &r, &t, slope1);
+    if (needs_softmax(r.m))
+        softmax_slope(e, &r, &t, slope1, z_scale);
     if (r.m->load > 0)
         load_slope(e, &r, &t, slope2);
+    loop_end(e, &l, NULL);
+}
+
+/* -- balancing without a loss -- */
+
+void emit_balance_bias(struct emit *e, const struct kernel_args *k)
+{
+    int64_t E = k->call->size[0];
+    struct loop l;
+    V sum = kf(e, 0), zero = kf(e, 0), up = kf(e, k->call->real[0]);
+    loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 1, &sum);
+    sum = vadd(e, l.carry[0], load(e, e->f32, at(e, k->p[1], l.i)));
+    loop_end(e, &l, &sum);
+    V all = l.carry[0];
+    loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 0, NULL);
+    V p = at(e, k->p[1], l.i), mine = vmul(e, load(e, e->f32, p), kf(e, (double)E));
+    add_to(e, at(e, k->p[0], l.i), choose(e, vgt(e, all, mine), up, choose(e, vgt(e, mine, all), vneg(e, up), zero)));
+    store(e, zero, p);
     loop_end(e, &l, NULL);
 }

@@ -142,6 +142,8 @@ V row_max(struct emit *e, V x, int64_t n);
 void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum);     /* the largest; sum of exp(x - max) */
 
 /* -- shared by kernels -- */
+/* b (K,N) from m rows of x (.., ld), the other rows zero, packed as gemm wants it. */
+void pack_value(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K);
 void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */
 

@@ -180,3 +180,30 @@ void emit_pack_t(struct emit *e, const struct kernel_args *k)
     }
     loop_end(e, &r, NULL);
 }
+
+/* -- products of values of one picture -- */
+
+void pack_value(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
+{
+    int64_t panel = plan_panel(e->W, N), count = (N + panel - 1) / panel;
+    struct loop p, k;
+    loop_begin(e, &p, ki(e, 0), ki(e, count), 1, 0, NULL);
+    V n0 = imulk(e, p.i, panel), out = at(e, to, imulk(e, p.i, panel * K));
+    for (int part = 0; part < 2; part++) {
+        loop_begin(e, &k, part ? m : ki(e, 0), part ? ki(e, K) : m, 1, 0, NULL);
+        for (int64_t v = 0; v < panel; v += e->W) {
+            V mask = N % panel ? mask_below(e, isub(e, ki(e, N), iaddk(e, n0, v))) : NULL;
+            V from = at(e, x, iadd(e, imulk(e, k.i, ld), iaddk(e, n0, v)));
+            vstore(e, part ? vkf(e, 0) : vload(e, from, mask), atk(e, at(e, out, imulk(e, k.i, panel)), v), NULL);
+        }
+        loop_end(e, &k, NULL);
+    }
+    loop_end(e, &p, NULL);
+}
+
+void emit_matmul(struct emit *e, const struct kernel_args *k)
+{
+    int64_t R = k->call->size[0], M = k->call->size[1], C = k->call->size[2];
+    pack_value(e, k->p[3], k->p[2], C, C, ki(e, M), M);
+    gemm_call(e, (int64_t[]){C, M, C, M, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R), k->ctx);
+}

@@ -228,9 +228,6 @@ static void program_table(struct emit *e, const struct program_info *info)
 {
     const struct graph *g = e->plan->train;
     const struct spec_model *m = &g->spec->model;
-    int64_t group = 1;
-    for (size_t i = 0; i < g->nmoes; i++)
-        group = g->moes[i]->group > group ? g->moes[i]->group : group;
     struct row r = {.n = 0};
     put(&r, ki(e, VRT_ABI_VERSION));
     const char *const texts[] = {m->name, info->compiler, g->spec->file, g->spec->hash, info->spec_text, info->info_text,
@@ -245,7 +242,7 @@ static void program_table(struct emit *e, const struct program_info *info)
     put(&r, real(e, m->crop_pct));
     put(&r, ki(e, m->resample == RESAMPLE_BICUBIC));
     put(&r, ki(e, g->micro));
-    put(&r, ki(e, group));
+    put(&r, ki(e, g->group));
     put(&r, params_table(e));
     put(&r, ki(e, (int64_t)g->nparams));
     put(&r, moes_table(e));

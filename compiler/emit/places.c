@@ -8,29 +8,44 @@ void add_to(struct emit *e, V p, V v)
     store(e, vadd(e, load(e, e->f32, p), v), p);
 }
 
-static void bump(struct emit *e, V counts, V index, V *old)
+/* Where the decision about choice `i` of all items was left. */
+static V flag_index(struct emit *e, const struct routing *r, V i)
 {
-    V p = int_at(e, counts, index), c = load(e, e->i32, p);
-    store(e, iaddk(e, c, 1), p);
-    if (old)
-        *old = c;
+    if (r->m->span == 1)
+        return i;
+    V item = idiv(e, i, ki(e, r->K));
+    return iadd(e, imulk(e, item, r->m->span * r->K), irem(e, i, ki(e, r->K)));
 }
 
-/* counts[e]: kept choices of each expert; load counters of the program gather all choices and the dropped ones. */
-static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V n)
+static void count_choice(struct emit *e, const struct routing *r, V balance, V expert, bool training)
+{
+    add_to(e, at(e, balance, expert), kf(e, 1));
+    if (training)
+        add_to(e, at(e, balance, iaddk(e, expert, 2 * r->E + 1)), kf(e, 1));
+}
+
+/* counts[e]: rows of the kept choices of each expert. The program's counters gather the choices that were made, and the dropped ones;
+ * what experts do not take was not chosen. */
+static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V n, bool training)
 {
     struct loop l;
     struct branch br;
+    bool offered = r->m->choice != CHOICE_EXPERT;
     loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
     store(e, ki32(e, 0), int_at(e, counts, l.i));
     loop_end(e, &l, NULL);
     loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
     V expert = load_index(e, choice, l.i);
-    add_to(e, at(e, balance, expert), kf(e, 1));
-    if_begin(e, &br, ilt(e, load_index(e, slots, l.i), ki(e, 0)));
-    add_to(e, at(e, balance, iaddk(e, expert, r->E)), kf(e, 1));
+    if (offered)
+        count_choice(e, r, balance, expert, training);
+    if_begin(e, &br, ilt(e, load_index(e, slots, flag_index(e, r, l.i)), ki(e, 0)));
+    if (offered)
+        add_to(e, at(e, balance, iaddk(e, expert, r->E)), kf(e, 1));
     if_else(e, &br);
-    bump(e, counts, expert, NULL);
+    if (!offered)
+        count_choice(e, r, balance, expert, training);
+    V p = int_at(e, counts, expert);
+    store(e, iaddk(e, load(e, e->i32, p), r->m->span), p);
     if_end(e, &br);
     loop_end(e, &l, NULL);
     add_to(e, atk(e, balance, 2 * r->E), LLVMBuildSIToFP(e->b, r->tokens, e->f32, ""));
@@ -49,17 +64,22 @@ static void first_rows(struct emit *e, const struct routing *r, V counts, V firs
     store_index(e, l.carry[0], first, ki(e, r->E));
 }
 
-static void place_rows(struct emit *e, V choice, V slots, V counts, V pair, V n)
+/* The rows of a choice: numbers from the expert's counter where it was kept, else -1. The flag is in the first of these places. */
+static void place_rows(struct emit *e, const struct routing *r, V choice, V slots, V counts, V pair, V n)
 {
-    struct loop l;
-    struct branch br;
+    struct loop l, s;
     loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
-    if_begin(e, &br, ilt(e, ki(e, -1), load_index(e, slots, l.i)));
-    V row;
-    bump(e, counts, load_index(e, choice, l.i), &row);
-    store(e, row, int_at(e, slots, l.i));
-    store_index(e, l.i, pair, LLVMBuildSExt(e->b, row, e->i64, ""));
+    V flag = flag_index(e, r, l.i), kept = ilt(e, ki(e, -1), load_index(e, slots, flag));
+    V counter = int_at(e, counts, load_index(e, choice, l.i)), row = LLVMBuildSExt(e->b, load(e, e->i32, counter), e->i64, "");
+    loop_begin(e, &s, ki(e, 0), ki(e, r->m->span), 1, 0, NULL);
+    V place = iadd(e, flag, imulk(e, s.i, r->K)), mine = iadd(e, row, s.i);
+    struct branch br;
+    store_index(e, choose(e, kept, mine, ki(e, -1)), slots, place);
+    if_begin(e, &br, kept);
+    store_index(e, place, pair, mine);
     if_end(e, &br);
+    loop_end(e, &s, NULL);
+    store_index(e, choose(e, kept, iaddk(e, row, r->m->span), row), counter, ki(e, 0));
     loop_end(e, &l, NULL);
 }
 
@@ -89,9 +109,21 @@ void emit_route_sort(struct emit *e, const struct kernel_args *k)
     V counts = slot(e, e->i32, r.E), n = imulk(e, r.tokens, r.K);
     V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot), first = routing_field(e, &r, r.at.first);
     if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
-    count_choices(e, &r, choice, slots, counts, k->p[1], n);
+    count_choices(e, &r, choice, slots, counts, k->p[1], n, k->call->size[1]);
     first_rows(e, &r, counts, first);
-    place_rows(e, choice, slots, counts, routing_field(e, &r, r.at.pair), n);
+    place_rows(e, &r, choice, slots, counts, routing_field(e, &r, r.at.pair), n);
     cut_tiles(e, &r, first, routing_field(e, &r, r.at.tile), routing_field(e, &r, r.at.tile_first));
     if_end(e, &br);
+}
+
+/* Item i of a picture with M of them goes to expert i / (M / E). */
+void emit_slots(struct emit *e, const struct kernel_args *k)
+{
+    struct routing r = routing_of(e, k, k->p[0]);
+    V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot);
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
+    store_index(e, idiv(e, irem(e, l.i, ki(e, r.T)), ki(e, r.T / r.E)), choice, l.i);
+    store_index(e, ki(e, 0), slots, l.i);
+    loop_end(e, &l, NULL);
 }

@@ -6,11 +6,11 @@
 
 #include "compiler/emit/emit.h"
 
-struct pool { V x, y, dx, dy; int64_t n, H, W, C, k, stride, pad, OH, OW; V y0, x0; bool average; V scale; };
+struct pool { V x, y, dx, dy; int64_t n, H, W, C, k, stride, pad, OH, OW; V y0, x0; bool average; V scale; double share; };
 
-/* -- mean over all rows -- */
+/* -- all rows and one: sums and means, and the way back -- */
 
-static void mean_body(struct emit *e, V i, V mask, V *carry, void *data)
+static void sum_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct pool *p = data;
     struct loop l;
@@ -19,13 +19,18 @@ static void mean_body(struct emit *e, V i, V mask, V *carry, void *data)
     loop_begin(e, &l, ki(e, 0), ki(e, p->n), 1, 1, &sum);
     sum = vadd(e, l.carry[0], vload(e, at(e, from, imulk(e, l.i, p->C)), mask));
     loop_end(e, &l, &sum);
-    vstore(e, vmul(e, l.carry[0], vkf(e, 1.0 / (double)p->n)), at(e, p->y, i), mask);
+    vstore(e, vmul(e, l.carry[0], vkf(e, p->share)), at(e, p->y, i), mask);
 }
 
-void emit_mean_pool(struct emit *e, const struct kernel_args *k)
+static double share_of(const struct kernel_args *k)
 {
-    struct pool p = {.y = k->p[0], .x = k->p[1], .n = k->call->size[0], .C = k->call->size[1]};
-    each_vector(e, ki(e, p.C), mean_body, &p, NULL, 0);
+    return k->call->size[2] ? 1.0 / (double)k->call->size[0] : 1;
+}
+
+void emit_sum_rows(struct emit *e, const struct kernel_args *k)
+{
+    struct pool p = {.y = k->p[0], .x = k->p[1], .n = k->call->size[0], .C = k->call->size[1], .share = share_of(k)};
+    each_vector(e, ki(e, p.C), sum_body, &p, NULL, 0);
 }
 
 static void spread_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -33,15 +38,15 @@ static void spread_body(struct emit *e, V i, V mask, V *carry, void *data)
     const struct pool *p = data;
     struct loop l;
     (void)carry;
-    V v = vmul(e, vload(e, at(e, p->dy, i), mask), vkf(e, 1.0 / (double)p->n)), to = at(e, p->dx, i);
+    V v = vmul(e, vload(e, at(e, p->dy, i), mask), vkf(e, p->share)), to = at(e, p->dx, i);
     loop_begin(e, &l, ki(e, 0), ki(e, p->n), 1, 0, NULL);
     vstore(e, v, at(e, to, imulk(e, l.i, p->C)), mask);
     loop_end(e, &l, NULL);
 }
 
-void emit_mean_pool_dx(struct emit *e, const struct kernel_args *k)
+void emit_spread_rows(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = {.dx = k->p[0], .dy = k->p[1], .n = k->call->size[0], .C = k->call->size[1]};
+    struct pool p = {.dx = k->p[0], .dy = k->p[1], .n = k->call->size[0], .C = k->call->size[1], .share = share_of(k)};
     each_vector(e, ki(e, p.C), spread_body, &p, NULL, 0);
 }
 

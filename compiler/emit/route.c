@@ -16,7 +16,7 @@ struct routing routing_of(struct emit *e, const struct kernel_args *k, V decisio
                         .decisions = decisions, .ctx = k->ctx};
     r.tokens = imulk(e, k->m, r.T);
     r.first_token = imulk(e, k->row, r.T);
-    r.stats = bytes(e, bytesk(e, decisions, r.at.stats), imulk(e, idiv(e, k->row, ki(e, m->group)), 8 * r.E));
+    r.stats = bytes(e, bytesk(e, decisions, r.at.stats), imulk(e, idiv(e, k->row, ki(e, m->group)), decisions_stats(m)));
     return r;
 }
 
@@ -93,6 +93,27 @@ static void choose_experts(struct emit *e, const struct routing *r, V row, V cho
 static V probability(struct emit *e, V row, V index, V max, V inverse)
 {
     return vmul(e, math_exp(e, vsub(e, load(e, e->f32, at(e, row, index)), max)), inverse);
+}
+
+struct scores { V z, bias, out, max, scale; };
+
+static void score_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct scores *s = data;
+    V p = vmul(e, math_exp(e, vsub(e, vload(e, at(e, s->z, i), mask), s->max)), s->scale);
+    (void)carry;
+    vstore(e, s->bias ? vadd(e, p, vload(e, at(e, s->bias, i), mask)) : p, at(e, s->out, i), mask);
+}
+
+/* out = softmax(z), plus the bias if there is one. */
+static void probabilities(struct emit *e, const struct routing *r, V z, V bias, V out)
+{
+    struct scores s = {.z = z, .bias = bias, .out = out};
+    V max, sum;
+    softmax_terms(e, z, r->E, &max, &sum);
+    s.max = splat(e, max);
+    s.scale = splat(e, vdiv(e, kf(e, 1), sum));
+    each_vector(e, ki(e, r->E), score_body, &s, NULL, 0);
 }
 
 /* Gates of one token; returns the weight of the first choice before renormalising. */
@@ -173,73 +194,147 @@ static V capacity_table(struct emit *e, const struct moe *m, bool training)
     return g;
 }
 
+/* Where the decision about choice j of an item is left for the sort of the rows: in the slot of its first row. */
+static V slot_index(struct emit *e, const struct routing *r, V item, V j)
+{
+    return iadd(e, imulk(e, item, r->m->span * r->K), j);
+}
+
+static void clear_counts(struct emit *e, V counts, int64_t n)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, n), 1, 0, NULL);
+    store(e, ki32(e, 0), int_at(e, counts, l.i));
+    loop_end(e, &l, NULL);
+}
+
 /* Offer choices rank by rank, tokens in order; past the limit of its expert a choice is dropped. */
 static void apply_capacity(struct emit *e, const struct routing *r, V choice, V slots, V order, V counts, V limit)
 {
     struct loop j, t;
-    loop_begin(e, &j, ki(e, 0), ki(e, r->E), 1, 0, NULL);
-    store(e, ki32(e, 0), int_at(e, counts, j.i));
-    loop_end(e, &j, NULL);
+    clear_counts(e, counts, r->E);
     loop_begin(e, &j, ki(e, 0), ki(e, r->K), 1, 0, NULL);
     loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
-    V token = order ? load_index(e, order, t.i) : t.i, pair = iadd(e, imulk(e, token, r->K), j.i);
-    V counter = int_at(e, counts, load_index(e, choice, pair)), used = load(e, e->i32, counter);
+    V token = order ? load_index(e, order, t.i) : t.i;
+    V counter = int_at(e, counts, load_index(e, choice, iadd(e, imulk(e, token, r->K), j.i))), used = load(e, e->i32, counter);
     V room = ilt(e, used, limit);
-    store(e, choose(e, room, ki32(e, 0), ki32(e, -1)), int_at(e, slots, pair));
+    store(e, choose(e, room, ki32(e, 0), ki32(e, -1)), int_at(e, slots, slot_index(e, r, token, j.i)));
     store(e, choose(e, room, iaddk(e, used, 1), used), counter);
     loop_end(e, &t, NULL);
     loop_end(e, &j, NULL);
 }
 
-static void keep_all(struct emit *e, V slots, V n)
+static void keep_all(struct emit *e, const struct routing *r, V slots)
 {
-    struct loop l;
-    loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
-    store(e, ki32(e, 0), int_at(e, slots, l.i));
-    loop_end(e, &l, NULL);
+    struct loop t, j;
+    loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
+    loop_begin(e, &j, ki(e, 0), ki(e, r->K), 1, 0, NULL);
+    store(e, ki32(e, 0), int_at(e, slots, slot_index(e, r, t.i, j.i)));
+    loop_end(e, &j, NULL);
+    loop_end(e, &t, NULL);
+}
+
+/* A key that falls as the positive number x grows. */
+static V falling_key(struct emit *e, V x)
+{
+    return LLVMBuildNot(e->b, LLVMBuildBitCast(e->b, x, e->i32, ""), "");
+}
+
+/* Each expert takes the `limit` tokens with the largest gates for it; gates (tokens, E). */
+static void select_tokens(struct emit *e, const struct routing *r, V gates, V slots, struct sort s, V limit)
+{
+    struct loop x, t;
+    loop_begin(e, &x, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
+    store(e, falling_key(e, load(e, e->f32, at(e, gates, iadd(e, imulk(e, t.i, r->E), x.i)))), int_at(e, s.keys, t.i));
+    store_index(e, t.i, s.index, t.i);
+    loop_end(e, &t, NULL);
+    radix_sort(e, s, r->tokens);
+    loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
+    V first = ilt(e, t.i, limit);
+    store(e, choose(e, first, ki32(e, 0), ki32(e, -1)), int_at(e, slots, slot_index(e, r, load_index(e, s.index, t.i), x.i)));
+    loop_end(e, &t, NULL);
+    loop_end(e, &x, NULL);
+}
+
+/* -- the kernel -- */
+
+struct group { struct routing r; V z, logits, gates, bias, choice, slots, hold, scores; struct sort sort; bool training, sorted; };
+
+/* Choice and gates of item i. */
+static void route_item(struct emit *e, const struct group *g, V i)
+{
+    const struct routing *r = &g->r;
+    V z = at(e, g->z, imulk(e, i, r->E)), choice = int_at(e, g->choice, imulk(e, i, r->K));
+    V gates = at(e, g->gates, imulk(e, i, r->K));
+    struct branch br;
+    if (r->m->choice == CHOICE_EXPERT) {
+        struct loop j;
+        loop_begin(e, &j, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+        store_index(e, j.i, choice, j.i);
+        loop_end(e, &j, NULL);
+        probabilities(e, r, z, NULL, gates);
+        if (g->training)
+            balance_add(e, r, at(e, g->logits, imulk(e, i, r->E)), z, choice);
+        return;
+    }
+    if_begin(e, &br, LLVMBuildNot(e->b, g->hold, ""));
+    if (r->m->bias)
+        probabilities(e, r, z, g->bias, g->scores);
+    choose_experts(e, r, r->m->bias ? g->scores : z, choice);
+    if_end(e, &br);
+    V first = store_gates(e, r, z, choice, gates);
+    if (g->training)
+        balance_add(e, r, at(e, g->logits, imulk(e, i, r->E)), z, choice);
+    if (g->sorted) {
+        store(e, falling_key(e, first), int_at(e, g->sort.keys, i));
+        store_index(e, i, g->sort.index, i);
+    }
+}
+
+/* Which choices are kept: all, those within the capacity, or those that experts make. */
+static void keep_choices(struct emit *e, const struct group *g, V pictures, V counts)
+{
+    const struct moe *m = g->r.m;
+    V limits = capacity_table(e, m, g->training), limit = load(e, e->i32, int_at(e, limits, pictures));
+    if (m->choice == CHOICE_EXPERT) {
+        select_tokens(e, &g->r, g->gates, g->slots, g->sort, LLVMBuildSExt(e->b, limit, e->i64, ""));
+    } else if ((g->training ? m->capacity : m->eval_capacity) > 0) {
+        if (g->sorted)
+            radix_sort(e, g->sort, g->r.tokens);
+        apply_capacity(e, &g->r, g->choice, g->slots, g->sorted ? g->sort.index : NULL, counts, limit);
+    } else {
+        keep_all(e, &g->r, g->slots);
+    }
 }
 
 void emit_route(struct emit *e, const struct kernel_args *k)
 {
-    struct routing r = routing_of(e, k, k->p[3]);
-    bool training = k->call->size[1];
-    int64_t most = (int64_t)r.m->group * r.T;
-    bool limited = (training ? r.m->capacity : r.m->eval_capacity) > 0, sorted = limited && r.m->batch_priority;
-    struct sort s = {k->p[4], bytesk(e, k->p[4], 4 * most), bytesk(e, k->p[4], 8 * most), bytesk(e, k->p[4], 12 * most),
-                     bytesk(e, k->p[4], 16 * most)};
-    V counts = bytesk(e, s.count, 1024), hold = routing_held(e, r.ctx), pairs = imulk(e, r.first_token, r.K);
-    V choice = int_at(e, routing_field(e, &r, r.at.choice), pairs), slots = int_at(e, routing_field(e, &r, r.at.slot), pairs);
-    struct noise x = {.deviation = training ? r.m->noise : 0, .key = r.m->key};
+    struct group g = {.r = routing_of(e, k, k->p[4]), .z = k->p[0], .logits = k->p[1], .gates = k->p[2], .bias = k->p[3],
+                      .hold = routing_held(e, k->ctx), .training = k->call->size[1]};
+    const struct moe *m = g.r.m;
+    int64_t most = m->group * m->tokens;
+    V room = k->p[5], counts = bytesk(e, room, 16 * most + 1024), first = imulk(e, g.r.first_token, g.r.K);
+    g.sort = (struct sort){room, bytesk(e, room, 4 * most), bytesk(e, room, 8 * most), bytesk(e, room, 12 * most),
+                           bytesk(e, room, 16 * most)};
+    g.scores = bytesk(e, counts, 4 * g.r.E);
+    g.sorted = m->choice == CHOICE_TOKEN && m->batch_priority && (g.training ? m->capacity : m->eval_capacity) > 0;
+    g.choice = int_at(e, routing_field(e, &g.r, g.r.at.choice), first);
+    g.slots = int_at(e, routing_field(e, &g.r, g.r.at.slot), imulk(e, first, m->span));
+    struct noise x = {.deviation = g.training ? m->noise : 0, .key = m->key};
     struct loop t;
     struct branch br;
-    V base = imulk(e, iadd(e, ctx_int(e, r.ctx, offsetof(struct vrt_ctx, first_image)), k->row), r.T);
-    random_keys(e, r.ctx, &x.key0, &x.key1, &x.step);
-    balance_clear(e, &r);
-    loop_begin(e, &t, ki(e, 0), r.tokens, 1, 0, NULL);
-    V row = imulk(e, t.i, r.E), z = at(e, k->p[0], row), mine = int_at(e, choice, imulk(e, t.i, r.K));
-    x.from = at(e, k->p[1], row);
-    x.to = z;
-    x.counter = LLVMBuildTrunc(e->b, iadd(e, base, t.i), e->i32, "");
-    each_vector(e, ki(e, r.E), noise_body, &x, NULL, 0);
-    if_begin(e, &br, LLVMBuildNot(e->b, hold, ""));
-    choose_experts(e, &r, z, mine);
-    if_end(e, &br);
-    V first = store_gates(e, &r, z, mine, at(e, k->p[2], imulk(e, t.i, r.K)));
-    if (training)
-        balance_add(e, &r, x.from, z, mine);
-    if (sorted) {
-        store(e, LLVMBuildNot(e->b, LLVMBuildBitCast(e->b, first, e->i32, ""), ""), int_at(e, s.keys, t.i));
-        store_index(e, t.i, s.index, t.i);
-    }
+    V base = iadd(e, ctx_int(e, k->ctx, offsetof(struct vrt_ctx, first_image)), k->row);
+    random_keys(e, k->ctx, &x.key0, &x.key1, &x.step);
+    balance_clear(e, &g.r);
+    loop_begin(e, &t, ki(e, 0), g.r.tokens, 1, 0, NULL);
+    x.from = at(e, g.logits, imulk(e, t.i, g.r.E));
+    x.to = at(e, g.z, imulk(e, t.i, g.r.E));
+    x.counter = LLVMBuildTrunc(e->b, iadd(e, imulk(e, base, g.r.T), t.i), e->i32, "");
+    each_vector(e, ki(e, g.r.E), noise_body, &x, NULL, 0);
+    route_item(e, &g, t.i);
     loop_end(e, &t, NULL);
-    if_begin(e, &br, LLVMBuildNot(e->b, hold, ""));
-    if (limited) {
-        V limit = load(e, e->i32, int_at(e, capacity_table(e, r.m, training), k->m));
-        if (sorted)
-            radix_sort(e, s, r.tokens);
-        apply_capacity(e, &r, choice, slots, sorted ? s.index : NULL, counts, limit);
-    } else {
-        keep_all(e, slots, imulk(e, r.tokens, r.K));
-    }
+    if_begin(e, &br, LLVMBuildNot(e->b, g.hold, ""));
+    keep_choices(e, &g, k->m, counts);
     if_end(e, &br);
 }

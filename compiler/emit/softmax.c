@@ -1,11 +1,11 @@
-/* The softmax of a row that is in L1: its largest element, and the sum of exp(x - largest). */
+/* The softmax of rows that are in L1: the largest element, the sum of exp(x - largest), the probabilities, their gradient. */
 #include "config.h"
 
 #include <math.h>
 
 #include "compiler/emit/emit.h"
 
-struct row { V x, max; };
+struct row { V x, max, scale, to, dy; };
 
 static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -36,4 +36,54 @@ void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum)
     r.max = splat(e, *max);
     each_vector(e, ki(e, n), sum_body, &r, &total, 1);
     *sum = hsum(e, total);
+}
+
+static void softmax_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *r = data;
+    V y = math_exp(e, vsub(e, vload(e, at(e, r->x, i), mask), r->max));
+    (void)carry;
+    vstore(e, vmul(e, y, r->scale), at(e, r->to, i), mask);
+}
+
+void emit_softmax(struct emit *e, const struct kernel_args *k)
+{
+    int64_t C = k->call->size[0];
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
+    V row = imulk(e, l.i, C), max, sum;
+    struct row r = {.to = at(e, k->p[0], row), .x = at(e, k->p[1], row)};
+    softmax_terms(e, r.x, C, &max, &sum);
+    r.max = splat(e, max);
+    r.scale = splat(e, vdiv(e, kf(e, 1), sum));
+    each_vector(e, ki(e, C), softmax_body, &r, NULL, 0);
+    loop_end(e, &l, NULL);
+}
+
+static void inner_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *r = data;
+    carry[0] = vfma(e, vload(e, at(e, r->dy, i), mask), vload(e, at(e, r->x, i), mask), carry[0]);
+}
+
+static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *r = data;
+    V d = vsub(e, vload(e, at(e, r->dy, i), mask), r->scale);
+    (void)carry;
+    vstore(e, vmul(e, vload(e, at(e, r->x, i), mask), d), at(e, r->to, i), mask);
+}
+
+/* dx = y (dy - sum of dy y) */
+void emit_softmax_dx(struct emit *e, const struct kernel_args *k)
+{
+    int64_t C = k->call->size[0];
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
+    V row = imulk(e, l.i, C), sum = vkf(e, 0);
+    struct row r = {.to = at(e, k->p[0], row), .dy = at(e, k->p[1], row), .x = at(e, k->p[2], row)};
+    each_vector(e, ki(e, C), inner_body, &r, &sum, 1);
+    r.scale = splat(e, hsum(e, sum));
+    each_vector(e, ki(e, C), slope_body, &r, NULL, 0);
+    loop_end(e, &l, NULL);
 }

@@ -14,8 +14,6 @@
 /* Several hundred blocks; what a plan of that size takes stays far below a second. */
 #define NODE_LIMIT 4000
 
-static bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y);
-
 static layer_rule *const rules[] = {
 #define OP(name, per_token, signature, doc) layer_##name,
 #include "compiler/graph/ops.def"
@@ -43,7 +41,7 @@ static bool same_shape(struct tensor a, struct tensor b)
     return a.v->rows == b.v->rows && a.v->cols == b.v->cols;
 }
 
-static struct tensor binary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor y)
+struct tensor build_binary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor y)
 {
     struct node *n = layer_node(b, op, l, x);
     node_input(n, y.v);
@@ -63,7 +61,7 @@ static bool build_residual(struct builder *b, const struct spec_layer *l, struct
         diag_help(b->diag, "the branch must end in the shape it starts from");
         return false;
     }
-    *y = binary(b, NODE_add, l, x, z);
+    *y = build_binary(b, NODE_add, l, x, z);
     return true;
 }
 
@@ -84,100 +82,13 @@ static bool build_branches(struct builder *b, const struct spec_layer *l, struct
                         tensor_text(b, z), tensor_text(b, sum));
             return false;
         }
-        sum = binary(b, op, l, sum, z);
+        sum = build_binary(b, op, l, sum, z);
     }
     *y = sum;
     return true;
 }
 
-/* -- mixture of experts -- */
-
-static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t tokens)
-{
-    struct graph *g = b->g;
-    struct moe *m = arena_alloc(g->arena, sizeof *m);
-    m->id = (int)g->nmoes;
-    m->name = b->title;
-    m->experts = s->experts;
-    m->top_k = s->top_k;
-    m->tokens = tokens;
-    m->group = s->group;
-    m->renormalise = s->renormalise;
-    m->batch_priority = s->batch_priority;
-    m->noise = g->training ? s->noise : 0;
-    m->capacity = s->capacity;
-    m->eval_capacity = s->eval_capacity;
-    m->importance = g->training ? s->importance : 0;
-    m->load = g->training ? s->load : 0;
-    m->key = g->next_key++;
-    if (g->nmoes)
-        m->balance_offset = g->moes[g->nmoes - 1]->balance_offset + 4 * (2 * g->moes[g->nmoes - 1]->experts + 1);
-    *ARENA_PUSH(g->arena, g->moes, g->nmoes, g->cap_moes) = m;
-    return m;
-}
-
-static bool check_moe(struct builder *b, const struct spec_moe *s)
-{
-    if (s->load > 0 && s->noise <= 0) {
-        diag_report(b->diag, DIAG_NOISE_REQUIRED, s->loc, "the load loss needs noise on the router's logits, and noise is 0");
-        diag_help(b->diag, "leave `noise` out (it is then 1 / experts), or set balance.load = 0");
-        return false;
-    }
-    return true;
-}
-
-static bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
-{
-    struct graph *g = b->g;
-    const struct spec_moe *s = l->moe;
-    struct tensor logits, out;
-    if (x.kind == TENSOR_VECTOR || b->experts) {
-        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc, b->experts ? "experts inside an expert" :
-                    "experts need tokens or a map, this is %s", tensor_text(b, x));
-        return false;
-    }
-    if (!check_moe(b, s) || !build_layer(b, l->kids[0], x, &logits))
-        return false;
-    if (logits.v->rows != x.v->rows || logits.v->cols != s->experts) {
-        diag_report(b->diag, DIAG_ROUTER_WIDTH, l->kids[0]->loc, "the router must give %d numbers for each token, one an "
-                    "expert; it gives %s", s->experts, tensor_text(b, logits));
-        return false;
-    }
-    struct moe *m = new_moe(b, s, x.v->rows);
-    struct node *route = layer_node(b, NODE_route, l, logits);
-    route->moe = m;
-    node_output(g, route, x.v->rows, s->experts, NULL);
-    struct value *gates = node_output(g, route, x.v->rows, s->top_k, NULL);
-    struct value *decisions = node_output(g, route, x.v->rows, s->top_k, NULL);
-    decisions->raw = true;
-
-    struct node *dispatch = layer_node(b, NODE_dispatch, l, x);
-    dispatch->moe = m;
-    node_input(dispatch, decisions);
-    struct experts *experts = arena_alloc(g->arena, sizeof *experts);
-    *experts = (struct experts){m, 0, m->experts};
-    dispatch->experts = experts;
-    struct value *routed = node_output(g, dispatch, x.v->rows * s->top_k, x.v->cols, experts);
-    b->experts = experts;
-    bool ok = build_layer(b, l->kids[1], tensor_tokens(routed), &out);
-    b->experts = NULL;
-    if (!ok)
-        return false;
-    if (out.v->cols != x.v->cols) {
-        diag_report(b->diag, DIAG_EXPERT_WIDTH, l->kids[1]->loc, "an expert must keep the width: it turns %lld channels "
-                    "into %lld", (long long)x.v->cols, (long long)out.v->cols);
-        return false;
-    }
-    struct node *combine = layer_node(b, NODE_combine, l, out);
-    combine->moe = m;
-    combine->experts = experts;
-    node_input(combine, gates);
-    node_input(combine, decisions);
-    *y = tensor_like(x, node_output(g, combine, x.v->rows, x.v->cols, NULL));
-    return true;
-}
-
-static bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     const char *prefix = b->prefix, *title = b->title;
     b->prefix = join_names(b->g->arena, prefix, l->label);
@@ -307,6 +218,7 @@ struct graph *graph_build(struct arena *a, const struct spec *spec, bool trainin
     struct builder b = {.g = g, .diag = d, .prefix = "", .title = ""};
     if (!build_parts(&b) || !check_names(&b))
         return NULL;
+    share_groups(g);
     g->features = find_features(g);
     apply_groups(g);
     if (training)

@@ -28,6 +28,12 @@ typedef bool layer_rule(struct builder *b, const struct spec_layer *l, struct te
 #include "compiler/graph/ops.def"
 #undef OP
 
+/* Any layer; compound ones call it for their parts. */
+bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y);
+bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y);
+struct tensor build_binary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor y);
+void share_groups(struct graph *g);     /* once all moes are known: their common group */
+
 /* Arguments by their place in the signature. */
 bool arg_given(const struct spec_layer *l, int i);
 int64_t arg_int(const struct spec_layer *l, int i);

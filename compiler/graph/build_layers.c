@@ -139,6 +139,64 @@ bool layer_layernorm(struct builder *b, const struct spec_layer *l, struct tenso
     return true;
 }
 
+bool layer_identity(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    (void)b;
+    (void)l;
+    *y = x;
+    return true;
+}
+
+/* Learned codes that each token is compared with. */
+static bool codes(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    int64_t in = x.v->cols, out = arg_int(l, 0);
+    if (!positive(b, l, "out", out) || too_large(b, l, "the codes' number of elements",
+                                                 (double)in * (double)out * (b->experts ? b->experts->count : 1)))
+        return false;
+    struct node *n = layer_node(b, op, l, x);
+    n->experts = x.v->experts;
+    n->weight = layer_param(b, l, "", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, arg_float(l, 1));
+    *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->experts));
+    return true;
+}
+
+bool layer_cosine(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    return codes(b, NODE_cosine, l, x, y);
+}
+
+bool layer_distance(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    return codes(b, NODE_distance, l, x, y);
+}
+
+bool layer_softmax(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    return unary(b, NODE_softmax, l, x, y);
+}
+
+static struct node *gain(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    static const int64_t one = 1;
+    struct node *n = unary(b, NODE_gain, l, x, y);
+    n->weight = layer_param(b, l, "", 1, &one, INIT_CONST, arg_float(l, 0));
+    return n;
+}
+
+bool layer_gain(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    return gain(b, l, x, y);
+}
+
+bool layer_temperature(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    struct node *n = gain(b, l, x, y);
+    n->index = 1;
+    n->rate = arg_given(l, 1) ? arg_float(l, 1) : INFINITY;
+    return true;
+}
+
 bool layer_gelu(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     return unary(b, NODE_gelu, l, x, y);

@@ -2,13 +2,25 @@
  * and biases are not counted. */
 #include "config.h"
 
+#include <math.h>
+
 #include "compiler/graph/graph.h"
+
+/* Of one picture; kinds of experts share the rows by their number. */
+static int64_t routed_rows(const struct value *v)
+{
+    return v->experts ? v->rows * v->experts->count / v->experts->moe->experts : v->rows;
+}
 
 int64_t graph_node_macs(const struct node *n)
 {
     const struct value *x = n->nin ? n->in[0] : NULL;
     switch (n->op) {
     case NODE_linear:
+    case NODE_cosine:
+    case NODE_distance:
+        return routed_rows(x) * x->cols * n->out[0]->cols;
+    case NODE_matmul:
         return x->rows * x->cols * n->out[0]->cols;
     case NODE_conv:
         return n->out[0]->rows * n->out[0]->cols * (x->cols / n->groups) * n->kernel * n->kernel;
@@ -19,11 +31,14 @@ int64_t graph_node_macs(const struct node *n)
     }
 }
 
-static int top_k_of(const struct graph *g, const struct param *p)
+/* Experts of this kind that a token meets, on average. */
+static double active_of(const struct graph *g, const struct param *p)
 {
     for (size_t i = 0; i < g->nforward; i++)
-        if (g->nodes[i]->weight == p || g->nodes[i]->bias == p)
-            return g->nodes[i]->experts->moe->top_k;
+        if (g->nodes[i]->weight == p || g->nodes[i]->bias == p) {
+            const struct experts *x = g->nodes[i]->experts;
+            return x->moe->active * x->count / x->moe->experts;
+        }
     return 0;
 }
 
@@ -32,8 +47,10 @@ struct cost graph_cost(const struct graph *g)
     struct cost c = {0};
     for (size_t i = 0; i < g->nparams; i++) {
         const struct param *p = g->params[i];
+        if (!p->learned)
+            continue;
         c.params_total += p->count;
-        c.params_active += p->experts ? p->count / p->experts * top_k_of(g, p) : p->count;
+        c.params_active += p->experts ? llround((double)p->count / p->experts * active_of(g, p)) : p->count;
     }
     for (size_t i = 0; i < g->nforward; i++)
         c.macs += graph_node_macs(g->nodes[i]);

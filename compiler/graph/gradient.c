@@ -106,6 +106,16 @@ static void grad_linear(struct differ *d, struct node *n, struct value *dy)
     node_input(dw, x);
 }
 
+static void grad_cosine(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_cosine_dx, n, dy, n->in[0], n->out[0]);
+}
+
+static void grad_distance(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_distance_dx, n, dy, n->in[0], NULL);
+}
+
 static void grad_conv(struct differ *d, struct node *n, struct value *dy)
 {
     if (wants(d, n->in[0]))
@@ -134,6 +144,16 @@ static void grad_relu(struct differ *d, struct node *n, struct value *dy)
 static void grad_silu(struct differ *d, struct node *n, struct value *dy)
 {
     one_to_one(d, NODE_silu_dx, n, dy, n->in[0], NULL);
+}
+
+static void grad_softmax(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_softmax_dx, n, dy, n->out[0], NULL);
+}
+
+static void grad_gain(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_gain_dx, n, dy, n->in[0], NULL);
 }
 
 static void grad_scale(struct differ *d, struct node *n, struct value *dy)
@@ -217,6 +237,32 @@ static void grad_avg_pool(struct differ *d, struct node *n, struct value *dy)
     one_to_one(d, NODE_avg_pool_dx, n, dy, NULL, NULL);
 }
 
+static void grad_repeat(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_repeat_dx, n, dy, NULL, NULL);
+}
+
+static struct value *transposed(struct differ *d, struct node *of, struct value *v)
+{
+    struct node *n = backward_node(d, NODE_transpose, of);
+    node_input(n, v);
+    return node_output(d->g, n, v->cols, v->rows, NULL);
+}
+
+/* y = a b: da = dy b^T, db = a^T dy. */
+static void grad_matmul(struct differ *d, struct node *n, struct value *dy)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!wants(d, n->in[i]))
+            continue;
+        struct value *left = i == 0 ? dy : transposed(d, n, n->in[0]), *right = i == 0 ? transposed(d, n, n->in[1]) : dy;
+        struct node *m = backward_node(d, NODE_matmul, n);
+        node_input(m, left);
+        node_input(m, right);
+        accumulate(d, n->in[i], value_like(d, m, n->in[i]));
+    }
+}
+
 static void grad_class_token(struct differ *d, struct node *n, struct value *dy)
 {
     one_to_one(d, NODE_class_token_dx, n, dy, NULL, NULL);
@@ -237,7 +283,12 @@ static void grad_route(struct differ *d, struct node *n, struct value *dgates)
 static void grad_dispatch(struct differ *d, struct node *n, struct value *dy)
 {
     if (wants(d, n->in[0]))
-        one_to_one(d, NODE_dispatch_dx, n, dy, n->in[1], NULL);
+        one_to_one(d, NODE_collect, n, dy, n->in[1], NULL);
+}
+
+static void grad_collect(struct differ *d, struct node *n, struct value *dy)
+{
+    one_to_one(d, NODE_dispatch, n, dy, n->in[1], NULL);
 }
 
 static void grad_combine(struct differ *d, struct node *n, struct value *dy)
@@ -252,6 +303,8 @@ static void grad_combine(struct differ *d, struct node *n, struct value *dy)
 
 static grad_rule *const rules[NODE_COUNT] = {
     [NODE_linear] = grad_linear,       [NODE_conv] = grad_conv,             [NODE_layernorm] = grad_layernorm,
+    [NODE_cosine] = grad_cosine,       [NODE_distance] = grad_distance,     [NODE_softmax] = grad_softmax,
+    [NODE_gain] = grad_gain,           [NODE_matmul] = grad_matmul,         [NODE_repeat] = grad_repeat,
     [NODE_gelu] = grad_gelu,           [NODE_relu] = grad_relu,             [NODE_silu] = grad_silu,
     [NODE_scale] = grad_scale,         [NODE_drop_path] = grad_same,        [NODE_dropout] = grad_same,
     [NODE_slice] = grad_slice,         [NODE_concat] = grad_concat,         [NODE_add] = grad_add,
@@ -259,7 +312,7 @@ static grad_rule *const rules[NODE_COUNT] = {
     [NODE_attention] = grad_attention, [NODE_mean_pool] = grad_mean_pool,   [NODE_max_pool] = grad_max_pool,
     [NODE_avg_pool] = grad_avg_pool,   [NODE_transpose] = grad_same,        [NODE_class_token] = grad_class_token,
     [NODE_take_token] = grad_take_token, [NODE_route] = grad_route,         [NODE_dispatch] = grad_dispatch,
-    [NODE_combine] = grad_combine,
+    [NODE_combine] = grad_combine,     [NODE_collect] = grad_collect,
 };
 
 /* A value wants a gradient if a param stands before it. The gradient of a route enters by its gates (output 1). */

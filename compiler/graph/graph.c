@@ -80,6 +80,7 @@ struct param *graph_param(struct graph *g, const char *name, int experts, int ra
         p->shape[p->rank++] = shape[i];
     for (int i = 0; i < p->rank; i++)
         p->count *= p->shape[i];
+    p->learned = true;
     p->decays = rank > 1;
     p->weight_decay = NAN;
     p->lr_factor = 1;
@@ -87,12 +88,24 @@ struct param *graph_param(struct graph *g, const char *name, int experts, int ra
     return p;
 }
 
+bool moe_has_losses(const struct moe *m)
+{
+    return m->importance > 0 || m->load > 0 || m->switch_loss > 0 || m->z_loss > 0;
+}
+
+/* Choices made, choices dropped, items, and choices made since the last update. */
+int64_t moe_balance_bytes(const struct moe *m)
+{
+    return 4 * (3 * (int64_t)m->experts + 1);
+}
+
 int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens)
 {
     double f = training ? m->capacity : m->eval_capacity;
     if (f <= 0)
         return 0;
+    int k = m->choice == CHOICE_TOKEN ? m->top_k : 1;
     /* The small number keeps ceil(64 * 1.1 ..) from climbing over an integer by a rounding error. */
-    double c = ceil((double)tokens * m->top_k * f / m->experts - 1e-9);
+    double c = ceil((double)tokens * k * f / m->experts - 1e-9);
     return c < 1 ? 1 : c > (double)tokens ? tokens : (int64_t)c;
 }

@@ -45,6 +45,7 @@ struct param {
     int experts;                /* E where the first axis is the experts', else 0 */
     enum param_init init;
     double init_value;
+    bool learned;               /* by gradients; else it is not counted among the parameters */
     bool decays;                /* weight decay applies */
     double weight_decay;        /* of a group; NaN: the recipe's */
     double lr_factor;
@@ -87,23 +88,37 @@ struct experts { struct moe *moe; int first, count; };
 
 /* One MoE layer: its settings and what its routing node decides.
  *
- * Routing decisions live in one block of memory whose fields have constant offsets, for N = B x tokens rows:
+ * What is routed is an item: a token, a whole picture with its `span` tokens, or a slot that mixes tokens (soft). Routing
+ * decisions live in one block of memory whose fields have constant offsets, for N = B x tokens items:
  *     choice (N,K) i32     expert of each choice, by falling weight
- *     slot   (N,K) i32     row in the routed matrices, or -1: dropped
- *     pair   (N*K) i32     token * K + choice of each routed row
+ *     slot   (N*span,K) i32    row in the routed matrices, or -1: dropped
+ *     pair   (B*rows) i32      token * K + choice of each routed row
  *     first  (E+1) i32     first routed row of each expert
  *     tile   (tiles,4) i32 expert, first row, rows, 0 of each tile of at most `tile` rows, in order
  *     tile_first (E+1) i32 first tile of each expert; the last is the number of tiles
- *     stats  (groups,2E) f32   sums of clean probabilities; sums of load probabilities, of each routing group
+ *     stats  (groups,3E+1) f32 of each routing group: sums of clean probabilities; of load probabilities; first choices; sum of
+ *                              squared log-sum-exps
  *     order  (groups, S) i32   scratch of the priority sort: tokens of a group by falling priority */
+enum moe_choice { CHOICE_TOKEN, CHOICE_EXPERT, CHOICE_SOFT };   /* tokens choose experts, experts tokens, nobody */
+
 struct moe {
     int id;
     const char *name;           /* "s3[9].mlp" */
-    int experts, top_k;
-    int64_t tokens;             /* of one picture */
+    enum moe_choice choice;
+    int experts;
+    int top_k;                  /* decisions for each item: K; E where experts choose, 1 where nobody does */
+    int64_t tokens;             /* items of one picture */
+    int64_t span;               /* rows that an item stands for: 1, or the tokens of a picture */
+    int64_t rows;               /* routed rows of one picture, at most */
+    double active;              /* experts that a token meets, on average */
     int group;                  /* pictures */
+    double share;               /* of the group in the largest one: what a group's losses count */
     bool renormalise, batch_priority;
-    double noise, capacity, eval_capacity, importance, load;
+    double noise, capacity, eval_capacity;
+    double importance, load, switch_loss, z_loss;       /* weights of the losses */
+    double bias_rate;           /* of balancing without a loss; 0: off */
+    struct param *bias;         /* (E), added to the probabilities for the choice only; NULL: off */
+    struct value *decisions;
     int64_t balance_offset;     /* bytes into the BALANCE region */
     uint32_t key;               /* of the noise */
 };
@@ -121,6 +136,7 @@ struct graph {
     size_t nparams, cap_params;
     struct moe **moes;
     size_t nmoes, cap_moes;
+    int group;                  /* pictures: a multiple of every moe's group */
     struct value *input, *logits, *features, *target;
     size_t nforward;            /* nodes before the first backward one */
     uint32_t next_key;
@@ -151,7 +167,10 @@ void node_input(struct node *n, struct value *v);
 struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct experts *experts);
 struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape);
 
-/* Routing: capacity of an expert for a group with `tokens` tokens, ceil(tokens * k * f / E); 0 means no limit. */
+/* Routing: capacity of an expert for a group with `tokens` items, ceil(tokens * k * f / E), where experts choose ceil(tokens * f / E);
+ * 0 means no limit. */
+bool moe_has_losses(const struct moe *m);
+int64_t moe_balance_bytes(const struct moe *m);         /* in the BALANCE region */
 int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens);
 
 #endif

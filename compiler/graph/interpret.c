@@ -24,7 +24,7 @@ static int32_t *new_ints(struct arena *a, int64_t n)
 
 static struct interp_routing new_routing(struct arena *a, const struct moe *m, int64_t images)
 {
-    int64_t pairs = images * m->tokens * m->top_k;
+    int64_t pairs = images * m->tokens * m->span * m->top_k;
     return (struct interp_routing){
         .choice = new_ints(a, pairs), .slot = new_ints(a, pairs), .pair = new_ints(a, pairs),
         .first = new_ints(a, m->experts + 1), .expert = new_ints(a, pairs),

@@ -40,7 +40,7 @@ double *interp_value(struct interp *it, const struct value *v);    /* (images * 
 
 /* Decisions of the last run, as struct moe describes them; N = images * tokens. */
 int32_t *interp_choice(struct interp *it, const struct moe *m);    /* (N,K) expert */
-int32_t *interp_slot(struct interp *it, const struct moe *m);      /* (N,K) routed row, or -1: dropped */
+int32_t *interp_slot(struct interp *it, const struct moe *m);      /* (N*span,K) routed row, or -1: dropped */
 int32_t *interp_first(struct interp *it, const struct moe *m);     /* (E+1) first routed row of each expert */
 
 void interp_run(struct interp *it, size_t first, size_t end);      /* nodes first .. end-1 of the graph */

@@ -1,11 +1,14 @@
 /* The interpreter's routing: which experts each token goes to, the balance losses, and the ways to the experts and back.
  *
- * Tokens are routed in groups of moe->group pictures, the last of a call may be smaller; capacity, priority and losses belong
- * to a group. What nodes.def leaves open is decided here:
+ * Items (struct moe) are routed in groups of moe->group pictures, the last of a call may be smaller; capacity, priority and losses
+ * belong to a group. What follows calls them tokens. What nodes.def leaves open is decided here:
  *   - the noise is keyed by moe->key, and not drawn where its deviation is 0 or outside training;
  *   - under a capacity choices are offered rank by rank (all first choices, then all second ones), always in one order of
  *     the tokens: by index, or with batch_priority by falling softmax(z) of the first choice, ties to the lower index;
  *   - gates are computed for dropped choices too; only slot says what is dropped;
+ *   - where experts choose, each takes the tokens with the largest softmax(z) for it, ties to the lower index;
+ *   - a balance bias is added to softmax(z) for the choice, so its order is that of the sums;
+ *   - first choices (the switch loss) are those that were made, dropped or not;
  *   - the load loss takes z of the last choice as the threshold, so an expert's own threshold cancels out of its slope. */
 #include "config.h"
 
@@ -49,7 +52,7 @@ static bool is_chosen(const int32_t *choice, int n, int32_t e)
 }
 
 /* The K largest of z, by falling z, ties to the lower index. */
-static void choose(int32_t *choice, const double *z, int experts, int k)
+static void choose_largest(int32_t *choice, const double *z, int experts, int k)
 {
     for (int j = 0; j < k; j++) {
         int32_t best = -1;
@@ -58,6 +61,18 @@ static void choose(int32_t *choice, const double *z, int experts, int k)
                 best = e;
         choice[j] = best;
     }
+}
+
+static void choose(const struct interp *it, const struct moe *m, const struct interp_routing *r, const double *z, int32_t *choice)
+{
+    if (!m->bias) {
+        choose_largest(choice, z, m->experts, m->top_k);
+        return;
+    }
+    interp_softmax(r->p, z, m->experts);
+    for (int e = 0; e < m->experts; e++)
+        r->p[e] += it->params[m->bias->id][e];
+    choose_largest(choice, r->p, m->experts, m->top_k);
 }
 
 static double first_gate(const struct moe *m, const struct interp_routing *r, const double *z, int64_t token)
@@ -91,36 +106,80 @@ static void offer_group(const struct interp *it, const struct moe *m, const stru
     order_tokens(m, r, z, g);
     for (int j = 0; j < m->top_k; j++)
         for (int64_t i = 0; i < g.count; i++) {
-            int64_t pair = (int64_t)r->order[i] * m->top_k + j;
-            int32_t *load = &r->load[r->choice[pair]];
+            int64_t pair = (int64_t)r->order[i] * m->span * m->top_k + j;
+            int32_t *load = &r->load[r->choice[(int64_t)r->order[i] * m->top_k + j]];
             r->slot[pair] = capacity && *load >= capacity ? -1 : 0;
             *load += r->slot[pair] == 0;
         }
 }
 
-/* Numbers the kept pairs expert by expert, and in each by token. */
-static void place_rows(const struct moe *m, const struct interp_routing *r, int64_t pairs)
+/* Whether fewer than `most` tokens of the group want expert e more than token t does. */
+static bool among_first(const struct interp_routing *r, struct matrix z, struct group g, int64_t t, int e, int64_t most)
+{
+    interp_softmax(r->p, matrix_row(z, t), z.cols);
+    double mine = r->p[e];
+    int64_t before = 0;
+    for (int64_t s = g.first; s < g.first + g.count; s++) {
+        interp_softmax(r->p, matrix_row(z, s), z.cols);
+        before += r->p[e] > mine || (r->p[e] == mine && s < t);
+    }
+    return before < most;
+}
+
+/* Each expert takes its tokens: choice j of a token is expert j. */
+static void select_group(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z,
+                         struct group g)
+{
+    int64_t most = moe_capacity(m, it->g->training, g.count);
+    for (int64_t t = g.first; t < g.first + g.count; t++)
+        for (int32_t e = 0; e < m->experts; e++) {
+            r->choice[t * m->experts + e] = e;
+            r->slot[t * m->experts + e] = among_first(r, z, g, t, e, most) ? 0 : -1;
+        }
+}
+
+/* Numbers the rows of kept choices expert by expert, and in each by item; slot says which items were kept. */
+static void place_rows(const struct moe *m, const struct interp_routing *r, int64_t items)
 {
     int32_t row = 0;
     for (int32_t e = 0; e < m->experts; e++) {
         r->first[e] = row;
-        for (int64_t pair = 0; pair < pairs; pair++)
-            if (r->choice[pair] == e && r->slot[pair] >= 0) {
-                r->slot[pair] = row;
+        for (int64_t i = 0; i < items * m->top_k; i++) {
+            if (r->choice[i] != e)
+                continue;
+            int64_t pair = i / m->top_k * m->span * m->top_k + i % m->top_k;
+            bool kept = r->slot[pair] >= 0;
+            for (int64_t s = 0; s < m->span; s++, pair += m->top_k) {
+                r->slot[pair] = kept ? row : -1;
+                if (!kept)
+                    continue;
                 r->pair[row] = (int32_t)pair;
                 r->expert[row++] = e;
             }
+        }
     }
     r->first[m->experts] = row;
 }
 
 static void decide(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z)
 {
-    for (int64_t t = 0; t < z.rows; t++)
-        choose(r->choice + t * m->top_k, matrix_row(z, t), m->experts, m->top_k);
+    for (int64_t t = 0; t < z.rows && m->choice == CHOICE_TOKEN; t++)
+        choose(it, m, r, matrix_row(z, t), r->choice + t * m->top_k);
     for (int64_t i = 0; i < group_count(it, m); i++)
-        offer_group(it, m, r, z, group_of(it, m, i));
-    place_rows(m, r, z.rows * m->top_k);
+        (m->choice == CHOICE_EXPERT ? select_group : offer_group)(it, m, r, z, group_of(it, m, i));
+    place_rows(m, r, z.rows);
+}
+
+void interpret_slots(struct interp *it, const struct node *n)
+{
+    const struct moe *m = n->moe;
+    const struct interp_routing *r = &it->routing[m->id];
+    int64_t items = it->settings.images * m->tokens;
+    for (int64_t i = 0; i < items; i++) {
+        r->choice[i] = (int32_t)(i % m->tokens / (m->tokens / m->experts));
+        r->slot[i] = 0;
+    }
+    place_rows(m, r, items);
 }
 
 void interpret_route(struct interp *it, const struct node *n)
@@ -172,14 +231,10 @@ static void balance_slope(double *v, int experts, double weight)
         v[e] = weight * 2 / (experts * b.mean * b.mean) * (v[e] - b.mean - b.variance / b.mean);
 }
 
-static bool has_importance(const struct interp *it, const struct moe *m)
+/* What a weight counts for in the sum over the groups of all layers. */
+static double weight_of(const struct interp *it, const struct moe *m, double weight)
 {
-    return it->g->training && m->importance > 0;
-}
-
-static bool has_load(const struct interp *it, const struct moe *m)
-{
-    return it->g->training && m->load > 0 && m->noise > 0;
+    return it->g->training ? weight * m->share : 0;
 }
 
 /* How far expert e's clean logit lies below the threshold, in deviations of the noise. */
@@ -190,14 +245,27 @@ static double below(const struct moe *m, const struct interp_routing *r, struct 
     return (threshold - matrix_row(clean, t)[e]) / m->noise;
 }
 
-/* r->importance = sum of softmax(clean logits); r->demand = mean of the probability to pass the threshold with new noise. */
+/* log sum of exp(x). */
+static double log_sum(const double *x, int n)
+{
+    double largest = x[0], sum = 0;
+    for (int e = 1; e < n; e++)
+        largest = fmax(largest, x[e]);
+    for (int e = 0; e < n; e++)
+        sum += exp(x[e] - largest);
+    return largest + log(sum);
+}
+
+/* r->importance = sum of softmax(clean logits); r->demand = mean of the probability to pass the threshold with new noise; r->load:
+ * first choices. */
 static void sum_group(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z,
                       struct group g)
 {
     for (int e = 0; e < m->experts; e++)
-        r->importance[e] = r->demand[e] = 0;
+        r->importance[e] = r->demand[e] = r->load[e] = 0;
     for (int64_t t = g.first; t < g.first + g.count; t++) {
         interp_softmax(r->p, matrix_row(clean, t), m->experts);
+        r->load[r->choice[t * m->top_k]]++;
         for (int e = 0; e < m->experts; e++)
             r->importance[e] += r->p[e];
         for (int e = 0; e < m->experts && m->noise > 0; e++)
@@ -205,15 +273,37 @@ static void sum_group(const struct moe *m, const struct interp_routing *r, struc
     }
 }
 
+/* E * sum of (share of first choices) * (mean probability): Fedus et al. 2022, eq. 4. */
+static double switch_loss(const struct moe *m, const struct interp_routing *r, struct group g)
+{
+    double sum = 0, count = (double)g.count;
+    for (int e = 0; e < m->experts; e++)
+        sum += r->load[e] / count * (r->importance[e] / count);
+    return m->experts * sum;
+}
+
+/* Mean of the squared log-sum-exp: Zoph et al. 2022, eq. 5. */
+static double z_loss(const struct moe *m, struct matrix clean, struct group g)
+{
+    double sum = 0;
+    for (int64_t t = g.first; t < g.first + g.count; t++)
+        sum += pow(log_sum(matrix_row(clean, t), m->experts), 2);
+    return sum / (double)g.count;
+}
+
 double interp_route_balance(struct interp *it, const struct node *route)
 {
     const struct moe *m = route->moe;
     const struct interp_routing *r = &it->routing[m->id];
+    struct matrix clean = interp_in(it, route, 0), z = interp_out(it, route, 0);
     double sum = 0;
     for (int64_t i = 0; i < group_count(it, m); i++) {
-        sum_group(m, r, interp_in(it, route, 0), interp_out(it, route, 0), group_of(it, m, i));
-        sum += has_importance(it, m) ? m->importance * balance_loss(r->importance, m->experts) : 0;
-        sum += has_load(it, m) ? m->load * balance_loss(r->demand, m->experts) : 0;
+        struct group g = group_of(it, m, i);
+        sum_group(m, r, clean, z, g);
+        sum += weight_of(it, m, m->importance) * balance_loss(r->importance, m->experts);
+        sum += m->load > 0 ? weight_of(it, m, m->load) * balance_loss(r->demand, m->experts) : 0;
+        sum += weight_of(it, m, m->switch_loss) * switch_loss(m, r, g);
+        sum += weight_of(it, m, m->z_loss) * z_loss(m, clean, g);
     }
     return sum;
 }
@@ -239,20 +329,29 @@ static void load_dx(const struct moe *m, const struct interp_routing *r, struct 
     }
 }
 
+static void z_dx(const struct moe *m, const double *clean, const double *p, double weight, double *dx)
+{
+    double slope = weight * 2 * log_sum(clean, m->experts);
+    for (int e = 0; e < m->experts; e++)
+        dx[e] += slope * p[e];
+}
+
 static void balance_dx(struct interp *it, const struct moe *m, struct matrix clean, struct matrix z, struct matrix dx,
                        struct group g)
 {
     const struct interp_routing *r = &it->routing[m->id];
+    double scale = it->settings.balance_scale, count = (double)g.count;
     sum_group(m, r, clean, z, g);
-    if (has_importance(it, m))
-        balance_slope(r->importance, m->experts, m->importance * it->settings.balance_scale);
-    if (has_load(it, m))
-        balance_slope(r->demand, m->experts, m->load * it->settings.balance_scale);
+    balance_slope(r->importance, m->experts, weight_of(it, m, m->importance) * scale);
+    for (int e = 0; e < m->experts; e++)
+        r->importance[e] += weight_of(it, m, m->switch_loss) * scale * m->experts * r->load[e] / (count * count);
+    if (m->load > 0)
+        balance_slope(r->demand, m->experts, weight_of(it, m, m->load) * scale);
     for (int64_t t = g.first; t < g.first + g.count; t++) {
         interp_softmax(r->p, matrix_row(clean, t), m->experts);
-        if (has_importance(it, m))
-            softmax_dx(matrix_row(dx, t), r->p, r->importance, m->experts);
-        if (has_load(it, m))
+        softmax_dx(matrix_row(dx, t), r->p, r->importance, m->experts);
+        z_dx(m, matrix_row(clean, t), r->p, weight_of(it, m, m->z_loss) * scale / count, matrix_row(dx, t));
+        if (m->load > 0)
             load_dx(m, r, clean, z, g, t, matrix_row(dx, t));
     }
 }
@@ -320,10 +419,10 @@ static void gather(struct matrix x, const double *gates, int top_k, struct matri
         }
 }
 
-void interpret_dispatch_dx(struct interp *it, const struct node *n)
+void interpret_collect(struct interp *it, const struct node *n)
 {
-    struct matrix dy = interp_in(it, n, 0);
-    gather(dy, NULL, dy.moe->top_k, interp_out(it, n, 0));
+    struct matrix x = interp_in(it, n, 0);
+    gather(x, NULL, x.moe->top_k, interp_out(it, n, 0));
 }
 
 void interpret_combine(struct interp *it, const struct node *n)

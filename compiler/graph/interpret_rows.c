@@ -188,7 +188,7 @@ static int64_t row_choice(struct matrix x, int64_t r)
 void interpret_drop_path(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
-    int64_t tokens = x.moe ? x.moe->tokens : n->in[0]->rows;
+    int64_t tokens = x.moe ? x.moe->tokens * x.moe->span : n->in[0]->rows;
     double p = it->g->training ? n->rate * it->settings.drop_path : 0;
     for (int64_t r = 0; r < x.rows; r++) {
         double u[4];
@@ -201,7 +201,7 @@ void interpret_drop_path(struct interp *it, const struct node *n)
 void interpret_dropout(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
-    int64_t tokens = x.moe ? x.moe->tokens : n->in[0]->rows;
+    int64_t tokens = x.moe ? x.moe->tokens * x.moe->span : n->in[0]->rows;
     double rate = it->g->training ? n->rate : 0;
     for (int64_t r = 0; r < x.rows; r++)
         for (int64_t c = 0; c < x.cols; c++) {

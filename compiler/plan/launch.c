@@ -71,10 +71,7 @@ struct launch *later_launch(struct lowering *lo, enum domain domain, const struc
 
 struct buffer *decisions_buffer(struct lowering *lo, const struct moe *m)
 {
-    for (size_t i = 0; i < lo->g->nforward; i++)
-        if (lo->g->nodes[i]->op == NODE_route && lo->g->nodes[i]->moe == m)
-            return lo->of_value[lo->g->nodes[i]->out[2]->id];
-    return NULL;
+    return lo->of_value[m->decisions->id];
 }
 
 /* The launch over the rows of v. */

@@ -197,18 +197,28 @@ void lower_attention_dx(struct lowering *lo, const struct node *n)
     attention_sizes(lo, n, by_images(lo, n, KERNEL_attention_dx, n->groups), n->in[0]->rows, n->in[0]->cols);
 }
 
-void lower_mean_pool(struct lowering *lo, const struct node *n)
+/* Between T rows and one. */
+static void one_row(struct lowering *lo, const struct node *n, enum kernel k, const struct value *rows, bool mean)
 {
-    struct call *c = by_images(lo, n, KERNEL_mean_pool, 1);
-    call_size(c, n->in[0]->rows);
-    call_size(c, n->in[0]->cols);
+    struct call *c = by_images(lo, n, k, 1);
+    call_size(c, rows->rows);
+    call_size(c, rows->cols);
+    call_size(c, mean);
 }
 
-void lower_mean_pool_dx(struct lowering *lo, const struct node *n)
+void lower_mean_pool(struct lowering *lo, const struct node *n)    { one_row(lo, n, KERNEL_sum_rows, n->in[0], true); }
+void lower_repeat_dx(struct lowering *lo, const struct node *n)    { one_row(lo, n, KERNEL_sum_rows, n->in[0], false); }
+void lower_mean_pool_dx(struct lowering *lo, const struct node *n) { one_row(lo, n, KERNEL_spread_rows, n->out[0], true); }
+void lower_repeat(struct lowering *lo, const struct node *n)       { one_row(lo, n, KERNEL_spread_rows, n->out[0], false); }
+
+void lower_matmul(struct lowering *lo, const struct node *n)
 {
-    struct call *c = by_images(lo, n, KERNEL_mean_pool_dx, 1);
-    call_size(c, n->out[0]->rows);
-    call_size(c, n->out[0]->cols);
+    struct call *c = by_images(lo, n, KERNEL_matmul, 1);
+    const struct value *a = n->in[0], *b = n->in[1];
+    call_operand(c, operand_scratch(lo, n->name, plan_packed_bytes(lo->plan->vector, b->cols, b->rows)));
+    call_size(c, a->rows);
+    call_size(c, a->cols);
+    call_size(c, b->cols);
 }
 
 static void pool(struct lowering *lo, const struct node *n, enum kernel k, bool average)

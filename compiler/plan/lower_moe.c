@@ -10,39 +10,52 @@ static struct operand decisions(struct lowering *lo, const struct node *n)
     return operand_whole(decisions_buffer(lo, n->moe));
 }
 
-static void group_call(struct lowering *lo, const struct node *n, enum kernel k)
+/* The launch of a routing kernel; operands follow. */
+static struct call *moe_call(struct lowering *lo, const struct node *n, enum domain domain, enum kernel k)
 {
-    struct launch *l = open_launch(lo, DOMAIN_GROUPS, n);
+    struct launch *l = open_launch(lo, domain, n);
     struct call *c = node_call(lo, l, k, n);
     l->moe = c->moe = n->moe;
-    call_operand(c, operand_image(lo, n->out[0]));
-    for (int i = 0; i < n->nin; i++)
-        if (!n->in[i]->raw)
-            call_operand(c, operand_image(lo, n->in[i]));
-    if (k == KERNEL_route)
-        call_operand(c, operand_image(lo, n->out[1]));
-    call_operand(c, decisions(lo, n));
-    if (k == KERNEL_route)
-        call_operand(c, operand_scratch(lo, n->name, 16 * n->moe->group * n->moe->tokens + 4096 + 8 * n->moe->experts));
     call_size(c, n->moe->id);
-    call_size(c, lo->g->training);
+    if (k != KERNEL_slots)
+        call_size(c, lo->g->training);
+    return c;
+}
+
+static void sort_rows(struct lowering *lo, const struct node *n)
+{
+    struct call *c = moe_call(lo, n, DOMAIN_PARTS, KERNEL_route_sort);
+    call_operand(c, decisions(lo, n));
+    call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
 }
 
 void lower_route(struct lowering *lo, const struct node *n)
 {
-    group_call(lo, n, KERNEL_route);
-    struct launch *l = open_launch(lo, DOMAIN_PARTS, n);
-    struct call *c = node_call(lo, l, KERNEL_route_sort, n);
-    c->moe = n->moe;
+    const struct moe *m = n->moe;
+    struct call *c = moe_call(lo, n, DOMAIN_GROUPS, KERNEL_route);
+    call_operand(c, operand_image(lo, n->out[0]));
+    call_operand(c, operand_image(lo, n->in[0]));
+    call_operand(c, operand_image(lo, n->out[1]));
+    call_operand(c, operand_param(lo, m->bias, SPACE_PARAMS));
     call_operand(c, decisions(lo, n));
-    call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
-    call_size(c, n->moe->id);
-    call_size(c, lo->g->training);
+    call_operand(c, operand_scratch(lo, n->name, 16 * m->group * m->tokens + 4096 + 16 * m->experts));
+    sort_rows(lo, n);
+}
+
+void lower_slots(struct lowering *lo, const struct node *n)
+{
+    call_operand(moe_call(lo, n, DOMAIN_PARTS, KERNEL_slots), decisions(lo, n));
+    sort_rows(lo, n);
 }
 
 void lower_route_dx(struct lowering *lo, const struct node *n)
 {
-    group_call(lo, n, KERNEL_route_dx);
+    struct call *c = moe_call(lo, n, DOMAIN_GROUPS, KERNEL_route_dx);
+    call_operand(c, operand_image(lo, n->out[0]));
+    for (int i = 0; i < n->nin; i++)
+        if (!n->in[i]->raw)
+            call_operand(c, operand_image(lo, n->in[i]));
+    call_operand(c, decisions(lo, n));
 }
 
 void lower_dispatch(struct lowering *lo, const struct node *n)
@@ -79,8 +92,8 @@ static void combine(struct lowering *lo, const struct node *n, const struct valu
     call_range(lo, c, n->experts);
 }
 
-void lower_combine(struct lowering *lo, const struct node *n)     { combine(lo, n, n->in[1]); }
-void lower_dispatch_dx(struct lowering *lo, const struct node *n) { combine(lo, n, NULL); }
+void lower_combine(struct lowering *lo, const struct node *n) { combine(lo, n, n->in[1]); }
+void lower_collect(struct lowering *lo, const struct node *n) { combine(lo, n, NULL); }
 
 void lower_combine_dx(struct lowering *lo, const struct node *n)
 {
@@ -120,6 +133,8 @@ void lower_cross_entropy(struct lowering *lo, const struct node *n)
     struct launch *l = open_launch(lo, DOMAIN_PARTS, n);
     call_operand(node_call(lo, l, KERNEL_loss_sum, n), operand_start(lo, n->out[0]));
     for (size_t i = 0; i < lo->g->nmoes; i++) {
+        if (!moe_has_losses(lo->g->moes[i]))
+            continue;
         struct call *b = node_call(lo, l, KERNEL_balance_sum, n);
         b->moe = lo->g->moes[i];
         call_operand(b, operand_whole(decisions_buffer(lo, lo->g->moes[i])));
@@ -131,15 +146,20 @@ void lower_cross_entropy(struct lowering *lo, const struct node *n)
 
 struct decisions plan_decisions(const struct moe *m, int64_t micro)
 {
-    int64_t tokens = micro * m->tokens, routed = tokens * m->top_k, groups = (micro + m->group - 1) / m->group;
+    int64_t choices = micro * m->tokens * m->top_k, groups = (micro + m->group - 1) / m->group;
     struct decisions d = {.rows_per_tile = tile_expert_rows()};
-    d.max_tiles = routed / d.rows_per_tile + m->experts;
-    d.slot = 4 * routed;
-    d.pair = d.slot + 4 * routed;
-    d.first = d.pair + 4 * routed;
+    d.max_tiles = micro * m->rows / d.rows_per_tile + m->experts;
+    d.slot = 4 * choices;
+    d.pair = d.slot + 4 * choices * m->span;
+    d.first = d.pair + 4 * micro * m->rows;
     d.tile = d.first + 4 * (m->experts + 1);
     d.tile_first = d.tile + 16 * d.max_tiles;
     d.stats = d.tile_first + 4 * (m->experts + 1);
-    d.bytes = d.stats + groups * 8 * m->experts;
+    d.bytes = d.stats + groups * decisions_stats(m);
     return d;
+}
+
+int64_t decisions_stats(const struct moe *m)
+{
+    return 4 * (3 * (int64_t)m->experts + 1);
 }

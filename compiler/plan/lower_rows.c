@@ -151,6 +151,66 @@ void lower_silu_dx(struct lowering *lo, const struct node *n) { call_size(elemen
 void lower_add(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_add); }
 void lower_mul(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_mul); }
 
+/* -- layers of routers -- */
+
+static void codes(struct lowering *lo, const struct node *n, enum codes kind)
+{
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_codes, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_rows(lo, n->in[0]));
+    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
+    call_operand(c, operand_scratch(lo, n->name, n->out[0]->cols * 4));
+    call_size(c, n->in[0]->cols);
+    call_size(c, n->out[0]->cols);
+    call_size(c, kind);
+}
+
+static void codes_dx(struct lowering *lo, const struct node *n, enum codes kind)
+{
+    int64_t cols = n->out[0]->cols, codes = n->in[0]->cols;
+    struct launch *l = row_launch(lo, n, n->out[0]);
+    struct operand pw = tile_sums(lo, n, cols * codes);
+    struct call *c = node_call(lo, l, KERNEL_codes_dx, n);
+    call_operand(c, operand_rows(lo, n->out[0]));
+    call_operand(c, operand_rows(lo, n->in[0]));
+    call_operand(c, operand_rows(lo, n->in[1]));
+    call_operand(c, kind == CODES_COSINE ? operand_rows(lo, n->in[2]) : operand_nowhere());
+    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
+    call_operand(c, pw);
+    call_operand(c, operand_scratch(lo, n->name, codes * 4));
+    call_size(c, cols);
+    call_size(c, codes);
+    call_size(c, kind);
+    reduce_tiles(lo, n, n->weight, pw, cols * codes);
+}
+
+void lower_cosine(struct lowering *lo, const struct node *n)      { codes(lo, n, CODES_COSINE); }
+void lower_distance(struct lowering *lo, const struct node *n)    { codes(lo, n, CODES_DISTANCE); }
+void lower_cosine_dx(struct lowering *lo, const struct node *n)   { codes_dx(lo, n, CODES_COSINE); }
+void lower_distance_dx(struct lowering *lo, const struct node *n) { codes_dx(lo, n, CODES_DISTANCE); }
+void lower_softmax(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_softmax); }
+void lower_softmax_dx(struct lowering *lo, const struct node *n)  { elementwise(lo, n, KERNEL_softmax_dx); }
+
+void lower_gain(struct lowering *lo, const struct node *n)
+{
+    struct call *c = elementwise(lo, n, KERNEL_gain);
+    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
+    call_size(c, n->index);
+    c->real[0] = n->rate;
+}
+
+void lower_gain_dx(struct lowering *lo, const struct node *n)
+{
+    row_launch(lo, n, n->out[0]);
+    struct operand pw = tile_sums(lo, n, 1);
+    struct call *c = elementwise(lo, n, KERNEL_gain_dx);
+    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
+    call_operand(c, pw);
+    call_size(c, n->index);
+    c->real[0] = n->rate;
+    reduce_tiles(lo, n, n->weight, pw, 1);
+}
+
 void lower_scale(struct lowering *lo, const struct node *n)
 {
     call_operand(elementwise(lo, n, KERNEL_scale), operand_param(lo, n->weight, SPACE_PARAMS));
@@ -172,7 +232,7 @@ static void random_mask(struct lowering *lo, const struct node *n, enum kernel k
     const struct moe *m = n->experts ? n->experts->moe : NULL;
     struct call *c = elementwise(lo, n, k);
     call_operand(c, m ? operand_whole(decisions_buffer(lo, m)) : operand_nowhere());
-    call_size(c, m ? m->tokens : n->out[0]->rows);
+    call_size(c, m ? m->tokens * m->span : n->out[0]->rows);
     call_size(c, n->key);
     call_size(c, m ? m->top_k : 0);
     call_size(c, m ? plan_decisions(m, lo->g->micro).pair : 0);

@@ -130,12 +130,17 @@ static void place_scratch(struct lowering *lo, struct launch *l)
     struct buffer **list;
     size_t n = scratch_of(a, l, &list);
     if (chains(l)) {
+        struct buffer **made_of_rows = arena_array(a, n + 1, sizeof *made_of_rows);
+        size_t nrows = 0;
         for (size_t i = 0; i < n; i++)
-            list[i]->bytes = list[i]->row_bytes;
-        int64_t per_row = n ? pack_buffers(a, list, n, 0) : 0;
+            if (list[i]->row_bytes) {
+                list[i]->bytes = list[i]->row_bytes;
+                made_of_rows[nrows++] = list[i];
+            }
+        int64_t per_row = nrows ? pack_buffers(a, made_of_rows, nrows, 0) : 0;
         l->tile = l->experts ? plan_decisions(l->experts->moe, lo->g->micro).rows_per_tile : tile_rows(per_row);
-        for (size_t i = 0; i < n; i++)
-            list[i]->bytes = list[i]->row_bytes * l->tile;
+        for (size_t i = 0; i < nrows; i++)
+            made_of_rows[i]->bytes = made_of_rows[i]->row_bytes * l->tile;
     }
     l->scratch_bytes = n ? pack_buffers(a, list, n, 0) : 0;
     if (l->scratch_bytes > lo->plan->scratch_bytes)

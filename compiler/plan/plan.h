@@ -26,6 +26,7 @@ enum kernel {
 };
 
 enum activation { ACT_GELU, ACT_RELU, ACT_SILU };
+enum codes { CODES_COSINE, CODES_DISTANCE };
 enum gemm_start { START_ZERO, START_BIAS, START_C };
 
 /* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
@@ -100,6 +101,7 @@ struct function {
 /* Fields of the block of routing decisions (see struct moe), in bytes. */
 struct decisions { int64_t choice, slot, pair, first, tile, tile_first, stats, bytes; int64_t rows_per_tile, max_tiles; };
 struct decisions plan_decisions(const struct moe *m, int64_t micro);
+int64_t decisions_stats(const struct moe *m);            /* bytes of the stats of one group */
 
 /* Where a param lies. */
 struct placed_param {

@@ -100,7 +100,7 @@ void place_params(struct plan *p)
             place_packed(p, g->nodes[i], true, &top);
     p->packed_train_bytes = top;
     for (size_t i = 0; i < g->nmoes; i++)
-        p->balance_bytes = g->moes[i]->balance_offset + 4 * (2 * g->moes[i]->experts + 1);
+        p->balance_bytes = g->moes[i]->balance_offset + moe_balance_bytes(g->moes[i]);
 }
 
 /* -- packing -- */
@@ -167,8 +167,25 @@ static void add_update(struct plan *p, const struct param *first, int64_t from, 
     c->real[1] = first->lr_factor;
 }
 
+/* Balancing without a loss: before the update proper, which leaves these params alone but averages them. */
+static void update_biases(struct plan *p)
+{
+    for (size_t i = 0; i < p->train->nmoes; i++) {
+        const struct moe *m = p->train->moes[i];
+        if (!m->bias)
+            continue;
+        struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, m->bias->name);
+        struct call *c = add_call(p->arena, l, KERNEL_balance_bias, m->bias->name);
+        call_operand(c, operand_region(SPACE_PARAMS, p->params[m->bias->id].offset, 0, 0));
+        call_operand(c, operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0));
+        call_size(c, m->experts);
+        c->real[0] = m->bias_rate;
+    }
+}
+
 void plan_update(struct plan *p)
 {
+    update_biases(p);
     struct param **order = in_order(p);
     size_t n = p->train->nparams;
     for (size_t i = 0, j; i < n; i = j) {

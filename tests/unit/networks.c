@@ -100,18 +100,33 @@ static struct spec_layer *mlp(int hidden)
     return SEQ(linear(hidden), OP_PLAIN(gelu), linear(DIM));
 }
 
-static struct spec_layer *moe(struct spec_moe settings, struct spec_layer *router, struct spec_layer *expert)
+/* Experts of several kinds: `body` lists a router, a SEQ for each kind, and the shared one if there is one. */
+static struct spec_layer *moe_of(struct spec_moe settings, struct spec_layer *body)
 {
-    struct spec_layer *l = list(LAYER_MOE, router, expert, (struct spec_layer *)NULL);
+    struct spec_layer *l = layer(LAYER_MOE);
     struct spec_moe *copy = arena_alloc(arena, sizeof *copy);
     *copy = settings;
     copy->rule = "";
     copy->experts = copy->experts ? copy->experts : 4;
-    copy->group = GROUP;
-    expert->label = "experts";
+    copy->group = copy->group ? copy->group : GROUP;
+    if (!copy->nkinds) {
+        struct spec_experts *one = arena_alloc(arena, sizeof *one);
+        *one = (struct spec_experts){"", copy->experts};
+        copy->kinds = one;
+        copy->nkinds = 1;
+    }
+    for (size_t i = 0; i < copy->nkinds; i++)
+        body->kids[1 + i]->label = arena_printf(arena, "experts%zu", i);
     l->label = arena_printf(arena, "m%d", labels++);
     l->moe = copy;
+    l->kids = body->kids;
+    l->nkids = body->nkids;
     return l;
+}
+
+static struct spec_layer *moe(struct spec_moe settings, struct spec_layer *router, struct spec_layer *expert)
+{
+    return moe_of(settings, SEQ(router, expert));
 }
 
 /* The network of a case with plain experts, behind a skip. */
@@ -239,6 +254,93 @@ static struct spec_layer *net_priority_2(void)
     return MOE(.top_k = 2, .capacity = 0.6, .batch_priority = true, .noise = 0.25, .load = 0.1, .importance = 0.1);
 }
 
+static struct spec_layer *net_switch(void) { return MOE(.top_k = 2, .switch_loss = 0.4); }
+static struct spec_layer *net_z(void) { return MOE(.top_k = 1, .z_loss = 0.2); }
+static struct spec_layer *net_all_losses(void)
+{
+    return MOE(.top_k = 2, .noise = 0.5, .load = 0.3, .importance = 0.2, .switch_loss = 0.3, .z_loss = 0.1, .group = 1);
+}
+static struct spec_layer *net_bias(void) { return MOE(.top_k = 2, .bias = 0.01, .importance = 0.2); }
+static struct spec_layer *net_bias_priority(void)
+{
+    return MOE(.top_k = 1, .bias = 0.01, .capacity = 0.8, .batch_priority = true, .noise = 0.2);
+}
+
+#define EXPERTS_CHOOSE .choice = SPEC_CHOICE_EXPERT
+static struct spec_layer *net_expert_choice(void) { return MOE(EXPERTS_CHOOSE, .capacity = 1, .eval_capacity = 1, .group = 1); }
+static struct spec_layer *net_expert_choice_2(void)
+{
+    return MOE(EXPERTS_CHOOSE, .capacity = 1.7, .eval_capacity = 2.2, .noise = 0.3, .z_loss = 0.1);
+}
+
+static struct spec_layer *net_per_image(void) { return MOE(.top_k = 2, .per_image = true, .importance = 0.2); }
+static struct spec_layer *net_per_image_capacity(void)
+{
+    return MOE(.top_k = 2, .per_image = true, .capacity = 0.6, .batch_priority = true, .noise = 0.4, .load = 0.2,
+               .renormalise = true);
+}
+
+/* Soft: the router of its paper, codes for 4 x 3 slots. */
+static struct spec_layer *net_soft(void)
+{
+    struct spec_layer *router = SEQ(OP_ARGS(cosine, INTEGER(12), FLOAT(1)), OP_ARGS(gain, FLOAT(1)));
+    return RESIDUAL(moe((struct spec_moe){.choice = SPEC_CHOICE_SOFT, .slots = 3, .group = 1}, router, mlp(5)));
+}
+
+static struct spec_layer *net_cosine(void)
+{
+    struct spec_layer *router = SEQ(OP_ARGS(linear, INTEGER(6), BOOL(0)), OP_ARGS(cosine, INTEGER(4), FLOAT(1)),
+                                    OP_ARGS(temperature, FLOAT(0.5), FLOAT(4)));
+    return RESIDUAL(moe((struct spec_moe){.top_k = 2}, router, mlp(5)));
+}
+
+static struct spec_layer *net_distance(void)
+{
+    struct spec_layer *router = SEQ(OP_ARGS(distance, INTEGER(4), FLOAT(1)), OP_ARGS(temperature, FLOAT(0.5), ABSENT));
+    return RESIDUAL(moe((struct spec_moe){.top_k = 1}, router, mlp(5)));
+}
+
+/* The weight lies above the largest exponent: no gradient. */
+static struct spec_layer *net_cold(void)
+{
+    return SEQ(OP_ARGS(temperature, FLOAT(0), FLOAT(-1.5)), OP_PLAIN(identity), OP_PLAIN(silu), OP_PLAIN(softmax), linear(5));
+}
+
+/* Codes, gains and softmax inside experts. */
+static struct spec_layer *net_coded_experts(void)
+{
+    struct spec_layer *expert = SEQ(OP_ARGS(cosine, INTEGER(5), FLOAT(1)), OP_ARGS(gain, FLOAT(1)), OP_PLAIN(softmax),
+                                    OP_ARGS(distance, INTEGER(DIM), FLOAT(1)), OP_ARGS(temperature, FLOAT(0), ABSENT));
+    return RESIDUAL(moe((struct spec_moe){.top_k = 2, .capacity = 1.0}, linear(4), expert));
+}
+
+static struct spec_layer *net_shared(void)
+{
+    return RESIDUAL(moe_of((struct spec_moe){.top_k = 1, .shared = true}, SEQ(linear(4), mlp(5), mlp(3))));
+}
+
+/* Two wide experts, one that keeps its tokens as they are, three narrow ones. */
+static struct spec_layer *kinds(struct spec_moe settings, struct spec_layer *router)
+{
+    static const struct spec_experts three[] = {{"wide", 2}, {"skip", 1}, {"narrow", 3}};
+    struct spec_layer *narrow = SEQ(layernorm(), linear(2), OP_ARGS(dropout, FLOAT(0.3)), linear(DIM), scale());
+    settings.experts = 6;
+    settings.kinds = three;
+    settings.nkinds = 3;
+    return RESIDUAL(moe_of(settings, SEQ(router, mlp(7), SEQ(OP_PLAIN(identity)), narrow)));
+}
+
+static struct spec_layer *net_kinds(void) { return kinds((struct spec_moe){.top_k = 2, .capacity = 1.1}, linear(6)); }
+static struct spec_layer *net_kinds_expert(void)
+{
+    return kinds((struct spec_moe){EXPERTS_CHOOSE, .capacity = 1.2, .eval_capacity = 1.2, .group = 1}, linear(6));
+}
+static struct spec_layer *net_kinds_soft(void)
+{
+    return kinds((struct spec_moe){.choice = SPEC_CHOICE_SOFT, .slots = 2, .group = 1}, linear(12));
+}
+static struct spec_layer *net_kinds_image(void) { return kinds((struct spec_moe){.top_k = 2, .per_image = true}, linear(6)); }
+
 /* Each per-token layer with leading E, and branches inside an expert. */
 static struct spec_layer *net_rich_experts(void)
 {
@@ -265,7 +367,10 @@ const struct network networks[] = {
     CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
     CASE(all_experts), CASE(renormalise), CASE(importance), CASE(noise), CASE(load_1), CASE(load_2), CASE(capacity_1),
     CASE(capacity_2), CASE(priority_1), CASE(priority_2), CASE(rich_experts), CASE(two_moes), BARE(first_layers),
-    BARE(first_moe), CASE(plain_experts), CASE(plain_router),
+    BARE(first_moe), CASE(plain_experts), CASE(plain_router), CASE(switch), CASE(z), CASE(all_losses), CASE(bias), CASE(bias_priority),
+    CASE(expert_choice), CASE(expert_choice_2), CASE(per_image), CASE(per_image_capacity), CASE(soft), CASE(cosine),
+    CASE(distance), CASE(cold), CASE(coded_experts), CASE(shared), CASE(kinds), CASE(kinds_expert), CASE(kinds_soft),
+    CASE(kinds_image),
 };
 const int network_count = sizeof networks / sizeof *networks;
 

@@ -243,6 +243,8 @@ static struct routing route(struct moe settings, int64_t images, const double *l
 {
     struct routing r = {.g = new_graph(settings.tokens, settings.experts), .moe = arena_alloc(arena, sizeof *r.moe)};
     *r.moe = settings;
+    r.moe->span = r.moe->share = 1;
+    r.moe->rows = settings.tokens * settings.top_k;
     *ARENA_PUSH(arena, r.g->moes, r.g->nmoes, r.g->cap_moes) = r.moe;
     struct node *n = add_node(r.g, NODE_route, r.moe, r.g->input, NULL, NULL);
     r.z = node_output(r.g, n, settings.tokens, settings.experts, NULL);
