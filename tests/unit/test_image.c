@@ -316,11 +316,19 @@ static void crops_the_centre(void **state)
     for (int i = 0; i < 16; i++)                    /* (7 - 4) / 2 = 1.5 rounds to 2 */
         assert_true(input[i] == (colour(i % 4 + 2, i / 4, 0) / 255.0f - 0.5f) / 0.25f);
     t = plain(3, 224, 224);
-    how = vrt_resize_centre((struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875);
+    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
     assert_int_equal(how.height, 256);
     assert_int_equal(how.width, 384);               /* int(256 * 500 / 333) */
     assert_int_equal(how.keep_left, 80);
     assert_int_equal(how.keep_top, 16);
+    t.squash = 1;
+    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
+    assert_int_equal(how.height, 256);
+    assert_int_equal(how.width, 256);
+    assert_int_equal(how.keep_left, 16);
+    t = plain(3, 65500, 65500);
+    assert_false(vrt_resize_centre(&how, (struct vrt_view){.width = 1, .height = 65500, .channels = 3}, &t, 0.875, &e));
+    assert_non_null(strstr(e.text, "too narrow"));
     t.crop_pct = 0;
     assert_false(vrt_transform_eval(&t, &image, input, &e));
     vrt_image_free(&image);
