@@ -3,6 +3,7 @@
 
     python3 -m venv venv && venv/bin/pip install 'pillow>=9.4,<=11.1' xxhash
     venv/bin/python pictures.py PHOTOS          writes pictures.txt: the files of pictures/ and 200 photos; a minute
+    venv/bin/python pictures.py PHOTOS --timm   compares the geometry below with timm's own transforms; needs timm, too
     venv/bin/python pictures.py --generate      writes the files of pictures/ again (Pillow 11.1 wrote what is here)
 
 PHOTOS is ../shared/data/imagenet-sample, seen from the project. Pillow 12 and later may run the vertical pass first, which
@@ -11,7 +12,8 @@ moves the last bits, so they are refused.
 A row of pictures.txt: the file, its size as decoded, then a hash (XXH3-64) for each column: the pixels of convert("RGB")
 and of convert("L"), then FILTER/WIDTHxHEIGHT/CROP/FIT/MODE, what an evaluation sees. Geometry is written here from the
 definitions of torchvision's Resize and CenterCrop and of timm's transforms for evaluation. MODE `float` hashes the
-network's input, float32 (H,W,C), normalised with ImageNet's mean and std.
+network's input, float32 (H,W,C), normalised with ImageNet's mean and std. (For a size that is not square timm 0.9 resizes
+bilinearly whatever is asked for; here and in vmoe the filter is the one that was asked for.)
 """
 import array
 import ctypes
@@ -30,7 +32,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 PICTURES = HERE / "pictures"
 SHAPES = [(224, 224, 0.875, "crop"), (224, 224, 0.9, "crop"), (288, 288, 1.0, "crop"), (224, 224, 1.0, "squash"),
           (256, 256, 1.0, "squash")]
-COLUMNS = [(filter, *shape, "RGB") for shape in SHAPES for filter in ("bicubic", "bilinear")] + [
+COLUMNS = [(kernel, *shape, "RGB") for shape in SHAPES for kernel in ("bicubic", "bilinear")] + [
     ("bicubic", 224, 224, 0.875, "squash", "RGB"),
     ("bicubic", 200, 136, 0.9, "crop", "RGB"),
     ("bicubic", 136, 200, 0.9, "squash", "RGB"),
@@ -55,10 +57,10 @@ def resized_size(width, height, scale_w, scale_h, fit):
     return round(width / ratio), round(height / ratio)      # timm, of a size that is not square
 
 
-def evaluate(image, filter, width, height, crop, fit):
+def evaluate(image, kernel, width, height, crop, fit):
     size = resized_size(*image.size, math.floor(width / crop), math.floor(height / crop), fit)
     if size != image.size:
-        image = image.resize(size, FILTERS[filter])
+        image = image.resize(size, FILTERS[kernel])
     left, top = int(round((size[0] - width) / 2.0)), int(round((size[1] - height) / 2.0))
     assert left >= 0 and top >= 0
     return image.crop((left, top, left + width, top + height))
@@ -86,8 +88,8 @@ def row(path):
     with Image.open(path) as opened:
         rgb, gray = opened.convert("RGB"), opened.convert("L")
     cells = [f"{rgb.width}x{rgb.height}", hashed(rgb.tobytes()), hashed(gray.tobytes())]
-    for filter, width, height, crop, fit, mode in COLUMNS:
-        seen = evaluate(gray if mode == "L" else rgb, filter, width, height, crop, fit)
+    for kernel, width, height, crop, fit, mode in COLUMNS:
+        seen = evaluate(gray if mode == "L" else rgb, kernel, width, height, crop, fit)
         cells.append(hashed(normalised(seen) if mode == "float" else seen.tobytes()))
     return cells
 
@@ -104,6 +106,28 @@ def record(photos):
             assert " " not in name
             print(f"{kind}/{name}", *row(path), file=out)
     print(f"{len(files)} pictures, {len(names) + 2} hashes each, Pillow {PIL.__version__}")
+
+
+def compare_with_timm(photos):
+    import numpy
+    from timm.data.transforms_factory import transforms_imagenet_eval
+    from torchvision.transforms import InterpolationMode
+    files = sorted(PICTURES.iterdir()) + sorted(photos.glob("*/*.JPEG"))[::4]
+    for kernel, width, height, crop, fit, mode in COLUMNS:
+        if mode == "L":
+            continue
+        theirs = transforms_imagenet_eval(width if width == height else (height, width), crop_pct=crop,
+                                          crop_mode="squash" if fit == "squash" else "center", interpolation=kernel,
+                                          use_prefetcher=mode != "float", mean=MEAN, std=STD)
+        theirs.transforms[0].interpolation = InterpolationMode(kernel)
+        for path in files:
+            with Image.open(path) as opened:
+                image = opened.convert("RGB")
+            seen = evaluate(image, kernel, width, height, crop, fit)
+            wanted = numpy.ascontiguousarray(numpy.asarray(theirs(image)).transpose(1, 2, 0)).tobytes()
+            if wanted != (normalised(seen) if mode == "float" else seen.tobytes()):
+                sys.exit(f"{path} differs in {kernel}/{width}x{height}/{crop}/{fit}/{mode}")
+    print(f"{len(files)} pictures as timm makes them")
 
 
 # -- pictures/: a few KB each
@@ -216,9 +240,11 @@ def generate():
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    if sys.argv[1] == "--generate":
+    if sys.argv[1:] == ["--generate"]:
         generate()
-    else:
+    elif len(sys.argv) == 2:
         record(pathlib.Path(sys.argv[1]))
+    elif sys.argv[2:] == ["--timm"]:
+        compare_with_timm(pathlib.Path(sys.argv[1]))
+    else:
+        sys.exit(__doc__)

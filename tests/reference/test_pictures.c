@@ -66,7 +66,8 @@ static void read_column(struct column *c, const char *name)
         snprintf(c->mode, sizeof c->mode, "%s", name);
         return;
     }
-    if (sscanf(name, "%15[a-z]/%dx%d/%lf/%15[a-z]/%15[a-zA-Z]", c->filter, &c->width, &c->height, &c->crop, c->fit, c->mode) != 6)
+    if (sscanf(name, "%15[a-z]/%dx%d/%lf/%15[a-z]/%15[a-zA-Z]", c->filter, &c->width, &c->height, &c->crop, c->fit,
+               c->mode) != 6)
         stop("no such column:", name);
     t.width = c->width;
     t.height = c->height;
