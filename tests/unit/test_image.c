@@ -258,7 +258,7 @@ static void refuses_files(void **state)
     vrt_image_free(&image);
 }
 
-/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture. */
+/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture, of parts of pixels as well. */
 static void resamples_as_pillow(void **state)
 {
     static const uint8_t bicubic[] = {80, 111, 125, 139, 108, 136, 136, 167, 121, 106, 137, 103, 156, 101, 111, 121, 152, 67};
@@ -356,6 +356,45 @@ static void draws_crops(void **state)
     assert_true(r.width == 1 && r.height == 1);
 }
 
+/* A training crop is cut out, then resized by the same resampler: as if the picture had never been larger. */
+static void resizes_crops(void **state)
+{
+    struct vrt_transform t = plain(3, 12, 10);
+    struct vrt_scratch s = {0};
+    struct vrt_image image = {0}, cut = {0}, resized = {0};
+    struct vrt_pipeline p;
+    struct vrt_error e;
+    float input[12 * 10 * 3];
+
+    (void)state;
+    t.random_resized_crop = 1;
+    t.min_scale = 0.08;
+    t.max_scale = 1;
+    t.min_ratio = 3.0 / 4;
+    t.max_ratio = 4.0 / 3;
+    fill(&image, 61, 47, 3);
+    for (int n = 0; n < 50; n++) {
+        struct vrt_random random, again;
+        vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, 0, (uint32_t)n);
+        again = random;
+        t.resample = n % 2 ? VRT_BICUBIC : VRT_BILINEAR;
+        assert_true(vrt_pipeline_make(&p, &t, &e));
+        assert_true(vrt_pipeline_apply(&p, &image, &s, &random, input, &e));
+        struct vrt_rect r = vrt_random_rect(&t, 61, 47, &again);
+        assert_true(vrt_image_resize(&cut, r.width, r.height, 3, &e));
+        for (int i = 0; i < r.width * r.height * 3; i++)
+            cut.pixels.data[i] = colour(r.left + i / 3 % r.width, r.top + i / 3 / r.width, i % 3);
+        struct vrt_resize how = vrt_resize_whole(vrt_view_of(&cut), 12, 10, (enum vrt_filter)t.resample);
+        assert_true(vrt_resample(&s.resampler, vrt_view_of(&cut), &how, &resized, &e));
+        for (int i = 0; i < 12 * 10 * 3; i++)
+            assert_true(input[i] == p.normal[i % 3][resized.pixels.data[i]]);
+    }
+    vrt_scratch_free(&s);
+    vrt_image_free(&image);
+    vrt_image_free(&cut);
+    vrt_image_free(&resized);
+}
+
 /* With padding p, a shifted picture surrounded by black; flipped half of the time. */
 static void pads_and_flips(void **state)
 {
@@ -406,6 +445,7 @@ int main(void)
         cmocka_unit_test(resamples_as_pillow),
         cmocka_unit_test(crops_the_centre),
         cmocka_unit_test(draws_crops),
+        cmocka_unit_test(resizes_crops),
         cmocka_unit_test(pads_and_flips),
     };
 
