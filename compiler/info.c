@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,12 +93,43 @@ static void print_memory(struct arena *a, const struct plan *p, FILE *f)
     fprintf(f, "memory, evaluation: %s (arena %s)\n", bytes_text(a, plan_memory_eval(p)), bytes_text(a, p->arena_eval_bytes));
 }
 
+/* -- pictures -- */
+
+static const char *crop_mode(const struct spec_model *m)
+{
+    return m->fit == FIT_SQUASH ? "squash" : "center";
+}
+
+static const char *interpolation(const struct spec_model *m)
+{
+    return m->resample == RESAMPLE_BILINEAR ? "bilinear" : "bicubic";
+}
+
+/* The names are timm's, as in the metadata of weights. */
+static json_t *pictures_json(const struct spec_model *m)
+{
+    json_t *mean = json_array(), *std = json_array();
+    for (int i = 0; i < m->channels; i++) {
+        json_array_append_new(mean, json_real(m->mean[i]));
+        json_array_append_new(std, json_real(m->std[i]));
+    }
+    return json_pack("{s:[i,i,i], s:o, s:o, s:f, s:s, s:s}", "input_size", m->channels, m->height, m->width, "mean", mean, "std",
+                     std, "crop_pct", m->crop_pct, "crop_mode", crop_mode(m), "interpolation", interpolation(m));
+}
+
+static void print_pictures(const struct spec_model *m, FILE *f)
+{
+    fprintf(f, "evaluation: %s %.0f x %.0f (%s), the centre is kept\n", m->fit == FIT_SQUASH ? "squashed to" : "resized to cover",
+            floor(m->height / m->crop_pct), floor(m->width / m->crop_pct), interpolation(m));
+}
+
 static void print_info(struct arena *a, const struct plan *p, FILE *f)
 {
     const struct spec_model *m = &p->eval->spec->model;
     struct cost c = graph_cost(p->eval);
-    fprintf(f, "model %s: %d x %d x %d pictures, %d classes\n\n", m->name, m->channels, m->height, m->width, m->classes);
-    fprintf(f, "%-12s %16s %14s %16s\n", "part", "output", "parameters", "MACs");
+    fprintf(f, "model %s: %d x %d x %d pictures, %d classes\n", m->name, m->channels, m->height, m->width, m->classes);
+    print_pictures(m, f);
+    fprintf(f, "\n%-12s %16s %14s %16s\n", "part", "output", "parameters", "MACs");
     for (size_t i = 0; i < m->nparts; i++) {
         struct part part = measure(p, &m->parts[i]);
         fprintf(f, "%-12s %16s %14s %16s\n", part.title, arena_printf(a, "%" PRId64 " x %" PRId64, part.rows, part.cols),
@@ -168,14 +200,14 @@ const char *info_json(struct arena *a, const struct plan *p)
     json_t *moes = json_array();
     for (size_t i = 0; i < g->nmoes; i++)
         json_array_append_new(moes, moe_json(p, g->moes[i]));
-    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "model", g->spec->model.name,
+    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model", g->spec->model.name,
                           "spec_hash", g->spec->hash, "params_total", (json_int_t)c.params_total, "params_active",
                           (json_int_t)c.params_active, "macs", (json_int_t)c.macs, "arena_train_bytes",
                           (json_int_t)p->arena_train_bytes, "arena_eval_bytes", (json_int_t)p->arena_eval_bytes,
                           "memory_train_bytes", (json_int_t)plan_memory_train(p, uses_ema(p)), "memory_eval_bytes",
                           (json_int_t)plan_memory_eval(p), "micro", (json_int_t)g->micro, "placed", placed_json(p), "moe", moes,
-                          "layers", parts_json(p));
-    char *text = json_dumps(j, JSON_COMPACT);
+                          "layers", parts_json(p), "preprocessing", pictures_json(&g->spec->model));
+    char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
     const char *copy = arena_printf(a, "%s\n", text);
     free(text);
     json_decref(j);

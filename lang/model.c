@@ -46,6 +46,7 @@ static bool read_input(struct build *b)
     m->channels = (int)v.items[2].i;
     m->crop_pct = v.items[5].f;
     m->resample = strcmp(v.items[6].text, "bilinear") == 0 ? RESAMPLE_BILINEAR : RESAMPLE_BICUBIC;
+    m->fit = strcmp(v.items[7].text, "squash") == 0 ? FIT_SQUASH : FIT_CROP;
     good = read_numbers(b->run, &v.items[3], mean, m->channels, m->mean);
     good &= read_numbers(b->run, &v.items[4], std, m->channels, m->std);
     for (int i = 0; i < 3 && good; i++) {

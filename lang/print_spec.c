@@ -209,8 +209,8 @@ static void write_input(struct frozen *z, const struct spec_model *m)
     fprintf(z->out, "  input = image(height: %dpx, width: %dpx, channels: %d", m->height, m->width, m->channels);
     write_floats(z, "mean", m->mean, m->channels);
     write_floats(z, "std", m->std, m->channels);
-    fprintf(z->out, ", crop: %s, resample: %s)\n  classes = %d\n", text_float(z->arena, m->crop_pct),
-            m->resample == RESAMPLE_BILINEAR ? "bilinear" : "bicubic", m->classes);
+    fprintf(z->out, ", crop: %s, resample: %s, fit: %s)\n  classes = %d\n", text_float(z->arena, m->crop_pct),
+            m->resample == RESAMPLE_BILINEAR ? "bilinear" : "bicubic", m->fit == FIT_SQUASH ? "squash" : "crop", m->classes);
 }
 
 /* "stages.1.blocks.0" of a block, "stages.1.downsample" of an entry: the stage's name is what stands before. */

@@ -85,6 +85,7 @@ struct spec_part {
 struct op_row;
 
 enum spec_resample { RESAMPLE_BILINEAR, RESAMPLE_BICUBIC };
+enum spec_fit { FIT_CROP, FIT_SQUASH };        /* the short side becomes floor(size / crop_pct), or both do; then the centre */
 
 struct spec_model {
     const char *name;
@@ -92,7 +93,8 @@ struct spec_model {
     int channels, height, width, classes;
     double mean[3], std[3];             /* of values in 0..1 */
     enum spec_resample resample;
-    double crop_pct;                    /* evaluation: short side = floor(size / crop_pct), then centre crop */
+    enum spec_fit fit;
+    double crop_pct;                    /* evaluation: the share of each side that is seen */
     struct spec_part *parts;
     size_t nparts;
     struct spec_placed { const char *rule, *at_text, *slots_text; struct loc loc; } *placed;    /* one per `moe` body: */

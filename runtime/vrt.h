@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define VRT_ABI_VERSION 1
+#define VRT_ABI_VERSION 2
 
 /* Regions of memory; offsets into them are constants of the generated code. */
 enum vrt_region {
@@ -90,6 +90,7 @@ struct vrt_program {
     int64_t channels, height, width, classes, features;
     double mean[3], std[3], crop_pct;
     int64_t resample;           /* 0 bilinear, 1 bicubic */
+    int64_t squash;             /* 1: both sides are resized alike, whatever the picture's proportions */
     int64_t micro;              /* largest B */
     int64_t group;              /* images routed together; first_image and micro are multiples of it */
     const struct vrt_param *params;

@@ -241,6 +241,7 @@ static void program_table(struct emit *e, const struct program_info *info)
     put(&r, reals(e, m->std, 3));
     put(&r, real(e, m->crop_pct));
     put(&r, ki(e, m->resample == RESAMPLE_BICUBIC));
+    put(&r, ki(e, m->fit == FIT_SQUASH));
     put(&r, ki(e, g->micro));
     put(&r, ki(e, g->group));
     put(&r, params_table(e));

@@ -101,21 +101,37 @@ struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int he
     return centre_rect(t, width, height);
 }
 
-struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transform *t, double crop_pct)
+/* The size that covers w x h with the picture's proportions. */
+static void cover(struct vrt_view v, double *w, double *h)
 {
-    int64_t w = (int64_t)floor(t->width / crop_pct), h = (int64_t)floor(t->height / crop_pct);
-    struct vrt_resize how;
+    double ratio = fmin(v.height / *h, v.width / *w);
 
-    if (v.width * h <= v.height * w)
-        h = w * v.height / v.width;
-    else
-        w = h * v.width / v.height;
-    how = vrt_resize_whole(v, (int)w, (int)h, (enum vrt_filter)t->resample);
-    how.keep_left = round_even((double)(w - t->width) / 2);
-    how.keep_top = round_even((double)(h - t->height) / 2);
-    how.keep_width = t->width;
-    how.keep_height = t->height;
-    return how;
+    if (*w != *h) {
+        *w = nearbyint(v.width / ratio);
+        *h = nearbyint(v.height / ratio);
+    } else if (v.width <= v.height) {
+        *h = trunc(*w * v.height / v.width);
+    } else {
+        *w = trunc(*h * v.width / v.height);
+    }
+}
+
+bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct vrt_transform *t, double crop_pct,
+                       struct vrt_error *e)
+{
+    double w = floor(t->width / crop_pct), h = floor(t->height / crop_pct);
+
+    if (!t->squash)
+        cover(v, &w, &h);
+    if (w > INT32_MAX || h > INT32_MAX)
+        return vrt_fail(e, VRT_BAD_INPUT, "the picture is %d x %d pixels: too narrow to be cropped to %d x %d; replace or "
+                        "remove it", v.width, v.height, t->width, t->height);
+    *how = vrt_resize_whole(v, (int)w, (int)h, (enum vrt_filter)t->resample);
+    how->keep_left = round_even((w - t->width) / 2);
+    how->keep_top = round_even((h - t->height) / 2);
+    how->keep_width = t->width;
+    how->keep_height = t->height;
+    return true;
 }
 
 /* Bytes to floats; the picture lies `dx`, `dy` to the right and down of the input's corner, black around it. */
@@ -146,8 +162,8 @@ static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scr
         struct vrt_rect r = vrt_random_rect(t, v->width, v->height, random);
         *v = vrt_view_crop(*v, r.left, r.top, r.width, r.height);
         how = vrt_resize_whole(*v, t->width, t->height, (enum vrt_filter)t->resample);
-    } else {
-        how = vrt_resize_centre(*v, t, random != NULL ? 1.0 : t->crop_pct);
+    } else if (!vrt_resize_centre(&how, *v, t, random != NULL ? 1.0 : t->crop_pct, e)) {
+        return false;
     }
     if (how.width == v->width && how.height == v->height) {
         *v = vrt_view_crop(*v, how.keep_left, how.keep_top, t->width, t->height);

@@ -35,8 +35,11 @@ struct vrt_rect {
 
 struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height, struct vrt_random *random);
 
-/* Resize so that the picture just covers floor(width/crop_pct) x floor(height/crop_pct) (for a square: its short side),
- * the other side truncated, and keep the centre width x height; offsets round half to even, as torchvision does. */
-struct vrt_resize vrt_resize_centre(struct vrt_view v, const struct vrt_transform *t, double crop_pct);
+/* How a picture is brought to the network's size: resized to just cover floor(width/crop_pct) x floor(height/crop_pct), or
+ * squashed to exactly that, of which the centre is kept. A size that is square sets the short side and the other one is
+ * truncated, as torchvision does it; any other size rounds both, as timm does it (but timm then resizes bilinearly whatever
+ * is asked for). Offsets round half to even. Refuses a picture so narrow that its long side would overflow. */
+bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct vrt_transform *t, double crop_pct,
+                       struct vrt_error *e);
 
 #endif

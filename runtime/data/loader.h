@@ -16,6 +16,7 @@ struct vrt_transform {
     double mean[3], std[3];             /* of values in 0..1: (x/255 - mean) / std, in float */
     int resample;                       /* 0 bilinear, 1 bicubic; antialiased as Pillow does it */
     double crop_pct;                    /* evaluation: resize the short side to floor(size/crop_pct), centre crop */
+    int squash;                         /* 1: resize both sides so, without regard to proportions */
     /* training only, each off at 0 */
     int random_resized_crop;            /* timm's: 10 tries, then the centre */
     double min_scale, max_scale, min_ratio, max_ratio;

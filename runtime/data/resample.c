@@ -4,6 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#ifdef __FAST_MATH__
+#error "pixels must be Pillow's to the bit: build without -ffast-math and -Ofast"
+#endif
+
 #define PLACES 22                       /* 32 - 8 bits of a pixel - 2 of headroom */
 
 static double triangle(double x)

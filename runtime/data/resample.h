@@ -2,8 +2,8 @@
  *
  * Filters (both of support s, stretched by max(1, in/out)): bilinear, the triangle, s = 1; bicubic, Keys with a = -0.5,
  * s = 2. Weights are normalised in double, then rounded to 22 binary places; the horizontal pass comes first, and its
- * results are rounded to 8 bits. Checked against Pillow 11.3: no difference. (Newer releases run the vertical pass first
- * where that is cheaper, which moves the last bits; published accuracies rest on the older order.) */
+ * results are rounded to 8 bits. tests/reference compares with Pillow 9.4 to 11.1, by bytes. (Newer releases may run the
+ * vertical pass first where that is cheaper, which moves the last bits; published accuracies rest on the older order.) */
 #ifndef RUNTIME_DATA_RESAMPLE_H
 #define RUNTIME_DATA_RESAMPLE_H
 

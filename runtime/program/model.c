@@ -155,9 +155,10 @@ bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struc
 /* How pictures become input, for whoever uses the weights elsewhere. */
 static char *preprocessing_text(const struct vrt_program *p)
 {
-    json_t *j = json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s}", "input_size", (json_int_t)p->channels,
+    json_t *j = json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s, s:s}", "input_size", (json_int_t)p->channels,
                           (json_int_t)p->height, (json_int_t)p->width, "mean", p->mean[0], p->mean[1], p->mean[2],
                           "std", p->std[0], p->std[1], p->std[2], "crop_pct", p->crop_pct,
+                          "crop_mode", p->squash ? "squash" : "center",
                           "interpolation", p->resample == 0 ? "bilinear" : "bicubic");
     char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(j);

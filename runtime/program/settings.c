@@ -109,7 +109,7 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
 {
     struct vrt_transform t = {
         .channels = (int)p->channels, .height = (int)p->height, .width = (int)p->width, .resample = (int)p->resample,
-        .crop_pct = p->crop_pct,
+        .crop_pct = p->crop_pct, .squash = p->squash != 0,
     };
     memcpy(t.mean, p->mean, sizeof t.mean);
     memcpy(t.std, p->std, sizeof t.std);

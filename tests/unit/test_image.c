@@ -258,7 +258,7 @@ static void refuses_files(void **state)
     vrt_image_free(&image);
 }
 
-/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture. */
+/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture, of parts of pixels as well. */
 static void resamples_as_pillow(void **state)
 {
     static const uint8_t bicubic[] = {80, 111, 125, 139, 108, 136, 136, 167, 121, 106, 137, 103, 156, 101, 111, 121, 152, 67};
@@ -316,11 +316,19 @@ static void crops_the_centre(void **state)
     for (int i = 0; i < 16; i++)                    /* (7 - 4) / 2 = 1.5 rounds to 2 */
         assert_true(input[i] == (colour(i % 4 + 2, i / 4, 0) / 255.0f - 0.5f) / 0.25f);
     t = plain(3, 224, 224);
-    how = vrt_resize_centre((struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875);
+    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
     assert_int_equal(how.height, 256);
     assert_int_equal(how.width, 384);               /* int(256 * 500 / 333) */
     assert_int_equal(how.keep_left, 80);
     assert_int_equal(how.keep_top, 16);
+    t.squash = 1;
+    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
+    assert_int_equal(how.height, 256);
+    assert_int_equal(how.width, 256);
+    assert_int_equal(how.keep_left, 16);
+    t = plain(3, 65500, 65500);
+    assert_false(vrt_resize_centre(&how, (struct vrt_view){.width = 1, .height = 65500, .channels = 3}, &t, 0.875, &e));
+    assert_non_null(strstr(e.text, "too narrow"));
     t.crop_pct = 0;
     assert_false(vrt_transform_eval(&t, &image, input, &e));
     vrt_image_free(&image);
@@ -346,6 +354,45 @@ static void draws_crops(void **state)
     assert_true(r.height == 2 && r.width == 3 && r.left == 498 && r.top == 0);
     r = vrt_random_rect(&t, 1, 1, &random);
     assert_true(r.width == 1 && r.height == 1);
+}
+
+/* A training crop is cut out, then resized by the same resampler: as if the picture had never been larger. */
+static void resizes_crops(void **state)
+{
+    struct vrt_transform t = plain(3, 12, 10);
+    struct vrt_scratch s = {0};
+    struct vrt_image image = {0}, cut = {0}, resized = {0};
+    struct vrt_pipeline p;
+    struct vrt_error e;
+    float input[12 * 10 * 3];
+
+    (void)state;
+    t.random_resized_crop = 1;
+    t.min_scale = 0.08;
+    t.max_scale = 1;
+    t.min_ratio = 3.0 / 4;
+    t.max_ratio = 4.0 / 3;
+    fill(&image, 61, 47, 3);
+    for (int n = 0; n < 50; n++) {
+        struct vrt_random random, again;
+        vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, 0, (uint32_t)n);
+        again = random;
+        t.resample = n % 2 ? VRT_BICUBIC : VRT_BILINEAR;
+        assert_true(vrt_pipeline_make(&p, &t, &e));
+        assert_true(vrt_pipeline_apply(&p, &image, &s, &random, input, &e));
+        struct vrt_rect r = vrt_random_rect(&t, 61, 47, &again);
+        assert_true(vrt_image_resize(&cut, r.width, r.height, 3, &e));
+        for (int i = 0; i < r.width * r.height * 3; i++)
+            cut.pixels.data[i] = colour(r.left + i / 3 % r.width, r.top + i / 3 / r.width, i % 3);
+        struct vrt_resize how = vrt_resize_whole(vrt_view_of(&cut), 12, 10, (enum vrt_filter)t.resample);
+        assert_true(vrt_resample(&s.resampler, vrt_view_of(&cut), &how, &resized, &e));
+        for (int i = 0; i < 12 * 10 * 3; i++)
+            assert_true(input[i] == p.normal[i % 3][resized.pixels.data[i]]);
+    }
+    vrt_scratch_free(&s);
+    vrt_image_free(&image);
+    vrt_image_free(&cut);
+    vrt_image_free(&resized);
 }
 
 /* With padding p, a shifted picture surrounded by black; flipped half of the time. */
@@ -398,6 +445,7 @@ int main(void)
         cmocka_unit_test(resamples_as_pillow),
         cmocka_unit_test(crops_the_centre),
         cmocka_unit_test(draws_crops),
+        cmocka_unit_test(resizes_crops),
         cmocka_unit_test(pads_and_flips),
     };
 
