@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define VRT_ABI_VERSION 1
+#define VRT_ABI_VERSION 2
 
 /* Regions of memory; offsets into them are constants of the generated code. */
 enum vrt_region {
@@ -60,8 +60,22 @@ struct vrt_param {
     double lr_factor;
 };
 
+/* What a tensor is for, where loading the weights of another network must know. */
+enum vrt_role_kind {
+    VRT_ROLE_POSITIONS,         /* (1, tokens, D): rows for the tokens before the grid, then the grid's, row-major */
+    VRT_ROLE_HEAD               /* of the last linear layer: one row a class */
+};
+
+struct vrt_role {
+    int64_t param;              /* index into vrt_program.params */
+    int32_t kind;               /* enum vrt_role_kind */
+    int32_t grid_height, grid_width;            /* POSITIONS: of the map that the tokens come from; 0: unknown */
+    int32_t pad;
+};
+
 struct vrt_moe {                /* one MoE layer, in order */
     const char *name;           /* "s3[9].mlp" */
+    const char *prefix;         /* of its tensors' names: "stages.2.blocks.8.mlp" */
     int32_t experts, top_k;
     int64_t balance_offset;     /* bytes into BALANCE: (experts) choices made, (experts) choices dropped, (1) tokens
                                  * routed; all f32, added to by every call of train and eval, zeroed by the runtime */
@@ -94,6 +108,8 @@ struct vrt_program {
     int64_t group;              /* images routed together; first_image and micro are multiples of it */
     const struct vrt_param *params;
     int64_t nparams;
+    const struct vrt_role *roles;
+    int64_t nroles;
     const struct vrt_moe *moes;
     int64_t nmoes;
     const struct vrt_key *keys;

@@ -36,6 +36,8 @@ enum node_op {                  /* operations of the graph */
 
 enum param_init { INIT_ZERO, INIT_ONE, INIT_CONST, INIT_TRUNC_NORMAL, INIT_UNIFORM };   /* as enum vrt_init */
 
+enum param_role { PARAM_PLAIN, PARAM_POSITIONS, PARAM_HEAD };     /* what loading other networks' weights must know */
+
 struct param {
     int id;
     const char *name;           /* as in the weights file */
@@ -48,6 +50,8 @@ struct param {
     bool decays;                /* weight decay applies */
     double weight_decay;        /* of a group; NaN: the recipe's */
     double lr_factor;
+    enum param_role role;
+    int grid_height, grid_width;        /* POSITIONS: of the map that the tokens come from; 0: unknown */
     struct loc loc;             /* of the layer */
 };
 
@@ -95,6 +99,7 @@ struct node {
 struct moe {
     int id;
     const char *name;           /* "s3[9].mlp" */
+    const char *prefix;         /* of its tensors' names */
     int experts, top_k;
     int64_t tokens;             /* of one picture */
     int group;                  /* pictures */
