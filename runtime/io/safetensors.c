@@ -163,10 +163,9 @@ static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
 {
     return vrt_fail(e, VRT_BAD_INPUT, "%s is a pickle file, which can run any program when it is read; convert it where "
                     "PyTorch is installed:\n"
-                    "    import torch, safetensors.torch\n"
-                    "    w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
-                    "    w = w.get(\"state_dict\", w.get(\"model\", w))\n"
-                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.items()}, \"weights.safetensors\")",
+                    "    import torch, safetensors.torch; w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
+                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.get(\"state_dict\", w.get(\"model\", w)).items()}, "
+                    "\"weights.safetensors\")",
                     t->path);
 }
 
