@@ -9,7 +9,7 @@
 #include "runtime/io/adapt_rules.h"
 #include "runtime/io/report.h"
 
-enum { NAME_SIZE = 1024, EXPERTS_LIMIT = 1 << 20 };
+enum { NAME_SIZE = 1024, EXPERTS_LIMIT = 1 << 20, WRAPPERS = 4 };
 
 /* What to say of a permission that is missing, and of one that was not needed. */
 static const struct { const char *advice, *idle; } needs[NEEDS] = {
@@ -68,7 +68,10 @@ static bool unwrap(struct adapt *a, struct vrt_buffer *notes, struct vrt_error *
         return no_memory(a, e);
     for (size_t i = 0; i < a->nsources; i++)
         names[i] = vrt_tensors_at(a->t, i)->name;
-    while (*(wrapper = vrt_rename_wrapper(&a->names, names, a->nsources, a->skip)) != '\0') {
+    for (int i = 0; i < WRAPPERS; i++) {
+        wrapper = vrt_rename_wrapper(&a->names, names, a->nsources, a->skip);
+        if (*wrapper == '\0')
+            break;
         a->skip += strlen(wrapper);
         snprintf(text, sizeof text, "`%s` taken off all names", wrapper);
         note(notes, text);
@@ -229,14 +232,15 @@ static bool granted(const struct adapt *a, const struct rule *r, const struct wa
     return given[r->need];
 }
 
-/* The first rule that fits and is granted; those that only lack a grant become advice. */
+/* The first rule that fits and is granted; those that only lack a grant become advice. A tensor that a rule found in another
+ * shape is what the report holds against the one wanted. */
 static void decide(struct adapt *a, struct step *s)
 {
     for (int i = 0; i < VRT_ADAPT_RULES && s->rule == NULL; i++) {
         struct source *from = NULL;
         if (!vrt_adapt_rules[i].fits(a, &s->to, &from))
-            continue;
-        if (granted(a, &vrt_adapt_rules[i], &s->to)) {
+            s->to.same = s->to.same != NULL ? s->to.same : from;
+        else if (granted(a, &vrt_adapt_rules[i], &s->to)) {
             s->rule = &vrt_adapt_rules[i];
             s->from = from;
         } else {

@@ -51,11 +51,18 @@ int vrt_adapt_compare(const void *a, const void *b)
 
 struct source *vrt_adapt_find(const struct adapt *a, const char *name)
 {
-    char copy[NAME_SIZE];
-    if (snprintf(copy, sizeof copy, "%s", name) >= (int)sizeof copy)
-        return NULL;
-    const struct source key = { .name = copy };
-    return bsearch(&key, a->sources, a->nsources, sizeof key, vrt_adapt_compare);
+    size_t low = 0, high = a->nsources;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(a->sources[middle].name, name);
+        if (order == 0)
+            return &a->sources[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 static struct source *find_below(const struct adapt *a, const struct layer *l, const char *rest)

@@ -37,7 +37,7 @@ struct wanted {                     /* a tensor of the program */
     const struct vrt_role *role;    /* or NULL */
     const struct layer *layer;      /* or NULL */
     const char *rest;               /* of its name, in the layer */
-    struct source *same;            /* of the same name, or NULL */
+    struct source *same;            /* of the same name, or what it would be made of; or NULL */
 };
 
 struct step {
