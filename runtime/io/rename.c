@@ -8,35 +8,35 @@
 
 enum { NUMBERS = 4, NAME_SIZE = 1024 };
 
-enum { CONVNEXT, DEIT, NORM };
+enum { PWCONV, GAMMA, NORM };
 
 /* A tool, and a part of names that only its files have. */
 static const struct { const char *sign, *title; bool fine_tunes; } tools[VRT_RENAME_TOOLS] = {
-    [CONVNEXT] = { ".dwconv.", "names of the original ConvNeXt repository", false },
-    [DEIT] = { ".gamma_1", "names of the original DeiT-III repository", false },
+    [PWCONV] = { ".dwconv.", "names of a first repository (dwconv, pwconv1, pwconv2)", false },
+    [GAMMA] = { ".gamma_1", "names of a first repository (gamma_1, gamma_2)", false },
     [NORM] = { "norm.", "the last norm under timm's other name", true },
 };
 
 /* The first row whose pattern matches and whose new name has a neighbour in the program holds. */
 static const struct { int tool; const char *from, *to; } rules[] = {
-    { CONVNEXT, "downsample_layers.0.#.", "stem.#." },
-    { CONVNEXT, "downsample_layers.#.#.", "stages.#.downsample.#." },
-    { CONVNEXT, "stages.#.#.dwconv.", "stages.#.blocks.#.conv_dw." },
-    { CONVNEXT, "stages.#.#.pwconv1.", "stages.#.blocks.#.mlp.fc1." },
-    { CONVNEXT, "stages.#.#.pwconv2.", "stages.#.blocks.#.mlp.fc2." },
-    { CONVNEXT, "stages.#.#.", "stages.#.blocks.#." },
-    { CONVNEXT, "blocks.#.dwconv.", "blocks.#.conv_dw." },
-    { CONVNEXT, "blocks.#.pwconv1.", "blocks.#.mlp.fc1." },
-    { CONVNEXT, "blocks.#.pwconv2.", "blocks.#.mlp.fc2." },
-    { CONVNEXT, "blocks.#.dwconv.", "stages.0.blocks.#.conv_dw." },
-    { CONVNEXT, "blocks.#.pwconv1.", "stages.0.blocks.#.mlp.fc1." },
-    { CONVNEXT, "blocks.#.pwconv2.", "stages.0.blocks.#.mlp.fc2." },
-    { CONVNEXT, "blocks.#.", "stages.0.blocks.#." },
-    { CONVNEXT, "stem.", "stem.0." },
-    { CONVNEXT, "norm.", "head.norm." },
-    { CONVNEXT, "head.", "head.fc." },
-    { DEIT, "blocks.#.gamma_1", "blocks.#.ls1.gamma" },
-    { DEIT, "blocks.#.gamma_2", "blocks.#.ls2.gamma" },
+    { PWCONV, "downsample_layers.0.#.", "stem.#." },
+    { PWCONV, "downsample_layers.#.#.", "stages.#.downsample.#." },
+    { PWCONV, "stages.#.#.dwconv.", "stages.#.blocks.#.conv_dw." },
+    { PWCONV, "stages.#.#.pwconv1.", "stages.#.blocks.#.mlp.fc1." },
+    { PWCONV, "stages.#.#.pwconv2.", "stages.#.blocks.#.mlp.fc2." },
+    { PWCONV, "stages.#.#.", "stages.#.blocks.#." },
+    { PWCONV, "blocks.#.dwconv.", "blocks.#.conv_dw." },
+    { PWCONV, "blocks.#.pwconv1.", "blocks.#.mlp.fc1." },
+    { PWCONV, "blocks.#.pwconv2.", "blocks.#.mlp.fc2." },
+    { PWCONV, "blocks.#.dwconv.", "stages.0.blocks.#.conv_dw." },
+    { PWCONV, "blocks.#.pwconv1.", "stages.0.blocks.#.mlp.fc1." },
+    { PWCONV, "blocks.#.pwconv2.", "stages.0.blocks.#.mlp.fc2." },
+    { PWCONV, "blocks.#.", "stages.0.blocks.#." },
+    { PWCONV, "stem.", "stem.0." },
+    { PWCONV, "norm.", "head.norm." },
+    { PWCONV, "head.", "head.fc." },
+    { GAMMA, "blocks.#.gamma_1", "blocks.#.ls1.gamma" },
+    { GAMMA, "blocks.#.gamma_2", "blocks.#.ls2.gamma" },
     { NORM, "norm.", "fc_norm." },
     { NORM, "fc_norm.", "norm." },
 };

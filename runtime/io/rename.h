@@ -1,6 +1,6 @@
 /* Names that other tools give to the tensors of the same networks. Input: a file's names; output: those that the program
- * may have. The rules are rows of one table in rename.c; sources: the checkpoints of the original ConvNeXt and DeiT-III
- * repositories, and the filters that timm applies to them. */
+ * may have. The rules are rows of one table in rename.c; sources: the checkpoints that networks' authors published before
+ * timm named them anew, and the filters that timm applies to those. */
 #ifndef RUNTIME_IO_RENAME_H
 #define RUNTIME_IO_RENAME_H
 

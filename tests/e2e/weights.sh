@@ -122,7 +122,7 @@ same() {
 rename $w original.safetensors 's/"stem\./"downsample_layers.0./g; s/"stages\.([0-9])\.downsample\./"downsample_layers.\1./g
     s/"stages\.([0-9])\.blocks\./"stages.\1./g; s/\.conv_dw\./.dwconv./g; s/mlp\.fc([12])\./pwconv\1./g
     s/"head\.norm\./"norm./g; s/"head\.fc\./"head./g'
-same "names of the original ConvNeXt repository" original.safetensors 'names of the original ConvNeXt repository: '
+same "names of the original ConvNeXt repository" original.safetensors 'names of a first repository \(dwconv, pwconv1, pwconv2\): '
 rename original.safetensors wrapped.safetensors 's/"([a-z_]+\.[a-z0-9_.]+)":\{"d/"module.model.\1":{"d/g'
 same "in two wrappers" wrapped.safetensors '.module.. taken off all names'
 rename $w conv.safetensors 's/(fc[12]\.weight":\{"dtype":"F32","shape":\[[0-9]+,[0-9]+)/\1,1,1/g'

@@ -192,7 +192,7 @@ static void knows_original_names(void **state)
         fail_msg("%s", o->e.text);
     for (int i = 0; i < CASES; i++)
         is_from(o, i, i, 0);
-    HAS(o->notes, "names of the original ConvNeXt repository: head.bias for head.fc.bias and 8 more\n");
+    HAS(o->notes, "names of a first repository (dwconv, pwconv1, pwconv2): head.bias for head.fc.bias and 8 more\n");
     make_file(LIST("blocks.0.dwconv.weight 2", "blocks.0.norm.weight 3"), NULL, 0);     /* the isotropic ones */
     assert_true(load(LIST("blocks.0.conv_dw.weight 2", "blocks.0.norm.weight 3"), NULL, 0, strict)->ok);
     assert_true(load(LIST("stages.0.blocks.0.conv_dw.weight 2", "stages.0.blocks.0.norm.weight 3"), NULL, 0, strict)->ok);
