@@ -195,7 +195,6 @@ static void knows_original_names(void **state)
     HAS(o->notes, "names of a first repository (dwconv, pwconv1, pwconv2): head.bias for head.fc.bias and 8 more\n");
     make_file(LIST("blocks.0.dwconv.weight 2", "blocks.0.norm.weight 3"), NULL, 0);     /* the isotropic ones */
     assert_true(load(LIST("blocks.0.conv_dw.weight 2", "blocks.0.norm.weight 3"), NULL, 0, strict)->ok);
-    assert_true(load(LIST("stages.0.blocks.0.conv_dw.weight 2", "stages.0.blocks.0.norm.weight 3"), NULL, 0, strict)->ok);
     make_file(LIST("blocks.3.gamma_1 2", "blocks.3.gamma_2 3"), NULL, 0);
     assert_true(load(LIST("blocks.3.ls1.gamma 2", "blocks.3.ls2.gamma 3"), NULL, 0, strict)->ok);
     make_file(LIST("norm.weight 2", "head.weight 3"), NULL, 0);                         /* no sign of that repository */
