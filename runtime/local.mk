@@ -9,6 +9,10 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	$(runtime_base_SOURCES) \
 	$(runtime_data_SOURCES) \
 	%D%/io/safetensors.c %D%/io/safetensors.h \
+	%D%/io/adapt.c %D%/io/adapt.h %D%/io/adapt_rules.c %D%/io/adapt_rules.h \
+	%D%/io/rename.c %D%/io/rename.h \
+	%D%/io/positions.c %D%/io/positions.h \
+	%D%/io/report.c %D%/io/report.h \
 	%D%/io/state.c %D%/io/state.h \
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \

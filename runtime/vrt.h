@@ -60,11 +60,26 @@ struct vrt_param {
     double lr_factor;
 };
 
+/* What a tensor is for, where loading the weights of another network must know. */
+enum vrt_role_kind {
+    VRT_ROLE_POSITIONS,         /* (1, tokens, D): rows for the tokens before the grid, then the grid's, row-major */
+    VRT_ROLE_HEAD               /* of the last linear layer: one row a class */
+};
+
+struct vrt_role {
+    int64_t param;              /* index into vrt_program.params */
+    int32_t kind;               /* enum vrt_role_kind */
+    int32_t grid_height, grid_width;            /* POSITIONS: of the map that the tokens come from; 0: unknown */
+    int32_t pad;
+};
+
 struct vrt_moe {                /* one MoE layer, in order */
     const char *name;           /* "s3[9].mlp" */
-    int32_t experts, top_k;
-    int64_t balance_offset;     /* bytes into BALANCE: (experts) choices made, (experts) choices dropped, (1) tokens
-                                 * routed; all f32, added to by every call of train and eval, zeroed by the runtime */
+    const char *prefix;         /* of its tensors' names: "stages.2.blocks.8.mlp" */
+    int32_t experts, top_k;     /* top_k: choices for each item; all experts where these choose, 1 where nobody does */
+    int64_t balance_offset;     /* bytes into BALANCE: (experts) choices made, (experts) choices dropped, (1) items routed,
+                                 * (experts) choices since the last update, in training only; all f32, added to by every
+                                 * call, zeroed by the runtime after an update */
 };
 
 enum vrt_key_type { VRT_KEY_BOOL, VRT_KEY_INT, VRT_KEY_FLOAT, VRT_KEY_TEXT };
@@ -95,6 +110,8 @@ struct vrt_program {
     int64_t group;              /* images routed together; first_image and micro are multiples of it */
     const struct vrt_param *params;
     int64_t nparams;
+    const struct vrt_role *roles;
+    int64_t nroles;
     const struct vrt_moe *moes;
     int64_t nmoes;
     const struct vrt_key *keys;

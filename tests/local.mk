@@ -11,7 +11,8 @@ compiler_libs = compiler/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIB
 runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
 unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
-	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io
+	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io \
+	%D%/unit/test_adapt
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -48,6 +49,13 @@ TESTS += $(unit_tests)
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
+
+# Its numbers are recorded by tests/reference/positions.py.
+%C%_unit_test_adapt_SOURCES = %D%/unit/test_adapt.c
+%C%_unit_test_adapt_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_adapt_CFLAGS = $(unit_cflags)
+%C%_unit_test_adapt_LDADD = $(runtime_libs)
+EXTRA_DIST += %D%/reference/positions.py %D%/reference/positions.json
 
 golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh %D%/layers.sh
 TESTS += $(golden_tests)

@@ -106,7 +106,7 @@ static V real(struct emit *e, double v)
     return LLVMConstReal(e->f64, v);
 }
 
-struct row { V field[40]; unsigned n; };
+struct row { V field[56]; unsigned n; };
 
 static void put(struct row *r, V v)
 {
@@ -155,6 +155,28 @@ static V params_table(struct emit *e)
     return table(e, rows, g->nparams, "params");
 }
 
+static V roles_table(struct emit *e, int64_t *count)
+{
+    static const int kinds[] = {[PARAM_POSITIONS] = VRT_ROLE_POSITIONS, [PARAM_HEAD] = VRT_ROLE_HEAD};
+    const struct graph *g = e->plan->train;
+    V *rows = arena_array(e->arena, g->nparams + 1, sizeof *rows);
+    size_t n = 0;
+    for (size_t i = 0; i < g->nparams; i++) {
+        const struct param *p = g->params[i];
+        if (p->role == PARAM_PLAIN)
+            continue;
+        struct row r = {.n = 0};
+        put(&r, ki(e, (int64_t)i));
+        put(&r, ki32(e, kinds[p->role]));
+        put(&r, ki32(e, p->grid_height));
+        put(&r, ki32(e, p->grid_width));
+        put(&r, ki32(e, 0));
+        rows[n++] = structure(e, &r);
+    }
+    *count = (int64_t)n;
+    return table(e, rows, n, "roles");
+}
+
 static V moes_table(struct emit *e)
 {
     const struct graph *g = e->plan->train;
@@ -162,6 +184,7 @@ static V moes_table(struct emit *e)
     for (size_t i = 0; i < g->nmoes; i++) {
         struct row r = {.n = 0};
         put(&r, text_constant(e, g->moes[i]->name));
+        put(&r, text_constant(e, g->moes[i]->prefix));
         put(&r, ki32(e, g->moes[i]->experts));
         put(&r, ki32(e, g->moes[i]->top_k));
         put(&r, ki(e, g->moes[i]->balance_offset));
@@ -228,6 +251,7 @@ static void program_table(struct emit *e, const struct program_info *info)
 {
     const struct graph *g = e->plan->train;
     const struct spec_model *m = &g->spec->model;
+    int64_t nroles;
     struct row r = {.n = 0};
     put(&r, ki(e, VRT_ABI_VERSION));
     const char *const texts[] = {m->name, info->compiler, g->spec->file, g->spec->hash, info->spec_text, info->info_text,
@@ -246,6 +270,8 @@ static void program_table(struct emit *e, const struct program_info *info)
     put(&r, ki(e, g->group));
     put(&r, params_table(e));
     put(&r, ki(e, (int64_t)g->nparams));
+    put(&r, roles_table(e, &nroles));
+    put(&r, ki(e, nroles));
     put(&r, moes_table(e));
     put(&r, ki(e, (int64_t)g->nmoes));
     put(&r, keys_table(e));

@@ -185,6 +185,17 @@ static struct value *find_features(const struct graph *g)
     return g->logits;
 }
 
+/* The last layer, where it is linear: its tensors have a row for each class. */
+static void mark_head(struct graph *g)
+{
+    const struct node *n = g->logits->from;
+    if (!n || n->op != NODE_linear)
+        return;
+    n->weight->role = PARAM_HEAD;
+    if (n->bias)
+        n->bias->role = PARAM_HEAD;
+}
+
 static bool build_parts(struct builder *b)
 {
     const struct spec_model *m = &b->g->spec->model;
@@ -221,6 +232,7 @@ struct graph *graph_build(struct arena *a, const struct spec *spec, bool trainin
     share_groups(g);
     g->features = find_features(g);
     apply_groups(g);
+    mark_head(g);
     if (training)
         add_loss(g, g->logits, m->loc);
     g->nforward = g->nnodes;

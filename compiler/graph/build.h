@@ -11,7 +11,7 @@ enum tensor_kind { TENSOR_MAP, TENSOR_TOKENS, TENSOR_VECTOR };
 struct tensor {
     struct value *v;
     enum tensor_kind kind;
-    int h, w;                   /* of a map */
+    int h, w;                   /* of a map; of tokens: of the map they come from, or 0 */
 };
 
 struct builder {

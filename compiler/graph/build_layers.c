@@ -360,7 +360,7 @@ bool layer_tokens(struct builder *b, const struct spec_layer *l, struct tensor x
 {
     if (!need_kind(b, l, x, TENSOR_MAP))
         return false;
-    *y = tensor_tokens(x.v);
+    *y = (struct tensor){x.v, TENSOR_TOKENS, x.h, x.w};
     return true;
 }
 
@@ -427,7 +427,7 @@ bool layer_class_token(struct builder *b, const struct spec_layer *l, struct ten
     struct node *n = layer_node(b, NODE_class_token, l, x);
     n->weight = layer_param(b, l, "", 3, (int64_t[]){1, 1, x.v->cols}, INIT_TRUNC_NORMAL, 1e-6);
     n->weight->decays = false;
-    *y = tensor_tokens(node_output(b->g, n, x.v->rows + 1, x.v->cols, NULL));
+    *y = (struct tensor){node_output(b->g, n, x.v->rows + 1, x.v->cols, NULL), TENSOR_TOKENS, x.h, x.w};
     return true;
 }
 
@@ -438,6 +438,9 @@ bool layer_positions(struct builder *b, const struct spec_layer *l, struct tenso
     struct node *n = unary(b, NODE_positions, l, x, y);
     n->weight = layer_param(b, l, "", 3, (int64_t[]){1, x.v->rows, x.v->cols}, INIT_TRUNC_NORMAL, arg_float(l, 0));
     n->weight->decays = false;
+    n->weight->role = PARAM_POSITIONS;
+    n->weight->grid_height = x.h;
+    n->weight->grid_width = x.w;
     return true;
 }
 

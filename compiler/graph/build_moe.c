@@ -62,6 +62,7 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
     struct moe *m = arena_alloc(g->arena, sizeof *m);
     m->id = (int)g->nmoes;
     m->name = b->title;
+    m->prefix = b->prefix;
     m->choice = (enum moe_choice)s->choice;
     m->experts = s->experts;
     m->group = s->group;

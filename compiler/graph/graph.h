@@ -36,6 +36,8 @@ enum node_op {                  /* operations of the graph */
 
 enum param_init { INIT_ZERO, INIT_ONE, INIT_CONST, INIT_TRUNC_NORMAL, INIT_UNIFORM };   /* as enum vrt_init */
 
+enum param_role { PARAM_PLAIN, PARAM_POSITIONS, PARAM_HEAD };     /* what loading other networks' weights must know */
+
 struct param {
     int id;
     const char *name;           /* as in the weights file */
@@ -49,6 +51,8 @@ struct param {
     bool decays;                /* weight decay applies */
     double weight_decay;        /* of a group; NaN: the recipe's */
     double lr_factor;
+    enum param_role role;
+    int grid_height, grid_width;        /* POSITIONS: of the map that the tokens come from; 0: unknown */
     struct loc loc;             /* of the layer */
 };
 
@@ -104,6 +108,7 @@ enum moe_choice { CHOICE_TOKEN, CHOICE_EXPERT, CHOICE_SOFT };   /* tokens choose
 struct moe {
     int id;
     const char *name;           /* "s3[9].mlp" */
+    const char *prefix;         /* of its tensors' names */
     enum moe_choice choice;
     int experts;
     int top_k;                  /* decisions for each item: K; E where experts choose, 1 where nobody does */

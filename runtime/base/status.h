@@ -10,7 +10,7 @@ enum vrt_code { VRT_OK = 0, VRT_BAD_INPUT = 1, VRT_USAGE = 2, VRT_INTERNAL = 3 }
 
 struct vrt_error {
     enum vrt_code code;
-    char text[1024];            /* what happened, to which file, and what to do; no newline at the end */
+    char text[2048];            /* what happened, to which file, and what to do; no newline at the end */
 };
 
 /* Fill *e and return false, so that `return vrt_fail(e, ...)` reads well. */

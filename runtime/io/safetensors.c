@@ -8,7 +8,7 @@
 #include "runtime/io/safetensors.h"
 #include "runtime/vrt.h"
 
-enum { HEADER_LIMIT = 100 << 20, RANK_LIMIT = 8, NAMES_SHOWN = 10, DATA_ALIGN = 64 };
+enum { HEADER_LIMIT = 100 << 20, DATA_ALIGN = 64 };
 
 struct vrt_tensors {
     char *path;
@@ -16,6 +16,8 @@ struct vrt_tensors {
     const unsigned char *data;  /* behind the header */
     size_t data_bytes;
     json_t *header;
+    struct vrt_tensor *tensors; /* sorted by name */
+    size_t count;
 };
 
 /* Types of elements. Only those with a conversion can become weights; the others are known to check the layout. */
@@ -47,7 +49,7 @@ static void convert_f16(float *to, const unsigned char *from, int64_t n)
     }
 }
 
-static const struct dtype {
+static const struct vrt_dtype {
     const char *name;
     uint64_t bytes;
     void (*convert)(float *to, const unsigned char *from, int64_t n);
@@ -57,21 +59,13 @@ static const struct dtype {
     { "U8", 1, NULL }, { "BOOL", 1, NULL }, { "F8_E4M3", 1, NULL }, { "F8_E5M2", 1, NULL },
 };
 
-static const struct dtype *find_dtype(const char *name)
+static const struct vrt_dtype *find_dtype(const char *name)
 {
     for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof *dtypes; i++)
         if (strcmp(dtypes[i].name, name) == 0)
             return &dtypes[i];
     return NULL;
 }
-
-/* One tensor's row of the header, read out and checked. */
-struct entry {
-    const char *name;
-    const struct dtype *dtype;
-    uint64_t shape[RANK_LIMIT], begin, end;
-    size_t rank;
-};
 
 static bool read_size(const json_t *value, uint64_t *out)
 {
@@ -87,14 +81,15 @@ static bool broken(const struct vrt_tensors *t, const char *name, const char *wh
                     t->path, name, why);
 }
 
-static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row, struct entry *out,
+/* One tensor's row of the header, read out and checked. */
+static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row, struct vrt_tensor *out,
                        struct vrt_error *e)
 {
     const json_t *shape = json_object_get(row, "shape"), *offsets = json_object_get(row, "data_offsets");
-    *out = (struct entry){ .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype"))) };
+    *out = (struct vrt_tensor){ .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype"))) };
     if (out->dtype == NULL)
         return broken(t, name, "has no known dtype", e);
-    if (!json_is_array(shape) || json_array_size(shape) > RANK_LIMIT)
+    if (!json_is_array(shape) || json_array_size(shape) > VRT_RANK_LIMIT)
         return broken(t, name, "has no shape, or one of more than 8 dimensions", e);
     uint64_t bytes = out->dtype->bytes;
     out->rank = json_array_size(shape);
@@ -114,14 +109,14 @@ static bool read_entry(const struct vrt_tensors *t, const char *name, const json
 
 static int compare_begin(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct vrt_tensor *x = a, *y = b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
 /* The tensors must tile the data exactly: no gap, no overlap, nothing behind the last one. */
-static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, size_t n, struct vrt_error *e)
+static bool check_tiling(const struct vrt_tensors *t, struct vrt_tensor *entries, size_t n, struct vrt_error *e)
 {
     uint64_t at = 0;
     qsort(entries, n, sizeof *entries, compare_begin);
@@ -136,20 +131,26 @@ static bool check_tiling(const struct vrt_tensors *t, struct entry *entries, siz
     return true;
 }
 
-static bool check_layout(const struct vrt_tensors *t, struct vrt_error *e)
+static int compare_names(const void *a, const void *b)
 {
-    size_t n = 0;
-    struct entry *entries = calloc(json_object_size(t->header) + 1, sizeof *entries);
-    if (entries == NULL)
+    const struct vrt_tensor *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
+{
+    t->tensors = calloc(json_object_size(t->header) + 1, sizeof *t->tensors);
+    if (t->tensors == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->path);
     bool ok = true;
     const char *name;
     json_t *row;
     json_object_foreach(t->header, name, row)
         if (ok && strcmp(name, "__metadata__") != 0)
-            ok = read_entry(t, name, row, &entries[n++], e);
-    ok = ok && check_tiling(t, entries, n, e);
-    free(entries);
+            ok = read_entry(t, name, row, &t->tensors[t->count++], e);
+    ok = ok && check_tiling(t, t->tensors, t->count, e);
+    if (ok)
+        qsort(t->tensors, t->count, sizeof *t->tensors, compare_names);
     return ok;
 }
 
@@ -162,10 +163,9 @@ static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
 {
     return vrt_fail(e, VRT_BAD_INPUT, "%s is a pickle file, which can run any program when it is read; convert it where "
                     "PyTorch is installed:\n"
-                    "    import torch, safetensors.torch\n"
-                    "    w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
-                    "    w = w.get(\"state_dict\", w.get(\"model\", w))\n"
-                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.items()}, \"weights.safetensors\")",
+                    "    import torch, safetensors.torch; w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
+                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.get(\"state_dict\", w.get(\"model\", w)).items()}, "
+                    "\"weights.safetensors\")",
                     t->path);
 }
 
@@ -215,6 +215,7 @@ void vrt_tensors_close(struct vrt_tensors *t)
 {
     if (t == NULL)
         return;
+    free(t->tensors);
     json_decref(t->header);
     vrt_file_unmap(&t->file);
     free(t->path);
@@ -226,123 +227,35 @@ const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key)
     return json_string_value(json_object_get(json_object_get(t->header, "__metadata__"), key));
 }
 
-/* Lists of names in an error: at most NAMES_SHOWN and no more than the room given, but always how many. */
-struct names {
-    char text[800];
-    size_t used, room, count, shown;
-};
-
-static void names_add(struct names *l, const char *name)
+const char *vrt_tensors_path(const struct vrt_tensors *t)
 {
-    size_t length = strlen(name), cut = length > 60 ? length - 60 : 0;      /* the end of a name says most */
-    l->count++;
-    if (l->shown == NAMES_SHOWN || l->used + length - cut + 2 >= l->room || l->shown + 1 < l->count)
-        return;
-    l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%s", l->shown ? " " : "", name + cut);
-    l->shown++;
+    return t->path;
 }
 
-static void names_tell(const struct names *l, const char *title, char *text, size_t size)
+size_t vrt_tensors_count(const struct vrt_tensors *t)
 {
-    size_t used = strlen(text);
-    if (l->count == 0)
-        return;
-    used += (size_t)snprintf(text + used, size - used, "\n  %s (%zu): %s", title, l->count, l->text);
-    if (l->shown < l->count && used < size)
-        snprintf(text + used, size - used, " and %zu more", l->count - l->shown);
+    return t->count;
 }
 
-static bool same_shape(const struct vrt_param *p, const struct entry *entry)
+const struct vrt_tensor *vrt_tensors_at(const struct vrt_tensors *t, size_t i)
 {
-    bool same = entry->rank == (size_t)p->rank;
-    for (size_t i = 0; same && i < entry->rank; i++)
-        same = entry->shape[i] == (uint64_t)p->shape[i];
-    return same;
+    return &t->tensors[i];
 }
 
-static int print_shape(char *text, size_t size, const uint64_t *shape, size_t rank)
+const struct vrt_tensor *vrt_tensors_find(const struct vrt_tensors *t, const char *name)
 {
-    int used = snprintf(text, size, "(");
-    for (size_t i = 0; i < rank; i++)
-        used += snprintf(text + used, size - (size_t)used, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
-    return used + snprintf(text + used, size - (size_t)used, ")");
+    const struct vrt_tensor key = { .name = name };
+    return bsearch(&key, t->tensors, t->count, sizeof key, compare_names);
 }
 
-static void names_add_shape(struct names *l, const struct vrt_param *p, const struct entry *entry)
+bool vrt_tensor_readable(const struct vrt_tensor *tensor)
 {
-    char text[600];
-    uint64_t want[4];
-    for (int i = 0; i < 4; i++)
-        want[i] = (uint64_t)p->shape[i];
-    int used = snprintf(text, 100, "%.99s", p->name);
-    used = used > 99 ? 99 : used;
-    text[used++] = ' ';
-    used += print_shape(text + used, 190, entry->shape, entry->rank);
-    used += snprintf(text + used, 20, " not ");
-    print_shape(text + used, 190, want, (size_t)p->rank);
-    if (strlen(text) <= 60 || l->shown > 0) {
-        names_add(l, text);
-        return;
-    }
-    l->used += (size_t)snprintf(l->text, 240, "%s", text);      /* one in full, whatever its length */
-    l->used = l->used > 239 ? 239 : l->used;
-    l->count++;
-    l->shown++;
+    return tensor->dtype->convert != NULL;
 }
 
-/* Names of the file that no row of the table has: found by counting first, by a set only when there are some. */
-static void find_unexpected(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct names *out)
+void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first, uint64_t n, float *to)
 {
-    json_t *known = json_object();
-    const char *name;
-    json_t *row;
-    for (int64_t i = 0; i < n; i++)
-        json_object_set_new(known, params[i].name, json_true());
-    json_object_foreach(t->header, name, row)
-        if (strcmp(name, "__metadata__") != 0 && json_object_get(known, name) == NULL)
-            names_add(out, name);
-    json_decref(known);
-}
-
-static bool compare_tables(const struct vrt_tensors *t, const struct vrt_param *params, int64_t n, struct vrt_error *e)
-{
-    struct names missing = { .room = 250 }, unexpected = { .room = 250 }, shapes = { .room = 250 }, types = { .room = 120 };
-    for (int64_t i = 0; i < n; i++) {
-        struct entry entry;
-        const json_t *row = json_object_get(t->header, params[i].name);
-        if (row == NULL)
-            names_add(&missing, params[i].name);
-        else if (!read_entry(t, params[i].name, row, &entry, e))
-            return false;
-        else if (!same_shape(&params[i], &entry))
-            names_add_shape(&shapes, &params[i], &entry);
-        else if (entry.dtype->convert == NULL)
-            names_add(&types, params[i].name);
-    }
-    find_unexpected(t, params, n, &unexpected);
-    if (missing.count + unexpected.count + shapes.count + types.count == 0)
-        return true;
-    char text[900] = "";
-    names_tell(&missing, "missing", text, sizeof text);
-    names_tell(&unexpected, "not of this model", text, sizeof text);
-    names_tell(&shapes, "other shape", text, sizeof text);
-    names_tell(&types, "neither F32, F16 nor BF16", text, sizeof text);
-    return vrt_fail(e, VRT_BAD_INPUT, "%.100s holds the weights of another model:%s", t->path, text);
-}
-
-bool vrt_tensors_load(const struct vrt_tensors *t, const struct vrt_param *params, int64_t nparams, void *block,
-                      struct vrt_error *e)
-{
-    if (!compare_tables(t, params, nparams, e))
-        return false;
-    for (int64_t i = 0; i < nparams; i++) {
-        struct entry entry;
-        if (!read_entry(t, params[i].name, json_object_get(t->header, params[i].name), &entry, e))
-            return false;
-        float *to = (float *)(void *)((char *)block + params[i].offset);
-        entry.dtype->convert(to, t->data + entry.begin, params[i].count);
-    }
-    return true;
+    tensor->dtype->convert(to, t->data + tensor->begin + first * tensor->dtype->bytes, (int64_t)n);
 }
 
 static json_t *make_header(const struct vrt_param *params, int64_t nparams, const struct vrt_meta *meta, size_t nmeta)

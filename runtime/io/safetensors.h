@@ -21,11 +21,26 @@ void vrt_tensors_close(struct vrt_tensors *t);
 /* The text under `key` in the header's __metadata__, NULL if there is none; it lives as long as `t`. */
 const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key);
 
-/* Copy every tensor of the table into `block` (params[i].offset bytes on, as float; F16 and BF16 are converted). The
- * file must hold exactly the tensors of the table with their shapes; otherwise nothing is copied and the error names
- * what is missing, what is too much and what differs in shape. */
-bool vrt_tensors_load(const struct vrt_tensors *t, const struct vrt_param *params, int64_t nparams, void *block,
-                      struct vrt_error *e);
+enum { VRT_RANK_LIMIT = 8 };
+
+struct vrt_tensor {                 /* of an open file, which owns it */
+    const char *name;
+    const struct vrt_dtype *dtype;
+    uint64_t shape[VRT_RANK_LIMIT]; /* first `rank` used */
+    uint64_t begin, end;            /* bytes behind the header */
+    size_t rank;
+};
+
+const char *vrt_tensors_path(const struct vrt_tensors *t);
+size_t vrt_tensors_count(const struct vrt_tensors *t);
+const struct vrt_tensor *vrt_tensors_at(const struct vrt_tensors *t, size_t i);                 /* sorted by name */
+const struct vrt_tensor *vrt_tensors_find(const struct vrt_tensors *t, const char *name);       /* NULL: there is none */
+
+/* Whether its elements can become floats: F32, F16 and BF16 can. */
+bool vrt_tensor_readable(const struct vrt_tensor *tensor);
+
+/* Elements first .. first + n - 1 of a readable tensor, as floats. They must lie inside. */
+void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first, uint64_t n, float *to);
 
 struct vrt_meta { const char *key, *value; };
 

@@ -8,6 +8,7 @@
 
 struct vrt_options;
 struct vrt_settings;
+struct vrt_model;
 
 int vrt_command_train(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e);
@@ -18,6 +19,10 @@ int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e);
 
 /* The number of threads of --threads, else that of the processors. */
 int vrt_threads_wanted(const struct vrt_options *o);
+
+/* The weights of --weights as `eval` and `predict` take them: vrt_model_load(). */
+bool vrt_load_weights(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, char **classes,
+                      struct vrt_error *e);
 
 /* Errors that say how to give what is missing. */
 bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e);

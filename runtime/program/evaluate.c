@@ -169,7 +169,7 @@ int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
     if (!vrt_settings_read(&s, o, e) || !vrt_need_data(&s, o, e) || !vrt_need_weights(o, e))
         return e->code;
     bool ok = vrt_model_open(&m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
-              vrt_model_load(&m, o->weights, &classes, e) &&
+              vrt_load_weights(&m, o, &s, &classes, e) &&
               vrt_dataset_open(&d, s.data_root, o->split != NULL ? o->split : s.data_val, NULL, e) &&
               eval_dataset(&m, o, &s, d, classes, e);
     vrt_dataset_close(d);

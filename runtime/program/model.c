@@ -9,6 +9,7 @@
 
 #include "runtime/base/random.h"
 #include "runtime/base/thread.h"
+#include "runtime/io/adapt.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/program/model.h"
 
@@ -138,18 +139,56 @@ void vrt_model_init(struct vrt_model *m, uint64_t seed)
     vrt_threads_share(&m->ctx, m->program->nparams, init_param, &in);
 }
 
-bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struct vrt_error *e)
+static void init_one(void *data, int64_t i)
+{
+    init_param(data, i, 0);
+}
+
+/* A line each; names in them may be anything, and a terminal gets no control characters from us. */
+static void print_notes(const struct vrt_buffer *notes)
+{
+    bool begins = true;
+    for (size_t i = 0; i < notes->size; i++) {
+        unsigned char c = notes->data[i];
+        fputs(begins ? "note: " : "", stderr);
+        fputc(c < ' ' && c != '\n' ? '?' : c, stderr);
+        begins = c == '\n';
+    }
+}
+
+bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how, char **classes, struct vrt_error *e)
 {
     struct vrt_tensors *t;
+    struct vrt_buffer notes = { 0 };
+    struct init in = { m, how->seed };
+    struct vrt_adapt adapt = *how;
     *classes = NULL;
     if (!vrt_tensors_open(&t, path, e))
         return false;
-    bool ok = vrt_tensors_load(t, m->program->params, m->program->nparams, m->ctx.region[VRT_PARAMS], e);
+    adapt.fresh = init_one;
+    adapt.data = &in;
+    bool ok = vrt_adapt_load(t, m->program, &adapt, m->ctx.region[VRT_PARAMS], &notes, e);
+    if (ok)
+        print_notes(&notes);
+    vrt_buffer_free(&notes);
     const char *names = vrt_tensors_meta(t, "classes");
     if (ok && names != NULL && (*classes = strdup(names)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
     vrt_tensors_close(t);
     return ok;
+}
+
+/* The grids of positions, for whoever resamples them: {"pos_embed": [14,14]}; NULL if there are none. */
+static char *positions_text(const struct vrt_program *p)
+{
+    json_t *j = json_object();
+    for (int64_t i = 0; i < p->nroles; i++)
+        if (p->roles[i].kind == VRT_ROLE_POSITIONS && p->roles[i].grid_height > 0)
+            json_object_set_new(j, p->params[p->roles[i].param].name,
+                                json_pack("[i,i]", p->roles[i].grid_height, p->roles[i].grid_width));
+    char *text = json_object_size(j) > 0 ? json_dumps(j, JSON_COMPACT) : NULL;
+    json_decref(j);
+    return text;
 }
 
 /* How pictures become input, for whoever uses the weights elsewhere. */
@@ -169,15 +208,20 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
                     struct vrt_error *e)
 {
     const struct vrt_program *p = m->program;
-    char *preprocessing = preprocessing_text(p);
-    struct vrt_meta meta[] = {
+    char *preprocessing = preprocessing_text(p), *positions = positions_text(p);
+    struct vrt_meta meta[7] = {
         { "format", "pt" },                     /* shapes and layouts are PyTorch's, and readers ask for this word */
         { "producer", p->compiler }, { "model", p->name }, { "spec_hash", p->spec_hash },
-        { "preprocessing", preprocessing != NULL ? preprocessing : "{}" }, { "classes", classes },
+        { "preprocessing", preprocessing != NULL ? preprocessing : "{}" },
     };
-    size_t n = sizeof meta / sizeof *meta - (classes == NULL);
+    size_t n = 5;
+    if (positions != NULL)
+        meta[n++] = (struct vrt_meta){ "positions", positions };
+    if (classes != NULL)
+        meta[n++] = (struct vrt_meta){ "classes", classes };
     bool ok = vrt_tensors_save(path, p->params, p->nparams, m->ctx.region[region], meta, n, e);
     free(preprocessing);
+    free(positions);
     return ok;
 }
 

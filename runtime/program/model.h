@@ -9,6 +9,7 @@
 #include "runtime/base/status.h"
 #include "runtime/vrt.h"
 
+struct vrt_adapt;
 struct vrt_dataset;
 
 enum vrt_use { VRT_FOR_EVAL, VRT_FOR_TRAIN, VRT_FOR_TRAIN_EMA };
@@ -30,8 +31,9 @@ void vrt_model_close(struct vrt_model *m);  /* also of a zeroed struct */
 void vrt_model_init(struct vrt_model *m, uint64_t seed);
 
 /* Weights from and to a safetensors file. classes: the names of the classes as a JSON list, or NULL. Saving takes them
- * from `region`, VRT_PARAMS or VRT_EMA. Loading returns the file's list in *classes (malloc'ed, NULL if it has none). */
-bool vrt_model_load(struct vrt_model *m, const char *path, char **classes, struct vrt_error *e);
+ * from `region`, VRT_PARAMS or VRT_EMA. Loading does what `how` permits, says on stderr what it did, and returns the file's
+ * list in *classes (malloc'ed, NULL if it has none). Tensors that are not in the file start from how->seed. */
+bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how, char **classes, struct vrt_error *e);
 bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path, const char *classes,
                     struct vrt_error *e);
 

@@ -39,9 +39,10 @@ struct vrt_options {
     char **files;                       /* operands: the caller's array argv, rearranged */
     int nfiles;
     bool help, json, resume, train, logits, features;
-    const char *out, *weights, *split;  /* NULL: not given */
+    bool upcycle;
+    const char *out, *weights, *split, *keep_experts;   /* NULL: not given */
     int64_t threads, top, batch, save_every;
-    double seconds;
+    double seconds, upcycle_noise;
 };
 
 /* Read argv[2..] of one command. Errors are of code VRT_USAGE and suggest what may have been meant. */

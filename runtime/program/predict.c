@@ -356,7 +356,7 @@ static bool open_predict(struct predict *p, struct vrt_error *e)
     if (!vrt_need_weights(o, e) || !vrt_settings_read(&s, o, e) || !open_data(p, &s, e) ||
         !vrt_model_open(&p->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
-    bool ok = vrt_model_load(&p->m, o->weights, &classes, e);
+    bool ok = vrt_load_weights(&p->m, o, &s, &classes, e);
     if (ok && classes != NULL)
         p->names = json_loads(classes, 0, NULL);
     free(classes);

@@ -15,6 +15,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/io/adapt.h"
 #include "runtime/io/state.h"
 #include "runtime/program/evaluate.h"
 #include "runtime/program/model.h"
@@ -144,10 +145,17 @@ void vrt_run_close(struct vrt_run *r)
         close(r->lock);
 }
 
-const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o)
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o, struct vrt_adapt *how)
 {
     const char *before = json_string_value(json_object_get(r->before, "weights"));
-    return o->weights != NULL ? o->weights : before;
+    const json_t *j = json_object_get(r->before, "adapt");
+    *how = (struct vrt_adapt){ .fine_tune = true, .upcycle = o->upcycle, .noise = o->upcycle_noise, .keep = o->keep_experts };
+    if (o->weights != NULL || before == NULL || how->upcycle || how->keep != NULL)
+        return o->weights != NULL ? o->weights : before;
+    how->upcycle = json_is_true(json_object_get(j, "upcycle"));
+    how->noise = json_number_value(json_object_get(j, "noise"));
+    how->keep = json_string_value(json_object_get(j, "keep"));
+    return before;
 }
 
 static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call)
@@ -221,7 +229,8 @@ static char *readable_json(const json_t *j)
 static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int threads, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
-    const char *weights = vrt_run_weights(r, o);
+    struct vrt_adapt how;
+    const char *weights = vrt_run_weights(r, o, &how);
     struct utsname host;
     char started[40] = "", path[PATH_MAX];
     time_t now = time(NULL);
@@ -236,6 +245,9 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                           "processors", vrt_threads_available());
     if (weights != NULL)
         json_object_set_new(j, "weights", vrt_json_text(weights));
+    if (weights != NULL && (how.upcycle || how.keep != NULL))
+        json_object_set_new(j, "adapt", json_pack("{s:b, s:f, s:o}", "upcycle", how.upcycle, "noise", how.noise, "keep",
+                                                  how.keep != NULL ? vrt_json_text(how.keep) : json_null()));
     json_object_update(j, r->identity);
     char *text = readable_json(j);
     json_decref(j);

@@ -13,6 +13,7 @@
 #include "runtime/base/status.h"
 #include "runtime/io/metrics.h"
 
+struct vrt_adapt;
 struct vrt_dataset;
 struct vrt_model;
 struct vrt_options;
@@ -40,8 +41,8 @@ struct vrt_run {
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e);
 void vrt_run_close(struct vrt_run *r);
 
-/* The file of --weights, or on resuming afresh that of the run before; NULL: none. */
-const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o);
+/* The file of --weights, or on resuming afresh that of the run before; NULL: none. *how: what was permitted with it. */
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o, struct vrt_adapt *how);
 
 /* Fix the identity, hold it against what was found, and write or reopen the files. Restores model and position from the
  * state if there is one. */

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "runtime/base/thread.h"
+#include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
+#include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 
@@ -199,6 +201,15 @@ bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e)
 {
     return o->weights != NULL || vrt_fail(e, VRT_USAGE, "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
                                           "training", o->command->name);
+}
+
+bool vrt_load_weights(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, char **classes,
+                      struct vrt_error *e)
+{
+    const struct vrt_adapt how = {
+        .upcycle = o->upcycle, .noise = o->upcycle_noise, .keep = o->keep_experts, .seed = (uint64_t)s->seed,
+    };
+    return vrt_model_load(m, o->weights, &how, classes, e);
 }
 
 bool vrt_need_data(const struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)

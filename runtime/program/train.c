@@ -12,6 +12,7 @@
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
+#include "runtime/io/adapt.h"
 #include "runtime/io/progress.h"
 #include "runtime/program/command.h"
 #include "runtime/program/evaluate.h"
@@ -104,15 +105,19 @@ static bool open_data(struct train *t, struct vrt_error *e)
 /* Weights at the beginning: from a file, else random. A state, if there is one, replaces them. */
 static bool first_weights(struct train *t, struct vrt_error *e)
 {
-    const char *path = vrt_run_weights(&t->run, t->o);
+    struct vrt_adapt how;
+    const char *path = vrt_run_weights(&t->run, t->o, &how);
     char *classes = NULL;
     if (!t->run.fresh)
         return true;
+    how.seed = (uint64_t)t->s.seed;
+    if (path == NULL && (how.upcycle || how.keep != NULL))
+        return vrt_need_weights(t->o, e);
     if (path == NULL) {
         vrt_model_init(&t->m, (uint64_t)t->s.seed);
         return true;
     }
-    bool ok = vrt_model_load(&t->m, path, &classes, e);
+    bool ok = vrt_model_load(&t->m, path, &how, &classes, e);
     free(classes);
     return ok;
 }

@@ -22,6 +22,7 @@
 
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
+#include "runtime/io/adapt.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/vrt.h"
 #include "tests/fuzz/mutate.h"
@@ -325,18 +326,20 @@ static int read_idx_labels(const char *folder, const char *path, const struct fu
 static const struct vrt_param params[] = {
     { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, 0, 1 },
     { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1 },
-    { "b", 3, VRT_INIT_ZERO, { 1, 2, 2, 0 }, 128, 4, 0, 0, 1 },
+    { "b", 3, VRT_INIT_ZERO, { 1, 4, 2, 0 }, 128, 8, 0, 0, 1 },
 };
+static const struct vrt_role roles[] = { { 0, VRT_ROLE_HEAD, 0, 0, 0 }, { 2, VRT_ROLE_POSITIONS, 2, 2, 0 } };
+static const struct vrt_moe moes[] = { { .name = "a", .prefix = "a", .experts = 2, .top_k = 1 } };
 enum { NPARAMS = sizeof params / sizeof *params };
 
 static void make_weights(struct fuzz_bytes *b)
 {
     static const float values[48] = { 1, 2, 3 };
-    const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"a\",\"b\"]" } };
+    const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"a\",\"b\"]" }, { "positions", "{\"b\":[1,4]}" } };
     char path[] = "/tmp/vmoe-fuzz-weights-XXXXXX";
     int fd = mkstemp(path);
     struct vrt_error e;
-    must(fd >= 0 && vrt_tensors_save(path, params, NPARAMS, values, meta, 2, &e), path);
+    must(fd >= 0 && vrt_tensors_save(path, params, NPARAMS, values, meta, 3, &e), path);
     close(fd);
     FILE *f = fopen(path, "rb");
     must(f, path);
@@ -345,16 +348,25 @@ static void make_weights(struct fuzz_bytes *b)
     unlink(path);
 }
 
+static void fresh(void *data, int64_t param)
+{
+    (void)data, (void)param;
+}
+
 static int read_weights(const char *folder, const char *path, const struct fuzz_bytes *b)
 {
     struct vrt_tensors *t = NULL;
     struct vrt_error e = { .text = "" };
-    float block[48];
+    float block[64] = { 0 };
+    const struct vrt_program program = { .params = params, .nparams = NPARAMS, .roles = roles, .nroles = 2, .moes = moes, .nmoes = 1 };
+    const struct vrt_adapt how = { .fine_tune = true, .fresh = fresh };
+    struct vrt_buffer notes = { 0 };
     (void)folder, (void)b;
     if (!vrt_tensors_open(&t, path, &e))
         return *e.text ? CASE_REFUSED : NO_REASON;
     vrt_tensors_meta(t, "classes");
-    bool good = vrt_tensors_load(t, params, NPARAMS, block, &e);
+    bool good = vrt_adapt_load(t, &program, &how, block, &notes, &e);
+    vrt_buffer_free(&notes);
     vrt_tensors_close(t);
     return good ? CASE_TAKEN : *e.text ? CASE_REFUSED : NO_REASON;
 }

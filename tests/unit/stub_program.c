@@ -203,7 +203,7 @@ static void update(struct vrt_ctx *c)
     }
 }
 
-static const struct vrt_moe moes[] = { { "hidden", EXPERTS, 1, 0 } };
+static const struct vrt_moe moes[] = { { .name = "hidden", .prefix = "hidden", .experts = EXPERTS, .top_k = 1 } };
 
 #define NUMBER(path, flag, help, type, unit, runtime, value) { path, flag, help, type, unit, runtime, 0, value, NULL }
 #define WORDS(path, flag, help, text) { path, flag, help, VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, text }
