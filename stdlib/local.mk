@@ -4,6 +4,7 @@ dist_stdlib_DATA = \
 	%D%/layers.vmoe \
 	%D%/vit.vmoe \
 	%D%/convnext.vmoe \
+	%D%/router.vmoe \
 	%D%/placement.vmoe \
 	%D%/recipe.vmoe \
 	%D%/data.vmoe

@@ -122,8 +122,11 @@ void emit_slots(struct emit *e, const struct kernel_args *k)
     struct routing r = routing_of(e, k, k->p[0]);
     V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot);
     struct loop l;
+    struct branch br;
+    if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
     loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
     store_index(e, idiv(e, irem(e, l.i, ki(e, r.T)), ki(e, r.T / r.E)), choice, l.i);
     store_index(e, ki(e, 0), slots, l.i);
     loop_end(e, &l, NULL);
+    if_end(e, &br);
 }

@@ -161,12 +161,12 @@ static bool codes(struct builder *b, enum node_op op, const struct spec_layer *l
     return true;
 }
 
-bool layer_cosine(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+bool layer_cosine_codes(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     return codes(b, NODE_cosine, l, x, y);
 }
 
-bool layer_distance(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+bool layer_distance_codes(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     return codes(b, NODE_distance, l, x, y);
 }

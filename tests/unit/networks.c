@@ -283,20 +283,20 @@ static struct spec_layer *net_per_image_capacity(void)
 /* Soft: the router of its paper, codes for 4 x 3 slots. */
 static struct spec_layer *net_soft(void)
 {
-    struct spec_layer *router = SEQ(OP_ARGS(cosine, INTEGER(12), FLOAT(1)), OP_ARGS(gain, FLOAT(1)));
+    struct spec_layer *router = SEQ(OP_ARGS(cosine_codes, INTEGER(12), FLOAT(1)), OP_ARGS(gain, FLOAT(1)));
     return RESIDUAL(moe((struct spec_moe){.choice = SPEC_CHOICE_SOFT, .slots = 3, .group = 1}, router, mlp(5)));
 }
 
 static struct spec_layer *net_cosine(void)
 {
-    struct spec_layer *router = SEQ(OP_ARGS(linear, INTEGER(6), BOOL(0)), OP_ARGS(cosine, INTEGER(4), FLOAT(1)),
+    struct spec_layer *router = SEQ(OP_ARGS(linear, INTEGER(6), BOOL(0)), OP_ARGS(cosine_codes, INTEGER(4), FLOAT(1)),
                                     OP_ARGS(temperature, FLOAT(0.5), FLOAT(4)));
     return RESIDUAL(moe((struct spec_moe){.top_k = 2}, router, mlp(5)));
 }
 
 static struct spec_layer *net_distance(void)
 {
-    struct spec_layer *router = SEQ(OP_ARGS(distance, INTEGER(4), FLOAT(1)), OP_ARGS(temperature, FLOAT(0.5), ABSENT));
+    struct spec_layer *router = SEQ(OP_ARGS(distance_codes, INTEGER(4), FLOAT(1)), OP_ARGS(temperature, FLOAT(0.5), ABSENT));
     return RESIDUAL(moe((struct spec_moe){.top_k = 1}, router, mlp(5)));
 }
 
@@ -309,8 +309,8 @@ static struct spec_layer *net_cold(void)
 /* Codes, gains and softmax inside experts. */
 static struct spec_layer *net_coded_experts(void)
 {
-    struct spec_layer *expert = SEQ(OP_ARGS(cosine, INTEGER(5), FLOAT(1)), OP_ARGS(gain, FLOAT(1)), OP_PLAIN(softmax),
-                                    OP_ARGS(distance, INTEGER(DIM), FLOAT(1)), OP_ARGS(temperature, FLOAT(0), ABSENT));
+    struct spec_layer *expert = SEQ(OP_ARGS(cosine_codes, INTEGER(5), FLOAT(1)), OP_ARGS(gain, FLOAT(1)), OP_PLAIN(softmax),
+                                    OP_ARGS(distance_codes, INTEGER(DIM), FLOAT(1)), OP_ARGS(temperature, FLOAT(0), ABSENT));
     return RESIDUAL(moe((struct spec_moe){.top_k = 2, .capacity = 1.0}, linear(4), expert));
 }
 
