@@ -191,8 +191,10 @@ static struct spec_layer *router_linear(struct run *r, const struct bind *b, con
 {
     const struct op_row *op = map_get(&r->op_names, "linear");
     struct frame frame = {0};
-    static const struct param bias = {.name = "bias", .type = "bool", .optional = true};
-    struct callee callee = {"linear as a router", &bias, 1, NULL};
+    static const struct param params[] = {
+        {.name = "bias", .type = "bool", .optional = true}, {.name = "init", .type = "float", .optional = true},
+    };
+    struct callee callee = {"linear as a router", params, 2, NULL};
     struct scope s = b->scope;
     if (!call_bind(r, &callee, b->expr, &s, b->patches, b->npatches, &frame)) return NULL;
     struct spec_layer *l = layer_new(r, LAYER_OP, "router", b->expr->loc);
@@ -200,6 +202,7 @@ static struct spec_layer *router_linear(struct run *r, const struct bind *b, con
     for (size_t i = 0; i < op->nparams; i++) {
         if (strcmp(op->params[i].name, "out") == 0) args[i] = value_int(logits_of(m));
         if (strcmp(op->params[i].name, "bias") == 0) args[i] = value_bool(frame.at[0].value.i != 0);
+        if (strcmp(op->params[i].name, "init") == 0) args[i] = frame.at[1].value;
     }
     l->op = (int)(op - r->ops);
     l->args = args;

@@ -133,10 +133,15 @@ static void write_router(struct frozen *z, const struct spec_layer *router, int 
         return;
     }
     const struct op_row *op = &z->spec->ops[router->op];
-    bool bias = false;
-    for (size_t i = 0; i < op->nparams; i++)
-        if (strcmp(op->params[i].name, "bias") == 0) bias = router->args[i].i != 0;
-    fprintf(z->out, "router = linear(bias: %s)\n", bias ? "true" : "false");
+    const char *comma = "";
+    fprintf(z->out, "router = %s(", op->op->name);
+    for (size_t i = 0; i < op->nparams; i++) {
+        if (router->args[i].type == SPEC_NONE || strcmp(op->params[i].name, "out") == 0) continue;
+        fprintf(z->out, "%s%s: ", comma, op->params[i].name);
+        write_value(z, &router->args[i]);
+        comma = ", ";
+    }
+    fputs(")\n", z->out);
 }
 
 static void write_expert(struct frozen *z, const struct spec_layer *l, const char *key, int depth)

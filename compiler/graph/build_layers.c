@@ -27,6 +27,11 @@ double arg_float(const struct spec_layer *l, int i)
     return l->args[i].type == SPEC_INT ? (double)l->args[i].i : l->args[i].f;
 }
 
+static double arg_or(const struct spec_layer *l, int i, double unset)
+{
+    return arg_given(l, i) ? arg_float(l, i) : unset;
+}
+
 int arg_size(const struct spec_layer *l, int i)
 {
     int64_t v = arg_int(l, i);
@@ -122,7 +127,7 @@ bool layer_linear(struct builder *b, const struct spec_layer *l, struct tensor x
         return false;
     struct node *n = layer_node(b, NODE_linear, l, x);
     n->experts = x.v->experts;
-    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, WEIGHT_STD);
+    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, arg_or(l, 2, WEIGHT_STD));
     if (l->args[1].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->experts));
@@ -306,6 +311,16 @@ static struct tensor map_output(struct builder *b, struct node *n, int64_t cols)
     return (struct tensor){v, TENSOR_MAP, n->out_height, n->out_width};
 }
 
+/* Patches that do not fill the map would leave pixels unseen; who wants that says so with a padding. */
+static bool whole_patches(struct builder *b, const struct spec_layer *l, struct tensor x, int kernel, int stride)
+{
+    if (stride < kernel || stride < 2 || (x.h % stride == 0 && x.w % stride == 0))
+        return true;
+    diag_report(b->diag, DIAG_SHAPE_DIVIDE, l->loc, "patches of %d px do not divide %s", stride, tensor_text(b, x));
+    diag_help(b->diag, "choose another size of the pictures, or write `padding: 0px` to leave the rest out");
+    return false;
+}
+
 bool layer_conv(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     if (!need_kind(b, l, x, TENSOR_MAP))
@@ -321,11 +336,14 @@ bool layer_conv(struct builder *b, const struct spec_layer *l, struct tensor x, 
         return false;
     }
     struct node *n = layer_node(b, NODE_conv, l, x);
+    if (!arg_given(l, 2) && !whole_patches(b, l, x, kernel, stride))
+        return false;
     if (!window(b, l, x, n, kernel, stride, padding) ||
         too_large(b, l, "the weight's number of elements", (double)in / (double)groups * (double)out * kernel * kernel))
         return false;
     n->groups = (int)groups;
-    n->weight = layer_param(b, l, "weight", 4, (int64_t[]){out, in / groups, kernel, kernel}, INIT_TRUNC_NORMAL, WEIGHT_STD);
+    n->weight = layer_param(b, l, "weight", 4, (int64_t[]){out, in / groups, kernel, kernel}, INIT_TRUNC_NORMAL,
+                            arg_or(l, 6, WEIGHT_STD));
     if (l->args[5].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = map_output(b, n, out);

@@ -6,15 +6,15 @@ examples=$top_srcdir/examples
 "$make_data" tree colour 32 160 40 10
 "$make_data" idx gray 28 160 40 10
 
-for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block gmlp; do
+for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block conv_mixer gmlp; do
     program "$examples/$name.vmoe" ./$name
 done
 
-for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block gmlp; do
+for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block conv_mixer gmlp; do
     data=colour
     [ $name = quickstart ] && data=gray
     ends 0 '^done: best top-1' "$name trains" ./$name train --data $data --out $name.run --epochs 1 --limit 160 --threads 1
-    holds "it prints the load of each expert" grep -Eq '^  [^ ]+\.mlp +load [0-9. ]+ %  dropped' out
+    holds "it prints the load of each expert" grep -Eq '^  [^ ]+\.(mlp|mix) +load [0-9. ]+ %  dropped' out
     ends 0 '"images":40,"top1":[0-9]*,"top5":[0-9]*,"loss":[0-9.]' "$name evaluates" \
         ./$name eval --data $data --weights $name.run/best.safetensors --json --threads 1
     holds "as the training did" test "$(field out top1)" = "$(field $name.run/metrics.jsonl top1)"
@@ -31,7 +31,7 @@ for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block gmlp; do
 done
 program "$here/tiny_maps.vmoe" ./tiny_maps
 program "$here/tiny_tokens.vmoe" ./tiny_tokens
-for name in quickstart own_block tiny_maps tiny_tokens; do
+for name in quickstart own_block conv_mixer gmlp tiny_maps tiny_tokens; do
     ends 0 ', 0 tensors that fail' "$name gradcheck" ./$name gradcheck --threads 1
 done
 ends 0 '"passed":true,"failed":0,"kinds":\[' "gradcheck --json" ./tiny_maps gradcheck --json --threads 1
