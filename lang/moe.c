@@ -16,7 +16,7 @@ static struct loc key_loc(const struct node *n, const char *key)
 /* ---- settings ---- */
 
 /* The keys of one `moe`, evaluated. */
-struct settings { struct spec_value experts, choice, top_k, slots, per, renormalise, noise, capacity, eval_capacity, order, group, rule; };
+struct settings { struct spec_value experts, choice, top_k, slots, per, alike, renormalise, noise, capacity, eval_capacity, order, group, rule; };
 struct balance { struct spec_value importance, load, switch_loss, z, bias; };
 
 struct wanted { const char *key; struct spec_value *to; };
@@ -32,7 +32,7 @@ static bool read_settings(struct run *r, struct node *moe, struct settings *s)
 {
     const struct wanted w[] = {
         {"experts", &s->experts}, {"choice", &s->choice}, {"top_k", &s->top_k}, {"slots", &s->slots}, {"per", &s->per},
-        {"renormalise", &s->renormalise}, {"noise", &s->noise}, {"capacity", &s->capacity},
+        {"alike", &s->alike},        {"renormalise", &s->renormalise}, {"noise", &s->noise}, {"capacity", &s->capacity},
         {"eval_capacity", &s->eval_capacity}, {"order", &s->order}, {"group", &s->group}, {"rule", &s->rule},
     };
     return read_keys(r, moe, w, sizeof w / sizeof *w);
@@ -151,6 +151,7 @@ static void fill_settings(struct spec_moe *m, const struct settings *s, const st
     m->top_k = token ? small(&s->top_k, 1) : 0;
     m->slots = small(&s->slots, 0);
     m->per_image = strcmp(s->per.text, "image") == 0;
+    m->alike = s->alike.i != 0;
     m->renormalise = s->renormalise.i != 0;
     m->capacity = s->capacity.type != SPEC_NONE ? s->capacity.f : expert ? 1 : 0;
     m->eval_capacity = s->eval_capacity.type != SPEC_NONE ? s->eval_capacity.f : expert ? m->capacity : 0;

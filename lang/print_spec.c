@@ -104,6 +104,7 @@ static void write_settings(struct frozen *z, const struct spec_moe *m, int depth
     write_line(z, depth, "top_k", m->top_k ? whole_text(z, m->top_k) : "none");
     write_line(z, depth, "slots", m->slots ? whole_text(z, m->slots) : "none");
     write_line(z, depth, "per", m->per_image ? "image" : "token");
+    write_line(z, depth, "alike", m->alike ? "true" : "false");
     write_line(z, depth, "renormalise", m->renormalise ? "true" : "false");
     write_line(z, depth, "noise", text_float(z->arena, m->noise));
     write_line(z, depth, "capacity", factor_text(z, m->capacity));

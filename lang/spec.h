@@ -64,6 +64,7 @@ struct spec_moe {
     size_t nkinds;
     bool shared;                        /* one more expert, which every token meets */
     bool per_image;                     /* whole pictures are routed */
+    bool alike;                         /* experts start with the same weights */
     bool renormalise;
     double noise;                       /* standard deviation of the noise on the logits in training; 0: none */
     double capacity, eval_capacity;     /* factor f; 0: dropless */

@@ -58,6 +58,7 @@ struct vrt_param {
     double init_value;          /* CONST: value; TRUNC_NORMAL: std (cut at +-2); UNIFORM: bound of U(-b,b) */
     double weight_decay;        /* NaN: the recipe's; 0 for biases, norms, scales, positions */
     double lr_factor;
+    int64_t drawn;              /* elements drawn at the start, which the others repeat; 0: all */
 };
 
 /* What a tensor is for, where loading the weights of another network must know. */

@@ -150,6 +150,7 @@ static V params_table(struct emit *e)
         put(&r, real(e, p->init_value));
         put(&r, real(e, p->decays ? p->weight_decay : 0));
         put(&r, real(e, p->lr_factor));
+        put(&r, ki(e, p->drawn));
         rows[i] = structure(e, &r);
     }
     return table(e, rows, g->nparams, "params");

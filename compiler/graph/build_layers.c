@@ -88,6 +88,7 @@ struct param *layer_param(struct builder *b, const struct spec_layer *l, const c
     struct param *p = graph_param(b->g, name, b->experts ? b->experts->count : 0, rank, shape);
     p->init = init;
     p->init_value = value;
+    p->drawn = b->experts && b->experts->moe->alike ? p->count / b->experts->count : 0;
     p->loc = l->loc;
     return p;
 }

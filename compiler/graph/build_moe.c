@@ -66,6 +66,7 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
     m->choice = (enum moe_choice)s->choice;
     m->experts = s->experts;
     m->group = s->group;
+    m->alike = s->alike;
     m->renormalise = s->renormalise;
     m->batch_priority = s->batch_priority;
     m->key = g->next_key++;

@@ -47,6 +47,7 @@ struct param {
     int experts;                /* E where the first axis is the experts', else 0 */
     enum param_init init;
     double init_value;
+    int64_t drawn;              /* elements drawn at the start, which the others repeat; 0: all */
     bool learned;               /* by gradients; else it is not counted among the parameters */
     bool decays;                /* weight decay applies */
     double weight_decay;        /* of a group; NaN: the recipe's */
@@ -118,7 +119,7 @@ struct moe {
     double active;              /* experts that a token meets, on average */
     int group;                  /* pictures */
     double share;               /* of the group in the largest one: what a group's losses count */
-    bool renormalise, batch_priority;
+    bool alike, renormalise, batch_priority;
     double noise, capacity, eval_capacity;
     double importance, load, switch_loss, z_loss;       /* weights of the losses */
     double bias_rate;           /* of balancing without a loss; 0: off */

@@ -130,7 +130,7 @@ static void init_param(void *data, int64_t i, int thread)
     (void)thread;
     vrt_random_start(&r, in->seed, VRT_RANDOM_INIT, (uint32_t)i, 0);
     for (int64_t j = 0; j < p->count; j++)
-        values[j] = (float)initial_value(p, &r);
+        values[j] = p->drawn > 0 && j >= p->drawn ? values[j - p->drawn] : (float)initial_value(p, &r);
 }
 
 void vrt_model_init(struct vrt_model *m, uint64_t seed)

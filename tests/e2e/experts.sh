@@ -28,5 +28,22 @@ sed 's/,"label.*//' three >names
 grep -F -f names all >same
 holds "nor do neighbours" cmp same three
 
+# Such a learning rate leaves the weights as they start: the three experts of s[3].one are the same, those of s[3].two are not.
+./experts train --data gray --epochs 1 --batch 16 --lr 1e-30 --out start >/dev/null
+cat >alike.awk <<'END'
+{ for (i = 1; i <= NF; i++) v[n++] = $i }
+END { for (i = 0; i < n; i++) if (v[i] != v[i % (n / experts)]) exit 1 }
+END
+weights() {
+    header=$(od -An -tu8 -N8 start/last.safetensors | tr -d ' ')
+    place=$(dd if=start/last.safetensors bs=1 skip=8 count="$header" 2>dd.err | tr '}' '\n' | grep "\"$1\"" |
+        sed 's/.*"data_offsets":\[\([0-9]*\),\([0-9]*\)\].*/\1 \2/')
+    od -An -v -tx4 -j $((8 + header + ${place% *})) -N $((${place#* } - ${place% *})) start/last.safetensors
+}
+weights s.blocks.2.one.experts.fc1.weight >alike
+weights s.blocks.2.two.experts.fc1.weight >unlike
+holds "experts that start alike" awk -v experts=3 -f alike.awk alike
+ends 1 '' "and others do not" awk -v experts=2 -f alike.awk unlike
+
 ends 0 ', 0 tensors that fail' "gradcheck" ./experts gradcheck --threads 1
 finish
