@@ -29,7 +29,7 @@ grep -F -f names all >same
 holds "nor do neighbours" cmp same three
 
 # Such a learning rate leaves the weights as they start: the three experts of s[3].one are the same, those of s[3].two are not.
-./experts train --data gray --epochs 1 --batch 16 --lr 1e-30 --out start >/dev/null
+./experts train --data gray --epochs 1 --batch 16 --lr 1e-30 --set train.schedule.final=1e-30 --out start >/dev/null
 cat >alike.awk <<'END'
 { for (i = 1; i <= NF; i++) v[n++] = $i }
 END { for (i = 0; i < n; i++) if (v[i] != v[i % (n / experts)]) exit 1 }
