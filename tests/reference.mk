@@ -12,4 +12,4 @@ check_PROGRAMS += %D%/reference/hash_weights %D%/reference/compare_logits
 %C%_reference_compare_logits_LDADD = $(JANSSON_LIBS) -lm
 
 EXTRA_DIST += $(reference_tests) %D%/reference/README.md %D%/reference/record_dense.py %D%/reference/dense.txt \
-	%D%/reference/dense
+	%D%/reference/logits

@@ -161,9 +161,11 @@ int main(int argc, char **argv)
     static struct tensor tensors[TENSORS];
     char line[512];
     size_t n = 0;
-    FILE *f = argc == 2 || argc == 3 ? fopen(argv[1], "wb") : NULL;
+    if (argc != 2 && argc != 3)
+        die("hash_weights FILE.safetensors [PREFIX] <NAMES", "usage");
+    FILE *f = fopen(argv[1], "wb");
     if (!f)
-        die("cannot be written", argc < 2 ? "a file" : argv[1]);
+        die("cannot be written", argv[1]);
     for (; fgets(line, sizeof line, stdin); n++)
         if (n == TENSORS || !read_tensor(line, &tensors[n]))
             die("is no tensor, or one too many", line);

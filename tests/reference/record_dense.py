@@ -11,8 +11,8 @@ python3-torch:
     venv/bin/pip install --no-deps timm==0.9.16 safetensors huggingface_hub pyyaml
 
 Each network is computed in double precision from hashed weights (README.md has their definition), on the pictures that
-dense.sh names, prepared as timm prepares them for the network's weights. Written are dense/NAME.f32, a row of logits
-for each picture; and for one network of each family dense/NAME.tanh.f32, with the tanh form of GELU. These and another
+dense.sh names, prepared as timm prepares them for the network's weights. Written are logits/NAME.f32, a row of logits
+for each picture; and for one network of each family logits/NAME.tanh.f32, with the tanh form of GELU. These and another
 eps in any single norm must make a difference that dense.sh notices, or the script ends. The largest network takes 6 GB
 and a minute.
 """
@@ -192,7 +192,7 @@ def record(name, count, twin, paths):
     x = torch.stack([prepare(p, size, crop, config) for p in paths])
     with torch.no_grad():
         logits = network(x)
-        logits.float().numpy().tofile(HERE / "dense" / f"{name}.f32")
+        logits.float().numpy().tofile(HERE / "logits" / f"{name}.f32")
         print(f"{name}: logits to {logits.abs().max():.2f}, deviation {logits.std():.2f}, "
               f"between pictures {(logits[0] - logits[1]).std():.2f}", flush=True)
         if name in PROBED:
@@ -200,7 +200,7 @@ def record(name, count, twin, paths):
             take_tanh(network)
             other = network(x)
             tanh = share(other, logits)
-            other.float().numpy().tofile(HERE / "dense" / f"{name}.tanh.f32")
+            other.float().numpy().tofile(HERE / "logits" / f"{name}.tanh.f32")
             print(f"{name}: the eps of one norm makes at least {eps:.1e}, tanh {tanh:.1e}", flush=True)
             assert eps > 2 * TOLERANCE and tanh > 10 * TOLERANCE
 
