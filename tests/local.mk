@@ -63,4 +63,5 @@ EXTRA_DIST += $(golden_tests) %D%/golden/diag %D%/golden/forms
 
 update-golden: vmoec
 	$(AM_TESTS_ENVIRONMENT) UPDATE=1 $(SHELL) $(srcdir)/tests/golden/golden.sh
+	$(AM_TESTS_ENVIRONMENT) UPDATE=1 $(SHELL) $(srcdir)/tests/e2e/paper.sh
 .PHONY: update-golden

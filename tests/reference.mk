@@ -7,3 +7,19 @@ TESTS += %D%/reference/test_pictures
 %C%_reference_test_pictures_LDADD = runtime/libvrt.a $(runtime_LIBS)
 
 EXTRA_DIST += %D%/reference/pictures.py %D%/reference/pictures.txt %D%/reference/pictures
+
+# Networks at full size against timm. The programs are helpers of dense.sh.
+reference_tests = %D%/reference/dense.sh
+TESTS += $(reference_tests)
+check_PROGRAMS += %D%/reference/hash_weights %D%/reference/compare_logits
+
+%C%_reference_hash_weights_SOURCES = %D%/reference/hash_weights.c
+%C%_reference_hash_weights_CFLAGS = $(AM_CFLAGS) -O2
+%C%_reference_hash_weights_LDADD = -lm
+
+%C%_reference_compare_logits_SOURCES = %D%/reference/compare_logits.c
+%C%_reference_compare_logits_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+%C%_reference_compare_logits_LDADD = $(JANSSON_LIBS) -lm
+
+EXTRA_DIST += $(reference_tests) %D%/reference/README.md %D%/reference/record_dense.py %D%/reference/dense.txt \
+	%D%/reference/logits
