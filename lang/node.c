@@ -83,14 +83,20 @@ static void bind_key(struct run *r, struct node *n, struct key_row *row, struct 
     if (kid) kid->list = NULL;
 }
 
+static void report_no_call(struct run *r, const struct key_row *row, struct loc loc)
+{
+    diag_report(r->diag, DIAG_MISSING_KEY, loc, "`%s` is not set: it has no argument to change", row->param->name);
+}
+
 static void bind_patch(struct run *r, struct node *n, struct key_row *row, const char *name, struct expr *e,
                        struct scope scope, struct loc loc)
 {
     struct bind *b = bind_get(r, n, row);
     scope.node = n;
     scope.skip = row->param->name;
-    if (!b->expr && !row->param->def) {
-        diag_report(r->diag, DIAG_MISSING_KEY, loc, "`%s` is not set: it has no argument to change", row->param->name);
+    /* A stage that amends another one may get the call from there: link_stage() looks again. */
+    if (!b->expr && !row->param->def && !n->link) {
+        report_no_call(r, row, loc);
         return;
     }
     *ARENA_PUSH(r->arena, b->patches, b->npatches, b->patches_cap) = (struct patch){name, e, scope, loc};
@@ -324,19 +330,21 @@ static void copy_missing(struct run *r, struct node *n, const struct node *from)
     for (size_t i = 0; i < from->nbinds; i++) {
         const struct bind *b = &from->binds[i];
         const char *key = b->row->param->name;
-        if (node_bind(n, key)) continue;
+        const struct bind *mine = node_bind(n, key);
+        struct bind changes = mine ? *mine : (struct bind){0};
+        if (mine && (mine->expr || !mine->npatches)) continue;
         /* `depth` with `block =` and written-out blocks exclude each other: what this stage says counts. */
         if (strcmp(key, "block") == 0 && node_kid(n, "block")) continue;
         struct bind *own = bind_get(r, n, b->row);
         *own = *b;
         own->scope.node = n;
         own->state = STATE_FRESH;
-        own->patches = arena_array(r->arena, b->npatches, sizeof *own->patches);
-        for (size_t k = 0; k < b->npatches; k++) {
-            own->patches[k] = b->patches[k];
+        own->npatches = own->patches_cap = b->npatches + changes.npatches;
+        own->patches = arena_array(r->arena, own->npatches, sizeof *own->patches);
+        for (size_t k = 0; k < own->npatches; k++) {
+            own->patches[k] = k < b->npatches ? b->patches[k] : changes.patches[k - b->npatches];
             own->patches[k].scope.node = n;
         }
-        own->patches_cap = b->npatches;
     }
     bool has_blocks = node_kid(n, "block") || node_bind(n, "block"), has_enter = node_kid(n, "enter");
     for (size_t i = 0; i < from->nkids; i++) {
@@ -366,6 +374,9 @@ static void link_stage(struct run *r, struct node *model, struct node *n)
     } else {
         link_stage(r, model, from);
         copy_missing(r, n, from);
+        for (size_t i = 0; i < n->nbinds; i++)
+            if (!n->binds[i].expr && !n->binds[i].row->param->def && n->binds[i].npatches)
+                report_no_call(r, n->binds[i].row, n->binds[i].patches[0].loc);
     }
     n->linked = true;
     n->state = STATE_DONE;

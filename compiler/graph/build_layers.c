@@ -491,6 +491,21 @@ bool layer_positions_sincos(struct builder *b, const struct spec_layer *l, struc
     return true;
 }
 
+bool layer_drop_tokens(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+{
+    int64_t count = arg_int(l, 0);
+    if (!need_kind(b, l, x, TENSOR_TOKENS))
+        return false;
+    if (count < 1 || count >= x.v->rows) {
+        diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->loc, "%s without %lld of them", tensor_text(b, x), (long long)count);
+        return false;
+    }
+    struct node *n = layer_node(b, NODE_take_tokens, l, x);
+    n->index = (int)count;
+    *y = tensor_like(x, node_output(b->g, n, x.v->rows - count, x.v->cols, NULL));
+    return true;
+}
+
 bool layer_take_token(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
 {
     int64_t index = arg_int(l, 0);
@@ -500,7 +515,7 @@ bool layer_take_token(struct builder *b, const struct spec_layer *l, struct tens
         diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->loc, "token %lld of %s", (long long)index, tensor_text(b, x));
         return false;
     }
-    struct node *n = layer_node(b, NODE_take_token, l, x);
+    struct node *n = layer_node(b, NODE_take_tokens, l, x);
     n->index = (int)index;
     *y = (struct tensor){node_output(b->g, n, 1, x.v->cols, NULL), TENSOR_VECTOR, 0, 0};
     return true;

@@ -268,9 +268,9 @@ static void grad_class_token(struct differ *d, struct node *n, struct value *dy)
     one_to_one(d, NODE_class_token_dx, n, dy, NULL, NULL);
 }
 
-static void grad_take_token(struct differ *d, struct node *n, struct value *dy)
+static void grad_take_tokens(struct differ *d, struct node *n, struct value *dy)
 {
-    one_to_one(d, NODE_take_token_dx, n, dy, NULL, NULL);
+    one_to_one(d, NODE_take_tokens_dx, n, dy, NULL, NULL);
 }
 
 static void grad_route(struct differ *d, struct node *n, struct value *dgates)
@@ -311,7 +311,7 @@ static grad_rule *const rules[NODE_COUNT] = {
     [NODE_mul] = grad_mul,             [NODE_positions] = grad_positions,   [NODE_sincos] = grad_sincos,
     [NODE_attention] = grad_attention, [NODE_mean_pool] = grad_mean_pool,   [NODE_max_pool] = grad_max_pool,
     [NODE_avg_pool] = grad_avg_pool,   [NODE_transpose] = grad_same,        [NODE_class_token] = grad_class_token,
-    [NODE_take_token] = grad_take_token, [NODE_route] = grad_route,         [NODE_dispatch] = grad_dispatch,
+    [NODE_take_tokens] = grad_take_tokens, [NODE_route] = grad_route,         [NODE_dispatch] = grad_dispatch,
     [NODE_combine] = grad_combine,     [NODE_collect] = grad_collect,
 };
 

@@ -214,19 +214,21 @@ void interpret_class_token_dx(struct interp *it, const struct node *n)
                 matrix_row(dx, r / tokens * (tokens - 1) + r % tokens - 1)[c] = matrix_row(dy, r)[c];
 }
 
-void interpret_take_token(struct interp *it, const struct node *n)
+void interpret_take_tokens(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
-    for (int64_t b = 0; b < y.rows; b++)
-        memcpy(matrix_row(y, b), matrix_row(x, b * n->in[0]->rows + n->index), (size_t)y.cols * sizeof *y.at);
+    size_t picture = (size_t)(n->out[0]->rows * y.cols) * sizeof *y.at;
+    for (int64_t b = 0; b < it->settings.images; b++)
+        memcpy(matrix_row(y, b * n->out[0]->rows), matrix_row(x, b * n->in[0]->rows + n->index), picture);
 }
 
-void interpret_take_token_dx(struct interp *it, const struct node *n)
+void interpret_take_tokens_dx(struct interp *it, const struct node *n)
 {
     struct matrix dy = interp_in(it, n, 0), dx = interp_out(it, n, 0);
+    size_t picture = (size_t)(n->in[0]->rows * dy.cols) * sizeof *dy.at;
     zero(dx);
-    for (int64_t b = 0; b < dy.rows; b++)
-        memcpy(matrix_row(dx, b * n->out[0]->rows + n->index), matrix_row(dy, b), (size_t)dy.cols * sizeof *dy.at);
+    for (int64_t b = 0; b < it->settings.images; b++)
+        memcpy(matrix_row(dx, b * n->out[0]->rows + n->index), matrix_row(dy, b * n->in[0]->rows), picture);
 }
 
 void interpret_positions(struct interp *it, const struct node *n)

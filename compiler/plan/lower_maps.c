@@ -272,17 +272,17 @@ void lower_class_token_dx(struct lowering *lo, const struct node *n)
     call_size(c, dy->rows * cols);
 }
 
-void lower_take_token(struct lowering *lo, const struct node *n)
+void lower_take_tokens(struct lowering *lo, const struct node *n)
 {
-    int64_t cols = n->out[0]->cols;
+    const struct value *y = n->out[0];
     struct launch *l = open_launch(lo, DOMAIN_IMAGES, n);
-    move_rows(lo, l, n, operand_image(lo, n->out[0]), operand_shifted(operand_image(lo, n->in[0]), n->index * cols * 4), cols);
+    move_rows(lo, l, n, operand_image(lo, y), operand_shifted(operand_image(lo, n->in[0]), n->index * y->cols * 4), y->rows * y->cols);
 }
 
-void lower_take_token_dx(struct lowering *lo, const struct node *n)
+void lower_take_tokens_dx(struct lowering *lo, const struct node *n)
 {
-    const struct value *dx = n->out[0];
+    const struct value *dx = n->out[0], *dy = n->in[0];
     struct launch *l = open_launch(lo, DOMAIN_IMAGES, n);
     lower_zero(lo, l, n, operand_image(lo, dx), dx->rows * dx->cols);
-    move_rows(lo, l, n, operand_shifted(operand_image(lo, dx), n->index * dx->cols * 4), operand_image(lo, n->in[0]), dx->cols);
+    move_rows(lo, l, n, operand_shifted(operand_image(lo, dx), n->index * dx->cols * 4), operand_image(lo, dy), dy->rows * dy->cols);
 }

@@ -202,6 +202,12 @@ static struct spec_layer *net_tokens(void)
                OP_ARGS(take_token, INTEGER(0)));
 }
 
+static struct spec_layer *net_drop_tokens(void)
+{
+    return SEQ(OP_PLAIN(tokens), OP_PLAIN(class_token), linear(DIM), OP_ARGS(drop_tokens, INTEGER(3)), OP_PLAIN(silu),
+               OP_PLAIN(mean_pool));
+}
+
 static struct spec_layer *net_sincos(void)
 {
     return SEQ(OP_ARGS(positions_sincos, FLOAT(100)), OP_PLAIN(silu), OP_PLAIN(tokens),
@@ -364,7 +370,7 @@ static struct spec_layer *net_two_moes(void)
 const struct network networks[] = {
     CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide), CASE(mlp), CASE(relu),
     CASE(silu), CASE(scale), CASE(drop_path), CASE(dropout), CASE(attention), CASE(max_pool), CASE(avg_pool),
-    CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
+    CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(drop_tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
     CASE(all_experts), CASE(renormalise), CASE(importance), CASE(noise), CASE(load_1), CASE(load_2), CASE(capacity_1),
     CASE(capacity_2), CASE(priority_1), CASE(priority_2), CASE(rich_experts), CASE(two_moes), BARE(first_layers),
     BARE(first_moe), CASE(plain_experts), CASE(plain_router), CASE(switch), CASE(z), CASE(all_losses), CASE(bias), CASE(bias_priority),

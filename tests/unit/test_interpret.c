@@ -106,7 +106,7 @@ static struct node_case node_cases[] = {
     {"avg_pool", POOL(NODE_avg_pool), 9, 1, 4, 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {0}, {0}, {1, 2.5, 5.5, 7}},
     {"transpose", {.op = NODE_transpose}, 2, 3, 3, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {1, 4, 2, 5, 3, 6}},
     {"class_token", {.op = NODE_class_token}, 2, 2, 3, 2, {1, 2, 3, 4}, {8, 9}, {0}, {8, 9, 1, 2, 3, 4}},
-    {"take_token", {.op = NODE_take_token, .index = 1}, 3, 2, 1, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {3, 4}},
+    {"take_tokens", {.op = NODE_take_tokens, .index = 1}, 3, 2, 1, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {3, 4}},
 };
 
 /* Runs the case on two pictures, the second one without content, so that a picture that reads another's rows is noticed. */
