@@ -324,9 +324,9 @@ static int read_idx_labels(const char *folder, const char *path, const struct fu
 /* -- weights -- */
 
 static const struct vrt_param params[] = {
-    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, 0, 1 },
-    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1 },
-    { "b", 3, VRT_INIT_ZERO, { 1, 4, 2, 0 }, 128, 8, 0, 0, 1 },
+    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, 0, 1, 0 },
+    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1, 0 },
+    { "b", 3, VRT_INIT_ZERO, { 1, 4, 2, 0 }, 128, 8, 0, 0, 1, 0 },
 };
 static const struct vrt_role roles[] = { { 0, VRT_ROLE_HEAD, 0, 0, 0 }, { 2, VRT_ROLE_POSITIONS, 2, 2, 0 } };
 static const struct vrt_moe moes[] = { { .name = "a", .prefix = "a", .experts = 2, .top_k = 1 } };

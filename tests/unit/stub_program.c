@@ -177,10 +177,10 @@ static void norm(struct vrt_ctx *c)
 }
 
 static const struct vrt_param params[] = {
-    { "fc1.weight", 2, VRT_INIT_TRUNC_NORMAL, { HIDDEN, PIXELS, 0, 0 }, W1 * 4, HIDDEN * PIXELS, 0.02, NAN, 1.0 },
-    { "fc1.bias", 1, VRT_INIT_ZERO, { HIDDEN, 0, 0, 0 }, B1 * 4, HIDDEN, 0, 0, 1.0 },
-    { "fc2.weight", 2, VRT_INIT_UNIFORM, { CLASSES, HIDDEN, 0, 0 }, W2 * 4, CLASSES * HIDDEN, 0.1, NAN, 1.0 },
-    { "fc2.bias", 1, VRT_INIT_ZERO, { CLASSES, 0, 0, 0 }, B2 * 4, CLASSES, 0, 0, 1.0 },
+    { "fc1.weight", 2, VRT_INIT_TRUNC_NORMAL, { HIDDEN, PIXELS, 0, 0 }, W1 * 4, HIDDEN * PIXELS, 0.02, NAN, 1.0, 0 },
+    { "fc1.bias", 1, VRT_INIT_ZERO, { HIDDEN, 0, 0, 0 }, B1 * 4, HIDDEN, 0, 0, 1.0, 0 },
+    { "fc2.weight", 2, VRT_INIT_UNIFORM, { CLASSES, HIDDEN, 0, 0 }, W2 * 4, CLASSES * HIDDEN, 0.1, NAN, 1.0, 0 },
+    { "fc2.bias", 1, VRT_INIT_ZERO, { CLASSES, 0, 0, 0 }, B2 * 4, CLASSES, 0, 0, 1.0, 0 },
 };
 enum { NPARAMS = sizeof params / sizeof *params };
 

@@ -55,8 +55,8 @@ static struct vrt_buffer read_bytes(const char *path)
 }
 
 static const struct vrt_param params[] = {
-    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, NAN, 1 },
-    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1 },
+    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, NAN, 1, 0 },
+    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1, 0 },
 };
 static const float values[24] = { 1, 2, 3, 4, 5, 6, [16] = 7, [17] = -8 };
 
@@ -110,7 +110,7 @@ static const char *make_file(const char *header, size_t length, size_t data)
 static void converts_halves(void **state)
 {
     static const struct vrt_param halves[] = {
-        { "b", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 0, 2, 0, 0, 1 }, { "h", 1, VRT_INIT_ZERO, { 5, 0, 0, 0 }, 8, 5, 0, 0, 1 },
+        { "b", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 0, 2, 0, 0, 1, 0 }, { "h", 1, VRT_INIT_ZERO, { 5, 0, 0, 0 }, 8, 5, 0, 0, 1, 0 },
     };
     static const char header[] = "{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
                                  "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[10,14]}}";
@@ -212,7 +212,7 @@ static void names_few_of_many(void **state)
     (void)state;
     for (int i = 0; i < 300; i++) {
         snprintf(names[i], sizeof names[i], "%0*d.weight", i % 2 ? 100 : 3, i);
-        many[i] = (struct vrt_param){ names[i], 1, VRT_INIT_ZERO, { 1, 0, 0, 0 }, 0, 1, 0, 0, 1 };
+        many[i] = (struct vrt_param){ names[i], 1, VRT_INIT_ZERO, { 1, 0, 0, 0 }, 0, 1, 0, 0, 1, 0 };
     }
     assert_true(vrt_tensors_open(&t, make_file("{}", 2, 0), &e));
     assert_false(load(t, many, 300, text, &e));
@@ -252,7 +252,7 @@ static void survives_mutations(void **state)
 static void keeps_the_old_file(void **state)
 {
     static float large[2][1000];
-    static const struct vrt_param big[] = { { "x", 1, VRT_INIT_ZERO, { 1000, 0, 0, 0 }, 0, 1000, 0, 0, 1 } };
+    static const struct vrt_param big[] = { { "x", 1, VRT_INIT_ZERO, { 1000, 0, 0, 0 }, 0, 1000, 0, 0, 1, 0 } };
     const char *path = in_folder("w.safetensors");
     struct rlimit old, small;
     struct vrt_error e = { .text = "" };
