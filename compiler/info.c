@@ -127,7 +127,7 @@ static void print_pictures(const struct spec_model *m, FILE *f)
 static const char *choice_text(struct arena *a, const struct moe *x)
 {
     if (x->choice == CHOICE_EXPERT)
-        return arena_printf(a, "which choose %g times an even share of the tokens", x->capacity);
+        return arena_printf(a, "which choose so that a token meets %.3g on average", x->active);
     if (x->choice == CHOICE_SOFT)
         return arena_printf(a, "soft, %" PRId64 " slots each", x->tokens / x->experts);
     return arena_printf(a, "top-%d%s", x->top_k, x->span > 1 ? " for each image" : "");
@@ -152,7 +152,8 @@ static void print_info(struct arena *a, const struct plan *p, FILE *f)
                 m->placed[i].slots_text);
     for (size_t i = 0; i < p->eval->nmoes; i++) {
         const struct moe *x = p->eval->moes[i];
-        fprintf(f, "  %s: %d experts, %s, %s\n", x->name, x->experts, choice_text(a, x),
+        fprintf(f, "  %s: %d experts%s%s, %s, %s\n", x->name, x->experts,
+                x->nkinds > 1 ? arena_printf(a, " of %d kinds", x->nkinds) : "", x->shared ? " and a shared one" : "", choice_text(a, x),
                 x->group == 1 ? "each image by itself" : arena_printf(a, "groups of %d images", x->group));
     }
     print_memory(a, p, f);
@@ -177,8 +178,8 @@ static json_t *moe_json(const struct plan *p, const struct moe *x)
     const struct moe *t = p->train->moes[x->id];
     static const char *const choices[] = {[CHOICE_TOKEN] = "token", [CHOICE_EXPERT] = "expert", [CHOICE_SOFT] = "soft"};
     bool token = x->choice == CHOICE_TOKEN;
-    return json_pack("{s:s, s:i, s:s, s:s, s:i, s:I, s:I, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}", "name", x->name,
-                     "experts", x->experts, "choice", choices[x->choice], "per", x->span > 1 ? "image" : "token", "top_k",
+    return json_pack("{s:s, s:i, s:i, s:b, s:b, s:s, s:s, s:i, s:I, s:I, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}", "name",
+                     x->name, "experts", x->experts, "kinds", x->nkinds, "shared", x->shared, "alike", x->alike, "choice", choices[x->choice], "per", x->span > 1 ? "image" : "token", "top_k",
                      token ? x->top_k : 0, "slots", (json_int_t)(x->choice == CHOICE_SOFT ? x->tokens / x->experts : 0), "tokens",
                      (json_int_t)(x->tokens * x->span), "group", x->group, "renormalise", x->renormalise, "capacity",
                      x->capacity, "eval_capacity", x->eval_capacity, "noise", t->noise, "importance", t->importance, "load",

@@ -16,7 +16,9 @@ static struct loc key_loc(const struct node *n, const char *key)
 /* ---- settings ---- */
 
 /* The keys of one `moe`, evaluated. */
-struct settings { struct spec_value experts, choice, top_k, slots, per, alike, renormalise, noise, capacity, eval_capacity, order, group, rule; };
+struct settings {
+    struct spec_value experts, choice, top_k, slots, per, alike, renormalise, noise, capacity, eval_capacity, order, group, rule;
+};
 struct balance { struct spec_value importance, load, switch_loss, z, bias; };
 
 struct wanted { const char *key; struct spec_value *to; };
@@ -57,6 +59,7 @@ static bool fill_kinds(struct run *r, struct node *moe, const struct spec_value 
         struct spec_value count;
         if (strcmp(moe->kids[i]->kind, "kind") != 0) continue;
         if (!node_value(r, moe->kids[i], "count", &count)) return false;
+        if (count.i == 0) continue;
         kinds[m->nkinds++] = (struct spec_experts){moe->kids[i]->name, (int)count.i};
         sum += count.i;
     }
@@ -106,6 +109,11 @@ static bool check_choice(struct run *r, struct node *moe, const struct spec_moe 
         diag_report(r->diag, DIAG_CHOICE_KEY, key_loc(moe, rules[i].key), "`%s` has no meaning with `choice = %s`: %s",
                     rules[i].key, names[m->choice], rules[i].why);
         diag_help(r->diag, "leave `%s` out", rules[i].key);
+        return false;
+    }
+    if ((int64_t)m->experts * m->slots > 1 << 20) {
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, key_loc(moe, "slots"), "%d experts with %d slots each: at most %d in all", m->experts,
+                    m->slots, 1 << 20);
         return false;
     }
     if (soft && !m->slots) {
@@ -173,7 +181,6 @@ static struct spec_moe *moe_settings(struct run *r, struct node *moe)
     struct spec_moe *m = arena_alloc(r->arena, sizeof *m);
     m->rule = *s.rule.text ? s.rule.text : strcmp(moe->kind, "moe") == 0 && moe->parent ? moe->name : "";
     m->loc = moe->loc;
-    m->capacity_loc = key_loc(moe, "capacity");
     if (!fill_kinds(r, moe, &s.experts, m)) return NULL;
     fill_settings(m, &s, &b);
     return check_choice(r, moe, m, &s, &b) && check_settings(r, moe, m) ? m : NULL;
@@ -232,6 +239,12 @@ static struct spec_layer *make_router(struct run *r, struct expand *x, struct no
 
 /* ---- expert ---- */
 
+static bool gives(struct run *r, struct node *from, const char *key)
+{
+    struct node *written = node_kid(from, key);
+    return (written && written->list) || node_layer(r, from, key);
+}
+
 /* The layers that a body gives as `expert { }` or `expert = ...`; else what stands in the slot. */
 static struct spec_layer *make_expert(struct run *r, struct expand *x, struct node *from, const char *key, const struct scope *s,
                                       const struct item *slot, const char *label)
@@ -266,17 +279,23 @@ static struct spec_layer *make_expert(struct run *r, struct expand *x, struct no
     return seq;
 }
 
-static struct node *kind_named(struct node *moe, const char *name)
+/* The body that says what a kind's experts are: its own, or the `moe` for all kinds that say nothing. */
+static struct node *kind_body(struct run *r, struct node *moe, const char *name)
 {
-    for (size_t i = 0; i < moe->nkids; i++)
-        if (strcmp(moe->kids[i]->kind, "kind") == 0 && strcmp(moe->kids[i]->name, name) == 0) return moe->kids[i];
+    for (size_t i = 0; i < moe->nkids && *name; i++)
+        if (strcmp(moe->kids[i]->kind, "kind") == 0 && strcmp(moe->kids[i]->name, name) == 0 && gives(r, moe->kids[i], "expert"))
+            return moe->kids[i];
     return moe;
 }
 
-static bool has_shared(struct run *r, struct node *moe)
+static bool check_expert_used(struct run *r, struct node *moe, const struct spec_moe *m)
 {
-    struct node *written = node_kid(moe, "shared");
-    return (written && written->list) || node_layer(r, moe, "shared");
+    for (size_t i = 0; i < m->nkinds; i++)
+        if (kind_body(r, moe, m->kinds[i].name) == moe) return true;
+    if (!gives(r, moe, "expert")) return true;
+    diag_report(r->diag, DIAG_CHOICE_KEY, key_loc(moe, "expert"), "`expert` has no meaning here: every kind has one of its own");
+    diag_help(r->diag, "leave `expert` out");
+    return false;
 }
 
 /* Blocks inside see how many experts, choices and logits there are. */
@@ -285,7 +304,7 @@ static void add_words(struct run *r, const struct frame *outer, const struct spe
     for (size_t i = 0; outer && i < outer->n; i++)
         if (outer->at[i].word) frame_add(r, out, outer->at[i].name, outer->at[i].value, true);
     frame_add(r, out, "experts", value_int(m->experts), true);
-    frame_add(r, out, "top_k", value_int(m->top_k), true);
+    if (m->top_k) frame_add(r, out, "top_k", value_int(m->top_k), true);
     frame_add(r, out, "logits", value_int(logits_of(m)), true);
 }
 
@@ -298,9 +317,8 @@ static bool make_kids(struct run *r, struct expand *x, struct node *moe, const s
     x->expert_of = moe;
     for (size_t i = 0; i < m->nkinds; i++) {
         const char *name = m->kinds[i].name, *label = *name ? arena_printf(r->arena, "experts.%s", name) : "experts";
-        l->kids[l->nkids++] = make_expert(r, x, *name ? kind_named(moe, name) : moe, "expert", s, slot, label);
+        l->kids[l->nkids++] = make_expert(r, x, kind_body(r, moe, name), "expert", s, slot, label);
     }
-    x->expert_of = NULL;
     if (m->shared) l->kids[l->nkids++] = make_expert(r, x, moe, "shared", s, slot, "shared");
     for (size_t i = 0; i < l->nkids; i++)
         if (!l->kids[i]) return false;
@@ -312,7 +330,8 @@ struct spec_layer *moe_layer(struct run *r, struct expand *x, struct node *moe, 
 {
     struct spec_moe *m = moe_settings(r, moe);
     if (!m) return NULL;
-    m->shared = has_shared(r, moe);
+    m->shared = gives(r, moe, "shared");
+    if (!check_expert_used(r, moe, m)) return NULL;
     struct frame words = {0};
     add_words(r, x->words, m, &words);
     struct expand inner = {.words = &words};

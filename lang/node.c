@@ -192,6 +192,10 @@ static struct node *kid_for(struct run *r, struct node *n, const struct body_row
         diag_report(r->diag, DIAG_MISPLACED_ITEM, i->label->loc, "`%s` needs a name: `%s NAME { }`", row->kind, row->kind);
         return NULL;
     }
+    if (row->form == BODY_NAMED && !*name) {
+        diag_report(r->diag, DIAG_MISPLACED_ITEM, i->name_loc, "a `%s` has a name that is not empty", row->kind);
+        return NULL;
+    }
     if (row->form == BODY_ONE && i->name) {
         diag_report(r->diag, DIAG_MISPLACED_ITEM, i->name_loc, "`%s` takes no name", row->kind);
         return NULL;

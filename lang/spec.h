@@ -72,7 +72,7 @@ struct spec_moe {
     int group;                          /* images routed together */
     double importance, load, switch_loss, z_loss;   /* weights of the balance losses */
     double bias;                        /* step of balancing without a loss; 0: off */
-    struct loc loc, capacity_loc;
+    struct loc loc;
 };
 
 /* A part is a run of layers with a name of its own: the stem, the entry of a stage, one block, the head. */

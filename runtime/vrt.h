@@ -77,7 +77,7 @@ struct vrt_role {
 struct vrt_moe {                /* one MoE layer, in order */
     const char *name;           /* "s3[9].mlp" */
     const char *prefix;         /* of its tensors' names: "stages.2.blocks.8.mlp" */
-    int32_t experts, top_k;     /* top_k: choices for each item; all experts where these choose, 1 where nobody does */
+    int32_t experts, top_k;     /* top_k: 0 unless tokens choose */
     int64_t balance_offset;     /* bytes into BALANCE: (experts) choices made, (experts) choices dropped, (1) items routed,
                                  * (experts) choices since the last update, in training only; all f32, added to by every
                                  * call, zeroed by the runtime after an update */

@@ -144,14 +144,6 @@ static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, ds, at(e, s->dp, i), mask);
 }
 
-struct dot { V a, b; };
-
-static void dot_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct dot *d = data;
-    carry[0] = vfma(e, vload(e, at(e, d->a, i), mask), vload(e, at(e, d->b, i), mask), carry[0]);
-}
-
 /* to (T, share) = x (m, wide)^T; columns from m on are zero. */
 static void turn(struct emit *e, const struct head *h, V to, V x, V m)
 {
@@ -179,11 +171,9 @@ static void slopes(struct emit *e, const struct head *h, const struct kernel_arg
     int64_t heads = k->call->size[2];
     struct loop r;
     loop_begin(e, &r, ki(e, 0), p->m, 1, 0, NULL);
-    V row = iadd(e, p->l.i, r.i), sum = vkf(e, 0);
-    struct dot d = {at(e, dy, imulk(e, row, h->D)), at(e, y, imulk(e, row, h->D))};
-    each_vector(e, ki(e, h->d), dot_body, &d, &sum, 1);
+    V row = iadd(e, p->l.i, r.i), place = imulk(e, row, h->D), sum = dot(e, at(e, dy, place), at(e, y, place), h->d);
     struct slope sl = {at(e, s, imulk(e, r.i, h->wide)), at(e, dp, imulk(e, r.i, h->wide)),
-                       splat(e, load(e, e->f32, at(e, at(e, k->p[4], k->row), imulk(e, row, heads)))), splat(e, hsum(e, sum)),
+                       splat(e, load(e, e->f32, at(e, at(e, k->p[4], k->row), imulk(e, row, heads)))), splat(e, sum),
                        vkf(e, 1 / sqrt((double)h->d))};
     each_vector(e, ki(e, h->T), slope_body, &sl, NULL, 0);
     loop_end(e, &r, NULL);

@@ -21,7 +21,7 @@ struct row { V from, to, max, scale, threshold, a, b; double noise; };
 static void importance_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct row *x = data;
-    V q = vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), to = at(e, x->to, i);
+    V q = probability(e, vload(e, at(e, x->from, i), mask), x->max, x->scale), to = at(e, x->to, i);
     (void)carry;
     vstore(e, vadd(e, vload(e, to, mask), q), to, mask);
 }
@@ -178,7 +178,7 @@ static void switch_slopes(struct emit *e, const struct routing *r, V slope, V co
 
 static V softmax_at(struct emit *e, const struct row *x, V i, V mask)
 {
-    return vmasked(e, mask, vmul(e, math_exp(e, vsub(e, vload(e, at(e, x->from, i), mask), x->max)), x->scale), 0);
+    return vmasked(e, mask, probability(e, vload(e, at(e, x->from, i), mask), x->max, x->scale), 0);
 }
 
 /* to = -p * a: the part of the softmax's slope that all experts share. */

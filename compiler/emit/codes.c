@@ -1,5 +1,5 @@
-/* What routers compare tokens by: learned codes (cosine, distance) and one learned gain. There are few codes, so each row meets them
- * one by one. */
+/* What routers compare tokens by: learned codes (cosine, distance) and one learned gain. Each row meets the codes one by one, which suits
+ * a code for each expert; with one for each slot (soft) a packed product would be faster. */
 #include "config.h"
 
 #include <stddef.h>
@@ -8,12 +8,6 @@
 
 struct pair { V a, b; };
 
-static void dot_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct pair *p = data;
-    carry[0] = vfma(e, vload(e, at(e, p->a, i), mask), vload(e, at(e, p->b, i), mask), carry[0]);
-}
-
 static void square_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct pair *p = data;
@@ -21,18 +15,19 @@ static void square_body(struct emit *e, V i, V mask, V *carry, void *data)
     carry[0] = vfma(e, d, d, carry[0]);
 }
 
-static V over_pair(struct emit *e, vector_body *body, V a, V b, int64_t n)
+/* sum of (a - b)^2 */
+static V distance(struct emit *e, V a, V b, int64_t n)
 {
     struct pair p = {a, b};
     V sum = vkf(e, 0);
-    each_vector(e, ki(e, n), body, &p, &sum, 1);
+    each_vector(e, ki(e, n), square_body, &p, &sum, 1);
     return hsum(e, sum);
 }
 
 /* 1 / max(|x|, 1e-12) */
 static V inverse_length(struct emit *e, V x, int64_t n)
 {
-    return vdiv(e, kf(e, 1), vmax(e, vsqrt(e, over_pair(e, dot_body, x, x, n)), kf(e, 1e-12)));
+    return vdiv(e, kf(e, 1), vmax(e, vsqrt(e, dot(e, x, x, n)), kf(e, 1e-12)));
 }
 
 /* to[o] = 1 / |w_o| */
@@ -54,7 +49,7 @@ void emit_codes(struct emit *e, const struct kernel_args *k)
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V x = at(e, k->p[1], imulk(e, l.i, C)), inverse = cosine ? inverse_length(e, x, C) : NULL;
     loop_begin(e, &o, ki(e, 0), ki(e, O), 1, 0, NULL);
-    V y = over_pair(e, cosine ? dot_body : square_body, x, at(e, k->p[2], imulk(e, o.i, C)), C);
+    V y = (cosine ? dot : distance)(e, x, at(e, k->p[2], imulk(e, o.i, C)), C);
     y = cosine ? vmul(e, y, vmul(e, inverse, load(e, e->f32, at(e, k->p[3], o.i)))) : vneg(e, y);
     store(e, y, at(e, k->p[0], iadd(e, imulk(e, l.i, O), o.i)));
     loop_end(e, &o, NULL);

@@ -120,6 +120,7 @@ void if_end(struct emit *e, struct branch *br);
 typedef void vector_body(struct emit *e, V index, V mask, V *carry, void *data);
 void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carry, int n);
 void clear_floats(struct emit *e, V p, V count);
+V dot(struct emit *e, V a, V b, int64_t n);             /* of two rows */
 
 /* -- math.c: polynomials; scalar or vector -- */
 V math_exp(struct emit *e, V x);                        /* 2 ulp; 0 below -87.3 */
@@ -140,6 +141,7 @@ V ctx_region(struct emit *e, V ctx, int region);
 /* -- softmax.c: rows of n numbers -- */
 V row_max(struct emit *e, V x, int64_t n);
 void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum);     /* the largest; sum of exp(x - max) */
+V probability(struct emit *e, V x, V max, V inverse);                   /* exp(x - max) / sum; scalar or vector */
 
 /* -- shared by kernels -- */
 /* b (K,N) from m rows of x (.., ld), the other rows zero, packed as gemm wants it. */

@@ -187,7 +187,7 @@ static V moes_table(struct emit *e)
         put(&r, text_constant(e, g->moes[i]->name));
         put(&r, text_constant(e, g->moes[i]->prefix));
         put(&r, ki32(e, g->moes[i]->experts));
-        put(&r, ki32(e, g->moes[i]->top_k));
+        put(&r, ki32(e, g->moes[i]->choice == CHOICE_TOKEN ? g->moes[i]->top_k : 0));
         put(&r, ki(e, g->moes[i]->balance_offset));
         rows[i] = structure(e, &r);
     }

@@ -95,12 +95,6 @@ void emit_combine(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
-static void dot_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct move *m = data;
-    carry[0] = vfma(e, vload(e, at(e, m->to, i), mask), vload(e, at(e, m->from, i), mask), carry[0]);
-}
-
 void emit_combine_dgate(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
@@ -108,15 +102,12 @@ void emit_combine_dgate(struct emit *e, const struct kernel_args *k)
     struct branch br;
     struct range mine = range_of(e, k->p[3], s[3], s[4]);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    struct move m = {at(e, k->p[1], imulk(e, l.i, s[0])), NULL, NULL};
+    V dy = at(e, k->p[1], imulk(e, l.i, s[0]));
     loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
     V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local), to = at(e, k->p[0], local);
     store(e, kf(e, 0), to);
     if_begin(e, &br, is_in(e, mine, row));
-    V sum = vkf(e, 0);
-    m.from = at(e, k->p[2], imulk(e, row, s[0]));
-    each_vector(e, ki(e, s[0]), dot_body, &m, &sum, 1);
-    store(e, hsum(e, sum), to);
+    store(e, dot(e, dy, at(e, k->p[2], imulk(e, row, s[0])), s[0]), to);
     if_end(e, &br);
     loop_end(e, &j, NULL);
     loop_end(e, &l, NULL);

@@ -1,4 +1,5 @@
-/* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each expert's rows are cut into tiles. */
+/* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each expert's rows are cut into
+ * tiles. */
 #include "config.h"
 
 #include "compiler/emit/routing.h"
@@ -31,9 +32,7 @@ static void count_choices(struct emit *e, const struct routing *r, V choice, V s
     struct loop l;
     struct branch br;
     bool offered = r->m->choice != CHOICE_EXPERT;
-    loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
-    store(e, ki32(e, 0), int_at(e, counts, l.i));
-    loop_end(e, &l, NULL);
+    clear_counts(e, counts, r->E);
     loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
     V expert = load_index(e, choice, l.i);
     if (offered)

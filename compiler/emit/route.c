@@ -64,16 +64,14 @@ static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
 }
 
 /* The next largest element after (value, index) in falling order, lower indices first among equals. */
-static void next_choice(struct emit *e, V row, int64_t E, int64_t rank, V *value, V *index)
+static void next_choice(struct emit *e, V row, int64_t E, V rank, V *value, V *index)
 {
     struct loop l;
-    V start[2] = {kf(e, -INFINITY), ki(e, rank)};
+    V start[2] = {kf(e, -INFINITY), rank};
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 2, start);
-    V v = load(e, e->f32, at(e, row, l.i)), free = LLVMConstInt(e->i1, 1, false);
-    if (*value) {
-        V lower = vgt(e, *value, v), same = LLVMBuildFCmp(e->b, LLVMRealOEQ, *value, v, "");
-        free = LLVMBuildOr(e->b, lower, LLVMBuildAnd(e->b, same, ilt(e, *index, l.i), ""), "");
-    }
+    V v = load(e, e->f32, at(e, row, l.i));
+    V lower = vgt(e, *value, v), same = LLVMBuildFCmp(e->b, LLVMRealOEQ, *value, v, "");
+    V free = LLVMBuildOr(e->b, lower, LLVMBuildAnd(e->b, same, ilt(e, *index, l.i), ""), "");
     V better = LLVMBuildAnd(e->b, free, vgt(e, v, l.carry[0]), "");
     V next[2] = {choose(e, better, v, l.carry[0]), choose(e, better, l.i, l.carry[1])};
     loop_end(e, &l, next);
@@ -83,16 +81,14 @@ static void next_choice(struct emit *e, V row, int64_t E, int64_t rank, V *value
 
 static void choose_experts(struct emit *e, const struct routing *r, V row, V choice)
 {
-    V value = NULL, index = NULL;
-    for (int64_t j = 0; j < r->K; j++) {
-        next_choice(e, row, r->E, j, &value, &index);
-        store_index(e, index, choice, ki(e, j));
-    }
-}
-
-static V probability(struct emit *e, V row, V index, V max, V inverse)
-{
-    return vmul(e, math_exp(e, vsub(e, load(e, e->f32, at(e, row, index)), max)), inverse);
+    struct loop j;
+    V last[2] = {kf(e, INFINITY), ki(e, -1)};
+    loop_begin(e, &j, ki(e, 0), ki(e, r->K), 1, 2, last);
+    last[0] = j.carry[0];
+    last[1] = j.carry[1];
+    next_choice(e, row, r->E, j.i, &last[0], &last[1]);
+    store_index(e, last[1], choice, j.i);
+    loop_end(e, &j, last);
 }
 
 struct scores { V z, bias, out, max, scale; };
@@ -100,7 +96,7 @@ struct scores { V z, bias, out, max, scale; };
 static void score_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct scores *s = data;
-    V p = vmul(e, math_exp(e, vsub(e, vload(e, at(e, s->z, i), mask), s->max)), s->scale);
+    V p = probability(e, vload(e, at(e, s->z, i), mask), s->max, s->scale);
     (void)carry;
     vstore(e, s->bias ? vadd(e, p, vload(e, at(e, s->bias, i), mask)) : p, at(e, s->out, i), mask);
 }
@@ -124,7 +120,7 @@ static V store_gates(struct emit *e, const struct routing *r, V row, V choice, V
     inverse = vdiv(e, kf(e, 1), inverse);
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
-    V g = probability(e, row, load_index(e, choice, l.i), max, inverse);
+    V g = probability(e, load(e, e->f32, at(e, row, load_index(e, choice, l.i))), max, inverse);
     store(e, g, at(e, gates, l.i));
     sum = vadd(e, l.carry[0], g);
     loop_end(e, &l, &sum);
@@ -200,7 +196,7 @@ static V slot_index(struct emit *e, const struct routing *r, V item, V j)
     return iadd(e, imulk(e, item, r->m->span * r->K), j);
 }
 
-static void clear_counts(struct emit *e, V counts, int64_t n)
+void clear_counts(struct emit *e, V counts, int64_t n)
 {
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, n), 1, 0, NULL);

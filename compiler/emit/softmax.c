@@ -38,12 +38,16 @@ void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum)
     *sum = hsum(e, total);
 }
 
+V probability(struct emit *e, V x, V max, V inverse)
+{
+    return vmul(e, math_exp(e, vsub(e, x, max)), inverse);
+}
+
 static void softmax_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct row *r = data;
-    V y = math_exp(e, vsub(e, vload(e, at(e, r->x, i), mask), r->max));
     (void)carry;
-    vstore(e, vmul(e, y, r->scale), at(e, r->to, i), mask);
+    vstore(e, probability(e, vload(e, at(e, r->x, i), mask), r->max, r->scale), at(e, r->to, i), mask);
 }
 
 void emit_softmax(struct emit *e, const struct kernel_args *k)
@@ -60,12 +64,6 @@ void emit_softmax(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
-static void inner_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct row *r = data;
-    carry[0] = vfma(e, vload(e, at(e, r->dy, i), mask), vload(e, at(e, r->x, i), mask), carry[0]);
-}
-
 static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct row *r = data;
@@ -80,10 +78,9 @@ void emit_softmax_dx(struct emit *e, const struct kernel_args *k)
     int64_t C = k->call->size[0];
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V row = imulk(e, l.i, C), sum = vkf(e, 0);
+    V row = imulk(e, l.i, C);
     struct row r = {.to = at(e, k->p[0], row), .dy = at(e, k->p[1], row), .x = at(e, k->p[2], row)};
-    each_vector(e, ki(e, C), inner_body, &r, &sum, 1);
-    r.scale = splat(e, hsum(e, sum));
+    r.scale = splat(e, dot(e, r.dy, r.x, C));
     each_vector(e, ki(e, C), slope_body, &r, NULL, 0);
     loop_end(e, &l, NULL);
 }

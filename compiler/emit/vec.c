@@ -350,3 +350,19 @@ void clear_floats(struct emit *e, V p, V count)
 {
     each_vector(e, count, clear_body, p, NULL, 0);
 }
+
+struct pair { V a, b; };
+
+static void dot_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct pair *p = data;
+    carry[0] = vfma(e, vload(e, at(e, p->a, i), mask), vload(e, at(e, p->b, i), mask), carry[0]);
+}
+
+V dot(struct emit *e, V a, V b, int64_t n)
+{
+    struct pair p = {a, b};
+    V sum = vkf(e, 0);
+    each_vector(e, ki(e, n), dot_body, &p, &sum, 1);
+    return hsum(e, sum);
+}

@@ -9,6 +9,7 @@
 
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
+#include "lang/base/text.h"
 #include "lang/lang.h"
 
 /* Several hundred blocks; what a plan of that size takes stays far below a second. */
@@ -156,12 +157,22 @@ static void apply_groups(struct graph *g)
 
 static bool check_names(struct builder *b)
 {
-    for (size_t i = 0; i < b->g->nparams; i++)
-        if (!*b->g->params[i]->name) {
-            diag_report(b->diag, DIAG_LABEL_MISSING, b->g->params[i]->loc, "a layer with weights has no label to name them by");
+    struct map seen = {0};
+    for (size_t i = 0; i < b->g->nparams; i++) {
+        struct param *p = b->g->params[i];
+        const struct param *before = map_get(&seen, p->name);
+        if (!*p->name) {
+            diag_report(b->diag, DIAG_LABEL_MISSING, p->loc, "a layer with weights has no label to name them by");
             diag_help(b->diag, "write `name = layer(...)`");
             return false;
         }
+        if (before) {
+            diag_report(b->diag, DIAG_TENSOR_NAME, p->loc, "two tensors would be called `%.200s`", p->name);
+            diag_note(b->diag, before->loc, "the other one is here");
+            return false;
+        }
+        map_put(b->g->arena, &seen, p->name, p);
+    }
     return true;
 }
 
@@ -176,13 +187,13 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
     node_output(g, n, 1, logits->cols, NULL);
 }
 
-/* The input of the last layer with weights: what `predict --features` prints. */
+/* The input of the last layer with weights, on the way back from the logits: what `predict --features` prints. */
 static struct value *find_features(const struct graph *g)
 {
-    for (size_t i = g->nnodes; i-- > 0;)
-        if (g->nodes[i]->weight && g->nodes[i]->in[0]->rows == 1 && !g->nodes[i]->in[0]->experts)
-            return g->nodes[i]->in[0];
-    return g->logits;
+    struct value *v = g->logits;
+    while (v->from && !v->from->weight && v->from->nin && v->from->in[0]->rows == 1)
+        v = v->from->in[0];
+    return v->from && v->from->weight && v->from->in[0]->rows == 1 && !v->from->in[0]->experts ? v->from->in[0] : g->logits;
 }
 
 /* The last layer, where it is linear: its tensors have a row for each class. */

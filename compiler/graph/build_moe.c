@@ -1,5 +1,5 @@
-/* Experts: a LAYER_MOE expanded to the router, the decisions, rows in, the experts, rows out. Each kind of expert gets rows in and out of
- * its own, which are then summed. Who chooses:
+/* Experts: a LAYER_MOE expanded to the router, the decisions, rows in, the experts, rows out. Each kind of expert gets rows in and
+ * out of its own, which are then summed. Who chooses:
  *
  *     tokens    logits -> route -> dispatch, experts, combine
  *     experts   the same with a decision for each (token, expert)
@@ -11,7 +11,7 @@
 
 #include "compiler/graph/build.h"
 
-#include <math.h>
+#include <stdint.h>
 
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
@@ -30,6 +30,17 @@ static void fill_losses(struct moe *m, const struct spec_moe *s, bool training)
     m->z_loss = s->z_loss;
 }
 
+/* The most rows that a picture can get, in groups of any size up to the whole one: what experts take is rounded up once a group. */
+static int64_t rows_taken(const struct moe *m, bool training)
+{
+    int64_t most = 0;
+    for (int64_t n = 1; n <= m->group; n++) {
+        int64_t rows = (moe_capacity(m, training, n * m->tokens) * m->experts + n - 1) / n;
+        most = rows > most ? rows : most;
+    }
+    return most;
+}
+
 /* What is routed, and how many rows that can make. */
 static void fill_sizes(struct moe *m, const struct spec_moe *s, int64_t tokens)
 {
@@ -43,10 +54,10 @@ static void fill_sizes(struct moe *m, const struct spec_moe *s, int64_t tokens)
     }
     m->rows = tokens * s->top_k;
     if (s->choice == SPEC_CHOICE_EXPERT) {
-        int64_t most = moe_capacity(m, true, tokens), most_eval = moe_capacity(m, false, tokens);
+        int64_t most = rows_taken(m, true), most_eval = rows_taken(m, false);
         m->top_k = m->experts;
-        m->rows = (most > most_eval ? most : most_eval) * m->experts;
-        m->active = fmin(m->eval_capacity, m->experts);
+        m->rows = most > most_eval ? most : most_eval;
+        m->active = (double)(moe_capacity(m, false, tokens) * m->experts) / (double)tokens;
     }
     if (s->choice == SPEC_CHOICE_SOFT) {
         m->top_k = 1;
@@ -67,6 +78,8 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
     m->experts = s->experts;
     m->group = s->group;
     m->alike = s->alike;
+    m->nkinds = (int)s->nkinds;
+    m->shared = s->shared;
     m->renormalise = s->renormalise;
     m->batch_priority = s->batch_priority;
     m->key = g->next_key++;
@@ -95,6 +108,17 @@ void share_groups(struct graph *g)
         g->group = common_multiple(g->group, g->moes[i]->group);
     for (size_t i = 0; i < g->nmoes; i++)
         g->moes[i]->share = (double)g->moes[i]->group / g->group;
+}
+
+/* Decisions are numbers of 32 bits. */
+static bool check_size(struct builder *b, const struct spec_layer *l, const struct moe *m)
+{
+    double choices = (double)b->g->micro * (double)m->tokens * (double)m->span * m->top_k;
+    if (choices < INT32_MAX && (double)b->g->micro * (double)m->rows < INT32_MAX)
+        return true;
+    diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "%.0f decisions in a step are too many", choices);
+    diag_help(b->diag, "a smaller train.micro, or fewer experts, makes fewer");
+    return false;
 }
 
 static bool check_moe(struct builder *b, const struct spec_layer *l, struct tensor x)
@@ -146,6 +170,18 @@ static bool build_router(struct builder *b, const struct spec_layer *l, struct t
 
 /* -- experts -- */
 
+/* The layers of an expert, shared or not: they keep what they get. */
+static bool build_body(struct builder *b, const struct spec_layer *body, struct tensor x, struct tensor *y)
+{
+    if (!build_layer(b, body, x, y))
+        return false;
+    if (y->v->rows == x.v->rows && y->v->cols == x.v->cols)
+        return true;
+    diag_report(b->diag, DIAG_EXPERT_WIDTH, body->loc, "an expert must keep the width: it turns %lld channels into %lld",
+                (long long)x.v->cols, (long long)y->v->cols);
+    return false;
+}
+
 /* One kind: rows in, its layers. */
 static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kind, int first, struct moe *m, struct tensor x,
                        struct tensor *y)
@@ -157,15 +193,10 @@ static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kin
     dispatch->experts = experts;
     node_input(dispatch, m->decisions);
     struct value *routed = node_output(b->g, dispatch, m->rows, x.v->cols, experts);
-    const struct spec_layer *body = l->kids[1 + kind];
     b->experts = experts;
-    bool ok = build_layer(b, body, tensor_tokens(routed), y);
+    bool ok = build_body(b, l->kids[1 + kind], tensor_tokens(routed), y);
     b->experts = NULL;
-    if (!ok || y->v->cols == x.v->cols)
-        return ok;
-    diag_report(b->diag, DIAG_EXPERT_WIDTH, body->loc, "an expert must keep the width: it turns %lld channels into %lld",
-                (long long)x.v->cols, (long long)y->v->cols);
-    return false;
+    return ok;
 }
 
 /* All kinds, each brought back to the items by combine (with gates) or collect, and summed. */
@@ -197,6 +228,8 @@ static void add_decisions(struct builder *b, struct node *n, struct moe *m)
 static bool build_chosen(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor logits, struct tensor *y)
 {
     struct moe *m = new_moe(b, l->moe, x.v->rows);
+    if (!check_size(b, l, m))
+        return false;
     struct node *route = layer_node(b, NODE_route, l, logits);
     route->moe = m;
     node_output(b->g, route, m->tokens, m->experts, NULL);
@@ -220,6 +253,8 @@ static bool build_soft(struct builder *b, const struct spec_layer *l, struct ten
 {
     int64_t tokens = x.v->rows, slots = logits.v->cols;
     struct moe *m = new_moe(b, l->moe, tokens);
+    if (!check_size(b, l, m))
+        return false;
     struct tensor over_tokens = plain(b, NODE_softmax, l, plain(b, NODE_transpose, l, logits, slots, tokens), slots, tokens);
     struct tensor mixed = build_product(b, l, over_tokens, x), out;
     struct node *n = graph_node(b->g, NODE_slots, b->title, l->loc);
@@ -241,14 +276,8 @@ bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, s
         return false;
     if (!l->moe->shared)
         return true;
-    const struct spec_layer *body = l->kids[l->nkids - 1];
-    if (!build_layer(b, body, x, &shared))
+    if (!build_body(b, l->kids[l->nkids - 1], x, &shared))
         return false;
-    if (shared.v->cols != x.v->cols) {
-        diag_report(b->diag, DIAG_EXPERT_WIDTH, body->loc, "an expert must keep the width: it turns %lld channels into %lld",
-                    (long long)x.v->cols, (long long)shared.v->cols);
-        return false;
-    }
     *y = build_binary(b, NODE_add, l, *y, shared);
     return true;
 }

@@ -6,10 +6,14 @@
 
 #include "compiler/graph/graph.h"
 
-/* Of one picture; kinds of experts share the rows by their number. */
+/* Of one picture at evaluation; kinds of experts share the rows by their number. */
 static int64_t routed_rows(const struct value *v)
 {
-    return v->experts ? v->rows * v->experts->count / v->experts->moe->experts : v->rows;
+    if (!v->experts)
+        return v->rows;
+    const struct moe *m = v->experts->moe;
+    double all = m->choice == CHOICE_EXPERT ? m->active * (double)m->tokens : (double)m->rows;
+    return llround(all * v->experts->count / m->experts);
 }
 
 int64_t graph_node_macs(const struct node *n)

@@ -276,6 +276,7 @@ static void grad_take_tokens(struct differ *d, struct node *n, struct value *dy)
 static void grad_route(struct differ *d, struct node *n, struct value *dgates)
 {
     struct node *m = one_to_one(d, NODE_route_dx, n, dgates, n->in[0], n->out[0]);
+    m->weight = NULL;
     node_input(m, n->out[1]);
     node_input(m, n->out[2]);
 }

@@ -3,7 +3,7 @@
  *
  * Every value is a matrix of f32: `rows` rows for each picture (tokens, positions of a map in row-major order, or 1 for a
  * vector) and `cols` columns (channels). Inside an expert a value is *routed*: its rows are the (token, choice) pairs that
- * the routing of `route` kept, sorted by expert; there are at most rows = tokens x top_k for each picture. Only the number of
+ * the routing of `route` kept, sorted by expert; there are at most moe->rows of them for each picture. Only the number of
  * pictures B is unknown before running. */
 #ifndef COMPILER_GRAPH_GRAPH_H
 #define COMPILER_GRAPH_GRAPH_H
@@ -61,7 +61,7 @@ struct value {
     int id;
     int64_t rows, cols;         /* of one picture; routed: at most */
     struct experts *experts;    /* routed to them, or NULL */
-    bool raw;                   /* the routing decisions: moe->route_bytes bytes, not f32 */
+    bool raw;                   /* the routing decisions, not f32: see struct moe */
     struct node *from;          /* NULL: the input, the target */
     const char *name;
 };
@@ -95,15 +95,14 @@ struct experts { struct moe *moe; int first, count; };
  *
  * What is routed is an item: a token, a whole picture with its `span` tokens, or a slot that mixes tokens (soft). Routing
  * decisions live in one block of memory whose fields have constant offsets, for N = B x tokens items:
- *     choice (N,K) i32     expert of each choice, by falling weight
+ *     choice (N,K) i32     expert of each choice, by falling weight (and bias); where experts choose, choice j is expert j
  *     slot   (N*span,K) i32    row in the routed matrices, or -1: dropped
- *     pair   (B*rows) i32      token * K + choice of each routed row
+ *     pair   (B*rows) i32      place of each routed row in slot
  *     first  (E+1) i32     first routed row of each expert
  *     tile   (tiles,4) i32 expert, first row, rows, 0 of each tile of at most `tile` rows, in order
  *     tile_first (E+1) i32 first tile of each expert; the last is the number of tiles
  *     stats  (groups,3E+1) f32 of each routing group: sums of clean probabilities; of load probabilities; first choices; sum of
- *                              squared log-sum-exps
- *     order  (groups, S) i32   scratch of the priority sort: tokens of a group by falling priority */
+ *                              squared log-sum-exps */
 enum moe_choice { CHOICE_TOKEN, CHOICE_EXPERT, CHOICE_SOFT };   /* tokens choose experts, experts tokens, nobody */
 
 struct moe {
@@ -118,8 +117,9 @@ struct moe {
     int64_t rows;               /* routed rows of one picture, at most */
     double active;              /* experts that a token meets, on average */
     int group;                  /* pictures */
-    double share;               /* of the group in the largest one: what a group's losses count */
-    bool alike, renormalise, batch_priority;
+    double share;               /* of the group in the graph's common one: what a group's losses count */
+    int nkinds;                 /* of experts, which are built differently */
+    bool shared, alike, renormalise, batch_priority;
     double noise, capacity, eval_capacity;
     double importance, load, switch_loss, z_loss;       /* weights of the losses */
     double bias_rate;           /* of balancing without a loss; 0: off */

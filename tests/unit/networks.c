@@ -365,6 +365,13 @@ static struct spec_layer *net_two_moes(void)
     return SEQ(MOE(.top_k = 1, .importance = 0.2), RESIDUAL(layernorm(), moe(second, router, mlp(4))));
 }
 
+/* Groups of one and of two pictures, and experts that choose from two with a capacity that rounds differently. */
+static struct spec_layer *net_groups(void)
+{
+    return SEQ(MOE(.top_k = 1, .importance = 0.3, .z_loss = 0.1, .group = 1), MOE(.top_k = 2, .switch_loss = 0.3, .capacity = 0.9),
+               MOE(EXPERTS_CHOOSE, .capacity = 1.0000000001, .eval_capacity = 0.7));
+}
+
 #define CASE(name) {#name, net_##name, false}
 #define BARE(name) {#name, net_##name, true}
 const struct network networks[] = {
@@ -376,7 +383,7 @@ const struct network networks[] = {
     BARE(first_moe), CASE(plain_experts), CASE(plain_router), CASE(switch), CASE(z), CASE(all_losses), CASE(bias), CASE(bias_priority),
     CASE(expert_choice), CASE(expert_choice_2), CASE(per_image), CASE(per_image_capacity), CASE(soft), CASE(cosine),
     CASE(distance), CASE(cold), CASE(coded_experts), CASE(shared), CASE(kinds), CASE(kinds_expert), CASE(kinds_soft),
-    CASE(kinds_image),
+    CASE(kinds_image), CASE(groups),
 };
 const int network_count = sizeof networks / sizeof *networks;
 

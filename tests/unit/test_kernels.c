@@ -308,10 +308,50 @@ static void test_bits(void **state)
 }
 
 /* AdamW and the moving average against a double-precision twin; the norm; gradients cleared. */
+static const struct network *named(const char *name)
+{
+    for (int i = 0; i < network_count; i++)
+        if (!strcmp(networks[i].name, name))
+            return &networks[i];
+    fail_msg("no network %s", name);
+    return NULL;
+}
+
+/* Balancing without a loss: after an update each bias has moved by one step against the load, the average has followed, and the
+ * counter starts anew. */
+static void test_bias(void **state)
+{
+    (void)state;
+    struct machine k = build(named("bias"), true, 2);
+    const struct moe *m = k.train->moes[0];
+    start(&k, k.train, IMAGES);
+    k.program->train(&k.ctx);
+    k.ctx.lr = 0.1, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
+    k.ctx.bias1 = 1 - 0.9, k.ctx.bias2 = 1 - 0.99, k.ctx.grad_scale = 1, k.ctx.ema_decay = 0.75;
+    float *bias = (float *)((char *)k.ctx.region[VRT_PARAMS] + k.program->params[m->bias->id].offset);
+    float *ema = (float *)((char *)k.ctx.region[VRT_EMA] + k.program->params[m->bias->id].offset);
+    float *balance = (float *)((char *)k.ctx.region[VRT_BALANCE] + k.program->moes[0].balance_offset), before[8], count[8];
+    float *since = balance + 2 * m->experts + 1, mean = (float)(IMAGES * m->tokens * m->top_k) / (float)m->experts;
+    int up = 0, down = 0;
+    memcpy(before, bias, (size_t)m->experts * sizeof *bias);
+    memcpy(count, since, (size_t)m->experts * sizeof *count);
+    k.program->update(&k.ctx);
+    for (int e = 0; e < m->experts; e++) {
+        double step = count[e] < mean ? 0.01 : count[e] > mean ? -0.01 : 0;
+        up += step > 0;
+        down += step < 0;
+        assert_true(fabs(bias[e] - before[e] - step) < 1e-6);
+        assert_true(fabs(ema[e] - 0.25 * bias[e]) < 1e-6);
+        assert_true(since[e] == 0 && balance[e] == count[e]);
+    }
+    assert_true(up > 0 && down > 0);
+    discard(&k);
+}
+
 static void test_update(void **state)
 {
     (void)state;
-    struct machine k = build(&networks[5], true, 2);
+    struct machine k = build(named("mlp"), true, 2);
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
     k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
@@ -366,8 +406,9 @@ static int free_arena(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena)};
-    size_t n = 1;
+    struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
+                                    cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena)};
+    size_t n = 2;
     if (!mkdtemp(folder))
         return 1;
     for (int i = 0; i < network_count; i++) {
