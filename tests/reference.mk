@@ -7,3 +7,13 @@ TESTS += %D%/reference/test_pictures
 %C%_reference_test_pictures_LDADD = runtime/libvrt.a $(runtime_LIBS)
 
 EXTRA_DIST += %D%/reference/pictures.py %D%/reference/pictures.txt %D%/reference/pictures
+
+# Networks with and without experts, small ones: networks/*.safetensors are what PyTorch computed.
+check_PROGRAMS += %D%/reference/test_vectors
+TESTS += %D%/reference/test_vectors
+%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c %D%/reference/compiled.c %D%/reference/compiled.h
+%C%_reference_test_vectors_CPPFLAGS = $(unit_cppflags)
+%C%_reference_test_vectors_CFLAGS = $(unit_cflags)
+%C%_reference_test_vectors_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+%C%_reference_test_vectors_LDADD = $(compiler_libs) $(runtime_libs)
+EXTRA_DIST += %D%/reference/record_moe.py %D%/reference/twins.py %D%/reference/networks
