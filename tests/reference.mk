@@ -23,3 +23,13 @@ check_PROGRAMS += %D%/reference/hash_weights %D%/reference/compare_logits
 
 EXTRA_DIST += $(reference_tests) %D%/reference/README.md %D%/reference/record_dense.py %D%/reference/dense.txt \
 	%D%/reference/logits
+
+# Networks with and without experts, small ones: networks/*.safetensors are what PyTorch computed.
+check_PROGRAMS += %D%/reference/test_vectors
+TESTS += %D%/reference/test_vectors
+%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c %D%/reference/compiled.c %D%/reference/compiled.h
+%C%_reference_test_vectors_CPPFLAGS = $(unit_cppflags)
+%C%_reference_test_vectors_CFLAGS = $(unit_cflags)
+%C%_reference_test_vectors_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+%C%_reference_test_vectors_LDADD = $(compiler_libs) $(runtime_libs)
+EXTRA_DIST += %D%/reference/record_moe.py %D%/reference/twins.py %D%/reference/networks
