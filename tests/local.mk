@@ -16,15 +16,17 @@ unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kerne
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
-%C%_unit_test_gradients_SOURCES = %D%/unit/test_gradients.c %D%/unit/networks.c %D%/unit/networks.h
+%C%_unit_test_gradients_SOURCES = %D%/unit/test_gradients.c %D%/unit/networks.c %D%/unit/networks.h \
+	%D%/unit/fixture_arena.c %D%/unit/fixture.h
 %C%_unit_test_gradients_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_gradients_LDADD = $(compiler_libs)
 
-%C%_unit_test_interpret_SOURCES = %D%/unit/test_interpret.c
+%C%_unit_test_interpret_SOURCES = %D%/unit/test_interpret.c %D%/unit/fixture_arena.c %D%/unit/fixture.h
 %C%_unit_test_interpret_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_interpret_LDADD = $(compiler_libs)
 
-%C%_unit_test_kernels_SOURCES = %D%/unit/test_kernels.c %D%/unit/networks.c %D%/unit/networks.h
+%C%_unit_test_kernels_SOURCES = %D%/unit/test_kernels.c %D%/unit/networks.c %D%/unit/networks.h \
+	%D%/unit/fixture_arena.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_kernels_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_kernels_CFLAGS = $(unit_cflags)
 %C%_unit_test_kernels_LDFLAGS = $(AM_LDFLAGS) -rdynamic
@@ -40,12 +42,12 @@ TESTS += $(unit_tests)
 %C%_unit_test_image_CFLAGS = $(unit_cflags)
 %C%_unit_test_image_LDADD = $(runtime_libs)
 
-%C%_unit_test_data_SOURCES = %D%/unit/test_data.c
+%C%_unit_test_data_SOURCES = %D%/unit/test_data.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_data_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_data_CFLAGS = $(unit_cflags)
 %C%_unit_test_data_LDADD = $(runtime_libs)
 
-%C%_unit_test_io_SOURCES = %D%/unit/test_io.c %D%/unit/stub_program.c
+%C%_unit_test_io_SOURCES = %D%/unit/test_io.c %D%/unit/stub_program.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)

@@ -22,8 +22,8 @@
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
 #include "runtime/vrt.h"
+#include "tests/unit/fixture.h"
 
-static char folder[] = "/tmp/vmoe-test-XXXXXX";
 
 /* A path in the temporary folder; good until four calls later. */
 static const char *in_folder(const char *format, ...)
@@ -434,21 +434,6 @@ static void runs_tasks(void **state)
     for (int m = 0; m < 4; m++)
         for (int n = 0; n < 2; n++)
             assert_true(c[2 * m + n] == 100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) == NULL;
-}
-
-static int remove_folder(void **state)
-{
-    char command[100];
-
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void)

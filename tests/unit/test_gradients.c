@@ -16,6 +16,7 @@
 #include "compiler/graph/graph.h"
 #include "compiler/graph/interpret.h"
 #include "lang/base/arena.h"
+#include "tests/unit/fixture.h"
 #include "tests/unit/networks.h"
 
 enum { IMAGES = 3 };
@@ -23,7 +24,6 @@ enum { IMAGES = 3 };
 #define TOLERANCE 1e-6          /* relative */
 #define NOISE_FLOOR 2e-9        /* rounding errors of the differences */
 
-static struct arena *arena;
 
 /* -- a network at work -- */
 
@@ -156,20 +156,6 @@ static bool is_read(const struct graph *g, const struct value *v)
 }
 
 /* -- tests -- */
-
-static int new_arena(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int free_arena(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
 
 static void test_gradient(void **state)
 {

@@ -12,8 +12,8 @@
 #include "compiler/graph/graph.h"
 #include "compiler/graph/interpret.h"
 #include "lang/base/arena.h"
+#include "tests/unit/fixture.h"
 
-static struct arena *arena;
 
 static struct graph *new_graph(int64_t rows, int64_t cols)
 {
@@ -400,20 +400,6 @@ static void test_capacity_rule(void **state)
     assert_int_equal(moe_capacity(&m, false, 10), 0);
     m.capacity = 1e-9;
     assert_int_equal(moe_capacity(&m, true, 10), 1);
-}
-
-static int new_arena(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int free_arena(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
 }
 
 #define TEST(name) {#name, test_##name, new_arena, free_arena, NULL}

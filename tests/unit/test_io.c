@@ -26,8 +26,8 @@
 #include "runtime/program/schedule.h"
 #include "runtime/program/settings.h"
 #include "runtime/vrt.h"
+#include "tests/unit/fixture.h"
 
-static char folder[] = "/tmp/vmoe-test-XXXXXX";
 
 static const char *in_folder(const char *name)
 {
@@ -492,20 +492,6 @@ static void cleans_text(void **state)
         assert_string_equal(json_string_value(j), cases[i][1]);
         json_decref(j);
     }
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) == NULL;
-}
-
-static int remove_folder(void **state)
-{
-    char command[100];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void)

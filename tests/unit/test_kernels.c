@@ -21,6 +21,7 @@
 #include "lang/base/arena.h"
 #include "runtime/base/thread.h"
 #include "runtime/vrt.h"
+#include "tests/unit/fixture.h"
 #include "tests/unit/networks.h"
 
 enum { IMAGES = 3 };
@@ -33,8 +34,6 @@ enum { SANITIZED = false };
 
 #define TOLERANCE 2e-4          /* of the largest element of a tensor: single against double precision */
 
-static struct arena *arena;
-static char folder[] = "/tmp/vmoe-kernels-XXXXXX";
 static int vector;              /* 0: this machine's */
 
 struct machine {
@@ -390,35 +389,17 @@ static void test_short_vectors(void **state)
     discard(&k);
 }
 
-static int new_arena(void **state)
-{
-    (void)state;
-    arena = arena_new();
-    return 0;
-}
-
-static int free_arena(void **state)
-{
-    (void)state;
-    arena_free(arena);
-    return 0;
-}
-
 int main(void)
 {
     struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
                                     cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena)};
     size_t n = 2;
-    if (!mkdtemp(folder))
-        return 1;
     for (int i = 0; i < network_count; i++) {
         static void (*const kinds[])(void **) = {test_agreement, test_bits, test_short_vectors};
         for (int j = 0; j < 3; j++)
             tests[n++] = (struct CMUnitTest){networks[i].name, kinds[j], new_arena, free_arena, (void *)&networks[i]};
     }
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    _cmocka_run_group_tests("kernels", tests, n, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) != 0;
+    _cmocka_run_group_tests("kernels", tests, n, make_folder, remove_folder);
+    return 0;
 }
