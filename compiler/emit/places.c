@@ -4,11 +4,6 @@
 
 #include "compiler/emit/routing.h"
 
-void add_to(struct emit *e, V p, V v)
-{
-    store(e, vadd(e, load(e, e->f32, p), v), p);
-}
-
 /* Where the decision about choice `i` of all items was left. */
 static V flag_index(struct emit *e, const struct routing *r, V i)
 {

@@ -9,42 +9,6 @@
 #include "lang/base/arena.h"
 #include "runtime/vrt.h"
 
-struct routing routing_of(struct emit *e, const struct kernel_args *k, V decisions)
-{
-    const struct moe *m = k->call->moe;
-    struct routing r = {.m = m, .at = plan_decisions(m, e->plan->eval->micro), .E = m->experts, .K = m->top_k, .T = m->tokens,
-                        .decisions = decisions, .ctx = k->ctx};
-    r.tokens = imulk(e, k->m, r.T);
-    r.first_token = imulk(e, k->row, r.T);
-    r.stats = bytes(e, bytesk(e, decisions, r.at.stats), imulk(e, idiv(e, k->row, ki(e, m->group)), decisions_stats(m)));
-    return r;
-}
-
-V int_at(struct emit *e, V p, V index)
-{
-    return LLVMBuildGEP2(e->b, e->i32, p, &index, 1, "");
-}
-
-V load_index(struct emit *e, V p, V index)
-{
-    return LLVMBuildSExt(e->b, load(e, e->i32, int_at(e, p, index)), e->i64, "");
-}
-
-void store_index(struct emit *e, V v, V p, V index)
-{
-    store(e, LLVMBuildTrunc(e->b, v, e->i32, ""), int_at(e, p, index));
-}
-
-V routing_field(struct emit *e, const struct routing *r, int64_t offset)
-{
-    return bytesk(e, r->decisions, offset);
-}
-
-V routing_held(struct emit *e, V ctx)
-{
-    return vgt(e, ctx_float(e, ctx, offsetof(struct vrt_ctx, hold_routing)), kf(e, 0.5));
-}
-
 /* -- one token -- */
 
 struct noise { V from, to, key0, key1, step, counter; double deviation; uint32_t key; };
@@ -194,14 +158,6 @@ static V capacity_table(struct emit *e, const struct moe *m, bool training)
 static V slot_index(struct emit *e, const struct routing *r, V item, V j)
 {
     return iadd(e, imulk(e, item, r->m->span * r->K), j);
-}
-
-void clear_counts(struct emit *e, V counts, int64_t n)
-{
-    struct loop l;
-    loop_begin(e, &l, ki(e, 0), ki(e, n), 1, 0, NULL);
-    store(e, ki32(e, 0), int_at(e, counts, l.i));
-    loop_end(e, &l, NULL);
 }
 
 /* Offer choices rank by rank, tokens in order; past the limit of its expert a choice is dropped. */

@@ -1,4 +1,4 @@
-/* Lowering of experts (routing, rows in and out, the block of decisions) and of the loss. */
+/* Lowering of experts (routing, rows in and out) and of the loss. */
 #include "config.h"
 
 #include "compiler/plan/launch.h"
@@ -140,26 +140,4 @@ void lower_cross_entropy(struct lowering *lo, const struct node *n)
         call_operand(b, operand_whole(decisions_buffer(lo, lo->g->moes[i])));
         call_size(b, lo->g->moes[i]->id);
     }
-}
-
-/* -- the block of decisions -- */
-
-struct decisions plan_decisions(const struct moe *m, int64_t micro)
-{
-    int64_t choices = micro * m->tokens * m->top_k, groups = (micro + m->group - 1) / m->group;
-    struct decisions d = {.rows_per_tile = tile_expert_rows()};
-    d.max_tiles = micro * m->rows / d.rows_per_tile + m->experts;
-    d.slot = 4 * choices;
-    d.pair = d.slot + 4 * choices * m->span;
-    d.first = d.pair + 4 * micro * m->rows;
-    d.tile = d.first + 4 * (m->experts + 1);
-    d.tile_first = d.tile + 16 * d.max_tiles;
-    d.stats = d.tile_first + 4 * (m->experts + 1);
-    d.bytes = d.stats + groups * decisions_stats(m);
-    return d;
-}
-
-int64_t decisions_stats(const struct moe *m)
-{
-    return 4 * (3 * (int64_t)m->experts + 1);
 }
