@@ -7,7 +7,8 @@ dist_example_DATA = \
 	%D%/convnext_tiny_last2.vmoe \
 	%D%/vit_small_every2.vmoe \
 	%D%/own_block.vmoe \
-	%D%/conv_mixer.vmoe %D%/gmlp.vmoe
+	%D%/conv_mixer.vmoe \
+	%D%/gmlp.vmoe
 
 # The rows of the study, and the table of what they come to.
 paperdir = $(exampledir)/paper
