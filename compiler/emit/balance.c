@@ -44,12 +44,23 @@ static V threshold_of(struct emit *e, const struct routing *r, V z, V choice)
     return splat(e, load(e, e->f32, at(e, z, load_index(e, choice, ki(e, r->K - 1)))));
 }
 
-/* Which numbers a group gathers: probabilities, load probabilities, first choices, and the squared log-sum-exps. */
 static bool needs_softmax(const struct moe *m)
 {
     return m->importance > 0 || m->switch_loss > 0 || m->z_loss > 0;
 }
 
+/* Makes x the softmax of x->from; *lse: the log of the sum, if wanted. */
+static void softmax_of(struct emit *e, struct row *x, int64_t E, V *lse)
+{
+    V max, sum;
+    softmax_terms(e, x->from, E, &max, &sum);
+    x->max = splat(e, max);
+    x->scale = splat(e, vdiv(e, kf(e, 1), sum));
+    if (lse)
+        *lse = vadd(e, max, math_log(e, sum));
+}
+
+/* What a group gathers: probabilities at the front, then load probabilities, first choices, the squared log-sum-exps. */
 static V load_stats(struct emit *e, const struct routing *r)     { return atk(e, r->stats, r->E); }
 static V first_stats(struct emit *e, const struct routing *r)    { return atk(e, r->stats, 2 * r->E); }
 static V z_stats(struct emit *e, const struct routing *r)        { return atk(e, r->stats, 3 * r->E); }
@@ -57,16 +68,15 @@ static V z_stats(struct emit *e, const struct routing *r)        { return atk(e,
 void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice)
 {
     struct row x = {.from = clean, .to = r->stats, .noise = r->m->noise};
+    V lse = NULL;
     if (needs_softmax(r->m)) {
-        V max, sum;
-        softmax_terms(e, clean, r->E, &max, &sum);
-        x.max = splat(e, max);
-        x.scale = splat(e, vdiv(e, kf(e, 1), sum));
+        softmax_of(e, &x, r->E, r->m->z_loss > 0 ? &lse : NULL);
         each_vector(e, ki(e, r->E), importance_body, &x, NULL, 0);
-        V lse = vadd(e, max, math_log(e, sum));
-        add_to(e, z_stats(e, r), vmul(e, lse, lse));
-        add_to(e, at(e, first_stats(e, r), load_index(e, choice, ki(e, 0))), kf(e, 1));
     }
+    if (lse)
+        add_to(e, z_stats(e, r), vmul(e, lse, lse));
+    if (r->m->switch_loss > 0)
+        add_to(e, at(e, first_stats(e, r), load_index(e, choice, ki(e, 0))), kf(e, 1));
     if (r->m->load > 0) {
         x.to = load_stats(e, r);
         x.threshold = threshold_of(e, r, z, choice);
@@ -224,11 +234,9 @@ static void task_slope(struct emit *e, const struct routing *r, const struct tok
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
     sum = vfma(e, load(e, e->f32, at(e, t->dgates, l.i)), load(e, e->f32, at(e, t->gates, l.i)), l.carry[0]);
     loop_end(e, &l, &sum);
-    V inner = l.carry[0], max, total;
+    V inner = l.carry[0];
     struct row x = {.from = t->z, .to = t->dlogits, .a = r->m->renormalise ? vkf(e, 0) : splat(e, inner)};
-    softmax_terms(e, t->z, r->E, &max, &total);
-    x.max = splat(e, max);
-    x.scale = splat(e, vdiv(e, kf(e, 1), total));
+    softmax_of(e, &x, r->E, NULL);
     each_vector(e, ki(e, r->E), shared_body, &x, NULL, 0);
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 0, NULL);
     V dg = load(e, e->f32, at(e, t->dgates, l.i));
@@ -238,17 +246,15 @@ static void task_slope(struct emit *e, const struct routing *r, const struct tok
     loop_end(e, &l, NULL);
 }
 
-/* The losses that see the probabilities: dlogits += p (slope - sum of p slope + z), z = the z loss's slope. */
+/* The losses that see the probabilities: dlogits += p (slope - sum of p slope + z_scale * log-sum-exp); z_scale NULL: no z loss. */
 static void softmax_slope(struct emit *e, const struct routing *r, const struct token *t, V slope, V z_scale)
 {
-    V max, total, sum = vkf(e, 0);
+    V lse, sum = vkf(e, 0);
     struct row x = {.from = t->logits, .to = t->dlogits, .b = slope};
-    softmax_terms(e, t->logits, r->E, &max, &total);
-    x.max = splat(e, max);
-    x.scale = splat(e, vdiv(e, kf(e, 1), total));
+    softmax_of(e, &x, r->E, z_scale ? &lse : NULL);
     each_vector(e, ki(e, r->E), inner_body, &x, &sum, 1);
-    V z = vmul(e, z_scale, vadd(e, max, math_log(e, total)));
-    x.a = splat(e, vsub(e, hsum(e, sum), z));
+    V inner = hsum(e, sum);
+    x.a = splat(e, z_scale ? vsub(e, inner, vmul(e, z_scale, lse)) : inner);
     each_vector(e, ki(e, r->E), probability_slope_body, &x, NULL, 0);
 }
 
@@ -256,7 +262,7 @@ static void load_slope(struct emit *e, const struct routing *r, const struct tok
 {
     V sum = vkf(e, 0);
     struct row x = {.from = t->logits, .to = t->dlogits, .b = slope, .noise = r->m->noise,
-                        .threshold = threshold_of(e, r, t->z, t->choice)};
+                    .threshold = threshold_of(e, r, t->z, t->choice)};
     each_vector(e, ki(e, r->E), load_slope_body, &x, &sum, 1);
     add_to(e, at(e, t->dlogits, load_index(e, t->choice, ki(e, r->K - 1))), vneg(e, hsum(e, sum)));
 }
@@ -267,14 +273,14 @@ void emit_route_dx(struct emit *e, const struct kernel_args *k)
     V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E), count = LLVMBuildSIToFP(e->b, r.tokens, e->f32, "");
     V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K)), z_scale = NULL;
     struct loop l;
-    if (needs_softmax(r.m)) {
-        z_scale = vdiv(e, loss_scale(e, &r, 2 * r.m->z_loss), count);
-        if (r.m->importance > 0)
-            spread_slopes(e, &r, r.stats, slope1, r.m->importance);
-        else
-            clear_floats(e, slope1, ki(e, r.E));
+    if (r.m->importance > 0)
+        spread_slopes(e, &r, r.stats, slope1, r.m->importance);
+    else
+        clear_floats(e, slope1, ki(e, r.E));
+    if (r.m->switch_loss > 0)
         switch_slopes(e, &r, slope1, count);
-    }
+    if (r.m->z_loss > 0)
+        z_scale = vdiv(e, loss_scale(e, &r, 2 * r.m->z_loss), count);
     if (r.m->load > 0)
         spread_slopes(e, &r, load_stats(e, &r), slope2, r.m->load);
     loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);

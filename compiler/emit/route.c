@@ -55,6 +55,15 @@ static void choose_experts(struct emit *e, const struct routing *r, V row, V cho
     loop_end(e, &j, last);
 }
 
+/* Where experts choose: choice j is expert j. */
+static void choose_all(struct emit *e, const struct routing *r, V choice)
+{
+    struct loop j;
+    loop_begin(e, &j, ki(e, 0), ki(e, r->E), 1, 0, NULL);
+    store_index(e, j.i, choice, j.i);
+    loop_end(e, &j, NULL);
+}
+
 struct scores { V z, bias, out, max, scale; };
 
 static void score_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -211,7 +220,12 @@ static void select_tokens(struct emit *e, const struct routing *r, V gates, V sl
 
 /* -- the kernel -- */
 
-struct group { struct routing r; V z, logits, gates, bias, choice, slots, hold, scores; struct sort sort; bool training, sorted; };
+struct group {
+    struct routing r;
+    V z, logits, gates, bias, choice, slots, hold, scores;
+    struct sort sort;
+    bool training, limited, sorted;     /* limited: there is a capacity; sorted: by priority */
+};
 
 /* Choice and gates of item i. */
 static void route_item(struct emit *e, const struct group *g, V i)
@@ -220,22 +234,18 @@ static void route_item(struct emit *e, const struct group *g, V i)
     V z = at(e, g->z, imulk(e, i, r->E)), choice = int_at(e, g->choice, imulk(e, i, r->K));
     V gates = at(e, g->gates, imulk(e, i, r->K));
     struct branch br;
+    V first = NULL;
     if (r->m->choice == CHOICE_EXPERT) {
-        struct loop j;
-        loop_begin(e, &j, ki(e, 0), ki(e, r->E), 1, 0, NULL);
-        store_index(e, j.i, choice, j.i);
-        loop_end(e, &j, NULL);
+        choose_all(e, r, choice);
         probabilities(e, r, z, NULL, gates);
-        if (g->training)
-            balance_add(e, r, at(e, g->logits, imulk(e, i, r->E)), z, choice);
-        return;
+    } else {
+        if_begin(e, &br, LLVMBuildNot(e->b, g->hold, ""));
+        if (r->m->bias)
+            probabilities(e, r, z, g->bias, g->scores);
+        choose_experts(e, r, r->m->bias ? g->scores : z, choice);
+        if_end(e, &br);
+        first = store_gates(e, r, z, choice, gates);
     }
-    if_begin(e, &br, LLVMBuildNot(e->b, g->hold, ""));
-    if (r->m->bias)
-        probabilities(e, r, z, g->bias, g->scores);
-    choose_experts(e, r, r->m->bias ? g->scores : z, choice);
-    if_end(e, &br);
-    V first = store_gates(e, r, z, choice, gates);
     if (g->training)
         balance_add(e, r, at(e, g->logits, imulk(e, i, r->E)), z, choice);
     if (g->sorted) {
@@ -248,16 +258,18 @@ static void route_item(struct emit *e, const struct group *g, V i)
 static void keep_choices(struct emit *e, const struct group *g, V pictures, V counts)
 {
     const struct moe *m = g->r.m;
-    V limits = capacity_table(e, m, g->training), limit = load(e, e->i32, int_at(e, limits, pictures));
+    if (!g->limited) {
+        keep_all(e, &g->r, g->slots);
+        return;
+    }
+    V limit = load(e, e->i32, int_at(e, capacity_table(e, m, g->training), pictures));
     if (m->choice == CHOICE_EXPERT) {
         select_tokens(e, &g->r, g->gates, g->slots, g->sort, LLVMBuildSExt(e->b, limit, e->i64, ""));
-    } else if ((g->training ? m->capacity : m->eval_capacity) > 0) {
-        if (g->sorted)
-            radix_sort(e, g->sort, g->r.tokens);
-        apply_capacity(e, &g->r, g->choice, g->slots, g->sorted ? g->sort.index : NULL, counts, limit);
-    } else {
-        keep_all(e, &g->r, g->slots);
+        return;
     }
+    if (g->sorted)
+        radix_sort(e, g->sort, g->r.tokens);
+    apply_capacity(e, &g->r, g->choice, g->slots, g->sorted ? g->sort.index : NULL, counts, limit);
 }
 
 void emit_route(struct emit *e, const struct kernel_args *k)
@@ -270,7 +282,8 @@ void emit_route(struct emit *e, const struct kernel_args *k)
     g.sort = (struct sort){room, bytesk(e, room, 4 * most), bytesk(e, room, 8 * most), bytesk(e, room, 12 * most),
                            bytesk(e, room, 16 * most)};
     g.scores = bytesk(e, counts, 4 * g.r.E);
-    g.sorted = m->choice == CHOICE_TOKEN && m->batch_priority && (g.training ? m->capacity : m->eval_capacity) > 0;
+    g.limited = (g.training ? m->capacity : m->eval_capacity) > 0;
+    g.sorted = g.limited && m->choice == CHOICE_TOKEN && m->batch_priority;
     g.choice = int_at(e, routing_field(e, &g.r, g.r.at.choice), first);
     g.slots = int_at(e, routing_field(e, &g.r, g.r.at.slot), imulk(e, first, m->span));
     struct noise x = {.deviation = g.training ? m->noise : 0, .key = m->key};

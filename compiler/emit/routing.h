@@ -1,5 +1,5 @@
-/* What the rooms of the experts share: route.c (noise, choice, capacity), balance.c (losses and the router's gradient), places.c (where
- * routed rows stand) and moves.c (rows in and out). Design section 4 gives the meaning. */
+/* What the rooms of the experts share: route.c (noise, choice, capacity), balance.c (losses and the router's gradient), places.c
+ * (where routed rows stand) and moves.c (rows in and out). lang/README.md, "Experts", gives the meaning. */
 #ifndef COMPILER_EMIT_ROUTING_H
 #define COMPILER_EMIT_ROUTING_H
 

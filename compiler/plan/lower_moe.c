@@ -17,7 +17,7 @@ static struct call *moe_call(struct lowering *lo, const struct node *n, enum dom
     struct call *c = node_call(lo, l, k, n);
     l->moe = c->moe = n->moe;
     call_size(c, n->moe->id);
-    if (k != KERNEL_slots)
+    if (k == KERNEL_route || k == KERNEL_route_sort)
         call_size(c, lo->g->training);
     return c;
 }
