@@ -176,15 +176,16 @@ const char *info_text(struct arena *a, const struct plan *p)
 static json_t *moe_json(const struct plan *p, const struct moe *x)
 {
     const struct moe *t = p->train->moes[x->id];
-    static const char *const choices[] = {[CHOICE_TOKEN] = "token", [CHOICE_EXPERT] = "expert", [CHOICE_SOFT] = "soft"};
     bool token = x->choice == CHOICE_TOKEN;
-    return json_pack("{s:s, s:i, s:i, s:b, s:b, s:s, s:s, s:i, s:I, s:I, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}", "name",
-                     x->name, "experts", x->experts, "kinds", x->nkinds, "shared", x->shared, "alike", x->alike, "choice", choices[x->choice], "per", x->span > 1 ? "image" : "token", "top_k",
-                     token ? x->top_k : 0, "slots", (json_int_t)(x->choice == CHOICE_SOFT ? x->tokens / x->experts : 0), "tokens",
-                     (json_int_t)(x->tokens * x->span), "group", x->group, "renormalise", x->renormalise, "capacity",
-                     x->capacity, "eval_capacity", x->eval_capacity, "noise", t->noise, "importance", t->importance, "load",
-                     t->load, "switch", t->switch_loss, "z", t->z_loss, "bias", t->bias_rate, "order",
-                     x->batch_priority ? "batch_priority" : "sequence");
+    return json_pack("{s:s, s:i, s:i, s:b, s:b, s:s, s:s, s:i, s:I, s:I, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s}",
+                     "name", x->name, "experts", x->experts, "kinds", x->nkinds, "shared", x->shared, "alike", x->alike,
+                     "choice", moe_choice_words[x->choice], "per", x->span > 1 ? "image" : "token",
+                     "top_k", token ? x->top_k : 0,
+                     "slots", (json_int_t)(x->choice == CHOICE_SOFT ? x->tokens / x->experts : 0),
+                     "tokens", (json_int_t)(x->tokens * x->span), "group", x->group, "renormalise", x->renormalise,
+                     "capacity", x->capacity, "eval_capacity", x->eval_capacity, "noise", t->noise,
+                     "importance", t->importance, "load", t->load, "switch", t->switch_loss, "z", t->z_loss,
+                     "bias", t->bias_rate, "order", x->batch_priority ? "batch_priority" : "sequence");
 }
 
 static json_t *parts_json(const struct plan *p)

@@ -88,8 +88,7 @@ static bool fill_kinds(struct run *r, struct node *moe, const struct spec_value 
 static bool check_choice(struct run *r, struct node *moe, const struct spec_moe *m, const struct settings *s,
                          const struct balance *b)
 {
-    static const char *const names[] = {"token", "expert", "soft"};
-    bool token = m->choice == SPEC_CHOICE_TOKEN, soft = m->choice == SPEC_CHOICE_SOFT;
+    bool token = m->choice == CHOICE_TOKEN, soft = m->choice == CHOICE_SOFT;
     const struct { const char *key; bool wrong; const char *why; } rules[] = {
         {"top_k", !token && s->top_k.type != SPEC_NONE, "top_k counts the experts that a token chooses"},
         {"slots", !soft && s->slots.type != SPEC_NONE, "slots are what tokens are mixed into with `choice = soft`"},
@@ -107,7 +106,7 @@ static bool check_choice(struct run *r, struct node *moe, const struct spec_moe 
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (!rules[i].wrong) continue;
         diag_report(r->diag, DIAG_CHOICE_KEY, key_loc(moe, rules[i].key), "`%s` has no meaning with `choice = %s`: %s",
-                    rules[i].key, names[m->choice], rules[i].why);
+                    rules[i].key, moe_choice_words[m->choice], rules[i].why);
         diag_help(r->diag, "leave `%s` out", rules[i].key);
         return false;
     }
@@ -152,9 +151,8 @@ static int small(const struct spec_value *v, int unset)
 /* What is not written depends on who chooses. */
 static void fill_settings(struct spec_moe *m, const struct settings *s, const struct balance *b)
 {
-    static const char *const choices[] = {"token", "expert", "soft"};
-    while (strcmp(s->choice.text, choices[m->choice]) != 0) m->choice++;
-    bool token = m->choice == SPEC_CHOICE_TOKEN, expert = m->choice == SPEC_CHOICE_EXPERT;
+    while (strcmp(s->choice.text, moe_choice_words[m->choice]) != 0) m->choice++;
+    bool token = m->choice == CHOICE_TOKEN, expert = m->choice == CHOICE_EXPERT;
     double usual = token && b->switch_loss.f <= 0 && b->bias.f <= 0 ? 0.005 : 0;
     m->top_k = token ? small(&s->top_k, 1) : 0;
     m->slots = small(&s->slots, 0);
@@ -191,7 +189,7 @@ static struct spec_moe *moe_settings(struct run *r, struct node *moe)
 /* What a router must end in. */
 static int64_t logits_of(const struct spec_moe *m)
 {
-    return m->choice == SPEC_CHOICE_SOFT ? (int64_t)m->experts * m->slots : m->experts;
+    return m->choice == CHOICE_SOFT ? (int64_t)m->experts * m->slots : m->experts;
 }
 
 /* `linear` or `linear(bias: true)`: the language fills in where it leads. */

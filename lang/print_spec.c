@@ -98,9 +98,8 @@ static const char *factor_text(struct frozen *z, double f)
 
 static void write_settings(struct frozen *z, const struct spec_moe *m, int depth)
 {
-    static const char *const choices[] = {"token", "expert", "soft"};
     write_line(z, depth, "experts", whole_text(z, m->experts));
-    write_line(z, depth, "choice", choices[m->choice]);
+    write_line(z, depth, "choice", moe_choice_words[m->choice]);
     write_line(z, depth, "top_k", m->top_k ? whole_text(z, m->top_k) : "none");
     write_line(z, depth, "slots", m->slots ? whole_text(z, m->slots) : "none");
     write_line(z, depth, "per", m->per_image ? "image" : "token");

@@ -8,6 +8,8 @@
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
+const char *const moe_choice_words[] = {[CHOICE_TOKEN] = "token", [CHOICE_EXPERT] = "expert", [CHOICE_SOFT] = "soft"};
+
 const struct spec_key *spec_find_key(const struct spec *s, const char *path)
 {
     for (size_t i = 0; i < s->nkeys; i++)

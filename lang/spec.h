@@ -52,12 +52,13 @@ struct spec_layer {
 /* Experts of one layer that are built alike. */
 struct spec_experts { const char *name; int count; };
 
-enum spec_choice { SPEC_CHOICE_TOKEN, SPEC_CHOICE_EXPERT, SPEC_CHOICE_SOFT };
+enum moe_choice { CHOICE_TOKEN, CHOICE_EXPERT, CHOICE_SOFT };   /* tokens choose experts, experts tokens, nobody */
+extern const char *const moe_choice_words[];                    /* as the language writes them */
 
 /* The settings of one MoE layer. See design section 4 for the meaning. */
 struct spec_moe {
     const char *rule;                   /* name of the `moe` body, or "" */
-    enum spec_choice choice;
+    enum moe_choice choice;
     int experts, top_k;                 /* top_k: 0 unless tokens choose */
     int slots;                          /* of an expert for a picture (soft), else 0 */
     const struct spec_experts *kinds;   /* their counts add up to `experts`; one without a name where all are alike */

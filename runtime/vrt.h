@@ -33,7 +33,7 @@ struct vrt_ctx {
     int64_t first_image;        /* place of image 0 of this call in the whole batch (keys the random numbers) */
     uint64_t seed, step;        /* Philox key and counter words */
     double loss_scale;          /* train: 1 / images of the whole batch */
-    double balance_scale;       /* train: 1 / routing groups of the whole batch */
+    double balance_scale;       /* train: 1 / groups of vrt_program.group images in the batch */
     double drop_path;           /* rate of the last block */
     double hold_routing;        /* 1: keep the experts chosen by the call before (gradient checks) */
     double lr, weight_decay, beta1, beta2, eps;             /* update: AdamW */
@@ -108,7 +108,7 @@ struct vrt_program {
     int64_t resample;           /* 0 bilinear, 1 bicubic */
     int64_t squash;             /* 1: both sides are resized alike, whatever the picture's proportions */
     int64_t micro;              /* largest B */
-    int64_t group;              /* images routed together; first_image and micro are multiples of it */
+    int64_t group;              /* a multiple of the images that each MoE layer routes together; divides first_image and micro */
     const struct vrt_param *params;
     int64_t nparams;
     const struct vrt_role *roles;

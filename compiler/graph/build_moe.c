@@ -53,13 +53,13 @@ static void fill_sizes(struct moe *m, const struct spec_moe *s, int64_t tokens)
         m->span = tokens;
     }
     m->rows = tokens * s->top_k;
-    if (s->choice == SPEC_CHOICE_EXPERT) {
+    if (s->choice == CHOICE_EXPERT) {
         int64_t most = rows_taken(m, true), most_eval = rows_taken(m, false);
         m->top_k = m->experts;
         m->rows = most > most_eval ? most : most_eval;
         m->active = (double)(moe_capacity(m, false, tokens) * m->experts) / (double)tokens;
     }
-    if (s->choice == SPEC_CHOICE_SOFT) {
+    if (s->choice == CHOICE_SOFT) {
         m->top_k = 1;
         m->tokens = m->rows = (int64_t)s->slots * s->experts;
         m->active = s->experts;
@@ -74,7 +74,7 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
     m->id = (int)g->nmoes;
     m->name = b->title;
     m->prefix = b->prefix;
-    m->choice = (enum moe_choice)s->choice;
+    m->choice = s->choice;
     m->experts = s->experts;
     m->group = s->group;
     m->alike = s->alike;
@@ -154,7 +154,7 @@ static struct tensor build_product(struct builder *b, const struct spec_layer *l
 static bool build_router(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *logits)
 {
     const struct spec_moe *s = l->moe;
-    int64_t wanted = s->choice == SPEC_CHOICE_SOFT ? (int64_t)s->experts * s->slots : s->experts;
+    int64_t wanted = s->choice == CHOICE_SOFT ? (int64_t)s->experts * s->slots : s->experts;
     if (s->per_image) {
         x = plain(b, NODE_mean_pool, l, x, 1, x.v->cols);
         x.kind = TENSOR_VECTOR;
@@ -164,7 +164,7 @@ static bool build_router(struct builder *b, const struct spec_layer *l, struct t
     if (logits->v->rows == x.v->rows && logits->v->cols == wanted)
         return true;
     diag_report(b->diag, DIAG_ROUTER_WIDTH, l->kids[0]->loc, "the router must give %lld numbers for each token, %s; it gives %s",
-                (long long)wanted, s->choice == SPEC_CHOICE_SOFT ? "one a slot" : "one an expert", tensor_text(b, *logits));
+                (long long)wanted, s->choice == CHOICE_SOFT ? "one a slot" : "one an expert", tensor_text(b, *logits));
     return false;
 }
 
@@ -272,7 +272,7 @@ bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, s
     struct tensor logits, shared;
     if (!check_moe(b, l, x) || !build_router(b, l, x, &logits))
         return false;
-    if (!(l->moe->choice == SPEC_CHOICE_SOFT ? build_soft : build_chosen)(b, l, x, logits, y))
+    if (!(l->moe->choice == CHOICE_SOFT ? build_soft : build_chosen)(b, l, x, logits, y))
         return false;
     if (!l->moe->shared)
         return true;

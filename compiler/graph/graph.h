@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "lang/base/source.h"
+#include "lang/spec.h"
 
 struct arena;
 struct diag;
@@ -103,8 +104,6 @@ struct experts { struct moe *moe; int first, count; };
  *     tile_first (E+1) i32 first tile of each expert; the last is the number of tiles
  *     stats  (groups,3E+1) f32 of each routing group: sums of clean probabilities; of load probabilities; first choices; sum of
  *                              squared log-sum-exps */
-enum moe_choice { CHOICE_TOKEN, CHOICE_EXPERT, CHOICE_SOFT };   /* tokens choose experts, experts tokens, nobody */
-
 struct moe {
     int id;
     const char *name;           /* "s3[9].mlp" */

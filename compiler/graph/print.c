@@ -60,9 +60,8 @@ void graph_print(const struct graph *g, FILE *out)
     }
     for (size_t i = 0; i < g->nmoes; i++) {
         const struct moe *m = g->moes[i];
-        static const char *const choices[] = {"token", "expert", "soft"};
         fprintf(out, "moe %d %s: choice=%s experts=%d top_k=%d tokens=%" PRId64 " span=%" PRId64 " rows=%" PRId64 " group=%d "
-                "capacity=%g/%g noise=%g importance=%g load=%g switch=%g z=%g bias=%g\n", m->id, m->name, choices[m->choice],
+                "capacity=%g/%g noise=%g importance=%g load=%g switch=%g z=%g bias=%g\n", m->id, m->name, moe_choice_words[m->choice],
                 m->experts, m->top_k, m->tokens, m->span, m->rows, m->group, m->capacity, m->eval_capacity, m->noise,
                 m->importance, m->load, m->switch_loss, m->z_loss, m->bias_rate);
     }

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/graph/graph.h"
@@ -272,7 +273,7 @@ static struct spec_layer *net_bias_priority(void)
     return MOE(.top_k = 1, .bias = 0.01, .capacity = 0.8, .batch_priority = true, .noise = 0.2);
 }
 
-#define EXPERTS_CHOOSE .choice = SPEC_CHOICE_EXPERT
+#define EXPERTS_CHOOSE .choice = CHOICE_EXPERT
 static struct spec_layer *net_expert_choice(void) { return MOE(EXPERTS_CHOOSE, .capacity = 1, .eval_capacity = 1, .group = 1); }
 static struct spec_layer *net_expert_choice_2(void)
 {
@@ -290,7 +291,7 @@ static struct spec_layer *net_per_image_capacity(void)
 static struct spec_layer *net_soft(void)
 {
     struct spec_layer *router = SEQ(OP_ARGS(cosine_codes, INTEGER(12), FLOAT(1)), OP_ARGS(gain, FLOAT(1)));
-    return RESIDUAL(moe((struct spec_moe){.choice = SPEC_CHOICE_SOFT, .slots = 3, .group = 1}, router, mlp(5)));
+    return RESIDUAL(moe((struct spec_moe){.choice = CHOICE_SOFT, .slots = 3, .group = 1}, router, mlp(5)));
 }
 
 static struct spec_layer *net_cosine(void)
@@ -343,7 +344,7 @@ static struct spec_layer *net_kinds_expert(void)
 }
 static struct spec_layer *net_kinds_soft(void)
 {
-    return kinds((struct spec_moe){.choice = SPEC_CHOICE_SOFT, .slots = 2, .group = 1}, linear(12));
+    return kinds((struct spec_moe){.choice = CHOICE_SOFT, .slots = 2, .group = 1}, linear(12));
 }
 static struct spec_layer *net_kinds_image(void) { return kinds((struct spec_moe){.top_k = 2, .per_image = true}, linear(6)); }
 
@@ -386,6 +387,15 @@ const struct network networks[] = {
     CASE(kinds_image), CASE(groups),
 };
 const int network_count = sizeof networks / sizeof *networks;
+
+const struct network *network_named(const char *name)
+{
+    for (int i = 0; i < network_count; i++)
+        if (!strcmp(networks[i].name, name))
+            return &networks[i];
+    fprintf(stderr, "no network %s\n", name);
+    exit(1);
+}
 
 static bool ends_in_vector(const struct spec_layer *l)
 {

@@ -19,6 +19,7 @@ struct network {
 
 extern const struct network networks[];
 extern const int network_count;
+const struct network *network_named(const char *name);     /* exits if there is none */
 
 /* Built, verified, and differentiated for training; NULL if that fails. Names and params are the same in both graphs. */
 struct graph *network_graph(struct arena *a, const struct network *c, bool training);

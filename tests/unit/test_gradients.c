@@ -188,15 +188,6 @@ static void test_all_nodes(void **state)
             fail_msg("no network has a %s", node_op_name((enum node_op)i));
 }
 
-static const struct network *named(const char *name)
-{
-    for (int i = 0; i < network_count; i++)
-        if (!strcmp(networks[i].name, name))
-            return &networks[i];
-    fail_msg("no network %s", name);
-    return NULL;
-}
-
 static size_t disagreements_with(const struct network *c, enum node_op wrong, enum node_op instead)
 {
     struct check k = start(c);
@@ -210,7 +201,7 @@ static size_t disagreements_with(const struct network *c, enum node_op wrong, en
 
 static void test_wrong_rule(void **state)
 {
-    const struct network *mlp_case = named("mlp");
+    const struct network *mlp_case = network_named("mlp");
     (void)state;
     assert_int_equal(disagreements_with(mlp_case, NODE_gelu_dx, NODE_gelu_dx), 0);
     assert_int_not_equal(disagreements_with(mlp_case, NODE_gelu_dx, NODE_silu_dx), 0);
@@ -220,7 +211,7 @@ static void test_wrong_rule(void **state)
 static void test_loss_scales(void **state)
 {
     (void)state;
-    struct check k = start(named("load_2"));
+    struct check k = start(network_named("load_2"));
     double both = interp_loss(k.it), balance = interp_balance_loss(k.it);
     interp_settings(k.it)->balance_scale = 0;
     assert_true(balance > 0);

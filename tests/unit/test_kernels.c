@@ -306,22 +306,12 @@ static void test_bits(void **state)
     discard(&plain);
 }
 
-/* AdamW and the moving average against a double-precision twin; the norm; gradients cleared. */
-static const struct network *named(const char *name)
-{
-    for (int i = 0; i < network_count; i++)
-        if (!strcmp(networks[i].name, name))
-            return &networks[i];
-    fail_msg("no network %s", name);
-    return NULL;
-}
-
 /* Balancing without a loss: after an update each bias has moved by one step against the load, the average has followed, and the
  * counter starts anew. */
 static void test_bias(void **state)
 {
     (void)state;
-    struct machine k = build(named("bias"), true, 2);
+    struct machine k = build(network_named("bias"), true, 2);
     const struct moe *m = k.train->moes[0];
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
@@ -347,10 +337,11 @@ static void test_bias(void **state)
     discard(&k);
 }
 
+/* AdamW and the moving average against a double-precision twin; the norm; gradients cleared. */
 static void test_update(void **state)
 {
     (void)state;
-    struct machine k = build(named("mlp"), true, 2);
+    struct machine k = build(network_named("mlp"), true, 2);
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
     k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
