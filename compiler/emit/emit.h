@@ -69,6 +69,7 @@ V imul(struct emit *e, V a, V b);
 V idiv(struct emit *e, V a, V b);                       /* unsigned */
 V irem(struct emit *e, V a, V b);
 V imin(struct emit *e, V a, V b);
+V imax(struct emit *e, V a, V b);
 V ilt(struct emit *e, V a, V b);                        /* signed */
 V ieq(struct emit *e, V a, V b);
 V iaddk(struct emit *e, V a, int64_t k);

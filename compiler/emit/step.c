@@ -164,7 +164,7 @@ static V task_count(struct emit *e, const struct launch *l, V ctx)
 {
     switch (l->domain) {
     case DOMAIN_ROWS:    return tiles_in(e, imulk(e, images_of(e, ctx), l->rows), l->tile);
-    case DOMAIN_IMAGES:  return imulk(e, images_of(e, ctx), l->parts);
+    case DOMAIN_IMAGES:  return imulk(e, tiles_in(e, images_of(e, ctx), l->tile), l->parts);
     case DOMAIN_PARTS:   return ki(e, l->parts);
     case DOMAIN_GROUPS:  return tiles_in(e, images_of(e, ctx), l->moe->group);
     case DOMAIN_EXPERTS: return isub(e, first_tile(e, l, ctx, l->experts->count), first_tile(e, l, ctx, 0));
@@ -186,9 +186,9 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
         p.m = clamp(e, ki(e, l->tile), isub(e, imulk(e, images, l->rows), p.i0));
         break;
     case DOMAIN_IMAGES:
-        p.i0 = idiv(e, t, ki(e, l->parts));
+        p.i0 = imulk(e, idiv(e, t, ki(e, l->parts)), l->tile);
         p.i2 = p.row = irem(e, t, ki(e, l->parts));
-        p.m = ki(e, 1);
+        p.m = l->tile == 1 ? ki(e, 1) : clamp(e, ki(e, l->tile), isub(e, images, p.i0));
         break;
     case DOMAIN_PARTS:
         p.i2 = p.row = t;

@@ -85,6 +85,7 @@ V ilt(struct emit *e, V a, V b)  { return LLVMBuildICmp(e->b, LLVMIntSLT, a, b, 
 V ieq(struct emit *e, V a, V b)  { return LLVMBuildICmp(e->b, LLVMIntEQ, a, b, ""); }
 V choose(struct emit *e, V cond, V a, V b) { return LLVMBuildSelect(e->b, cond, a, b, ""); }
 V imin(struct emit *e, V a, V b) { return choose(e, ilt(e, a, b), a, b); }
+V imax(struct emit *e, V a, V b) { return choose(e, ilt(e, a, b), b, a); }
 V iaddk(struct emit *e, V a, int64_t k) { return iadd(e, a, ilike(e, a, (uint64_t)k)); }
 V imulk(struct emit *e, V a, int64_t k) { return imul(e, a, ilike(e, a, (uint64_t)k)); }
 

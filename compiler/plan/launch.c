@@ -15,6 +15,7 @@ struct launch *new_launch(struct arena *a, struct function *f, enum domain domai
     l->name = name;
     l->parts = 1;
     l->rows = 1;
+    l->tile = domain == DOMAIN_IMAGES;
     if (f)
         *ARENA_PUSH(a, f->launches, f->n, f->cap) = l;
     return l;

@@ -37,6 +37,8 @@ int64_t tile_dw_block(int64_t n);
 int64_t dw_scratch(int64_t block, int64_t k, bool patches);
 int64_t tile_query_rows(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
+struct dwconv_tile { int64_t images, parts, band, group; };     /* pictures a task, and parts of them: lines, vectors of channels */
+struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps);
 int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride);
 
 #endif

@@ -44,21 +44,18 @@ static void depthwise(struct lowering *lo, const struct node *n, const struct va
     struct conv_shape s = conv_shape(n);
     int vector = lo->plan->vector;
     int64_t stride = backward ? 1 : s.stride, oh = backward ? s.H : s.OH, ow = backward ? s.W : s.OW;
+    struct dwconv_tile t = tile_dwconv(vector, s.C, oh, ow, s.taps);
     struct launch *l = open_launch(lo, DOMAIN_IMAGES, n);
-    l->parts = (s.C + vector - 1) / vector;
+    l->tile = t.images;
+    l->parts = t.parts;
     struct call *c = node_call(lo, l, KERNEL_dwconv, n);
-    struct operand oy = operand_image(lo, y), ox = operand_image(lo, x), w = operand_packed(lo, n->weight, false);
-    struct operand b = !backward && n->bias ? operand_param(lo, n->bias, SPACE_PARAMS) : operand_nowhere();
-    oy.s2 = ox.s2 = b.s2 = vector * 4;
-    w.s2 = s.taps * vector * 4;
-    call_operand(c, oy);
-    call_operand(c, ox);
-    call_operand(c, w);
-    call_operand(c, b);
-    call_operand(c, operand_scratch(lo, n->name, dwconv_scratch(vector, oh, ow, s.k, stride)));
+    call_operand(c, operand_image(lo, y));
+    call_operand(c, operand_image(lo, x));
+    call_operand(c, operand_packed(lo, n->weight, false));
+    call_operand(c, !backward && n->bias ? operand_param(lo, n->bias, SPACE_PARAMS) : operand_nowhere());
     int64_t sizes[] = {s.C, backward ? s.OH : s.H, backward ? s.OW : s.W, s.k, stride, backward ? s.k - 1 - s.pad : s.pad,
-                       backward ? s.stride : 1, oh, ow, backward, !backward && n->bias};
-    for (int i = 0; i < 11; i++)
+                       backward ? s.stride : 1, oh, ow, backward, !backward && n->bias, t.band, t.group};
+    for (int i = 0; i < 13; i++)
         call_size(c, sizes[i]);
 }
 

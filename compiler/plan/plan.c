@@ -100,7 +100,7 @@ static void print_operand(const struct operand *o, FILE *out)
 static void print_launch(const struct launch *l, FILE *out)
 {
     fprintf(out, "  %s: rows=%" PRId64, domains[l->domain], l->rows);
-    if (l->tile)
+    if (l->tile > 1)
         fprintf(out, " tile=%" PRId64, l->tile);
     if (l->parts > 1)
         fprintf(out, " parts=%" PRId64, l->parts);

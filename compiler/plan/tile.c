@@ -77,3 +77,19 @@ int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel,
     int64_t h = (out_h - 1) * stride + kernel, w = (out_w - 1) * stride + kernel;
     return (h * w + kernel * kernel + 2) * vector * 4;
 }
+
+/* A task of a depthwise convolution should last several microseconds, some 1e6 operations, for a task costs a third of one. Large maps
+ * go in bands of at most 8 lines, so that the lines a band shares rest in L1; vectors of channels side by side make long reads. */
+struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps)
+{
+    int64_t bands = out_h > 16 ? (out_h + 7) / 8 : 1, vectors = (channels + vector - 1) / vector;
+    struct dwconv_tile t = {.band = (out_h + bands - 1) / bands};
+    int64_t each = t.band * out_w * taps * 2 * vector, group = 1000000 / each + 1, groups;
+    group = group < 128 / vector ? 128 / vector : group;
+    groups = (vectors + group - 1) / group;
+    t.group = (vectors + groups - 1) / groups;
+    t.parts = (vectors + t.group - 1) / t.group * ((out_h + t.band - 1) / t.band);
+    t.images = 1000000 / (each * t.group * t.parts);
+    t.images = t.images < 1 ? 1 : t.images;
+    return t;
+}
