@@ -9,27 +9,6 @@
 
 #define MAX_ROWS 4
 
-/* The channels of one picture into the middle of the padded map, `up` apart. x points at the first channel of the block. */
-struct map { int64_t high, wide, pad, up; V p; };
-
-static int64_t covered(int64_t size, int64_t room, int64_t pad, int64_t up)
-{
-    int64_t fits = (room - pad + up - 1) / up;          /* a stride may leave the last lines unread */
-    return size < fits ? size : fits;
-}
-
-static void fill_map(struct emit *e, const struct map *m, V x, int64_t H, int64_t W, int64_t C, V mask)
-{
-    struct loop y, c;
-    loop_begin(e, &y, ki(e, 0), ki(e, covered(H, m->high, m->pad, m->up)), 1, 0, NULL);
-    loop_begin(e, &c, ki(e, 0), ki(e, covered(W, m->wide, m->pad, m->up)), 1, 0, NULL);
-    V from = at(e, x, imulk(e, iadd(e, imulk(e, y.i, W), c.i), C));
-    V to = iadd(e, imulk(e, iaddk(e, imulk(e, y.i, m->up), m->pad), m->wide), iaddk(e, imulk(e, c.i, m->up), m->pad));
-    vstore(e, vload(e, from, mask), at(e, m->p, imulk(e, to, e->W)), NULL);
-    loop_end(e, &c, NULL);
-    loop_end(e, &y, NULL);
-}
-
 static V block_mask(struct emit *e, V part, int64_t C)
 {
     return C % e->W ? mask_below(e, isub(e, ki(e, C), imulk(e, part, e->W))) : NULL;
@@ -128,22 +107,25 @@ static void output_block(struct emit *e, const struct depthwise *d, const struct
         vstore(e, sum[i], atk(e, to, (i / run->n * d->OW + i % run->n * d->up) * d->C), d->mask);
 }
 
+/* Where the whole runs of n outputs from `from` on that touch no border end. */
+static int64_t inner_runs(const struct depthwise *d, int64_t phase, int64_t from, int64_t outputs, int64_t n)
+{
+    int64_t base = phase - d->pad, step = d->stride * d->up, to = from;
+    while (to + n <= outputs && to * step + base >= 0 && (to + n - 1) * step + base + d->k - 1 < d->W * d->up)
+        to += n;
+    return to;
+}
+
 /* The outputs of one phase in rows [y, y + rows): runs inside the map share a loop, those at its borders are written out. */
 static void output_lines(struct emit *e, const struct depthwise *d, int64_t phase, int rows, int64_t n, V y)
 {
-    int64_t outputs = (d->OW - phase + d->up - 1) / d->up, before = d->pad - phase, after = d->k - 1 - d->pad + phase;
+    int64_t outputs = (d->OW - phase + d->up - 1) / d->up;
     for (int64_t from = 0, to; from < outputs; from = to) {
         struct run run = {phase, from, from + n < outputs ? n : outputs - from, ki(e, from)};
-        for (to = from; to + n <= outputs && to * d->stride * d->up >= before &&
-                        (to + n - 1) * d->stride * d->up + after < d->W * d->up; to += n)
-            ;
-        if (to <= from + n) {
-            output_block(e, d, &run, rows, y);
-            to = from + run.n;
-            continue;
-        }
         struct loop x;
-        loop_begin(e, &x, ki(e, from), ki(e, to), n, 0, NULL);
+        to = inner_runs(d, phase, from, outputs, n);
+        to = to > from ? to : from + run.n;
+        loop_begin(e, &x, run.first, ki(e, to), run.n, 0, NULL);
         run.first = x.i;
         output_block(e, d, &run, rows, y);
         loop_end(e, &x, NULL);
@@ -219,77 +201,197 @@ void emit_dwconv(struct emit *e, const struct kernel_args *k)
     loop_end(e, &image, NULL);
 }
 
-struct padded { int64_t C, k, stride, OW, wide; V map, mask; };
+/* -- weight gradient -- */
 
-/* Sums of one line of taps ky over all outputs of a picture: acc[kx] += dy[y][x] * map[y*stride+ky][x*stride+kx]. Sixteen taps
- * at a time at most, so that the sums stay in registers. */
-static void tap_sums(struct emit *e, const struct padded *d, V dy, V ky, int64_t OH, int64_t kx0, int taps, V acc)
+/* A pass takes the taps [kx, kx + n) of `rows` lines of taps from ky on: a sum in a register for each. */
+struct pass { int rows; int64_t n, kx; V ky; };
+
+/* What one line of input adds to the sums: dy[r] is the line of dy that meets it under tap ky + r, NULL if there is none. */
+static void add_taps(struct emit *e, const struct depthwise *d, const struct run *run, const struct pass *p, V line, const V *dy, V *sum)
 {
-    struct loop y, x;
-    V sum[LOOP_CARRY];
-    for (int i = 0; i < taps; i++)
-        sum[i] = vload(e, atk(e, acc, (kx0 + i) * e->W), NULL);
-    loop_begin(e, &y, ki(e, 0), ki(e, OH), 1, taps, sum);
-    V line = at(e, d->map, imulk(e, iaddk(e, imulk(e, iadd(e, imulk(e, y.i, d->stride), ky), d->wide), kx0), e->W));
-    V from = at(e, dy, imulk(e, y.i, d->OW * d->C));
-    loop_begin(e, &x, ki(e, 0), ki(e, d->OW), 1, taps, y.carry);
-    V g = vload(e, at(e, from, imulk(e, x.i, d->C)), d->mask);
-    V here = at(e, line, imulk(e, x.i, d->stride * e->W));
-    for (int i = 0; i < taps; i++)
-        sum[i] = vfma(e, g, vload(e, atk(e, here, (int64_t)i * e->W), NULL), x.carry[i]);
-    loop_end(e, &x, sum);
-    loop_end(e, &y, x.carry);
-    for (int i = 0; i < taps; i++)
-        vstore(e, y.carry[i], atk(e, acc, (kx0 + i) * e->W), NULL);
+    int64_t base = p->kx - d->pad;
+    V *column = arena_array(e->arena, (size_t)((run->n - 1) * d->stride + p->n), sizeof *column), g[MAX_ROWS];
+    for (int64_t i = 0; i < run->n; i++) {
+        for (int r = 0; r < p->rows; r++)
+            g[r] = dy[r] ? vload(e, atk(e, dy[r], i * d->C), d->mask) : NULL;
+        for (int64_t t = 0; t < p->n; t++) {
+            int64_t c = i * d->stride + base + t, at_ = run->from * d->stride + c;
+            if (at_ < 0 || at_ >= d->W)
+                continue;
+            V *in = &column[i * d->stride + t];
+            if (!*in)
+                *in = vload(e, atk(e, line, c * d->C), d->mask);
+            for (int r = 0; r < p->rows; r++)
+                if (dy[r])
+                    sum[r * p->n + t] = vfma(e, g[r], *in, sum[r * p->n + t]);
+        }
+    }
 }
 
-/* The sum of dy over a picture, for the bias. */
-static void plain_sum(struct emit *e, const struct padded *d, V dy, int64_t positions, V acc)
+/* One line of input from its start, under the lines of dy that meet it. */
+static void tap_line(struct emit *e, const struct depthwise *d, const struct pass *p, V line, const V *dy, V *sum)
 {
-    struct loop l;
-    V sum = vload(e, acc, NULL);
-    loop_begin(e, &l, ki(e, 0), ki(e, positions), 1, 1, &sum);
-    sum = vadd(e, l.carry[0], vload(e, at(e, dy, imulk(e, l.i, d->C)), d->mask));
-    loop_end(e, &l, &sum);
-    vstore(e, l.carry[0], acc, NULL);
+    int64_t turns = (d->OW + 15) / 16, n = (d->OW + turns - 1) / turns;
+    for (int64_t from = 0, to; from < d->OW; from = to) {
+        struct run run = {0, from, from + n < d->OW ? n : d->OW - from, ki(e, from)};
+        struct loop x;
+        int sums = p->rows * (int)p->n;
+        V here[MAX_ROWS];
+        to = inner_runs(d, 0, from, d->OW, n);
+        to = to > from ? to : from + run.n;
+        loop_begin(e, &x, ki(e, from), ki(e, to), run.n, sums, sum);
+        for (int i = 0; i < sums; i++)
+            sum[i] = x.carry[i];
+        for (int r = 0; r < p->rows; r++)
+            here[r] = dy[r] ? at(e, dy[r], imulk(e, x.i, d->C)) : NULL;
+        add_taps(e, d, &run, p, at(e, line, imulk(e, x.i, d->stride * d->C)), here, sum);
+        loop_end(e, &x, sum);
+        for (int i = 0; i < sums; i++)
+            sum[i] = x.carry[i];
+    }
 }
 
-/* The sums (tap, lane) to dw (channel, tap). */
-static void spread_sums(struct emit *e, const struct padded *d, V dw, V db, V acc, V part)
+/* ceil(v / by), 0 if v is negative. */
+static V turns_until(struct emit *e, V v, int64_t by)
 {
-    int64_t taps = d->k * d->k;
-    struct loop t, c;
-    V channels = imin(e, ki(e, e->W), isub(e, ki(e, d->C), imulk(e, part, e->W)));
-    loop_begin(e, &c, ki(e, 0), channels, 1, 0, NULL);
-    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
-    V to = at(e, dw, iadd(e, imulk(e, c.i, taps), t.i));
-    store(e, vadd(e, load(e, e->f32, to), load(e, e->f32, at(e, acc, iadd(e, imulk(e, t.i, e->W), c.i)))), to);
-    loop_end(e, &t, NULL);
-    loop_end(e, &c, NULL);
-    if (db)
-        vstore(e, vadd(e, vload(e, db, d->mask), vload(e, atk(e, acc, taps * e->W), NULL)), db, d->mask);
+    return idiv(e, iaddk(e, imax(e, v, ki(e, 0)), by - 1), ki(e, by));
+}
+
+/* A pass over one picture. Line u of the pass meets line u - r of dy under tap ky + r. */
+static void tap_lines(struct emit *e, const struct depthwise *d, const struct pass *p, V image, V *sum)
+{
+    V lo = turns_until(e, isub(e, ki(e, d->pad), p->ky), d->stride), hi = turns_until(e, isub(e, ki(e, d->H + d->pad), p->ky), d->stride);
+    V x = at(e, d->x, imulk(e, iadd(e, imulk(e, image, d->H), iaddk(e, p->ky, -d->pad)), d->W * d->C));
+    V y = at(e, d->y, imulk(e, image, d->OH * d->OW * d->C)), dy[MAX_ROWS];
+    int64_t lines = d->OH + p->rows - 1;
+    int sums = p->rows * (int)p->n;
+    for (int64_t from = 0, to; from < lines; from = to) {
+        unsigned set = readers(p->rows, 1, d->OH, from);
+        for (to = from + 1; to < lines && readers(p->rows, 1, d->OH, to) == set; to++)
+            ;
+        struct loop u;
+        loop_begin(e, &u, imax(e, lo, ki(e, from)), imin(e, hi, ki(e, to)), 1, sums, sum);
+        for (int i = 0; i < sums; i++)
+            sum[i] = u.carry[i];
+        for (int r = 0; r < p->rows; r++)
+            dy[r] = set >> r & 1 ? at(e, y, imulk(e, iaddk(e, u.i, -r), d->OW * d->C)) : NULL;
+        tap_line(e, d, p, at(e, x, imulk(e, u.i, d->stride * d->W * d->C)), dy, sum);
+        loop_end(e, &u, sum);
+        for (int i = 0; i < sums; i++)
+            sum[i] = u.carry[i];
+    }
+}
+
+/* The sums of `rows` lines of taps from ky on over all pictures, stored at acc. */
+static void tap_sums(struct emit *e, const struct depthwise *d, int rows, int64_t n, V ky, V images, V acc)
+{
+    for (int64_t kx = 0; kx < d->k; kx += n) {
+        struct pass p = {rows, kx + n < d->k ? n : d->k - kx, kx, ky};
+        int sums = rows * (int)p.n;
+        V sum[LOOP_CARRY];
+        struct loop image;
+        for (int i = 0; i < sums; i++)
+            sum[i] = vkf(e, 0);
+        loop_begin(e, &image, ki(e, 0), images, 1, sums, sum);
+        for (int i = 0; i < sums; i++)
+            sum[i] = image.carry[i];
+        tap_lines(e, d, &p, image.i, sum);
+        loop_end(e, &image, sum);
+        V to = at(e, acc, imulk(e, iaddk(e, imulk(e, ky, d->k), kx), e->W));
+        for (int i = 0; i < sums; i++)
+            vstore(e, image.carry[i], atk(e, to, (i / p.n * d->k + i % p.n) * e->W), NULL);
+    }
+}
+
+/* Rows and taps of a pass: see choose_block(). Only with a stride of one do lines of taps share a line of input. */
+static struct block choose_pass(struct emit *e, const struct depthwise *d)
+{
+    int64_t registers = e->W == 16 ? 32 : 16, best = 0;
+    struct block b = {1, 1};
+    for (int rows = 1; rows <= MAX_ROWS && rows <= d->k && (rows == 1 || d->stride == 1); rows++) {
+        int64_t fits = (registers - rows) / (rows + 1), chunks = (d->k + fits - 1) / fits, n = (d->k + chunks - 1) / chunks, cost = 0;
+        for (int64_t ky = 0; ky < d->k; ky += rows)
+            for (int64_t kx = 0; kx < d->k; kx += n) {
+                int64_t lines = d->k - ky < rows ? d->k - ky : rows, sums = lines * (d->k - kx < n ? d->k - kx : n);
+                cost += 2 * (sums < 8 ? 8 : sums) + lines + 1;
+            }
+        if (!best || cost * 105 < best * 100) {
+            best = cost;
+            b = (struct block){rows, n};
+        }
+    }
+    return b;
+}
+
+/* The sum of dy over all pictures, for the bias: eight sums take turns, so that none waits for itself. */
+static void plain_sum(struct emit *e, const struct depthwise *d, V images, V acc)
+{
+    struct loop l, rest;
+    V sum[8], count = imulk(e, images, d->OH * d->OW), whole = imulk(e, idiv(e, count, ki(e, 8)), 8);
+    for (int i = 0; i < 8; i++)
+        sum[i] = vkf(e, 0);
+    loop_begin(e, &l, ki(e, 0), whole, 8, 8, sum);
+    for (int i = 0; i < 8; i++)
+        sum[i] = vadd(e, l.carry[i], vload(e, at(e, d->y, imulk(e, iaddk(e, l.i, i), d->C)), d->mask));
+    loop_end(e, &l, sum);
+    for (int i = 1; i < 8; i++)
+        l.carry[0] = vadd(e, l.carry[0], l.carry[i]);
+    loop_begin(e, &rest, whole, count, 1, 1, l.carry);
+    V next = vadd(e, rest.carry[0], vload(e, at(e, d->y, imulk(e, rest.i, d->C)), d->mask));
+    loop_end(e, &rest, &next);
+    vstore(e, rest.carry[0], acc, NULL);
 }
 
 void emit_dwconv_dw(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    int64_t H = s[1], W = s[2], pad = s[5], OH = s[6];
-    struct padded d = {.C = s[0], .k = s[3], .stride = s[4], .OW = s[7], .mask = block_mask(e, k->row, s[0])};
-    d.wide = (d.OW - 1) * d.stride + d.k;
-    d.map = k->p[4];
-    struct map map = {(OH - 1) * d.stride + d.k, d.wide, pad, 1, d.map};
-    V acc = atk(e, d.map, map.high * d.wide * e->W);
-    clear_floats(e, d.map, ki(e, (map.high * d.wide + d.k * d.k + 1) * e->W));
-    struct loop b, ky;
-    loop_begin(e, &b, ki(e, 0), k->m, 1, 0, NULL);
-    V dy = at(e, k->p[2], imulk(e, b.i, OH * d.OW * d.C));
-    fill_map(e, &map, at(e, k->p[3], imulk(e, b.i, H * W * d.C)), H, W, d.C, d.mask);
-    loop_begin(e, &ky, ki(e, 0), ki(e, d.k), 1, 0, NULL);
-    for (int64_t kx = 0; kx < d.k; kx += 16)
-        tap_sums(e, &d, dy, ky.i, OH, kx, (int)(d.k - kx < 16 ? d.k - kx : 16), at(e, acc, imulk(e, ky.i, d.k * e->W)));
+    struct depthwise d = {.C = s[0], .H = s[1], .W = s[2], .k = s[3], .stride = s[4], .pad = s[5], .up = 1, .OH = s[6], .OW = s[7]};
+    int64_t vectors = (d.C + e->W - 1) / e->W, taps = d.k * d.k;
+    V from = imulk(e, k->row, s[9]), to = imin(e, iaddk(e, from, s[9]), ki(e, vectors));
+    struct block b = choose_pass(e, &d);
+    int64_t whole = d.k / b.rows * b.rows;
+    struct loop v, ky;
+    loop_begin(e, &v, from, to, 1, 0, NULL);
+    V c = imulk(e, v.i, e->W), acc = at(e, k->p[0], imulk(e, c, taps + 1));
+    d.mask = block_mask(e, v.i, d.C);
+    d.y = at(e, k->p[1], c);
+    d.x = at(e, k->p[2], c);
+    loop_begin(e, &ky, ki(e, 0), ki(e, whole), b.rows, 0, NULL);
+    tap_sums(e, &d, b.rows, b.n, ky.i, k->m, acc);
     loop_end(e, &ky, NULL);
+    if (whole < d.k)
+        tap_sums(e, &d, (int)(d.k - whole), b.n, ki(e, whole), k->m, acc);
     if (s[8])
-        plain_sum(e, &d, dy, OH * d.OW, atk(e, acc, d.k * d.k * e->W));
-    loop_end(e, &b, NULL);
-    spread_sums(e, &d, k->p[0], s[8] ? k->p[1] : NULL, acc, k->row);
+        plain_sum(e, &d, k->m, atk(e, acc, taps * e->W));
+    loop_end(e, &v, NULL);
+}
+
+/* y += the sums of all slices, in their order. */
+static V slice_sum(struct emit *e, V x, V slices, int64_t stride)
+{
+    struct loop l;
+    V sum = vkf(e, 0);
+    loop_begin(e, &l, ki(e, 0), slices, 1, 1, &sum);
+    sum = vadd(e, l.carry[0], vload(e, at(e, x, imulk(e, l.i, stride)), NULL));
+    loop_end(e, &l, &sum);
+    return l.carry[0];
+}
+
+/* Sums (tap, lane) to dw (channel, tap) and db. */
+void emit_dwconv_sum(struct emit *e, const struct kernel_args *k)
+{
+    const int64_t *s = k->call->size;
+    int64_t taps = s[1];
+    V lanes_on = imin(e, ki(e, e->W), isub(e, ki(e, s[0]), imulk(e, k->row, e->W))), mask = block_mask(e, k->row, s[0]);
+    V all = slot(e, e->f32, e->W);
+    struct loop t, c;
+    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
+    vstore(e, slice_sum(e, at(e, k->p[2], imulk(e, t.i, e->W)), k->m, s[2]), all, NULL);
+    loop_begin(e, &c, ki(e, 0), lanes_on, 1, 0, NULL);
+    V to = at(e, k->p[0], iadd(e, imulk(e, c.i, taps), t.i));
+    store(e, vadd(e, load(e, e->f32, to), load(e, e->f32, at(e, all, c.i))), to);
+    loop_end(e, &c, NULL);
+    loop_end(e, &t, NULL);
+    if (s[3])
+        vstore(e, vadd(e, vload(e, k->p[1], mask), slice_sum(e, atk(e, k->p[2], taps * e->W), k->m, s[2])), k->p[1], mask);
 }

@@ -116,25 +116,41 @@ void lower_conv_dx(struct lowering *lo, const struct node *n)
         call_size(c, (&s.H)[i]);
 }
 
+/* Slices of pictures are summed apart, then added in their order. A slice's sums begin `step` bytes after each picture of the last. */
 static void depthwise_dw(struct lowering *lo, const struct node *n)
 {
     struct conv_shape s = conv_shape(n);
-    int vector = lo->plan->vector;
-    struct launch *l = later_launch(lo, DOMAIN_PARTS, n);
-    l->parts = (s.C + vector - 1) / vector;
+    int64_t vector = lo->plan->vector, vectors = (s.C + vector - 1) / vector, one = (s.taps + 1) * vector;
+    struct dwconv_tile t = tile_dwconv_dw((int)vector, s.C, s.OH * s.OW, s.taps);
+    int64_t step = (vectors * one * 4 / t.images + 64) / 64 * 64, slices = (lo->g->micro + t.images - 1) / t.images;
+    struct buffer *sums = new_buffer(lo, n->name, slices * t.images * step, 0);
+    struct operand to = operand_whole(sums), from = to;
+    sums->keep = true;
+    to.s0 = step;
+    struct launch *l = later_launch(lo, DOMAIN_IMAGES, n);
+    l->tile = t.images;
+    l->parts = t.parts;
     struct call *c = node_call(lo, l, KERNEL_dwconv_dw, n);
+    call_operand(c, to);
+    call_operand(c, operand_image(lo, n->in[0]));
+    call_operand(c, operand_image(lo, n->in[1]));
+    int64_t sizes[] = {s.C, s.H, s.W, s.k, s.stride, s.pad, s.OH, s.OW, n->bias != NULL, t.group};
+    for (int i = 0; i < 10; i++)
+        call_size(c, sizes[i]);
+    l = later_launch(lo, DOMAIN_PARTS, n);
+    l->parts = vectors;
+    l->tile = t.images;
+    c = node_call(lo, l, KERNEL_dwconv_sum, n);
     struct operand dw = operand_param(lo, n->weight, SPACE_GRADS), db = operand_param(lo, n->bias, SPACE_GRADS);
-    struct operand dy = operand_start(lo, n->in[0]), x = operand_start(lo, n->in[1]);
     dw.s2 = vector * s.taps * 4;
-    db.s2 = dy.s2 = x.s2 = vector * 4;
+    db.s2 = vector * 4;
+    from.s2 = one * 4;
     call_operand(c, dw);
     call_operand(c, db);
-    call_operand(c, dy);
-    call_operand(c, x);
-    call_operand(c, operand_scratch(lo, n->name, dwconv_scratch(vector, s.OH, s.OW, s.k, s.stride)));
-    int64_t sizes[] = {s.C, s.H, s.W, s.k, s.stride, s.pad, s.OH, s.OW};
-    for (int i = 0; i < 8; i++)
-        call_size(c, sizes[i]);
+    call_operand(c, from);
+    call_size(c, s.C);
+    call_size(c, s.taps);
+    call_size(c, step / 4 * t.images);
     call_size(c, n->bias != NULL);
 }
 

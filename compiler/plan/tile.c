@@ -72,12 +72,6 @@ int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backwar
            2 * round_up(q * wide * 4, 64) + 2 * round_up(tokens * q * 4, 64);
 }
 
-int64_t dwconv_scratch(int vector, int64_t out_h, int64_t out_w, int64_t kernel, int64_t stride)
-{
-    int64_t h = (out_h - 1) * stride + kernel, w = (out_w - 1) * stride + kernel;
-    return (h * w + kernel * kernel + 2) * vector * 4;
-}
-
 /* A task of a depthwise convolution should last several microseconds, some 1e6 operations, for a task costs a third of one. Large maps
  * go in bands of at most 8 lines, so that the lines a band shares rest in L1; vectors of channels side by side make long reads. */
 struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps)
@@ -92,4 +86,16 @@ struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int6
     t.images = 1000000 / (each * t.group * t.parts);
     t.images = t.images < 1 ? 1 : t.images;
     return t;
+}
+
+/* Its weight gradient: enough positions a slice that storing its sums costs little, but pictures that rest in L2, since every pass
+ * reads them again; some 8e6 operations a task. */
+struct dwconv_tile tile_dwconv_dw(int vector, int64_t channels, int64_t positions, int64_t taps)
+{
+    int64_t vectors = (channels + vector - 1) / vector, images = 8 * taps / positions + 1, each = images * positions * taps * 2 * vector;
+    int64_t group = 8000000 / each + 1, groups;
+    group = group < 128 / vector ? 128 / vector : group;
+    groups = (vectors + group - 1) / group;
+    group = (vectors + groups - 1) / groups;
+    return (struct dwconv_tile){.images = images, .parts = (vectors + group - 1) / group, .group = group};
 }
