@@ -1,8 +1,8 @@
-/* Depthwise convolutions work on one vector of channels of one picture: the channels are copied into a zero-padded map of their own,
- * so that no border needs care, and a run of outputs along a line keeps its sums in registers while the taps pass. */
+/* Depthwise convolutions, one vector of channels at a time and straight from the picture. A block of outputs keeps its sums in
+ * registers while the lines of input that it reads pass, each input loaded once a line for all the outputs and taps that it meets; the
+ * weight gradient keeps lines of taps in registers instead. Where a block touches a border is known when it is emitted, so there
+ * is no padding: what lies outside is left out. Each sum runs over its taps, or its positions, in order, however the map is cut. */
 #include "config.h"
-
-#include <stdlib.h>
 
 #include "compiler/emit/emit.h"
 #include "lang/base/arena.h"
@@ -20,6 +20,12 @@ struct depthwise { int64_t C, H, W, k, stride, pad, up, OH, OW; bool flip; V x, 
 /* Outputs of a line that are computed together: every up-th column from `phase`, n of them from the first-th. Borders are as at
  * `from`, which is known. */
 struct run { int64_t phase, from, n; V first; };
+
+static void take(V *sum, const struct loop *l)
+{
+    for (int i = 0; i < l->n; i++)
+        sum[i] = l->carry[i];
+}
 
 static int64_t wrap(int64_t v, int64_t by)
 {
@@ -46,8 +52,8 @@ static void add_line(struct emit *e, const struct depthwise *d, const struct run
         for (int r = 0; r < rows; r++)
             tap[r] = w[r] ? vload(e, atk(e, w[r], (d->flip ? d->k - 1 - kx : kx) * e->W), NULL) : NULL;
         for (int64_t i = 0; i < run->n; i++) {
-            int64_t c = i * d->stride + shift, at_ = run->from * d->stride + c;
-            if (at_ < 0 || at_ >= d->W)
+            int64_t c = i * d->stride + shift, known = run->from * d->stride + c;
+            if (known < 0 || known >= d->W)
                 continue;
             V *in = &column[i * d->stride + kx / d->up];
             if (!*in)
@@ -66,7 +72,7 @@ static struct start start_of(struct emit *e, const struct depthwise *d, V y)
 {
     if (d->up == 1)
         return (struct start){ki(e, 0), iaddk(e, imulk(e, y, d->stride), -d->pad)};
-    int64_t far = (llabs(d->pad) + d->OH) * d->up;       /* keeps divisions positive */
+    int64_t far = (d->pad + d->OH) * d->up;              /* keeps divisions positive */
     V tap = irem(e, isub(e, ki(e, d->pad + far), y), ki(e, d->up));
     V line = idiv(e, iaddk(e, iadd(e, y, tap), far - d->pad), ki(e, d->up));
     return (struct start){tap, iaddk(e, line, -far / d->up)};
@@ -91,16 +97,14 @@ static void output_block(struct emit *e, const struct depthwise *d, const struct
             ;
         struct loop j;
         loop_begin(e, &j, imax(e, lo, ki(e, from)), imin(e, hi, ki(e, to)), 1, n, sum);
-        for (int i = 0; i < n; i++)
-            sum[i] = j.carry[i];
+        take(sum, &j);
         for (int r = 0; r < rows; r++) {
             V ky = iadd(e, imulk(e, iaddk(e, j.i, -r * d->stride), d->up), s.tap);
             w[r] = set >> r & 1 ? at(e, d->w, imulk(e, d->flip ? isub(e, ki(e, d->k - 1), ky) : ky, d->k * e->W)) : NULL;
         }
         add_line(e, d, run, at(e, x, imulk(e, j.i, d->W * d->C)), w, rows, sum);
         loop_end(e, &j, sum);
-        for (int i = 0; i < n; i++)
-            sum[i] = j.carry[i];
+        take(sum, &j);
     }
     V to = at(e, d->y, imulk(e, iadd(e, imulk(e, y, d->OW), iaddk(e, imulk(e, run->first, d->up), run->phase)), d->C));
     for (int i = 0; i < n; i++)
@@ -215,8 +219,8 @@ static void add_taps(struct emit *e, const struct depthwise *d, const struct run
         for (int r = 0; r < p->rows; r++)
             g[r] = dy[r] ? vload(e, atk(e, dy[r], i * d->C), d->mask) : NULL;
         for (int64_t t = 0; t < p->n; t++) {
-            int64_t c = i * d->stride + base + t, at_ = run->from * d->stride + c;
-            if (at_ < 0 || at_ >= d->W)
+            int64_t c = i * d->stride + base + t, known = run->from * d->stride + c;
+            if (known < 0 || known >= d->W)
                 continue;
             V *in = &column[i * d->stride + t];
             if (!*in)
@@ -240,14 +244,12 @@ static void tap_line(struct emit *e, const struct depthwise *d, const struct pas
         to = inner_runs(d, 0, from, d->OW, n);
         to = to > from ? to : from + run.n;
         loop_begin(e, &x, ki(e, from), ki(e, to), run.n, sums, sum);
-        for (int i = 0; i < sums; i++)
-            sum[i] = x.carry[i];
+        take(sum, &x);
         for (int r = 0; r < p->rows; r++)
             here[r] = dy[r] ? at(e, dy[r], imulk(e, x.i, d->C)) : NULL;
         add_taps(e, d, &run, p, at(e, line, imulk(e, x.i, d->stride * d->C)), here, sum);
         loop_end(e, &x, sum);
-        for (int i = 0; i < sums; i++)
-            sum[i] = x.carry[i];
+        take(sum, &x);
     }
 }
 
@@ -258,11 +260,10 @@ static V turns_until(struct emit *e, V v, int64_t by)
 }
 
 /* A pass over one picture. Line u of the pass meets line u - r of dy under tap ky + r. */
-static void tap_lines(struct emit *e, const struct depthwise *d, const struct pass *p, V image, V *sum)
+static void tap_lines(struct emit *e, const struct depthwise *d, const struct pass *p, V *sum)
 {
     V lo = turns_until(e, isub(e, ki(e, d->pad), p->ky), d->stride), hi = turns_until(e, isub(e, ki(e, d->H + d->pad), p->ky), d->stride);
-    V x = at(e, d->x, imulk(e, iadd(e, imulk(e, image, d->H), iaddk(e, p->ky, -d->pad)), d->W * d->C));
-    V y = at(e, d->y, imulk(e, image, d->OH * d->OW * d->C)), dy[MAX_ROWS];
+    V x = at(e, d->x, imulk(e, iaddk(e, p->ky, -d->pad), d->W * d->C)), dy[MAX_ROWS];
     int64_t lines = d->OH + p->rows - 1;
     int sums = p->rows * (int)p->n;
     for (int64_t from = 0, to; from < lines; from = to) {
@@ -271,35 +272,26 @@ static void tap_lines(struct emit *e, const struct depthwise *d, const struct pa
             ;
         struct loop u;
         loop_begin(e, &u, imax(e, lo, ki(e, from)), imin(e, hi, ki(e, to)), 1, sums, sum);
-        for (int i = 0; i < sums; i++)
-            sum[i] = u.carry[i];
+        take(sum, &u);
         for (int r = 0; r < p->rows; r++)
-            dy[r] = set >> r & 1 ? at(e, y, imulk(e, iaddk(e, u.i, -r), d->OW * d->C)) : NULL;
+            dy[r] = set >> r & 1 ? at(e, d->y, imulk(e, iaddk(e, u.i, -r), d->OW * d->C)) : NULL;
         tap_line(e, d, p, at(e, x, imulk(e, u.i, d->stride * d->W * d->C)), dy, sum);
         loop_end(e, &u, sum);
-        for (int i = 0; i < sums; i++)
-            sum[i] = u.carry[i];
+        take(sum, &u);
     }
 }
 
-/* The sums of `rows` lines of taps from ky on over all pictures, stored at acc. */
-static void tap_sums(struct emit *e, const struct depthwise *d, int rows, int64_t n, V ky, V images, V acc)
+/* Add one picture to the sums at acc of `rows` lines of taps from ky on. */
+static void tap_sums(struct emit *e, const struct depthwise *d, int rows, int64_t n, V ky, V acc)
 {
     for (int64_t kx = 0; kx < d->k; kx += n) {
         struct pass p = {rows, kx + n < d->k ? n : d->k - kx, kx, ky};
-        int sums = rows * (int)p.n;
-        V sum[LOOP_CARRY];
-        struct loop image;
-        for (int i = 0; i < sums; i++)
-            sum[i] = vkf(e, 0);
-        loop_begin(e, &image, ki(e, 0), images, 1, sums, sum);
-        for (int i = 0; i < sums; i++)
-            sum[i] = image.carry[i];
-        tap_lines(e, d, &p, image.i, sum);
-        loop_end(e, &image, sum);
-        V to = at(e, acc, imulk(e, iaddk(e, imulk(e, ky, d->k), kx), e->W));
-        for (int i = 0; i < sums; i++)
-            vstore(e, image.carry[i], atk(e, to, (i / p.n * d->k + i % p.n) * e->W), NULL);
+        V sum[LOOP_CARRY], first = at(e, acc, imulk(e, iaddk(e, imulk(e, ky, d->k), kx), e->W));
+        for (int i = 0; i < rows * p.n; i++)
+            sum[i] = vload(e, atk(e, first, (i / p.n * d->k + i % p.n) * e->W), NULL);
+        tap_lines(e, d, &p, sum);
+        for (int i = 0; i < rows * p.n; i++)
+            vstore(e, sum[i], atk(e, first, (i / p.n * d->k + i % p.n) * e->W), NULL);
     }
 }
 
@@ -323,50 +315,76 @@ static struct block choose_pass(struct emit *e, const struct depthwise *d)
     return b;
 }
 
-/* The sum of dy over all pictures, for the bias: eight sums take turns, so that none waits for itself. */
-static void plain_sum(struct emit *e, const struct depthwise *d, V images, V acc)
+/* Add dy's sum over a picture to acc, for the bias: eight sums take turns, so that none waits for itself. */
+static void plain_sum(struct emit *e, const struct depthwise *d, V acc)
 {
-    struct loop l, rest;
-    V sum[8], count = imulk(e, images, d->OH * d->OW), whole = imulk(e, idiv(e, count, ki(e, 8)), 8);
+    struct loop l;
+    V sum[8];
+    int64_t count = d->OH * d->OW, whole = count / 8 * 8;
     for (int i = 0; i < 8; i++)
-        sum[i] = vkf(e, 0);
-    loop_begin(e, &l, ki(e, 0), whole, 8, 8, sum);
+        sum[i] = i ? vkf(e, 0) : vload(e, acc, NULL);
+    loop_begin(e, &l, ki(e, 0), ki(e, whole), 8, 8, sum);
     for (int i = 0; i < 8; i++)
         sum[i] = vadd(e, l.carry[i], vload(e, at(e, d->y, imulk(e, iaddk(e, l.i, i), d->C)), d->mask));
     loop_end(e, &l, sum);
+    for (int64_t i = 0; i < count - whole; i++)
+        l.carry[i] = vadd(e, l.carry[i], vload(e, atk(e, d->y, (whole + i) * d->C), d->mask));
     for (int i = 1; i < 8; i++)
         l.carry[0] = vadd(e, l.carry[0], l.carry[i]);
-    loop_begin(e, &rest, whole, count, 1, 1, l.carry);
-    V next = vadd(e, rest.carry[0], vload(e, at(e, d->y, imulk(e, rest.i, d->C)), d->mask));
-    loop_end(e, &rest, &next);
-    vstore(e, rest.carry[0], acc, NULL);
+    vstore(e, l.carry[0], acc, NULL);
+}
+
+/* `count` positions of one vector of channels, side by side. */
+static V copy_vectors(struct emit *e, V to, V from, int64_t count, int64_t C, V mask)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, count), 1, 0, NULL);
+    vstore(e, vload(e, at(e, from, imulk(e, l.i, C)), mask), at(e, to, imulk(e, l.i, e->W)), NULL);
+    loop_end(e, &l, NULL);
+    return to;
+}
+
+/* A small map is copied first: every pass reads it again, and columns far apart in memory would share few sets of L1. */
+static void picture_sums(struct emit *e, struct depthwise d, V scratch, bool biased, V acc)
+{
+    struct block b = choose_pass(e, &d);
+    int64_t whole = d.k / b.rows * b.rows, positions = d.OH * d.OW;
+    struct loop ky;
+    if (scratch) {
+        d.y = copy_vectors(e, scratch, d.y, positions, d.C, d.mask);
+        d.x = copy_vectors(e, atk(e, scratch, positions * e->W), d.x, d.H * d.W, d.C, d.mask);
+        d.C = e->W;
+        d.mask = NULL;
+    }
+    loop_begin(e, &ky, ki(e, 0), ki(e, whole), b.rows, 0, NULL);
+    tap_sums(e, &d, b.rows, b.n, ky.i, acc);
+    loop_end(e, &ky, NULL);
+    if (whole < d.k)
+        tap_sums(e, &d, (int)(d.k - whole), b.n, ki(e, whole), acc);
+    if (biased)
+        plain_sum(e, &d, atk(e, acc, d.k * d.k * e->W));
 }
 
 void emit_dwconv_dw(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
     struct depthwise d = {.C = s[0], .H = s[1], .W = s[2], .k = s[3], .stride = s[4], .pad = s[5], .up = 1, .OH = s[6], .OW = s[7]};
-    int64_t vectors = (d.C + e->W - 1) / e->W, taps = d.k * d.k;
+    int64_t vectors = (d.C + e->W - 1) / e->W, numbers = d.k * d.k + 1;
     V from = imulk(e, k->row, s[9]), to = imin(e, iaddk(e, from, s[9]), ki(e, vectors));
-    struct block b = choose_pass(e, &d);
-    int64_t whole = d.k / b.rows * b.rows;
-    struct loop v, ky;
+    struct loop v, image;
     loop_begin(e, &v, from, to, 1, 0, NULL);
-    V c = imulk(e, v.i, e->W), acc = at(e, k->p[0], imulk(e, c, taps + 1));
+    V c = imulk(e, v.i, e->W), acc = at(e, k->p[0], imulk(e, c, numbers));
     d.mask = block_mask(e, v.i, d.C);
-    d.y = at(e, k->p[1], c);
-    d.x = at(e, k->p[2], c);
-    loop_begin(e, &ky, ki(e, 0), ki(e, whole), b.rows, 0, NULL);
-    tap_sums(e, &d, b.rows, b.n, ky.i, k->m, acc);
-    loop_end(e, &ky, NULL);
-    if (whole < d.k)
-        tap_sums(e, &d, (int)(d.k - whole), b.n, ki(e, whole), k->m, acc);
-    if (s[8])
-        plain_sum(e, &d, k->m, atk(e, acc, taps * e->W));
+    clear_floats(e, acc, ki(e, numbers * e->W));
+    loop_begin(e, &image, ki(e, 0), k->m, 1, 0, NULL);
+    d.y = at(e, k->p[1], iadd(e, imulk(e, image.i, d.OH * d.OW * d.C), c));
+    d.x = at(e, k->p[2], iadd(e, imulk(e, image.i, d.H * d.W * d.C), c));
+    picture_sums(e, d, s[10] ? k->p[3] : NULL, s[8], acc);
+    loop_end(e, &image, NULL);
     loop_end(e, &v, NULL);
 }
 
-/* y += the sums of all slices, in their order. */
+/* The slices' vectors at x, added in their order. */
 static V slice_sum(struct emit *e, V x, V slices, int64_t stride)
 {
     struct loop l;

@@ -39,6 +39,7 @@ int64_t tile_query_rows(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
 struct dwconv_tile { int64_t images, parts, band, group; };     /* pictures a task, and parts of them: lines, vectors of channels */
 struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps);
+int64_t dwconv_dw_scratch(int vector, int64_t positions);
 struct dwconv_tile tile_dwconv_dw(int vector, int64_t channels, int64_t positions, int64_t taps);
 
 #endif

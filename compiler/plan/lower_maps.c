@@ -134,8 +134,10 @@ static void depthwise_dw(struct lowering *lo, const struct node *n)
     call_operand(c, to);
     call_operand(c, operand_image(lo, n->in[0]));
     call_operand(c, operand_image(lo, n->in[1]));
-    int64_t sizes[] = {s.C, s.H, s.W, s.k, s.stride, s.pad, s.OH, s.OW, n->bias != NULL, t.group};
-    for (int i = 0; i < 10; i++)
+    int64_t copied = dwconv_dw_scratch((int)vector, s.H * s.W + s.OH * s.OW);
+    call_operand(c, copied ? operand_scratch(lo, n->name, copied) : operand_nowhere());
+    int64_t sizes[] = {s.C, s.H, s.W, s.k, s.stride, s.pad, s.OH, s.OW, n->bias != NULL, t.group, copied != 0};
+    for (int i = 0; i < 11; i++)
         call_size(c, sizes[i]);
     l = later_launch(lo, DOMAIN_PARTS, n);
     l->parts = vectors;

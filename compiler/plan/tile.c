@@ -99,3 +99,10 @@ struct dwconv_tile tile_dwconv_dw(int vector, int64_t channels, int64_t position
     group = (vectors + groups - 1) / groups;
     return (struct dwconv_tile){.images = images, .parts = (vectors + group - 1) / group, .group = group};
 }
+
+/* Both maps of one vector of channels, if they fit L1 beside the sums. */
+int64_t dwconv_dw_scratch(int vector, int64_t positions)
+{
+    int64_t bytes = positions * vector * 4;
+    return bytes <= 32 * 1024 ? bytes : 0;
+}

@@ -145,6 +145,27 @@ static struct spec_layer *net_conv_patch(void)
 }
 static struct spec_layer *net_conv_wide(void) { return conv(5, 3, 2, 4, DIM); }
 
+/* Paddings make the map large enough for inner blocks, bands of lines and a last, shorter block; 20 channels are no whole vectors. */
+static struct spec_layer *net_depthwise_large(void)
+{
+    return SEQ(conv(9, 1, 8, DIM, DIM), conv(9, 1, 8, DIM, DIM), linear(20), conv(7, 1, 3, 20, 20), linear(DIM));
+}
+
+static struct spec_layer *net_depthwise_strides(void)
+{
+    return SEQ(conv(9, 1, 8, DIM, DIM), linear(20), conv(5, 2, 3, 20, 20), conv(2, 3, 1, 20, 20), linear(DIM), conv(3, 2, 2, DIM, DIM));
+}
+
+static struct spec_layer *net_depthwise_parts(void)
+{
+    return SEQ(conv(9, 1, 8, DIM, DIM), conv(9, 1, 8, DIM, DIM), linear(140), conv(7, 1, 3, 140, 140), linear(DIM));
+}
+
+static struct spec_layer *net_depthwise_small(void)
+{
+    return SEQ(conv(3, 3, 1, 1, DIM), conv(7, 1, 3, DIM, DIM), conv(9, 1, 4, DIM, DIM));
+}
+
 static struct spec_layer *net_mlp(void)
 {
     return RESIDUAL(layernorm(), linear(12), OP_PLAIN(gelu), OP_ARGS(linear, INTEGER(DIM), BOOL(0)), scale());
@@ -373,10 +394,12 @@ static struct spec_layer *net_groups(void)
                MOE(EXPERTS_CHOOSE, .capacity = 1.0000000001, .eval_capacity = 0.7));
 }
 
-#define CASE(name) {#name, net_##name, false}
-#define BARE(name) {#name, net_##name, true}
+#define CASE(name) {#name, net_##name, false, false}
+#define BARE(name) {#name, net_##name, true, false}
+#define LARGE(name) {#name, net_##name, false, true}
 const struct network networks[] = {
-    CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide), CASE(mlp), CASE(relu),
+    CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide),
+    LARGE(depthwise_large), LARGE(depthwise_strides), LARGE(depthwise_parts), CASE(depthwise_small), CASE(mlp), CASE(relu),
     CASE(silu), CASE(scale), CASE(drop_path), CASE(dropout), CASE(attention), CASE(max_pool), CASE(avg_pool),
     CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(drop_tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
     CASE(all_experts), CASE(renormalise), CASE(importance), CASE(noise), CASE(load_1), CASE(load_2), CASE(capacity_1),
