@@ -136,6 +136,12 @@ static void output_lines(struct emit *e, const struct depthwise *d, int64_t phas
     }
 }
 
+/* Large kernels are much code already. */
+static int most_rows(const struct depthwise *d, int64_t lines, bool shared)
+{
+    return !shared || d->k > 15 ? 1 : lines < MAX_ROWS ? (int)lines : MAX_ROWS;
+}
+
 /* Rows and columns of a block. Sums, the inputs that they share and a tap for each row must fit the registers; a multiply-add takes
  * four cycles and two start in each, so that fewer than eight sums wait. */
 struct block { int rows; int64_t n; };
@@ -155,7 +161,7 @@ static struct block choose_block(struct emit *e, const struct depthwise *d)
     int64_t registers = e->W == 16 ? 32 : 16, outputs = (d->OW + d->up - 1) / d->up, best = 0;
     int64_t shared = d->stride < d->k ? d->stride : 1;
     struct block b = {1, 1};
-    for (int rows = 1; rows <= MAX_ROWS && rows <= d->OH && (rows == 1 || d->up == 1); rows++) {
+    for (int rows = 1; rows <= most_rows(d, d->OH, d->up == 1); rows++) {
         int64_t fits = (registers - rows) / (rows + shared);
         if (fits < 1)
             break;
@@ -300,7 +306,7 @@ static struct block choose_pass(struct emit *e, const struct depthwise *d)
 {
     int64_t registers = e->W == 16 ? 32 : 16, best = 0;
     struct block b = {1, 1};
-    for (int rows = 1; rows <= MAX_ROWS && rows <= d->k && (rows == 1 || d->stride == 1); rows++) {
+    for (int rows = 1; rows <= most_rows(d, d->k, d->stride == 1); rows++) {
         int64_t fits = (registers - rows) / (rows + 1), chunks = (d->k + fits - 1) / fits, n = (d->k + chunks - 1) / chunks, cost = 0;
         for (int64_t ky = 0; ky < d->k; ky += rows)
             for (int64_t kx = 0; kx < d->k; kx += n) {
