@@ -116,7 +116,8 @@ void lower_conv_dx(struct lowering *lo, const struct node *n)
         call_size(c, (&s.H)[i]);
 }
 
-/* Slices of pictures are summed apart, then added in their order. A slice's sums begin `step` bytes after each picture of the last. */
+/* Slices of pictures are summed apart, then added in their order. Operands count pictures, not slices: a slice has `step` bytes of room
+ * for each of its pictures, enough in all for its sums. */
 static void depthwise_dw(struct lowering *lo, const struct node *n)
 {
     struct conv_shape s = conv_shape(n);

@@ -72,16 +72,23 @@ int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backwar
            2 * round_up(q * wide * 4, 64) + 2 * round_up(tokens * q * 4, 64);
 }
 
+/* Vectors of channels that a task of about `work` operations takes, `each` of them a vector: at least 128 channels, since vectors side by
+ * side make long reads, and as equal as can be. */
+static int64_t group_of(int vector, int64_t vectors, int64_t work, int64_t each)
+{
+    int64_t group = work / each + 1, least = 128 / vector;
+    int64_t groups = group < least ? (vectors + least - 1) / least : (vectors + group - 1) / group;
+    return (vectors + groups - 1) / groups;
+}
+
 /* A task of a depthwise convolution should last several microseconds, some 1e6 operations, for a task costs a third of one. Large maps
- * go in bands of at most 8 lines, so that the lines a band shares rest in L1; vectors of channels side by side make long reads. */
+ * go in bands of at most 8 lines, so that the lines a band shares rest in L1. */
 struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps)
 {
     int64_t bands = out_h > 16 ? (out_h + 7) / 8 : 1, vectors = (channels + vector - 1) / vector;
     struct dwconv_tile t = {.band = (out_h + bands - 1) / bands};
-    int64_t each = t.band * out_w * taps * 2 * vector, group = 1000000 / each + 1, groups;
-    group = group < 128 / vector ? 128 / vector : group;
-    groups = (vectors + group - 1) / group;
-    t.group = (vectors + groups - 1) / groups;
+    int64_t each = t.band * out_w * taps * 2 * vector;
+    t.group = group_of(vector, vectors, 1000000, each);
     t.parts = (vectors + t.group - 1) / t.group * ((out_h + t.band - 1) / t.band);
     t.images = 1000000 / (each * t.group * t.parts);
     t.images = t.images < 1 ? 1 : t.images;
@@ -92,15 +99,12 @@ struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int6
  * reads them again; some 8e6 operations a task. */
 struct dwconv_tile tile_dwconv_dw(int vector, int64_t channels, int64_t positions, int64_t taps)
 {
-    int64_t vectors = (channels + vector - 1) / vector, images = 8 * taps / positions + 1, each = images * positions * taps * 2 * vector;
-    int64_t group = 8000000 / each + 1, groups;
-    group = group < 128 / vector ? 128 / vector : group;
-    groups = (vectors + group - 1) / group;
-    group = (vectors + groups - 1) / groups;
+    int64_t vectors = (channels + vector - 1) / vector, images = 8 * taps / positions + 1;
+    int64_t group = group_of(vector, vectors, 8000000, images * positions * taps * 2 * vector);
     return (struct dwconv_tile){.images = images, .parts = (vectors + group - 1) / group, .group = group};
 }
 
-/* Both maps of one vector of channels, if they fit L1 beside the sums. */
+/* A copy of both maps of one vector of channels, if they fit L1 beside the sums; else 0: none is made. */
 int64_t dwconv_dw_scratch(int vector, int64_t positions)
 {
     int64_t bytes = positions * vector * 4;
