@@ -78,6 +78,19 @@ static double flops_per_image(const struct vrt_program *p, bool train)
     return (train ? 6.0 : 2.0) * macs;
 }
 
+/* How many tokens each expert gets, and so the speed, depends on the weights: --weights gives those of a training. */
+static bool set_weights(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
+{
+    char *classes = NULL;
+    if (o->weights == NULL)
+        vrt_model_init(m, (uint64_t)s->seed);
+    else if (!vrt_load_weights(m, o, s, &classes, e))
+        return false;
+    free(classes);
+    (o->train ? m->program->pack_train : m->program->pack_eval)(&m->ctx);
+    return true;
+}
+
 static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
@@ -100,10 +113,8 @@ static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_
     c->beta1 = 0.9;
     c->beta2 = 0.999;
     c->bias1 = c->bias2 = c->grad_scale = 1.0;
-    vrt_model_init(m, c->seed);
     fill_inputs(m, c->seed);
-    (o->train ? p->pack_train : p->pack_eval)(c);
-    return true;
+    return set_weights(m, o, &s, e);
 }
 
 static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds)

@@ -22,7 +22,7 @@ static const struct flag {
       "go on with the run in --out; before any state exists it starts afresh" },
     { "save-every", WHOLE, VRT_TRAIN, offsetof(struct vrt_options, save_every), 1, 1e12, "STEPS",
       "save the state that often (default: about every two minutes, and after each epoch)" },
-    { "weights", TEXT, VRT_TRAIN | VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, weights), 0, 0, "FILE",
+    { "weights", TEXT, VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_BENCH, offsetof(struct vrt_options, weights), 0, 0, "FILE",
       "weights to start from or to use (.safetensors)" },
     { "upcycle", SWITCH, VRT_TRAIN | VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, upcycle), 0, 0, NULL,
       "make experts of the dense layers in --weights, one copy each" },

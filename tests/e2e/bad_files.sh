@@ -61,6 +61,7 @@ ends 1 'weights of another model' "weights of another network" ./tokens predict 
 for line in 'missing \([0-9]+\): .*attn|missing \([0-9]+\): ' 'not of this model \([0-9]+\): ' 'other shape \([0-9]+\): .* not \('; do
     holds "says: $line" grep -Eq "$line" err
 done
+ends 1 'another model' "nor are they measured" ./tokens bench --weights $w --threads 1
 ends 1 'another model' "and training does not start from them" ./tokens train --data gray --out no.run --weights $w --threads 1
 
 # Usage.

@@ -26,6 +26,8 @@ for name in quickstart cifar10_convnext_moe cifar10_vit_moe own_block conv_mixer
         ends 0 '"images_per_s":[0-9.]+,"ms_per_image":[0-9.]+,"gflops":[0-9.]+' "$name bench $mode" \
             ./$name bench $mode --batch 8 --seconds 0.05 --json --threads 1
     done
+    ends 0 '"mode":"eval","batch":8' "$name bench of trained weights" \
+        ./$name bench --weights $name.run/best.safetensors --batch 8 --seconds 0.05 --json --threads 1
     "$vmoec" build "$examples/$name.vmoe" --emit spec -o $name.spec >/dev/null
     holds "$name: a frozen spec is kept" cmp $name.run/spec.vmoe $name.spec
 done
