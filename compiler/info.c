@@ -86,7 +86,8 @@ static const char *grouped(struct arena *a, int64_t v)
 
 static void print_memory(struct arena *a, const struct plan *p, FILE *f)
 {
-    fprintf(f, "memory, training %" PRId64 " images a step: %s\n", p->train->micro, bytes_text(a, plan_memory_train(p, uses_ema(p))));
+    fprintf(f, "memory, training %" PRId64 " images a step: %s (recompute = %s)\n", p->train->micro,
+            bytes_text(a, plan_memory_train(p, uses_ema(p))), recompute_words[p->train->recompute]);
     fprintf(f, "  weights %s, gradients and moments %s, packed weights %s, arena %s, scratch %s a thread\n",
             bytes_text(a, p->params_bytes), bytes_text(a, (uses_ema(p) ? 4 : 3) * p->params_bytes),
             bytes_text(a, p->packed_train_bytes), bytes_text(a, p->arena_train_bytes), bytes_text(a, p->scratch_bytes));
@@ -218,13 +219,14 @@ const char *info_json(struct arena *a, const struct plan *p)
     json_t *moes = json_array();
     for (size_t i = 0; i < g->nmoes; i++)
         json_array_append_new(moes, moe_json(p, g->moes[i]));
-    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "model", g->spec->model.name,
+    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "model", g->spec->model.name,
                           "spec_hash", g->spec->hash, "params_total", (json_int_t)c.params_total, "params_active",
                           (json_int_t)c.params_active, "macs", (json_int_t)c.macs, "arena_train_bytes",
                           (json_int_t)p->arena_train_bytes, "arena_eval_bytes", (json_int_t)p->arena_eval_bytes,
                           "memory_train_bytes", (json_int_t)plan_memory_train(p, uses_ema(p)), "memory_eval_bytes",
-                          (json_int_t)plan_memory_eval(p), "micro", (json_int_t)g->micro, "placed", placed_json(p), "moe", moes,
-                          "layers", parts_json(p), "preprocessing", pictures_json(&g->spec->model));
+                          (json_int_t)plan_memory_eval(p), "recompute", recompute_words[p->train->recompute], "micro",
+                          (json_int_t)g->micro, "placed", placed_json(p), "moe", moes, "layers", parts_json(p), "preprocessing",
+                          pictures_json(&g->spec->model));
     char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
     const char *copy = arena_printf(a, "%s\n", text);
     free(text);
@@ -250,15 +252,24 @@ static void note_largest(struct arena *a, const struct plan *p, struct diag *d)
     }
 }
 
+bool info_fits(const struct plan *p)
+{
+    double limit = spec_number(p->train->spec, "memory.limit");
+    return limit <= 0 || (double)plan_memory_train(p, uses_ema(p)) <= limit;
+}
+
 bool info_check_limits(const struct plan *p, struct diag *d)
 {
-    const struct spec *s = p->train->spec;
-    double limit = spec_number(s, "memory.limit"), need = (double)plan_memory_train(p, uses_ema(p));
-    if (limit <= 0 || need <= limit)
+    if (info_fits(p))
         return true;
-    diag_report(d, DIAG_MEMORY_LIMIT, spec_find_key(s, "memory.limit")->loc, "training needs %s, the limit is %s",
-                bytes_text(p->arena, (int64_t)need), bytes_text(p->arena, (int64_t)limit));
+    const struct spec_key *limit = spec_find_key(p->train->spec, "memory.limit");
+    enum recompute level = p->train->recompute;
+    diag_report(d, DIAG_MEMORY_LIMIT, limit->loc, "training needs %s with recompute = %s, the limit is %s",
+                bytes_text(p->arena, plan_memory_train(p, uses_ema(p))), recompute_words[level],
+                bytes_text(p->arena, (int64_t)limit->value.f));
     note_largest(p->arena, p, d);
+    if (level != RECOMPUTE_BLOCK)
+        diag_help(d, "memory.recompute = block may need less");
     diag_help(d, "a smaller train.micro (now %lld images) needs less", (long long)p->train->micro);
     return false;
 }

@@ -14,7 +14,8 @@ const char *info_text(struct arena *a, const struct plan *p);
 const char *info_json(struct arena *a, const struct plan *p);
 struct lang_facts info_facts(const struct plan *p);
 
-/* memory.limit; false after a report. */
+/* memory.limit; info_check_limits() is false after a report. */
+bool info_fits(const struct plan *p);
 bool info_check_limits(const struct plan *p, struct diag *d);
 
 #endif

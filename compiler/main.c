@@ -22,7 +22,7 @@ static const char usage[] =
     "  -D NAME=VALUE      set a `param` of the file\n"
     "  --set PATH=VALUE   set any key, e.g. --set train.optim.lr=1e-3\n"
     "  --experiment NAME  which experiment to build; --model NAME: which model\n"
-    "  --emit FORM        ast, spec, graph, plan, llvm, asm, obj or exe (the default)\n"
+    "  --emit FORM        ast, spec, graph, plan, llvm, asm, obj, exe (the default); svg: the arena over time, as a picture\n"
     "  --target T         native (the default), x86-64-v2, x86-64-v3, x86-64-v4\n"
     "  -O0                no fusion: every layer on its own\n"
     "  --stdlib DIR       where `use std.x` looks first; also VMOE_PATH=DIR:DIR\n"

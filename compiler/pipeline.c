@@ -18,9 +18,9 @@
 #include "lang/base/diag.h"
 #include "lang/lang.h"
 
-enum form { FORM_AST, FORM_SPEC, FORM_GRAPH, FORM_PLAN, FORM_LLVM, FORM_ASM, FORM_OBJ, FORM_EXE };
+enum form { FORM_AST, FORM_SPEC, FORM_GRAPH, FORM_PLAN, FORM_SVG, FORM_LLVM, FORM_ASM, FORM_OBJ, FORM_EXE };
 
-static const char *const forms[] = {"ast", "spec", "graph", "plan", "llvm", "asm", "obj", "exe", NULL};
+static const char *const forms[] = {"ast", "spec", "graph", "plan", "svg", "llvm", "asm", "obj", "exe", NULL};
 
 struct run {
     const struct request *r;
@@ -79,19 +79,6 @@ static bool resolve(struct run *x)
     return x->spec != NULL;
 }
 
-static bool build_graphs(struct run *x)
-{
-    x->eval = graph_build(x->arena, x->spec, false, x->diag);
-    if (!x->eval)
-        return false;
-    struct graph *train = graph_build(x->arena, x->spec, true, x->diag);
-    if (!train)
-        return false;
-    graph_differentiate(train);
-    x->train = train;
-    return true;
-}
-
 static bool open_target(struct run *x)
 {
     x->has_target = target_open(x->arena, x->r->target, x->r->sanitize, &x->target);
@@ -103,13 +90,42 @@ static bool open_target(struct run *x)
     return x->has_target;
 }
 
-static bool make_plan(struct run *x)
+static bool build_graphs(struct run *x, enum recompute level)
+{
+    x->eval = x->eval ? x->eval : graph_build(x->arena, x->spec, false, x->diag);
+    if (!x->eval)
+        return false;
+    struct graph *train = graph_build(x->arena, x->spec, true, x->diag);
+    if (!train)
+        return false;
+    graph_differentiate(train, level);
+    x->train = train;
+    return true;
+}
+
+static void make_plan(struct run *x)
 {
     /* Red zones belong to code that runs: the plan that is shown is the one of an ordinary program. */
     bool red_zones = x->r->sanitize && x->r->command == COMMAND_BUILD && x->stop >= FORM_LLVM;
     struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse, .red_zones = red_zones};
     x->plan = plan_make(x->arena, x->eval, x->train, &o);
-    return info_check_limits(x->plan, x->diag);
+}
+
+/* Graphs and a plan with the level of memory.recompute; `auto` takes the first that fits the limit, the fastest being tried first. */
+static bool fit_memory(struct run *x)
+{
+    static const enum recompute order[] = {RECOMPUTE_CHEAP, RECOMPUTE_NONE, RECOMPUTE_BLOCK};
+    const char *wanted = spec_text(x->spec, "memory.recompute");
+    bool any = !strcmp(wanted, "auto"), fits = false;
+    for (size_t i = 0; i < sizeof order / sizeof *order && !fits; i++) {
+        if (!any && strcmp(wanted, recompute_words[order[i]]))
+            continue;
+        if (!build_graphs(x, order[i]))
+            return false;
+        make_plan(x);
+        fits = info_fits(x->plan);
+    }
+    return true;
 }
 
 static bool run_checks(struct run *x)
@@ -156,6 +172,7 @@ static void print_form(struct run *x, FILE *out)
     case FORM_SPEC:  lang_print_spec(x->spec, out); break;
     case FORM_GRAPH: graph_print(x->train, out); break;
     case FORM_PLAN:  plan_print(x->plan, out); break;
+    case FORM_SVG:   plan_draw(x->plan, (int64_t)info_facts(x->plan).memory_train, out); break;
     default:         module_print(x->module, out); break;
     }
 }
@@ -237,23 +254,21 @@ static int stages(struct run *x)
         return STATUS_SPEC;
     if (x->stop == FORM_SPEC)
         return write_result(x) ? STATUS_OK : STATUS_SPEC;
-    if (!build_graphs(x))
+    if (!open_target(x) || !fit_memory(x))
         return STATUS_SPEC;
     if (!verified(graph_verify(x->eval, stderr) && graph_verify(x->train, stderr), "graph"))
         return STATUS_INTERNAL;
     if (x->stop == FORM_GRAPH)
         return write_result(x) ? STATUS_OK : STATUS_SPEC;
-    if (!open_target(x) || !make_plan(x))
-        return STATUS_SPEC;
     if (!verified(plan_verify(x->plan, stderr), "plan"))
         return STATUS_INTERNAL;
-    if (!run_checks(x))
+    if (!info_check_limits(x->plan, x->diag) || !run_checks(x))
         return STATUS_SPEC;
     if (x->r->command == COMMAND_CHECK)
         return STATUS_OK;
     if (x->r->command == COMMAND_INFO)
         return print_info(x) ? STATUS_OK : STATUS_SPEC;
-    if (x->stop == FORM_PLAN)
+    if (x->stop == FORM_PLAN || x->stop == FORM_SVG)
         return write_result(x) ? STATUS_OK : STATUS_SPEC;
     if (!emit(x))
         return STATUS_INTERNAL;

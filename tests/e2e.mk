@@ -1,5 +1,6 @@
 # End to end: whole programs, built, trained and run on generated data and, where it is there, on real pictures.
-e2e_tests = %D%/e2e/resume.sh %D%/e2e/memory.sh %D%/e2e/bad_pictures.sh %D%/e2e/bad_files.sh \
+e2e_tests = %D%/e2e/resume.sh %D%/e2e/memory.sh %D%/e2e/recompute.sh %D%/e2e/bad_pictures.sh \
+	%D%/e2e/bad_files.sh \
 	%D%/e2e/emit.sh %D%/e2e/weights.sh %D%/e2e/experts.sh %D%/e2e/examples.sh %D%/e2e/paper.sh %D%/e2e/pictures.sh \
 	%D%/e2e/real_pictures.sh
 TESTS += $(e2e_tests)

@@ -212,10 +212,13 @@ static bool build_parts(struct builder *b)
     const struct spec_model *m = &b->g->spec->model;
     struct tensor x = {b->g->input, TENSOR_MAP, m->height, m->width};
     for (size_t i = 0; i < m->nparts; i++) {
+        size_t first = b->g->nnodes;
         b->prefix = m->parts[i].prefix;
         b->title = m->parts[i].title;
         if (!build_layer(b, m->parts[i].body, x, &x))
             return false;
+        for (size_t j = first; j < b->g->nnodes && m->parts[i].block >= 0; j++)
+            b->g->nodes[j]->block = (int)i;
     }
     if (x.v->rows != 1 || x.v->cols != m->classes) {
         diag_report(b->diag, DIAG_HEAD_SHAPE, m->loc, "the model ends in %s, but has %d classes", tensor_text(b, x), m->classes);

@@ -1,8 +1,9 @@
 /* Forward graph -> training graph: one rule for each node that has a gradient, applied in reverse order. Rules belong to primitive
  * nodes; what the language composes needs none.
  *
- * What backward nodes read stays in memory until then, so cheap row-wise results (activations, norms, gathered tokens) are
- * made again instead of being kept: the plan fuses the second making into the kernels that read it. */
+ * What backward nodes read stays in memory until then, or is made again: cheap row-wise results (activations, norms, gathered
+ * tokens) where they are read, since the plan fuses the second making into the kernels that read it; whole blocks in front of
+ * their backward nodes. */
 #include "config.h"
 
 #include <assert.h>
@@ -15,6 +16,7 @@ struct differ {
     struct value **grad;        /* by value id: d loss / d value so far, or NULL */
     struct value **again;       /* by value id: the value made again, or NULL */
     bool *wanted;               /* by value id: depends on a param */
+    bool *kept;                 /* by value id: never made again */
     size_t nvalues;             /* of the forward graph */
 };
 
@@ -62,28 +64,40 @@ static bool is_cheap(enum node_op op)
     return op == NODE_gelu || op == NODE_relu || op == NODE_silu || op == NODE_layernorm || op == NODE_dispatch;
 }
 
-/* v itself, or the same numbers computed a second time where that costs less than keeping them. */
+static bool is_made_again(const struct differ *d, const struct value *v)
+{
+    const struct node *n = v->from;
+    if (!n || d->g->recompute == RECOMPUTE_NONE || d->kept[v->id])
+        return false;
+    return (d->g->recompute == RECOMPUTE_BLOCK && n->block >= 0) || (is_cheap(n->op) && v == n->out[0]);
+}
+
+/* v as the backward pass reads it: kept in memory, or the same numbers computed a second time. */
 static struct value *again(struct differ *d, struct value *v)
 {
-    if (!v->from || !is_cheap(v->from->op) || v != v->from->out[0])
+    if (!is_made_again(d, v))
         return v;
     if (d->again[v->id])
         return d->again[v->id];
     const struct node *of = v->from;
-    struct value *in = again(d, of->in[0]);
+    struct value *in[NODE_IN];
+    for (int i = 0; i < of->nin; i++)
+        in[i] = again(d, of->in[i]);
     struct node *n = backward_node(d, of->op, of);
-    node_input(n, in);
-    for (int i = 1; i < of->nin; i++)
-        node_input(n, of->in[i]);
+    n->again = true;
+    for (int i = 0; i < of->nin; i++)
+        node_input(n, in[i]);
     for (int i = 0; i < of->nout; i++)
-        value_like(d, n, of->out[i]);
-    return d->again[v->id] = n->out[0];
+        d->again[of->out[i]->id] = value_like(d, n, of->out[i]);
+    return d->again[v->id];
 }
 
 /* A backward node with one gradient in and one out, which reads up to two forward values as well. */
 static struct node *one_to_one(struct differ *d, enum node_op op, struct node *of, struct value *dy, struct value *saved1,
                                struct value *saved2)
 {
+    saved1 = saved1 ? again(d, saved1) : NULL;
+    saved2 = saved2 ? again(d, saved2) : NULL;
     struct node *n = backward_node(d, op, of);
     node_input(n, dy);
     if (saved1)
@@ -128,7 +142,7 @@ static void grad_conv(struct differ *d, struct node *n, struct value *dy)
 
 static void grad_layernorm(struct differ *d, struct node *n, struct value *dy)
 {
-    one_to_one(d, NODE_layernorm_dx, n, dy, again(d, n->in[0]), n->out[1]);
+    one_to_one(d, NODE_layernorm_dx, n, dy, n->in[0], n->out[1]);
 }
 
 static void grad_gelu(struct differ *d, struct node *n, struct value *dy)
@@ -196,9 +210,10 @@ static void grad_mul(struct differ *d, struct node *n, struct value *dy)
     for (int i = 0; i < 2; i++) {
         if (!wants(d, n->in[i]))
             continue;
+        struct value *other = again(d, n->in[1 - i]);
         struct node *m = backward_node(d, NODE_mul, n);
         node_input(m, dy);
-        node_input(m, n->in[1 - i]);
+        node_input(m, other);
         accumulate(d, n->in[i], value_like(d, m, n->in[i]));
     }
 }
@@ -218,8 +233,9 @@ static void grad_sincos(struct differ *d, struct node *n, struct value *dy)
 
 static void grad_attention(struct differ *d, struct node *n, struct value *dy)
 {
+    struct value *lse = again(d, n->out[1]);
     struct node *m = one_to_one(d, NODE_attention_dx, n, dy, n->in[0], n->out[0]);
-    node_input(m, n->out[1]);
+    node_input(m, lse);
 }
 
 static void grad_mean_pool(struct differ *d, struct node *n, struct value *dy)
@@ -244,6 +260,7 @@ static void grad_repeat(struct differ *d, struct node *n, struct value *dy)
 
 static struct value *transposed(struct differ *d, struct node *of, struct value *v)
 {
+    v = again(d, v);
     struct node *n = backward_node(d, NODE_transpose, of);
     node_input(n, v);
     return node_output(d->g, n, v->cols, v->rows, NULL);
@@ -294,9 +311,10 @@ static void grad_collect(struct differ *d, struct node *n, struct value *dy)
 
 static void grad_combine(struct differ *d, struct node *n, struct value *dy)
 {
+    struct value *x = again(d, n->in[0]);
     struct node *m = backward_node(d, NODE_combine_dgate, n);
     node_input(m, dy);
-    node_input(m, n->in[0]);
+    node_input(m, x);
     node_input(m, n->in[2]);
     accumulate(d, n->in[1], value_like(d, m, n->in[1]));
     one_to_one(d, NODE_combine_dx, n, dy, n->in[1], n->in[2]);
@@ -329,20 +347,64 @@ static void mark_wanted(struct differ *d)
     }
 }
 
-void graph_differentiate(struct graph *g)
+/* Routing is decided once: what it reads and gives stays. So does what leaves a block that is made again as a whole. */
+static void mark_kept(struct differ *d)
+{
+    for (size_t i = 0; i < d->g->nforward; i++) {
+        const struct node *n = d->g->nodes[i];
+        bool routes = n->op == NODE_route || n->op == NODE_slots;
+        for (int j = 0; j < n->nin; j++) {
+            int block = n->in[j]->from ? n->in[j]->from->block : -1;
+            d->kept[n->in[j]->id] |= routes || (d->g->recompute == RECOMPUTE_BLOCK && block >= 0 && block != n->block);
+        }
+        for (int j = 0; j < n->nout; j++)
+            d->kept[n->out[j]->id] |= routes;
+    }
+}
+
+/* Of the nodes from `first` on, which belong to one block, those that make values again go before the others: the block's forward
+ * pass stands together, and what follows joins its last chain. */
+static void gather_again(struct graph *g, size_t first)
+{
+    struct node **rest = arena_array(g->arena, g->nnodes - first + 1, sizeof *rest);
+    size_t top = first, nrest = 0;
+    for (size_t i = first; i < g->nnodes; i++)
+        if (g->nodes[i]->again)
+            g->nodes[top++] = g->nodes[i];
+        else
+            rest[nrest++] = g->nodes[i];
+    for (size_t i = 0; i < nrest; i++)
+        g->nodes[top++] = rest[i];
+    for (size_t i = first; i < g->nnodes; i++)
+        g->nodes[i]->id = (int)i;
+}
+
+static void differentiate_node(struct differ *d, struct node *n)
+{
+    struct value *y = n->nout ? n->out[n->op == NODE_route ? 1 : 0] : NULL;
+    if (y && rules[n->op] && d->grad[y->id] && d->wanted[y->id])
+        rules[n->op](d, n, d->grad[y->id]);
+}
+
+void graph_differentiate(struct graph *g, enum recompute level)
 {
     struct differ d = {.g = g, .nvalues = g->nvalues};
+    g->recompute = level;
     d.grad = arena_array(g->arena, g->nvalues, sizeof *d.grad);
     d.again = arena_array(g->arena, g->nvalues, sizeof *d.again);
     d.wanted = arena_array(g->arena, g->nvalues, sizeof *d.wanted);
+    d.kept = arena_array(g->arena, g->nvalues, sizeof *d.kept);
     mark_wanted(&d);
+    mark_kept(&d);
     const struct node *loss = g->nodes[g->nforward - 1];
     assert(loss->op == NODE_cross_entropy);
     d.grad[g->logits->id] = loss->out[1];
-    for (size_t i = g->nforward; i-- > 0;) {
-        struct node *n = g->nodes[i];
-        struct value *y = n->nout ? n->out[n->op == NODE_route ? 1 : 0] : NULL;
-        if (y && rules[n->op] && d.grad[y->id] && d.wanted[y->id])
-            rules[n->op](&d, n, d.grad[y->id]);
+    for (size_t i = g->nforward, first = i; i-- > 0;) {
+        differentiate_node(&d, g->nodes[i]);
+        if (i && g->nodes[i]->block == g->nodes[i - 1]->block)
+            continue;
+        if (level == RECOMPUTE_BLOCK && g->nodes[i]->block >= 0)
+            gather_again(g, first);
+        first = g->nnodes;
     }
 }

@@ -20,6 +20,8 @@ static const char *const names[] = {
 #undef NODE
 };
 
+const char *const recompute_words[] = {[RECOMPUTE_NONE] = "none", [RECOMPUTE_CHEAP] = "cheap", [RECOMPUTE_BLOCK] = "block"};
+
 const struct lang_op *graph_layers(size_t *n)
 {
     *n = LAYER_OP_COUNT;
@@ -47,6 +49,7 @@ struct node *graph_node(struct graph *g, enum node_op op, const char *name, stru
     struct node *n = arena_alloc(g->arena, sizeof *n);
     n->id = (int)g->nnodes;
     n->op = op;
+    n->block = -1;
     n->name = name;
     n->loc = loc;
     *ARENA_PUSH(g->arena, g->nodes, g->nnodes, g->cap_nodes) = n;

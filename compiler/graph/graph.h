@@ -35,6 +35,11 @@ enum node_op {                  /* operations of the graph */
     NODE_COUNT
 };
 
+/* Which values the backward pass makes again instead of finding them in memory: none; cheap row-wise ones (activations, norms, gathered
+ * tokens); or also all those inside a block, from the block's input and what its routing decided. */
+enum recompute { RECOMPUTE_NONE, RECOMPUTE_CHEAP, RECOMPUTE_BLOCK };
+extern const char *const recompute_words[];             /* as the language writes them */
+
 enum param_init { INIT_ZERO, INIT_ONE, INIT_CONST, INIT_TRUNC_NORMAL, INIT_UNIFORM };   /* as enum vrt_init */
 
 enum param_role { PARAM_PLAIN, PARAM_POSITIONS, PARAM_HEAD };     /* what loading other networks' weights must know */
@@ -74,6 +79,8 @@ struct node {
     int id;
     enum node_op op;
     bool backward;
+    bool again;                 /* a forward node that the backward pass runs a second time */
+    int block;                  /* of the network that it belongs to; -1: none */
     struct value *in[NODE_IN];
     int nin;
     struct value *out[NODE_OUT];
@@ -143,6 +150,7 @@ struct graph {
     size_t nmoes, cap_moes;
     int group;                  /* pictures: a multiple of every moe's group */
     struct value *input, *logits, *features, *target;
+    enum recompute recompute;   /* how it was differentiated */
     size_t nforward;            /* nodes before the first backward one */
     uint32_t next_key;
 };
@@ -150,8 +158,9 @@ struct graph {
 /* Build the graph of the spec's model; NULL if anything was reported. `training` adds the loss; both have the same params. */
 struct graph *graph_build(struct arena *a, const struct spec *spec, bool training, struct diag *d);
 
-/* Append the gradient of the loss: backward nodes that add into the gradients of the params. Needs a training graph. */
-void graph_differentiate(struct graph *g);
+/* Append the gradient of the loss: backward nodes that add into the gradients of the params. Needs a training graph.
+ * Values and their gradients do not depend on the level. */
+void graph_differentiate(struct graph *g, enum recompute level);
 
 /* What can be known before running. Counts follow design.md section 8: active = outside experts plus k experts a layer;
  * macs of the forward pass of one picture, with k experts active. */

@@ -30,6 +30,7 @@ static void make_buffers(struct lowering *lo)
         lo->of_value[i] = v->raw ? new_buffer(lo, v->name, plan_decisions(v->from->moe, g->micro).bytes, 0)
                                  : row_buffer(lo, v->name, v->rows, v->cols);
         lo->of_value[i]->keep = v->raw;
+        lo->of_value[i]->value = v;
     }
     place_value(lo, g->input, SPACE_INPUT);
     if (g->features->from)

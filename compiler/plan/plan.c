@@ -141,8 +141,9 @@ static void print_buffers(const char *name, struct buffer *const *b, size_t n, i
 
 void plan_print(const struct plan *p, FILE *out)
 {
-    fprintf(out, "plan: params %" PRId64 ", packed %" PRId64 " / %" PRId64 ", scratch %" PRId64 " bytes a thread, vectors of %d\n",
-            p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->scratch_bytes, p->vector);
+    fprintf(out, "plan: params %" PRId64 ", packed %" PRId64 " / %" PRId64 ", scratch %" PRId64 " bytes a thread, vectors of %d, "
+            "recompute = %s\n", p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->scratch_bytes, p->vector,
+            recompute_words[p->train->recompute]);
     print_function(&p->pack_eval, out);
     print_function(&p->eval_step, out);
     print_buffers("eval", p->eval_buffers, p->neval_buffers, p->arena_eval_bytes, out);

@@ -37,6 +37,7 @@ enum space {
 
 struct buffer {
     int id;
+    const struct value *value;  /* that it holds; NULL: of a launch's own */
     const char *name;
     int64_t bytes;              /* for the largest B, or of a tile in scratch */
     int64_t row_bytes;          /* of one row: what a tile of scratch is made of */
@@ -137,6 +138,7 @@ struct plan_options {
 struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o);
 bool plan_verify(const struct plan *p, FILE *out);
 void plan_print(const struct plan *p, FILE *out);
+void plan_draw(const struct plan *p, int64_t memory, FILE *out);        /* as SVG; memory: of training, in all */
 
 /* All memory that a running program holds, in bytes, for `info` and memory.limit. */
 int64_t plan_memory_eval(const struct plan *p);

@@ -9,6 +9,12 @@ for file in "$examples"/*.vmoe; do
         holds "$name --emit $form" "$vmoec" build "$file" --emit $form -o "$name.$form"
         holds "$name --emit $form is not empty" test -s "$name.$form"
     done
+    # Each buffer of the training step is drawn.
+    "$vmoec" build "$file" --emit svg -o "$name.svg"
+    sed -n '/^arena train:/,/^function/p' "$name.plan" | sed -n 's/.* + \([0-9]*\)  launches.*/\1/p' | sort >buffers
+    sed -n 's/^<rect.*<title>.*MiB (\([0-9]*\) bytes), launches.*/\1/p' "$name.svg" | sort >drawn
+    holds "$name --emit svg draws the buffers of the plan" sh -c 'test -s drawn && cmp buffers drawn'
+    holds "$name --emit svg is whole" sh -c "sed -n '1p;\$p' '$name.svg' | tr -d '\n' | grep -q '^<svg .*</svg>$'"
     ends 0 '^model ' "vmoec info $name" "$vmoec" info "$file"
     ends 0 '"params_total":' "vmoec info --json $name" "$vmoec" info "$file" --json
     # Instrumented code takes the code generator minutes.

@@ -140,7 +140,7 @@ static int stages(const struct fuzz *z, const struct input *in, struct run *x)
     struct graph *train = x->eval ? graph_build(x->arena, x->spec, true, x->diag) : NULL;
     if (!train)
         return CASE_REFUSED;
-    graph_differentiate(train);
+    graph_differentiate(train, RECOMPUTE_BLOCK);
     x->train = train;
     if (!graph_verify(x->eval, stderr) || !graph_verify(train, stderr))
         return BAD_GRAPH;

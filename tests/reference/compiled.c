@@ -52,7 +52,7 @@ static struct graph *make_graph(struct arena *a, const struct spec *spec, bool t
         if (g->nodes[i]->op == NODE_layernorm)
             g->nodes[i]->eps = eps;
     if (training)
-        graph_differentiate(g);
+        graph_differentiate(g, RECOMPUTE_CHEAP);
     assert_true(graph_verify(g, stderr));
     return g;
 }

@@ -427,7 +427,7 @@ static bool ends_in_vector(const struct spec_layer *l)
     return l->op == LAYER_OP_mean_pool || l->op == LAYER_OP_take_token;
 }
 
-struct graph *network_graph(struct arena *a, const struct network *c, bool training)
+static struct graph *build(struct arena *a, const struct network *c, bool training)
 {
     arena = a;
     labels = 0;
@@ -447,9 +447,25 @@ struct graph *network_graph(struct arena *a, const struct network *c, bool train
                                       .classes = CLASSES, .parts = part, .nparts = 1};
     struct graph *g = graph_build(arena, spec, training, d);
     diag_flush(d);
-    if (g && training)
-        graph_differentiate(g);
+    return g;
+}
+
+static struct graph *verified(struct graph *g)
+{
     return g && graph_verify(g, stderr) ? g : NULL;
+}
+
+struct graph *network_eval(struct arena *a, const struct network *c)
+{
+    return verified(build(a, c, false));
+}
+
+struct graph *network_train(struct arena *a, const struct network *c, enum recompute level)
+{
+    struct graph *g = build(a, c, true);
+    if (g)
+        graph_differentiate(g, level);
+    return verified(g);
 }
 
 static uint64_t random_state;

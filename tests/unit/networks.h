@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct arena;
-struct graph;
+#include "compiler/graph/graph.h"
+
 struct spec_layer;
 
 enum { NETWORK_GROUP = 2, NETWORK_MICRO = 4, NETWORK_CHANNELS = 3, NETWORK_HEIGHT = 4, NETWORK_WIDTH = 6, NETWORK_CLASSES = 3 };
@@ -22,8 +22,10 @@ extern const struct network networks[];
 extern const int network_count;
 const struct network *network_named(const char *name);     /* exits if there is none */
 
-/* Built, verified, and differentiated for training; NULL if that fails. Names and params are the same in both graphs. */
-struct graph *network_graph(struct arena *a, const struct network *c, bool training);
+/* Built, verified, and for training differentiated; NULL if that fails. Names and params are the same in both graphs. The whole
+ * network is one block, the first convolution and the head included. */
+struct graph *network_eval(struct arena *a, const struct network *c);
+struct graph *network_train(struct arena *a, const struct network *c, enum recompute level);
 
 /* Numbers in (-1, 1), and targets with smoothing. */
 void network_seed(uint64_t seed);

@@ -62,18 +62,18 @@ static double difference(struct check *k, size_t i, double step)
     return sum / (12 * step);
 }
 
-static struct graph *build(const struct network *c)
+static struct graph *build(const struct network *c, enum recompute level)
 {
-    struct graph *g = network_graph(arena, c, true);
+    struct graph *g = network_train(arena, c, level);
     assert_non_null(g);
     return g;
 }
 
-static struct check start(const struct network *c)
+static struct check start(const struct network *c, enum recompute level)
 {
     struct interp_settings s = {.seed = 0x123456789abcdef0u, .step = 7, .images = IMAGES, .first_image = 4 * NETWORK_GROUP,
                                 .drop_path = 0.5, .loss_scale = 0.4, .balance_scale = 0.7};
-    struct check k = {.g = build(c)};
+    struct check k = {.g = build(c, level)};
     k.it = interp_new(arena, k.g, &s);
     network_seed(1);
     network_fill(interp_value(k.it, k.g->input), IMAGES * k.g->input->rows * k.g->input->cols);
@@ -159,7 +159,7 @@ static bool is_read(const struct graph *g, const struct value *v)
 
 static void test_gradient(void **state)
 {
-    struct check k = start(*state);
+    struct check k = start(*state, RECOMPUTE_CHEAP);
     backward(&k, NULL);
     measure(&k);
     assert_true(largest_gradient(&k) > 1e-3);
@@ -173,13 +173,33 @@ static void test_gradient(void **state)
     }
 }
 
+static double *all_gradients(struct check *k)
+{
+    double *copy = arena_array(arena, k->total, sizeof *copy);
+    backward(k, NULL);
+    for (size_t i = 0; i < k->total; i++)
+        copy[i] = *element(k, i, interp_grad);
+    return copy;
+}
+
+/* What is made again is the same to the last bit, random masks included. */
+static void test_recompute(void **state)
+{
+    struct check kept = start(*state, RECOMPUTE_NONE);
+    double *expected = all_gradients(&kept);
+    for (int level = RECOMPUTE_CHEAP; level <= RECOMPUTE_BLOCK; level++) {
+        struct check k = start(*state, (enum recompute)level);
+        assert_memory_equal(all_gradients(&k), expected, k.total * sizeof *expected);
+    }
+}
+
 /* The networks above hold every node there is. */
 static void test_all_nodes(void **state)
 {
     bool seen[NODE_COUNT] = {false};
     (void)state;
     for (int i = 0; i < network_count; i++) {
-        struct graph *g = build(&networks[i]);
+        struct graph *g = build(&networks[i], RECOMPUTE_NONE);
         for (size_t j = 0; j < g->nnodes; j++)
             seen[g->nodes[j]->op] = true;
     }
@@ -190,7 +210,7 @@ static void test_all_nodes(void **state)
 
 static size_t disagreements_with(const struct network *c, enum node_op wrong, enum node_op instead)
 {
-    struct check k = start(c);
+    struct check k = start(c, RECOMPUTE_CHEAP);
     for (size_t i = k.g->nforward; i < k.g->nnodes; i++)
         if (k.g->nodes[i]->op == wrong)
             k.g->nodes[i]->op = instead;
@@ -211,7 +231,7 @@ static void test_wrong_rule(void **state)
 static void test_loss_scales(void **state)
 {
     (void)state;
-    struct check k = start(network_named("load_2"));
+    struct check k = start(network_named("load_2"), RECOMPUTE_CHEAP);
     double both = interp_loss(k.it), balance = interp_balance_loss(k.it);
     interp_settings(k.it)->balance_scale = 0;
     assert_true(balance > 0);
@@ -220,15 +240,17 @@ static void test_loss_scales(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[100] = {
+    struct CMUnitTest tests[200] = {
         cmocka_unit_test_setup_teardown(test_all_nodes, new_arena, free_arena),
         cmocka_unit_test_setup_teardown(test_wrong_rule, new_arena, free_arena),
         cmocka_unit_test_setup_teardown(test_loss_scales, new_arena, free_arena),
     };
     size_t n = 3;
-    for (int i = 0; i < network_count; i++)
+    for (int i = 0; i < network_count; i++) {
         if (!networks[i].large)
             tests[n++] = (struct CMUnitTest){networks[i].name, test_gradient, new_arena, free_arena, (void *)&networks[i]};
+        tests[n++] = (struct CMUnitTest){networks[i].name, test_recompute, new_arena, free_arena, (void *)&networks[i]};
+    }
     cmocka_set_message_output(CM_OUTPUT_TAP);
     _cmocka_run_group_tests("gradients", tests, n, NULL, NULL);
     return 0;

@@ -108,9 +108,9 @@ static void make_regions(struct machine *k, int threads)
     assert_true(vrt_threads_start(&k->ctx, threads, p->scratch_bytes, &e));
 }
 
-static struct machine build(const struct network *net, bool fuse, int threads)
+static struct machine build(const struct network *net, enum recompute level, bool fuse, int threads)
 {
-    struct machine k = {.train = network_graph(arena, net, true), .eval = network_graph(arena, net, false)};
+    struct machine k = {.train = network_train(arena, net, level), .eval = network_eval(arena, net)};
     struct target t;
     assert_non_null(k.train);
     assert_non_null(k.eval);
@@ -270,7 +270,7 @@ static void alone_is_the_same(struct machine *k)
 
 static void test_agreement(void **state)
 {
-    struct machine k = build(*state, true, 2);
+    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 2);
     train_agrees(&k);
     eval_agrees(&k);
     if (!sees_neighbours(k.eval))
@@ -293,16 +293,22 @@ static float *gradients(struct machine *k, int threads)
     return copy;
 }
 
-/* No bit depends on threads. Sums over tiles depend on the tiles, which differ without fusion: equal but for rounding. */
+/* No bit depends on threads, nor on what is made again while a picture fits one tile. Sums over tiles depend on the tiles, which
+ * differ without fusion: equal but for rounding. */
 static void test_bits(void **state)
 {
-    struct machine k = build(*state, true, 1), plain = build(*state, false, 2);
+    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 1), none = build(*state, RECOMPUTE_NONE, true, 1);
+    struct machine block = build(*state, RECOMPUTE_BLOCK, true, 2), plain = build(*state, RECOMPUTE_CHEAP, false, 2);
     size_t size = (size_t)k.program->params_bytes;
     float *one = gradients(&k, 1), *three = gradients(&k, 3), *apart = gradients(&plain, 2);
     assert_memory_equal(one, three, size);
+    assert_memory_equal(one, gradients(&none, 1), size);
+    assert_memory_equal(one, gradients(&block, 2), size);
     for (size_t i = 0; i < size / 4; i++)
         assert_true(fabs(one[i] - apart[i]) <= 1e-4 * fmax(1, fabs(apart[i])));
     discard(&k);
+    discard(&none);
+    discard(&block);
     discard(&plain);
 }
 
@@ -311,7 +317,7 @@ static void test_bits(void **state)
 static void test_bias(void **state)
 {
     (void)state;
-    struct machine k = build(network_named("bias"), true, 2);
+    struct machine k = build(network_named("bias"), RECOMPUTE_CHEAP, true, 2);
     const struct moe *m = k.train->moes[0];
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
@@ -341,7 +347,7 @@ static void test_bias(void **state)
 static void test_update(void **state)
 {
     (void)state;
-    struct machine k = build(network_named("mlp"), true, 2);
+    struct machine k = build(network_named("mlp"), RECOMPUTE_CHEAP, true, 2);
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
     k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
@@ -373,7 +379,7 @@ static void test_update(void **state)
 static void test_short_vectors(void **state)
 {
     vector = 8;
-    struct machine k = build(*state, true, 2);
+    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 2);
     vector = 0;
     train_agrees(&k);
     eval_agrees(&k);
