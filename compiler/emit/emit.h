@@ -115,6 +115,11 @@ struct branch { LLVMBasicBlockRef other, done; bool has_else; };
 void if_begin(struct emit *e, struct branch *br, V cond);
 void if_else(struct emit *e, struct branch *br);
 void if_end(struct emit *e, struct branch *br);
+struct cases { V choice; LLVMBasicBlockRef done; };     /* one of several pieces of code, by a number */
+void cases_begin(struct emit *e, struct cases *c, V value, int n);
+void case_begin(struct emit *e, struct cases *c, int value);
+void case_end(struct emit *e, struct cases *c);
+void cases_end(struct emit *e, struct cases *c);
 
 /* Call body for each vector of `count` numbers: mask is NULL but for the last, incomplete one. The body reads and writes
  * carry[0 .. n-1]; on return carry holds the results. A constant count makes constant bounds. */

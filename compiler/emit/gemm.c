@@ -12,8 +12,9 @@
 
 struct gemm {
     int64_t N, K, ldc, lda, panel, depth;       /* depth: k of a block */
-    int start, vectors;                         /* vectors of a panel */
+    int start, vectors, high;                   /* vectors of a panel; rows of the largest register block */
     V c, a, b, bias, m;
+    V blocks, low, more;                        /* m rows as `blocks` blocks of `low` rows, the first `more` of them one higher */
 };
 
 /* The longest depth that divides K and keeps a block of b and of a in L2. */
@@ -62,20 +63,34 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
             vstore(e, l.carry[r * g->vectors + v], column(e, c, r * g->ldc, v), p->mask[v]);
 }
 
-/* All rows of one panel: full blocks, then smaller ones. */
+/* All rows of one panel, in blocks as equal as can be: a short block costs nearly the time of a full one. */
 static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p, V a, int start)
 {
-    static const int wide[] = {12, 6, 3, 1}, narrow[] = {6, 3, 1, 0};
-    const int *blocks = e->W == 16 || g->vectors == 1 ? wide : narrow;
-    V from = ki(e, 0);
-    for (int i = 0; i < 4 && blocks[i]; i++) {
-        struct loop l;
-        V to = iadd(e, from, imulk(e, idiv(e, isub(e, g->m, from), ki(e, blocks[i])), blocks[i]));
-        loop_begin(e, &l, from, to, blocks[i], 0, NULL);
-        micro_kernel(e, g, p, blocks[i], at(e, a, imulk(e, l.i, g->lda)), at(e, p->c, imulk(e, l.i, g->ldc)), start);
-        loop_end(e, &l, NULL);
-        from = to;
+    struct loop l;
+    struct cases c;
+    V row = ki(e, 0);
+    loop_begin(e, &l, ki(e, 0), g->blocks, 1, 1, &row);
+    row = l.carry[0];
+    V rows = iadd(e, g->low, choose(e, ilt(e, l.i, g->more), ki(e, 1), ki(e, 0)));
+    V from = at(e, a, imulk(e, row, g->lda)), to = at(e, p->c, imulk(e, row, g->ldc));
+    cases_begin(e, &c, rows, g->high);
+    for (int r = g->high; r > 0; r--) {
+        case_begin(e, &c, r);
+        micro_kernel(e, g, p, r, from, to, start);
+        case_end(e, &c);
     }
+    cases_end(e, &c);
+    row = iadd(e, row, rows);
+    loop_end(e, &l, &row);
+}
+
+static void cut_rows(struct emit *e, struct gemm *g)
+{
+    V some = choose(e, ieq(e, g->m, ki(e, 0)), ki(e, 1), g->m);
+    g->high = e->W == 16 || g->vectors == 1 ? 12 : 6;
+    g->blocks = idiv(e, iaddk(e, some, g->high - 1), ki(e, g->high));
+    g->low = idiv(e, g->m, g->blocks);
+    g->more = irem(e, g->m, g->blocks);
 }
 
 static void all_panels(struct emit *e, const struct gemm *g, V a, V b, int start)
@@ -109,6 +124,7 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
     g.panel = plan_panel(e->W, g.N);
     g.vectors = (int)(g.panel / e->W);
     g.depth = block_depth(g.K);
+    cut_rows(e, &g);
     if (g.depth == g.K) {
         all_panels(e, &g, g.a, g.b, g.start);
         return;

@@ -312,6 +312,29 @@ void if_end(struct emit *e, struct branch *br)
     LLVMPositionBuilderAtEnd(e->b, br->done);
 }
 
+void cases_begin(struct emit *e, struct cases *c, V value, int n)
+{
+    c->done = block(e, "chosen");
+    c->choice = LLVMBuildSwitch(e->b, value, c->done, (unsigned)n);
+}
+
+void case_begin(struct emit *e, struct cases *c, int value)
+{
+    LLVMBasicBlockRef here = block(e, "case");
+    LLVMAddCase(c->choice, ki(e, value), here);
+    LLVMPositionBuilderAtEnd(e->b, here);
+}
+
+void case_end(struct emit *e, struct cases *c)
+{
+    LLVMBuildBr(e->b, c->done);
+}
+
+void cases_end(struct emit *e, struct cases *c)
+{
+    LLVMPositionBuilderAtEnd(e->b, c->done);
+}
+
 static void copy_values(V *to, const V *from, int n)
 {
     for (int i = 0; i < n; i++)
