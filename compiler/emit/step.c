@@ -7,6 +7,7 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/graph/graph.h"
+#include "compiler/plan/lower.h"
 #include "lang/base/arena.h"
 #include "runtime/vrt.h"
 
@@ -144,9 +145,17 @@ static V images_of(struct emit *e, V ctx)
     return ctx_int(e, ctx, offsetof(struct vrt_ctx, images));
 }
 
+static V parts_of(struct emit *e, V n, int64_t size)
+{
+    return idiv(e, iaddk(e, n, size - 1), ki(e, size));
+}
+
+/* tile_count() of the plan, at run time. */
 static V tiles_in(struct emit *e, V rows, int64_t tile)
 {
-    return idiv(e, iaddk(e, rows, tile - 1), ki(e, tile));
+    V n = parts_of(e, rows, tile), even = imulk(e, parts_of(e, n, TILE_SHARES), TILE_SHARES);
+    V pair = choose(e, ilt(e, rows, ki(e, 2 * TILE_LEAST)), n, ki(e, 2));
+    return choose(e, ilt(e, n, ki(e, 3)), pair, even);
 }
 
 static struct decisions decisions_of(struct emit *e, const struct launch *l)
@@ -164,9 +173,10 @@ static V task_count(struct emit *e, const struct launch *l, V ctx)
 {
     switch (l->domain) {
     case DOMAIN_ROWS:    return tiles_in(e, imulk(e, images_of(e, ctx), l->rows), l->tile);
-    case DOMAIN_IMAGES:  return imulk(e, tiles_in(e, images_of(e, ctx), l->tile), l->parts);
-    case DOMAIN_PARTS:   return ki(e, l->parts);
-    case DOMAIN_GROUPS:  return tiles_in(e, images_of(e, ctx), l->moe->group);
+    case DOMAIN_IMAGES:  return imulk(e, parts_of(e, images_of(e, ctx), l->tile), l->parts);
+    case DOMAIN_PARTS:
+    case DOMAIN_TILES:   return ki(e, l->parts);
+    case DOMAIN_GROUPS:  return parts_of(e, images_of(e, ctx), l->moe->group);
     case DOMAIN_EXPERTS: return isub(e, first_tile(e, l, ctx, l->experts->count), first_tile(e, l, ctx, 0));
     default:             return ki(e, l->parts * l->experts->count);
     }
@@ -180,11 +190,13 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
     if (l->experts)
         d = decisions_of(e, l);
     switch (l->domain) {
-    case DOMAIN_ROWS:
-        p.i0 = p.row = imulk(e, t, l->tile);
+    case DOMAIN_ROWS: {
+        V rows = imulk(e, images, l->rows), n = tiles_in(e, rows, l->tile);
+        p.i0 = p.row = idiv(e, imul(e, t, rows), n);
         p.i2 = t;
-        p.m = clamp(e, ki(e, l->tile), isub(e, imulk(e, images, l->rows), p.i0));
+        p.m = isub(e, idiv(e, imul(e, iaddk(e, t, 1), rows), n), p.i0);
         break;
+    }
     case DOMAIN_IMAGES:
         p.i0 = imulk(e, idiv(e, t, ki(e, l->parts)), l->tile);
         p.i2 = p.row = irem(e, t, ki(e, l->parts));
@@ -194,7 +206,11 @@ static struct place place_of(struct emit *e, const struct launch *l, V ctx, V t)
         p.i2 = p.row = t;
         p.m = imulk(e, images, l->rows);
         if (l->tile)
-            p.m = tiles_in(e, p.m, l->tile);
+            p.m = parts_of(e, p.m, l->tile);
+        break;
+    case DOMAIN_TILES:
+        p.i2 = p.row = t;
+        p.m = tiles_in(e, imulk(e, images, l->rows), l->tile);
         break;
     case DOMAIN_GROUPS:
         p.i0 = p.row = imulk(e, t, l->moe->group);

@@ -31,6 +31,9 @@ int64_t place_buffers(struct lowering *lo);
 
 /* tile.c: blocking, in one place with its reasons. */
 int64_t tile_rows(int64_t bytes_per_row);
+#define TILE_SHARES 4                   /* see tile_count() */
+#define TILE_LEAST 24
+int64_t tile_count(int64_t rows, int64_t tile);
 int64_t tile_expert_rows(void);
 #define TILE_DW_CHUNK 128
 int64_t tile_dw_block(int64_t n);

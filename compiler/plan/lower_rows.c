@@ -24,7 +24,7 @@ static struct operand tile_sums(struct lowering *lo, const struct node *n, int64
 static void reduce_tiles(struct lowering *lo, const struct node *n, const struct param *p, struct operand sums, int64_t cols)
 {
     const struct experts *experts = lo->open->experts;
-    struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_TILES : DOMAIN_PARTS, n);
+    struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_TILES : DOMAIN_TILES, n);
     l->experts = experts;
     l->decisions = lo->open->decisions;
     l->rows = lo->open->rows;

@@ -153,7 +153,7 @@ static int64_t tiles_of(const struct lowering *lo, const struct launch *l)
 {
     if (l->experts)
         return plan_decisions(l->experts->moe, lo->g->micro).max_tiles;
-    return (lo->g->micro * l->rows + l->tile - 1) / l->tile;
+    return tile_count(lo->g->micro * l->rows, l->tile);
 }
 
 static void size_sums(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)

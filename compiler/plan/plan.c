@@ -85,7 +85,7 @@ int64_t plan_memory_train(const struct plan *p, bool ema)
 static const char *const spaces[] = {"params", "packed", "grads", "moment1", "moment2", "ema", "arena", "input", "target",
                                      "output", "features", "balance", "scratch", "const", "-"};
 
-static const char *const domains[] = {"rows", "images", "parts", "groups", "experts", "expert parts", "expert tiles"};
+static const char *const domains[] = {"rows", "images", "parts", "tiles", "groups", "experts", "expert parts", "expert tiles"};
 
 static void print_operand(const struct operand *o, FILE *out)
 {

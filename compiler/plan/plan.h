@@ -70,9 +70,10 @@ struct call {
 };
 
 enum domain {
-    DOMAIN_ROWS,                /* tiles of `tile` of the B*rows rows. i0 first row, i2 tile; m rows, row = i0 */
+    DOMAIN_ROWS,                /* B*rows rows in tile_count() equal tiles of at most `tile`. i0 first row, i2 tile; m rows, row = i0 */
     DOMAIN_IMAGES,              /* tiles of `tile` pictures, in `parts`. i0 first picture, i2 part; m pictures, row = part */
     DOMAIN_PARTS,               /* `parts` parts of everything. i2 part; m = B*rows, row = part */
+    DOMAIN_TILES,               /* the same, but m counts the tiles that ROWS makes of them */
     DOMAIN_GROUPS,              /* each routing group. i0 first picture, i2 group; m pictures, row = i0 */
     DOMAIN_EXPERTS,             /* tiles of the routed rows. i0 first routed row, i1 expert, i2 tile; m rows, row = i0 */
     DOMAIN_EXPERT_PARTS,        /* each expert in `parts`. i0 first routed row, i1 expert, i2 part; m rows, row = part */
@@ -82,7 +83,7 @@ enum domain {
 struct launch {
     enum domain domain;
     int64_t rows;               /* of a picture (ROWS), or the factor of m (PARTS) */
-    int64_t tile;               /* rows or pictures of a tile; PARTS: m counts tiles of so many rows if not 0 */
+    int64_t tile;               /* rows or pictures of a tile; PARTS: m counts slices of so many if not 0 */
     int64_t parts;
     const struct moe *moe;              /* GROUPS */
     const struct experts *experts;      /* EXPERTS, EXPERT_PARTS, EXPERT_TILES */

@@ -21,12 +21,21 @@ int64_t plan_packed_bytes(int vector, int64_t n, int64_t k)
 }
 
 /* A tile's scratch should stay in L2 beside a panel of weights, but weights stream through L2 once a tile, so few rows are
- * dear where the widths are large: 384 KiB of scratch, at least 96 rows, in blocks of 12 (and so of 6) rows. */
+ * dear where the widths are large: 384 KiB of scratch, at least 132 rows (eleven register blocks), at most 192. */
 int64_t tile_rows(int64_t bytes_per_row)
 {
     int64_t rows = bytes_per_row ? 384 * 1024 / bytes_per_row : 192;
-    rows = rows < 96 ? 96 : rows > 192 ? 192 : rows;
-    return rows / 12 * 12;
+    return rows < 132 ? 132 : rows > 192 ? 192 : rows;
+}
+
+/* Equal tiles, none above `tile` rows, and a number of them that two or four threads share evenly: of 17 tiles on two threads the last
+ * one costs as much as eight more on both. Two tiles at least, unless they would have less than TILE_LEAST rows. */
+int64_t tile_count(int64_t rows, int64_t tile)
+{
+    int64_t n = (rows + tile - 1) / tile;
+    if (n < 3)
+        return rows < 2 * TILE_LEAST ? n : 2;
+    return (n + TILE_SHARES - 1) / TILE_SHARES * TILE_SHARES;
 }
 
 /* Experts get few rows each: a tile of eight register blocks. */
