@@ -132,6 +132,8 @@ V dot(struct emit *e, V a, V b, int64_t n);             /* of two rows */
 V math_exp(struct emit *e, V x);                        /* 2 ulp; 0 below -87.3 */
 V math_log(struct emit *e, V x);                        /* x > 0, normal; 2 ulp */
 V math_phi(struct emit *e, V x, V *density);            /* normal CDF, absolute error 1e-7; density: exp(-x^2/2)/sqrt(2 pi) */
+V math_gelu(struct emit *e, V x);                       /* x Phi(x), absolute error 6e-7 */
+V math_gelu_slope(struct emit *e, V x);                 /* its derivative, the same */
 V math_sigmoid(struct emit *e, V x);
 V math_cos2pi(struct emit *e, V u);                     /* cos(2 pi u), 0 <= u < 1 */
 void math_philox(struct emit *e, V counter[4], V key0, V key1, V out[4]);       /* i32 or vectors of i32 */

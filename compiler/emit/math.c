@@ -2,7 +2,8 @@
  *
  * exp: Cody-Waite reduction by ln 2, Taylor series to the 7th power (below 1e-8 for |r| <= ln 2 / 2), exponent by integer add.
  * log: mantissa in [sqrt 1/2, sqrt 2), series of atanh in s = (m-1)/(m+1) to s^9. Phi: Abramowitz and Stegun 7.1.26, with its
- * exp(-x^2/2) shared with the density. */
+ * exp(-x^2/2) shared with the density. GELU and its slope: 1/2 + x Q(x^2) with Q fitted to the least largest error (least squares on
+ * Chebyshev nodes, reweighted by the errors), in u = 2 x^2 / limit^2 - 1 so that the coefficients stay small; neither divides. */
 #include "config.h"
 
 #include "compiler/emit/emit.h"
@@ -83,6 +84,33 @@ V math_phi(struct emit *e, V x, V *density)
     if (density)
         *density = vmul(e, g, like(e, x, 0.39894228040143268));
     return choose(e, vgt(e, x, like(e, x, 0)), vsub(e, like(e, x, 1), tail), tail);
+}
+
+/* 1/2 + x Q(x^2) up to a limit; beyond it 0 below and 1 above. NaN stays NaN. */
+static V step_like(struct emit *e, V x, double limit, const double *c, int n)
+{
+    V z = vmul(e, x, x), u = vfma(e, z, like(e, x, 2 / (limit * limit)), like(e, x, -1));
+    V y = vfma(e, x, polynomial(e, u, c, n), like(e, x, 0.5));
+    V beyond = choose(e, vgt(e, x, like(e, x, 0)), like(e, x, 1), like(e, x, 0));
+    return choose(e, vgt(e, z, like(e, x, limit * limit)), beyond, y);
+}
+
+V math_gelu(struct emit *e, V x)
+{
+    static const double c[] = {
+        0.13465935, -0.067126593, 0.0496451939, -0.039771219, 0.0320452619, -0.0249654234, 0.0184254323, -0.0130905112,
+        0.00883971706, -0.00482707669, 0.00211210575, -0.0016196762, 0.00136216659, -0.000450653373,
+    };
+    return vmul(e, x, step_like(e, x, 5.25, c, 14));
+}
+
+V math_gelu_slope(struct emit *e, V x)
+{
+    static const double c[] = {
+        0.128759168, -0.06574014, 0.0536708728, -0.053725825, 0.0601872274, -0.0688571515, 0.0753351917, -0.0729194883,
+        0.0606563971, -0.0530861033, 0.0495664941, -0.0278236552, 0.00410067194, -0.00642488523, 0.0121202586, -0.00490987225,
+    };
+    return step_like(e, x, 5.5, c, 16);
 }
 
 V math_sigmoid(struct emit *e, V x)

@@ -14,7 +14,7 @@ struct run { const struct kernel_args *k; int kind; };
 static V unary_value(struct emit *e, V x, int kind)
 {
     switch (kind) {
-    case ACT_GELU: return vmul(e, x, math_phi(e, x, NULL));
+    case ACT_GELU: return math_gelu(e, x);
     case ACT_SILU: return vmul(e, x, math_sigmoid(e, x));
     default:       return choose(e, vgt(e, like(e, x, 0), x), like(e, x, 0), x);
     }
@@ -24,10 +24,8 @@ static V unary_slope(struct emit *e, V dy, V x, int kind)
 {
     if (kind == ACT_RELU)
         return choose(e, vgt(e, x, like(e, x, 0)), dy, like(e, x, 0));
-    if (kind == ACT_GELU) {
-        V density, phi = math_phi(e, x, &density);
-        return vmul(e, dy, vfma(e, x, density, phi));
-    }
+    if (kind == ACT_GELU)
+        return vmul(e, dy, math_gelu_slope(e, x));
     V s = math_sigmoid(e, x), one = like(e, x, 1);
     return vmul(e, vmul(e, dy, s), vfma(e, x, vsub(e, one, s), one));
 }

@@ -151,6 +151,8 @@ static double *rounded(double *v, int64_t n)
     return v;
 }
 
+static double input_range = 1;
+
 static struct interp *start(struct machine *k, const struct graph *g, int images)
 {
     struct interp_settings s = {.seed = 0x123456789abcdef0u, .step = 7, .images = images, .first_image = 4 * NETWORK_GROUP,
@@ -158,6 +160,8 @@ static struct interp *start(struct machine *k, const struct graph *g, int images
     struct interp *it = interp_new(arena, g, &s);
     network_seed(1);
     network_fill(interp_value(it, g->input), images * g->input->rows * g->input->cols);
+    for (int64_t i = 0; i < images * g->input->rows * g->input->cols; i++)
+        interp_value(it, g->input)[i] *= input_range;
     to_float(k->ctx.region[VRT_INPUT], rounded(interp_value(it, g->input), images * g->input->rows * g->input->cols),
              images * g->input->rows * g->input->cols);
     if (g->target) {
@@ -386,11 +390,49 @@ static void test_short_vectors(void **state)
     discard(&k);
 }
 
+/* Activations where their curves end, too. */
+static void test_range(void **state)
+{
+    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 2);
+    for (input_range = 2; input_range < 100; input_range *= 2) {
+        memset(k.ctx.region[VRT_GRADS], 0, (size_t)k.program->params_bytes);
+        train_agrees(&k);
+        eval_agrees(&k);
+    }
+    input_range = 1;
+    discard(&k);
+}
+
+/* To the last digits: of a picture of one colour the mean is GELU of that colour, and the network goes on with a SiLU. */
+static void test_gelu(void **state)
+{
+    (void)state;
+    struct machine k = build(network_named("gelu"), RECOMPUTE_CHEAP, true, 2);
+    start(&k, k.eval, IMAGES);
+    int64_t pixels = k.eval->input->rows, channels = k.eval->input->cols;
+    float *in = k.ctx.region[VRT_INPUT], *features = k.ctx.region[VRT_FEATURES];
+    for (double x0 = -12; x0 < 12; x0 += 1.0 / 64) {
+        for (int64_t i = 0; i < IMAGES * pixels * channels; i++)
+            in[i] = (float)(x0 + (double)(i / (pixels * channels) + i % channels) / 512);
+        k.program->eval(&k.ctx);
+        for (int64_t i = 0; i < IMAGES * channels; i++) {
+            double x = in[i / channels * pixels * channels + i % channels], z = x * 0.5 * erfc(-x * sqrt(0.5)), y = z / (1 + exp(-z));
+            if (!(fabs(features[i] - y) <= 1e-6 + 5e-7 * fabs(x)))
+                fail_msg("silu(gelu(%.9g)) is %.9g, should be %.9g", x, features[i], y);
+        }
+    }
+    discard(&k);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
-                                    cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena)};
-    size_t n = 2;
+                                    cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena),
+                                    cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena)};
+    size_t n = 3;
+    static const char *const ranging[] = {"mlp", "branches", "silu"};
+    for (int i = 0; i < 3; i++)
+        tests[n++] = (struct CMUnitTest){"range", test_range, new_arena, free_arena, (void *)network_named(ranging[i])};
     for (int i = 0; i < network_count; i++) {
         static void (*const kinds[])(void **) = {test_agreement, test_bits, test_short_vectors};
         for (int j = 0; j < 3; j++)
