@@ -1,4 +1,4 @@
-/* Weight gradients: dw (N,K) += dy^T x over all rows, one block of dw's rows a task.
+/* Weight gradients: dw (N,K) += dy^T x over all rows, one block of dw's rows and columns a task.
  *
  * Rows of dy and x pass in chunks: a chunk of dy is packed in blocks of as many columns as a register block has rows, a chunk of x in
  * panels of its width; sums start in dw and return to it after each chunk, so they run over the rows in order. Where the target has no
@@ -9,7 +9,6 @@
 
 #include "compiler/emit/emit.h"
 #include "compiler/plan/lower.h"
-
 
 struct column_sum { V dy, db, m; int64_t ldy; };
 
@@ -25,75 +24,93 @@ static void sum_columns(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, l.carry[0], at(e, s->db, i), mask);
 }
 
-static void call_gemm_tn(struct emit *e, V c, int64_t ldc, V a, int64_t lda, V b, int64_t ldb, V m, int64_t n, V k)
+static void call_gemm_tn(struct emit *e, V c, int64_t ldc, V a, int64_t lda, V b, int64_t ldb, V m, V n, V k)
 {
     V f = LLVMGetNamedFunction(e->module, "vrt_gemm_tn");
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f,
-                   (V[]){c, ki(e, ldc), a, ki(e, lda), b, ki(e, ldb), m, ki(e, n), k}, 9, "");
+                   (V[]){c, ki(e, ldc), a, ki(e, lda), b, ki(e, ldb), m, n, k}, 9, "");
 }
 
-/* dw (n, I, taps) += col (n, taps, I) for `rows` n. */
-static void unpatch(struct emit *e, V dw, V col, V rows, int64_t taps, int64_t I)
+/* The columns k0 .. k0 + columns of dw (n, I, taps) += col (n, wide), whose columns are (tap, i), for `rows` n. */
+static void unpatch(struct emit *e, V dw, V col, V rows, V k0, V columns, const int64_t *s)
 {
-    struct loop n, t, i;
+    int64_t taps = s[1], I = s[2], wide = s[4];
+    struct loop n, k;
+    loop_begin(e, &k, ki(e, 0), columns, 1, 0, NULL);
+    V column = iadd(e, k0, k.i), t = idiv(e, column, ki(e, I)), i = irem(e, column, ki(e, I));
+    V first = at(e, dw, iadd(e, imulk(e, i, taps), t));
     loop_begin(e, &n, ki(e, 0), rows, 1, 0, NULL);
-    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
-    loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
-    V base = imulk(e, n.i, taps * I);
-    V to = at(e, dw, iadd(e, base, iadd(e, imulk(e, i.i, taps), t.i)));
-    V from = at(e, col, iadd(e, base, iadd(e, imulk(e, t.i, I), i.i)));
+    V to = at(e, first, imulk(e, n.i, taps * I)), from = at(e, col, iadd(e, imulk(e, n.i, wide), k.i));
     store(e, vadd(e, load(e, e->f32, to), load(e, e->f32, from)), to);
-    loop_end(e, &i, NULL);
-    loop_end(e, &t, NULL);
     loop_end(e, &n, NULL);
+    loop_end(e, &k, NULL);
 }
 
 struct gradient {
-    int64_t K, ldy, ldx, panel, high;   /* high: rows of dw in a register block */
+    int64_t ldw, ldy, ldx, panel, high, block;  /* high: rows of dw in a register block; block: in a task */
     int vectors;
-    V dw, db, dy, x, rows, m;           /* of this task's block: its rows of dw and db (or NULL), all rows of dy and x */
+    bool even;                          /* no panel is cut off */
+    V dw, db, dy, x, m;                 /* from where this task's part begins; all rows of dy and x; db: NULL if there is none */
+    V rows, columns, biased;            /* of the part; the rows whose db is this task's */
     V packed_dy, packed_x;
 };
+
+/* Distances in the packed factors, in numbers; panels are a line more apart, for at a power of two they would share the ways of a cache. */
+static int64_t panel_size(const struct gradient *g)
+{
+    return TILE_DW_CHUNK * g->panel + 16;
+}
 
 /* dy chunk to blocks [block][row][high]; columns past the end are zero. The bias' gradient is summed on the way. */
 static void pack_dy(struct emit *e, const struct gradient *g, V first, V count)
 {
     struct loop b, i;
+    V high = ki(e, g->high);
     loop_begin(e, &b, ki(e, 0), g->rows, g->high, 0, NULL);
-    V left = isub(e, g->rows, b.i), on = mask_below(e, imin(e, ki(e, g->high), left));
+    V on = mask_below(e, imin(e, high, isub(e, g->rows, b.i))), mine = mask_below(e, imin(e, high, isub(e, g->biased, b.i)));
     V from = at(e, g->dy, iadd(e, imulk(e, first, g->ldy), b.i)), to = at(e, g->packed_dy, imulk(e, b.i, TILE_DW_CHUNK));
-    V room = mask_below(e, ki(e, g->high)), sum = g->db ? vload(e, at(e, g->db, b.i), on) : vkf(e, 0);
+    V room = mask_below(e, high), sum = g->db ? vload(e, at(e, g->db, b.i), mine) : vkf(e, 0);
     loop_begin(e, &i, ki(e, 0), count, 1, 1, &sum);
     V row = vload(e, at(e, from, imulk(e, i.i, g->ldy)), on);
     vstore(e, row, at(e, to, imulk(e, i.i, g->high)), room);
     sum = vadd(e, i.carry[0], row);
     loop_end(e, &i, &sum);
     if (g->db)
-        vstore(e, i.carry[0], at(e, g->db, b.i), on);
+        vstore(e, i.carry[0], at(e, g->db, b.i), mine);
     loop_end(e, &b, NULL);
 }
 
-static void pack_x(struct emit *e, const struct gradient *g, V first, V count, V k0, V *masks)
+static V vector_mask(struct emit *e, const struct gradient *g, V column, int v)
 {
-    struct loop i;
+    return g->even ? NULL : mask_below(e, isub(e, g->columns, iaddk(e, column, v * (int64_t)e->W)));
+}
+
+/* x chunk to panels [panel][row][width], a row of x at a time, so that it is read from end to end. */
+static void pack_x(struct emit *e, const struct gradient *g, V first, V count)
+{
+    struct loop i, p;
     loop_begin(e, &i, ki(e, 0), count, 1, 0, NULL);
-    V from = at(e, g->x, iadd(e, imulk(e, iadd(e, first, i.i), g->ldx), k0)), to = at(e, g->packed_x, imulk(e, i.i, g->panel));
+    V from = at(e, g->x, imulk(e, iadd(e, first, i.i), g->ldx)), to = at(e, g->packed_x, imulk(e, i.i, g->panel));
+    loop_begin(e, &p, ki(e, 0), g->columns, g->panel, 0, NULL);
+    V out = at(e, to, imulk(e, idiv(e, p.i, ki(e, g->panel)), panel_size(g)));
     for (int v = 0; v < g->vectors; v++)
-        vstore(e, vload(e, atk(e, from, v * (int64_t)e->W), masks[v]), atk(e, to, v * (int64_t)e->W), NULL);
+        vstore(e, vload(e, atk(e, at(e, from, p.i), v * (int64_t)e->W), vector_mask(e, g, p.i, v)), atk(e, out, v * (int64_t)e->W), NULL);
+    loop_end(e, &p, NULL);
     loop_end(e, &i, NULL);
 }
 
-/* `rows` rows of dw from row n on, one panel wide. */
-static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V n, V k0, V count, V *masks)
+/* `rows` rows of dw from row n on, one panel wide, from column k on. */
+static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V n, V k, V count, V *masks)
 {
-    V sum[LOOP_CARRY], c = at(e, g->dw, iadd(e, imulk(e, n, g->K), k0));
+    V sum[LOOP_CARRY], c = at(e, g->dw, iadd(e, imulk(e, n, g->ldw), k));
     V a = at(e, g->packed_dy, iadd(e, imulk(e, isub(e, n, irem(e, n, ki(e, g->high))), TILE_DW_CHUNK), irem(e, n, ki(e, g->high))));
+    V b = at(e, g->packed_x, imulk(e, idiv(e, k, ki(e, g->panel)), panel_size(g)));
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < g->vectors; v++)
-            sum[r * g->vectors + v] = vload(e, atk(e, c, r * g->K + v * (int64_t)e->W), masks[v]);
+            sum[r * g->vectors + v] = vload(e, atk(e, c, r * g->ldw + v * (int64_t)e->W), masks[v]);
     struct loop i;
     loop_begin(e, &i, ki(e, 0), count, 1, rows * g->vectors, sum);
-    V row = at(e, g->packed_x, imulk(e, i.i, g->panel)), left = at(e, a, imulk(e, i.i, g->high)), x[2];
+    V row = at(e, b, imulk(e, i.i, g->panel)), left = at(e, a, imulk(e, i.i, g->high)), x[2];
     for (int v = 0; v < g->vectors; v++)
         x[v] = vload(e, atk(e, row, v * (int64_t)e->W), NULL);
     for (int r = 0; r < rows; r++) {
@@ -104,7 +121,7 @@ static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V
     loop_end(e, &i, sum);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < g->vectors; v++)
-            vstore(e, i.carry[r * g->vectors + v], atk(e, c, r * g->K + v * (int64_t)e->W), masks[v]);
+            vstore(e, i.carry[r * g->vectors + v], atk(e, c, r * g->ldw + v * (int64_t)e->W), masks[v]);
 }
 
 static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V count)
@@ -114,11 +131,10 @@ static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V 
     struct loop p, n;
     V masks[2] = {NULL, NULL};
     pack_dy(e, g, first, count);
-    loop_begin(e, &p, ki(e, 0), ki(e, g->K), g->panel, 0, NULL);
-    if (g->K % g->panel)
-        for (int v = 0; v < g->vectors; v++)
-            masks[v] = mask_below(e, isub(e, ki(e, g->K), iaddk(e, p.i, v * (int64_t)e->W)));
-    pack_x(e, g, first, count, p.i, masks);
+    pack_x(e, g, first, count);
+    loop_begin(e, &p, ki(e, 0), g->columns, g->panel, 0, NULL);
+    for (int v = 0; v < g->vectors; v++)
+        masks[v] = vector_mask(e, g, p.i, v);
     V from = ki(e, 0);
     for (int i = 0; i < 4 && blocks[i]; i++) {
         V to = iadd(e, from, imulk(e, idiv(e, isub(e, g->rows, from), ki(e, blocks[i])), blocks[i]));
@@ -130,40 +146,48 @@ static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V 
     loop_end(e, &p, NULL);
 }
 
-static void product_tn(struct emit *e, const struct kernel_args *k, V dw, V db, V dy, V rows, V room)
+static void product_tn(struct emit *e, struct gradient *g, V room)
 {
-    const int64_t *s = k->call->size;
-    struct gradient g = {.K = s[1] * s[2], .ldy = s[4], .ldx = s[5], .high = e->W == 16 ? 12 : 6, .dw = dw, .db = db, .dy = dy,
-                         .x = k->p[3], .rows = rows, .m = k->m};
     if (!e->fma) {
-        struct column_sum sum = {dy, db, k->m, g.ldy};
-        call_gemm_tn(e, dw, g.K, dy, g.ldy, k->p[3], g.ldx, rows, g.K, k->m);
-        if (db)
-            each_vector(e, rows, sum_columns, &sum, NULL, 0);
+        struct column_sum sum = {g->dy, g->db, g->m, g->ldy};
+        call_gemm_tn(e, g->dw, g->ldw, g->dy, g->ldy, g->x, g->ldx, g->rows, g->columns, g->m);
+        if (g->db)
+            each_vector(e, g->biased, sum_columns, &sum, NULL, 0);
         return;
     }
-    g.panel = plan_panel(e->W, g.K);
-    g.vectors = (int)(g.panel / e->W);
-    g.packed_x = room;
-    g.packed_dy = atk(e, room, TILE_DW_CHUNK * g.panel);
+    g->packed_dy = room;
+    g->packed_x = atk(e, room, TILE_DW_CHUNK * g->block + 16);
+    /* Chunks as equal as can be. */
+    V chunks = idiv(e, iaddk(e, g->m, TILE_DW_CHUNK - 1), ki(e, TILE_DW_CHUNK));
     struct loop l;
-    loop_begin(e, &l, ki(e, 0), k->m, TILE_DW_CHUNK, 0, NULL);
-    chunk_gradient(e, &g, l.i, imin(e, ki(e, TILE_DW_CHUNK), isub(e, k->m, l.i)));
+    loop_begin(e, &l, ki(e, 0), chunks, 1, 0, NULL);
+    V first = idiv(e, imul(e, l.i, g->m), chunks), next = idiv(e, imul(e, iaddk(e, l.i, 1), g->m), chunks);
+    chunk_gradient(e, g, first, isub(e, next, first));
     loop_end(e, &l, NULL);
 }
 
 void emit_linear_dw(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    int64_t N = s[0], taps = s[1], I = s[2], block = s[3], K = taps * I;
-    V n0 = imulk(e, k->row, block), rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
-    V dw = at(e, k->p[0], imulk(e, n0, K)), dy = at(e, k->p[2], n0), db = s[6] ? at(e, k->p[1], n0) : NULL;
+    int64_t N = s[0], taps = s[1], block = s[3], wide = s[4], K = taps * s[2], across = (K + wide - 1) / wide;
+    V part = irem(e, k->row, ki(e, across));
+    V n0 = imulk(e, idiv(e, k->row, ki(e, across)), block), k0 = imulk(e, part, wide);
+    struct gradient g = {.ldw = K, .ldy = s[5], .ldx = s[6], .panel = plan_panel(e->W, K), .high = e->W == 16 ? 12 : 6,
+                         .block = block, .db = s[7] ? at(e, k->p[1], n0) : NULL, .dy = at(e, k->p[2], n0),
+                         .x = at(e, k->p[3], k0), .m = k->m};
+    g.vectors = (int)(g.panel / e->W);
+    g.even = K % g.panel == 0;
+    g.rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
+    g.columns = imin(e, ki(e, wide), isub(e, ki(e, K), k0));
+    g.biased = choose(e, ieq(e, part, ki(e, 0)), g.rows, ki(e, 0));
     if (taps == 1) {
-        product_tn(e, k, dw, db, dy, rows, k->p[4]);
+        g.dw = at(e, k->p[0], iadd(e, imulk(e, n0, K), k0));
+        product_tn(e, &g, k->p[4]);
     } else {
-        V room = atk(e, k->p[4], block * K);
-        clear_floats(e, k->p[4], imulk(e, rows, K));
-        product_tn(e, k, k->p[4], db, dy, rows, room);
-        unpatch(e, dw, k->p[4], rows, taps, I);
+        g.dw = k->p[4];
+        g.ldw = wide;
+        clear_floats(e, g.dw, imulk(e, g.rows, wide));
+        product_tn(e, &g, atk(e, k->p[4], block * wide));
+        unpatch(e, at(e, k->p[0], imulk(e, n0, K)), g.dw, g.rows, k0, g.columns, s);
     }
 }

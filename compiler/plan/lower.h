@@ -35,9 +35,10 @@ int64_t tile_rows(int64_t bytes_per_row);
 #define TILE_LEAST 24
 int64_t tile_count(int64_t rows, int64_t tile);
 int64_t tile_expert_rows(void);
-#define TILE_DW_CHUNK 128
-int64_t tile_dw_block(int64_t n);
-int64_t dw_scratch(int64_t block, int64_t k, bool patches);
+#define TILE_DW_CHUNK 192
+struct dw_tile { int64_t block, wide; };
+struct dw_tile tile_dw(int vector, int64_t n, int64_t k);
+int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches);
 int64_t tile_query_rows(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
 struct dwconv_tile { int64_t images, parts, band, group; };     /* pictures a task, and parts of them: lines, vectors of channels */

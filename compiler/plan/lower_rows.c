@@ -73,22 +73,24 @@ void lower_linear_dx(struct lowering *lo, const struct node *n)
 void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy, struct operand x, int64_t shape[6],
                             int group)
 {
-    int64_t N = shape[0], taps = shape[1], I = shape[2], block = tile_dw_block(N);
+    int64_t N = shape[0], taps = shape[1], I = shape[2], K = taps * I;
+    struct dw_tile t = tile_dw(lo->plan->vector, N, K);
     const struct experts *experts = n->weight->experts ? n->experts : NULL;
     struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_PARTS : DOMAIN_PARTS, n);
     l->experts = experts;
     l->decisions = experts ? decisions_buffer(lo, experts->moe) : NULL;
     l->rows = shape[5];
-    l->parts = (N + block - 1) / block;
+    l->parts = (N + t.block - 1) / t.block * ((K + t.wide - 1) / t.wide);
     struct call *c = node_call(lo, l, KERNEL_linear_dw, n);
-    call_operand(c, operand_shifted(operand_param(lo, n->weight, SPACE_GRADS), group * N * taps * I * 4));
+    call_operand(c, operand_shifted(operand_param(lo, n->weight, SPACE_GRADS), group * N * K * 4));
     call_operand(c, n->bias ? operand_shifted(operand_param(lo, n->bias, SPACE_GRADS), group * N * 4) : operand_nowhere());
     call_operand(c, dy);
     call_operand(c, x);
-    call_operand(c, operand_scratch(lo, n->name, dw_scratch(block, taps * I, taps > 1)));
+    call_operand(c, operand_scratch(lo, n->name, dw_scratch(lo->plan->vector, t, K, taps > 1)));
     for (int i = 0; i < 3; i++)
         call_size(c, shape[i]);
-    call_size(c, block);
+    call_size(c, t.block);
+    call_size(c, t.wide);
     call_size(c, shape[3]);
     call_size(c, shape[4]);
     call_size(c, n->bias != NULL);

@@ -44,19 +44,25 @@ int64_t tile_expert_rows(void)
     return 96;
 }
 
-/* Rows of a weight gradient that one task computes: a quarter of them, so that several tasks share the work, but wide enough
- * that packing the other factor again for each task costs little. */
-int64_t tile_dw_block(int64_t n)
+/* The part of a weight gradient (n, k) that one task computes: as square as can be, for each factor is packed once for every part along
+ * the other; at most 384 each way, so that it rests in L2 beside the packed factors; a number of parts that two or four threads share
+ * evenly, unless they would be smaller than 64. */
+struct dw_tile tile_dw(int vector, int64_t n, int64_t k)
 {
-    int64_t block = round_up((n + 3) / 4, 32);
-    block = block < 64 ? 64 : block > 384 ? 384 : block;
-    return block < n ? block : n;
+    int64_t down = (n + 383) / 384, across = (k + 383) / 384;
+    while (down * across % TILE_SHARES != 0 && (n / down >= 128 || k / across >= 128))
+        if (n / down >= k / across)
+            down++;
+        else
+            across++;
+    return (struct dw_tile){round_up((n + down - 1) / down, 12), round_up((k + across - 1) / across, plan_panel(vector, k))};
 }
 
-/* A chunk of TILE_DW_CHUNK rows: a panel of x (16 KiB) rests in L1, the block of dy (at most 200 KiB) in L2. Patches are summed aside. */
-int64_t dw_scratch(int64_t block, int64_t k, bool patches)
+/* A chunk of TILE_DW_CHUNK rows: a panel of x (24 KiB) rests in L1, both packed factors (300 KiB each) in L2. Patches are summed aside. */
+int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches)
 {
-    return (TILE_DW_CHUNK * (32 + round_up(block, 12) + 16) + (patches ? round_up(block * k, 16) : 0)) * 4;
+    int64_t panels = t.wide / plan_panel(vector, k);
+    return (TILE_DW_CHUNK * (t.wide + t.block) + 16 * (panels + 1) + (patches ? t.block * t.wide : 0)) * 4;
 }
 
 /* Queries that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
