@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -198,6 +199,18 @@ static bool start_threads(struct vrt_threads *t)
     return ok;
 }
 
+static void *new_scratch(size_t total)
+{
+    size_t alignment = total >= VRT_HUGE_PAGE ? VRT_HUGE_PAGE : ALIGNMENT, whole = (total + alignment - 1) / alignment * alignment;
+    void *scratch = aligned_alloc(alignment, whole);
+
+    if (scratch == NULL)
+        return NULL;
+    if (alignment == VRT_HUGE_PAGE)
+        madvise(scratch, whole, MADV_HUGEPAGE);
+    return memset(scratch, 0, whole);
+}
+
 bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, struct vrt_error *e)
 {
     struct vrt_threads *t;
@@ -214,14 +227,13 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the threads");
     t->count = threads;
     t->stride = stride & ~(size_t)(ALIGNMENT - 1);
-    t->scratch = aligned_alloc(ALIGNMENT, total);
+    t->scratch = new_scratch(total);
     t->others = calloc((size_t)threads, sizeof *t->others);
     if (t->scratch == NULL || t->others == NULL) {
         stop_threads(t);
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d scratch blocks of %lld bytes; use fewer --threads", threads,
                         (long long)scratch_bytes);
     }
-    memset(t->scratch, 0, total);
     openblas_set_num_threads(1);
     if (!start_threads(t)) {
         stop_threads(t);

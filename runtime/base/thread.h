@@ -8,6 +8,8 @@
 
 struct vrt_ctx;
 
+enum { VRT_HUGE_PAGE = 2 << 20 };         /* bytes: blocks of at least so many are put on large pages */
+
 /* Prototypes from the rows of abi.def, so that the two cannot drift apart. */
 #define ABI(result, name, parameters) result name parameters;
 #define ptr void *

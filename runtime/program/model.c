@@ -13,8 +13,6 @@
 #include "runtime/io/safetensors.h"
 #include "runtime/program/model.h"
 
-enum { HUGE_PAGE = 2 << 20 };
-
 /* The larger of the two where a region serves both training and the evaluation after each epoch. */
 static int64_t larger(int64_t a, int64_t b)
 {
@@ -59,7 +57,7 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e)
         if (block == MAP_FAILED)
             return vrt_fail(e, VRT_BAD_INPUT, "no memory: %s at %.2f GiB; build the program with a smaller train.micro",
                             strerror(errno), (double)total / 0x1p30);
-        if (m->bytes[i] >= HUGE_PAGE)
+        if (m->bytes[i] >= VRT_HUGE_PAGE)
             madvise(block, (size_t)m->bytes[i], MADV_HUGEPAGE);
         m->ctx.region[i] = block;
     }
