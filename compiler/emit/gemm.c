@@ -42,7 +42,7 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
             sum[r * g->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
                                       : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
                                                             : vkf(e, 0);
-    int unroll = g->depth % 4 == 0 ? 4 : g->depth % 2 == 0 ? 2 : 1;
+    int unroll = g->depth % 2 == 0 ? 2 : 1;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * g->vectors, sum);
     for (int i = 0; i < rows * g->vectors; i++)
