@@ -42,7 +42,7 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
             sum[r * g->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
                                       : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
                                                             : vkf(e, 0);
-    int unroll = g->depth % 2 == 0 ? 2 : 1;
+    int unroll = g->depth % 2 == 0 && !e->sanitize ? 2 : 1;      /* checked code is long, and slow to generate */
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * g->vectors, sum);
     for (int i = 0; i < rows * g->vectors; i++)
@@ -87,8 +87,7 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
 static void cut_rows(struct emit *e, struct gemm *g)
 {
     V some = choose(e, ieq(e, g->m, ki(e, 0)), ki(e, 1), g->m);
-    /* With checks at every access the code generator would take minutes for high blocks. */
-    g->high = e->sanitize ? 4 : e->W == 16 || g->vectors == 1 ? 12 : 6;
+    g->high = e->W == 16 || g->vectors == 1 ? 12 : 6;
     g->blocks = idiv(e, iaddk(e, some, g->high - 1), ki(e, g->high));
     g->low = idiv(e, g->m, g->blocks);
     g->more = irem(e, g->m, g->blocks);
