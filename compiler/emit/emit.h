@@ -20,6 +20,7 @@ struct diag;
 struct kernel_entry;
 
 typedef LLVMValueRef V;
+#define MAX_LANES 16
 
 struct emit {
     struct arena *arena;
@@ -95,9 +96,11 @@ V load(struct emit *e, LLVMTypeRef t, V p);             /* aligned to the elemen
 void store(struct emit *e, V v, V p);
 V vload(struct emit *e, V p, V mask);                   /* vector of f32; mask NULL: all; lanes off are 0 */
 void vstore(struct emit *e, V v, V p, V mask);
+void prefetch(struct emit *e, V p);                     /* its line to L2; any address will do */
 V vgather(struct emit *e, V base, V index, V mask);     /* f32 at base + index (vector of i64, in floats) */
 V mask_below(struct emit *e, V count);                  /* lane < count (i64) */
 V vmasked(struct emit *e, V mask, V v, double other);   /* v, and `other` in the lanes that are off; mask NULL: v */
+void vtranspose(struct emit *e, V *x);                  /* W vectors: lane i of x[j] and lane j of x[i] change places */
 V hsum(struct emit *e, V v);                            /* halves added until one is left */
 V hmax(struct emit *e, V v);
 V slot(struct emit *e, LLVMTypeRef t, int64_t count);   /* on the stack, 64-byte aligned */
@@ -151,10 +154,13 @@ V row_max(struct emit *e, V x, int64_t n);
 void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum);     /* the largest; sum of exp(x - max) */
 V probability(struct emit *e, V x, V max, V inverse);                   /* exp(x - max) / sum; scalar or vector */
 
+/* -- pack.c: b (K,N) as gemm wants it -- */
+void pack_panel(struct emit *e, V to, V x, int64_t ld, int64_t columns, int64_t K, int64_t panel);      /* one: columns are rows of x */
+void pack_columns(struct emit *e, V to, V x, int64_t ld, int64_t N, int64_t K);         /* all */
+void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K);       /* rows are m rows of x, the others zero */
+
 /* -- shared by kernels -- */
-/* b (K,N) from m rows of x (.., ld), the other rows zero, packed as gemm wants it. */
-void pack_value(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K);
-void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx);
+void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */
 
 /* -- step.c, module.c -- */

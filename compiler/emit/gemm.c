@@ -1,8 +1,9 @@
 /* Matrix products: c (m,N) = start + a (m,K) b with b packed in panels of one or two vectors of columns.
  *
  * A block of rows keeps its sums in registers over a whole block of k; each row's sums run over k in order, whatever the block of
- * rows, so a row's bits do not depend on how many rows there are. Panels are the outer loop: a panel stays in L1 or L2 while
- * all rows pass by. Long k is cut into blocks, sums resting in c between them, which changes no bit. */
+ * rows, so a row's bits do not depend on how many rows there are. Panels are the outer loop: a panel stays in L1 or L2 while all
+ * rows pass by, and each block of rows fetches a share of the next one, for weights are seldom in L2 when they are wanted. Long k is
+ * cut into blocks, sums resting in c between them, which changes no bit. */
 #include "config.h"
 
 #include <stddef.h>
@@ -11,9 +12,10 @@
 #include "compiler/plan/lower.h"
 
 struct gemm {
-    int64_t N, K, ldc, lda, panel, depth;       /* depth: k of a block */
+    int64_t N, K, ldc, lda, step, panel, depth; /* depth: k of a block */
     int start, vectors, high;                   /* vectors of a panel; rows of the largest register block */
     V c, a, b, bias, m;
+    V ahead;                                    /* bytes of the next panel fetched with each k */
     V blocks, low, more;                        /* m rows as `blocks` blocks of `low` rows, the first `more` of them one higher */
 };
 
@@ -26,7 +28,7 @@ static int64_t block_depth(int64_t K)
     return K;
 }
 
-struct panel { V b, c, bias, mask[2]; };
+struct panel { V b, c, bias, mask[2]; int vectors; };
 
 static V column(struct emit *e, V p, int64_t offset, int v)
 {
@@ -34,33 +36,34 @@ static V column(struct emit *e, V p, int64_t offset, int v)
 }
 
 /* `rows` rows of one panel, from a to c; sums start in c or as g->start says. */
-static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, int start)
+static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, V next, int start)
 {
     V sum[LOOP_CARRY];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < g->vectors; v++)
-            sum[r * g->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
+        for (int v = 0; v < p->vectors; v++)
+            sum[r * p->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
                                       : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
                                                             : vkf(e, 0);
     int unroll = g->depth % 2 == 0 && !e->sanitize ? 2 : 1;      /* checked code is long, and slow to generate */
     struct loop l;
-    loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * g->vectors, sum);
-    for (int i = 0; i < rows * g->vectors; i++)
+    loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * p->vectors, sum);
+    for (int i = 0; i < rows * p->vectors; i++)
         sum[i] = l.carry[i];
+    prefetch(e, bytes(e, next, imul(e, l.i, g->ahead)));
     for (int u = 0; u < unroll; u++) {
-        V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2], ak = at(e, a, k);
-        for (int v = 0; v < g->vectors; v++)
+        V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2], ak = at(e, a, imulk(e, k, g->step));
+        for (int v = 0; v < p->vectors; v++)
             row[v] = vload(e, column(e, bk, 0, v), NULL);
         for (int r = 0; r < rows; r++) {
             V x = splat(e, load(e, e->f32, atk(e, ak, r * g->lda)));
-            for (int v = 0; v < g->vectors; v++)
-                sum[r * g->vectors + v] = vfma(e, x, row[v], sum[r * g->vectors + v]);
+            for (int v = 0; v < p->vectors; v++)
+                sum[r * p->vectors + v] = vfma(e, x, row[v], sum[r * p->vectors + v]);
         }
     }
     loop_end(e, &l, sum);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < g->vectors; v++)
-            vstore(e, l.carry[r * g->vectors + v], column(e, c, r * g->ldc, v), p->mask[v]);
+        for (int v = 0; v < p->vectors; v++)
+            vstore(e, l.carry[r * p->vectors + v], column(e, c, r * g->ldc, v), p->mask[v]);
 }
 
 /* All rows of one panel, in blocks as equal as can be: a short block costs nearly the time of a full one. */
@@ -73,10 +76,11 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
     row = l.carry[0];
     V rows = iadd(e, g->low, choose(e, ilt(e, l.i, g->more), ki(e, 1), ki(e, 0)));
     V from = at(e, a, imulk(e, row, g->lda)), to = at(e, p->c, imulk(e, row, g->ldc));
+    V next = bytes(e, atk(e, p->b, g->panel * g->K), imul(e, imulk(e, l.i, g->depth), g->ahead));
     cases_begin(e, &c, rows, g->high);
     for (int r = g->high; r > 0; r--) {
         case_begin(e, &c, r);
-        micro_kernel(e, g, p, r, from, to, start);
+        micro_kernel(e, g, p, r, from, to, next, start);
         case_end(e, &c);
     }
     cases_end(e, &c);
@@ -91,20 +95,31 @@ static void cut_rows(struct emit *e, struct gemm *g)
     g->blocks = idiv(e, iaddk(e, some, g->high - 1), ki(e, g->high));
     g->low = idiv(e, g->m, g->blocks);
     g->more = irem(e, g->m, g->blocks);
+    g->ahead = idiv(e, ki(e, g->panel * 4), g->blocks);
+}
+
+/* The panel that begins at column n; `columns` of it are used. */
+static void one_panel(struct emit *e, const struct gemm *g, V index, int64_t columns, V a, V b, int start)
+{
+    V n = imulk(e, index, g->panel);
+    struct panel p = {.b = at(e, b, imulk(e, n, g->K)), .c = at(e, g->c, n), .vectors = (int)((columns + e->W - 1) / e->W)};
+    p.bias = start == START_BIAS ? at(e, g->bias, n) : NULL;
+    if (columns % e->W)
+        p.mask[p.vectors - 1] = mask_below(e, ki(e, columns % e->W));
+    all_rows(e, g, &p, a, start);
 }
 
 static void all_panels(struct emit *e, const struct gemm *g, V a, V b, int start)
 {
     struct loop l;
-    loop_begin(e, &l, ki(e, 0), ki(e, (g->N + g->panel - 1) / g->panel), 1, 0, NULL);
-    V n = imulk(e, l.i, g->panel);
-    struct panel p = {.b = at(e, b, imulk(e, l.i, g->panel * g->K)), .c = at(e, g->c, n)};
-    p.bias = start == START_BIAS ? at(e, g->bias, n) : NULL;
+    V whole = ki(e, g->N / g->panel);
+    if (g->N >= g->panel) {
+        loop_begin(e, &l, ki(e, 0), whole, 1, 0, NULL);
+        one_panel(e, g, l.i, g->panel, a, b, start);
+        loop_end(e, &l, NULL);
+    }
     if (g->N % g->panel)
-        for (int v = 0; v < g->vectors; v++)
-            p.mask[v] = mask_below(e, isub(e, ki(e, g->N), iaddk(e, n, (int64_t)v * e->W)));
-    all_rows(e, g, &p, a, start);
-    loop_end(e, &l, NULL);
+        one_panel(e, g, whole, g->N % g->panel, a, b, start);
 }
 
 struct init { const struct gemm *g; V c; };
@@ -119,7 +134,7 @@ static void init_columns(struct emit *e, V i, V mask, V *carry, void *data)
 void emit_gemm(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    struct gemm g = {.N = s[0], .K = s[1], .ldc = s[2], .lda = s[3], .start = (int)s[4], .c = k->p[0], .a = k->p[1],
+    struct gemm g = {.N = s[0], .K = s[1], .ldc = s[2], .lda = s[3], .step = s[4], .start = (int)s[5], .c = k->p[0], .a = k->p[1],
                      .b = k->p[2], .bias = k->p[3], .m = k->m};
     g.panel = plan_panel(e->W, g.N);
     g.vectors = (int)(g.panel / e->W);
@@ -137,89 +152,23 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
         loop_end(e, &l, NULL);
     }
     loop_begin(e, &l, ki(e, 0), ki(e, g.K), g.depth, 0, NULL);
-    all_panels(e, &g, at(e, g.a, l.i), at(e, g.b, imulk(e, l.i, g.panel)), START_C);
+    all_panels(e, &g, at(e, g.a, imulk(e, l.i, g.step)), at(e, g.b, imulk(e, l.i, g.panel)), START_C);
     loop_end(e, &l, NULL);
 }
 
-void gemm_call(struct emit *e, const int64_t size[5], V c, V a, V b, V m, V ctx)
+void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx)
 {
-    struct call call = {.kernel = KERNEL_gemm, .noperands = 4, .nsizes = 5};
-    for (int i = 0; i < 5; i++)
+    struct call call = {.kernel = KERNEL_gemm, .noperands = 4, .nsizes = 6};
+    for (int i = 0; i < 6; i++)
         call.size[i] = size[i];
     call_kernel(e, &call, (V[]){c, a, b, LLVMConstNull(e->ptr)}, 4, m, ki(e, 0), ctx);
 }
 
-/* -- packing: panel `row` of the panels of all experts; w (E, N, I, taps), k = (tap, i) -- */
-
-struct packing { V w, mask, index; };
-
-/* Lanes of a panel are columns n of the product: a gather with the distance of two rows of w. */
-void emit_pack(struct emit *e, const struct kernel_args *k)
-{
-    const int64_t *s = k->call->size;
-    int64_t N = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I, count = (N + panel - 1) / panel;
-    V n0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
-    V w = at(e, k->p[1], imulk(e, iadd(e, imulk(e, idiv(e, k->row, ki(e, count)), N), n0), K));
-    struct loop t, i;
-    loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
-    loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
-    V from = at(e, w, iadd(e, imulk(e, i.i, taps), t.i)), to = at(e, k->p[0], imulk(e, iadd(e, imulk(e, t.i, I), i.i), panel));
-    for (int64_t v = 0; v < panel; v += e->W) {
-        V mask = N % panel ? mask_below(e, isub(e, ki(e, N), iaddk(e, n0, v))) : NULL;
-        vstore(e, vgather(e, from, lanes(e, e->i64, v * K, K), mask), atk(e, to, v), NULL);
-    }
-    loop_end(e, &i, NULL);
-    loop_end(e, &t, NULL);
-}
-
-/* Lanes are columns j = (tap, i), rows k are w's own rows. */
-void emit_pack_t(struct emit *e, const struct kernel_args *k)
-{
-    const int64_t *s = k->call->size;
-    int64_t rows = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I, count = (K + panel - 1) / panel;
-    V j0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
-    V w = at(e, k->p[1], imulk(e, idiv(e, k->row, ki(e, count)), rows * K));
-    struct loop r;
-    loop_begin(e, &r, ki(e, 0), ki(e, rows), 1, 0, NULL);
-    V from = at(e, w, imulk(e, r.i, K)), to = at(e, k->p[0], imulk(e, r.i, panel));
-    for (int64_t v = 0; v < panel; v += e->W) {
-        V j = iaddk(e, j0, v), x;
-        V mask = K % panel ? mask_below(e, isub(e, ki(e, K), j)) : NULL;
-        if (taps == 1) {
-            x = vload(e, at(e, from, j), mask);
-        } else {
-            V column = iadd(e, splat(e, j), lanes(e, e->i64, 0, 1));
-            V tap = idiv(e, column, ilike(e, column, (uint64_t)I)), in = irem(e, column, ilike(e, column, (uint64_t)I));
-            x = vgather(e, from, iadd(e, imulk(e, in, taps), tap), mask);
-        }
-        vstore(e, x, atk(e, to, v), NULL);
-    }
-    loop_end(e, &r, NULL);
-}
-
 /* -- products of values of one picture -- */
-
-void pack_value(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
-{
-    int64_t panel = plan_panel(e->W, N), count = (N + panel - 1) / panel;
-    struct loop p, k;
-    loop_begin(e, &p, ki(e, 0), ki(e, count), 1, 0, NULL);
-    V n0 = imulk(e, p.i, panel), out = at(e, to, imulk(e, p.i, panel * K));
-    for (int part = 0; part < 2; part++) {
-        loop_begin(e, &k, part ? m : ki(e, 0), part ? ki(e, K) : m, 1, 0, NULL);
-        for (int64_t v = 0; v < panel; v += e->W) {
-            V mask = N % panel ? mask_below(e, isub(e, ki(e, N), iaddk(e, n0, v))) : NULL;
-            V from = at(e, x, iadd(e, imulk(e, k.i, ld), iaddk(e, n0, v)));
-            vstore(e, part ? vkf(e, 0) : vload(e, from, mask), atk(e, at(e, out, imulk(e, k.i, panel)), v), NULL);
-        }
-        loop_end(e, &k, NULL);
-    }
-    loop_end(e, &p, NULL);
-}
 
 void emit_matmul(struct emit *e, const struct kernel_args *k)
 {
     int64_t R = k->call->size[0], M = k->call->size[1], C = k->call->size[2];
-    pack_value(e, k->p[3], k->p[2], C, C, ki(e, M), M);
-    gemm_call(e, (int64_t[]){C, M, C, M, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R), k->ctx);
+    pack_rows(e, k->p[3], k->p[2], C, C, ki(e, M), M);
+    gemm_call(e, (int64_t[]){C, M, C, M, 1, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R), k->ctx);
 }

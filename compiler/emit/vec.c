@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define MAX_LANES 16
-
 /* -- constants -- */
 
 V ki(struct emit *e, int64_t v)
@@ -184,6 +182,11 @@ void vstore(struct emit *e, V v, V p, V mask)
         call_intrinsic(e, "llvm.masked.store", (LLVMTypeRef[]){e->vf, e->ptr}, 2, (V[]){v, p, ki32(e, 4), mask}, 4);
 }
 
+void prefetch(struct emit *e, V p)
+{
+    call_intrinsic(e, "llvm.prefetch", &e->ptr, 1, (V[]){p, ki32(e, 0), ki32(e, 2), ki32(e, 1)}, 4);
+}
+
 V vgather(struct emit *e, V base, V index, V mask)
 {
     V pointers = LLVMBuildGEP2(e->b, e->f32, base, &index, 1, "");
@@ -222,6 +225,25 @@ static V fold(struct emit *e, V v, V (*op)(struct emit *, V, V))
         v = op(e, a, b);
     }
     return LLVMBuildExtractElement(e->b, v, ki32(e, 0), "");
+}
+
+/* log2(W) times, lanes with bit d set change places with lanes without it d vectors further. */
+void vtranspose(struct emit *e, V *x)
+{
+    for (int d = 1; d < e->W; d *= 2) {
+        V low[MAX_LANES], high[MAX_LANES];
+        for (int i = 0; i < e->W; i++) {
+            low[i] = ki32(e, i & d ? e->W + i - d : i);
+            high[i] = ki32(e, i & d ? e->W + i : i + d);
+        }
+        V take_low = LLVMConstVector(low, (unsigned)e->W), take_high = LLVMConstVector(high, (unsigned)e->W);
+        for (int i = 0; i < e->W; i++)
+            if (!(i & d)) {
+                V a = x[i], b = x[i + d];
+                x[i] = LLVMBuildShuffleVector(e->b, a, b, take_low, "");
+                x[i + d] = LLVMBuildShuffleVector(e->b, a, b, take_high, "");
+            }
+    }
 }
 
 V hsum(struct emit *e, V v)

@@ -39,7 +39,7 @@ int64_t tile_expert_rows(void);
 struct dw_tile { int64_t block, wide; };
 struct dw_tile tile_dw(int vector, int64_t n, int64_t k);
 int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches);
-int64_t tile_query_rows(int64_t tokens);
+int64_t tile_attention(int64_t tokens);
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward);
 struct dwconv_tile { int64_t images, parts, band, group; };     /* pictures a task, and parts of them: lines, vectors of channels */
 struct dwconv_tile tile_dwconv(int vector, int64_t channels, int64_t out_h, int64_t out_w, int64_t taps);

@@ -50,6 +50,7 @@ void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, str
     call_operand(c, operand_param(lo, bias, SPACE_PARAMS));
     for (int i = 0; i < 4; i++)
         call_size(c, size[i]);
+    call_size(c, 1);
     call_size(c, bias ? START_BIAS : START_ZERO);
 }
 

@@ -65,8 +65,8 @@ int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches)
     return (TILE_DW_CHUNK * (t.wide + t.block) + 16 * (panels + 1) + (patches ? t.block * t.wide : 0)) * 4;
 }
 
-/* Queries that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
-int64_t tile_query_rows(int64_t tokens)
+/* Queries (backward, keys) that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
+int64_t tile_attention(int64_t tokens)
 {
     int64_t passes = (tokens + 47) / 48;
     return (tokens + passes - 1) / passes;
@@ -79,12 +79,11 @@ static int64_t packed(int vector, int64_t n, int64_t k)
 
 int64_t attention_scratch(int vector, int64_t tokens, int64_t head, bool backward)
 {
-    int64_t q = tile_query_rows(tokens), wide = round_up(tokens, vector);
-    int64_t forward = packed(vector, tokens, head) + packed(vector, head, tokens) + round_up(q * wide * 4, 64);
+    int64_t share = tile_attention(tokens), scores = round_up(share * round_up(tokens, vector) * 4, 64);
+    int64_t factors = packed(vector, tokens, head) + packed(vector, head, tokens);
     if (!backward)
-        return forward;
-    return 2 * packed(vector, tokens, head) + packed(vector, head, tokens) + 2 * packed(vector, head, q) +
-           2 * round_up(q * wide * 4, 64) + 2 * round_up(tokens * q * 4, 64);
+        return factors + round_up(share * 4, 64) + scores;
+    return 2 * factors + packed(vector, head, share) + 2 * scores + 2 * round_up(tokens * 4, 64);
 }
 
 /* Vectors of channels that a task of about `work` operations takes, `each` of them a vector: at least 128 channels, since vectors side by
