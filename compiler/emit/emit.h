@@ -96,7 +96,7 @@ V load(struct emit *e, LLVMTypeRef t, V p);             /* aligned to the elemen
 void store(struct emit *e, V v, V p);
 V vload(struct emit *e, V p, V mask);                   /* vector of f32; mask NULL: all; lanes off are 0 */
 void vstore(struct emit *e, V v, V p, V mask);
-void prefetch(struct emit *e, V p);                     /* its line to L2; any address will do */
+void prefetch(struct emit *e, V p, int level);          /* its line, to L1 or L2; any address will do */
 V vgather(struct emit *e, V base, V index, V mask);     /* f32 at base + index (vector of i64, in floats) */
 V mask_below(struct emit *e, V count);                  /* lane < count (i64) */
 V vmasked(struct emit *e, V mask, V v, double other);   /* v, and `other` in the lanes that are off; mask NULL: v */

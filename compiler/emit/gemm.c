@@ -49,7 +49,7 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
     loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * p->vectors, sum);
     for (int i = 0; i < rows * p->vectors; i++)
         sum[i] = l.carry[i];
-    prefetch(e, bytes(e, next, imul(e, l.i, g->ahead)));
+    prefetch(e, bytes(e, next, imul(e, l.i, g->ahead)), 2);
     for (int u = 0; u < unroll; u++) {
         V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2], ak = at(e, a, imulk(e, k, g->step));
         for (int v = 0; v < p->vectors; v++)

@@ -1,8 +1,8 @@
 /* Weight gradients: dw (N,K) += dy^T x over all rows, one block of dw's rows and columns a task.
  *
  * Rows of dy and x pass in chunks: a chunk of dy is packed in blocks of as many columns as a register block has rows, a chunk of x in
- * panels of its width; sums start in dw and return to it after each chunk, so they run over the rows in order. Where the target has no
- * fused multiply-add the runtime's product is called instead. */
+ * panels of its width, while the next chunk is on its way to L2. The sums of a chunk are added to dw, chunks in their order. Where the
+ * target has no fused multiply-add the runtime's product is called instead. */
 #include "config.h"
 
 #include <stddef.h>
@@ -61,22 +61,36 @@ static int64_t panel_size(const struct gradient *g)
     return TILE_DW_CHUNK * g->panel + 16;
 }
 
-/* dy chunk to blocks [block][row][high]; columns past the end are zero. The bias' gradient is summed on the way. */
+/* The rows of dw in the register block that begins at n, where `rows` are left. */
+static V block_mask(struct emit *e, const struct gradient *g, V rows, V n)
+{
+    return mask_below(e, imin(e, ki(e, g->high), isub(e, rows, n)));
+}
+
+/* dy chunk to blocks [block][row][high], a row of dy at a time; columns past the end are zero. */
 static void pack_dy(struct emit *e, const struct gradient *g, V first, V count)
 {
-    struct loop b, i;
-    V high = ki(e, g->high);
+    struct loop i, b;
+    V room = mask_below(e, ki(e, g->high));
+    loop_begin(e, &i, ki(e, 0), count, 1, 0, NULL);
+    V from = at(e, g->dy, imulk(e, iadd(e, first, i.i), g->ldy)), to = at(e, g->packed_dy, imulk(e, i.i, g->high));
     loop_begin(e, &b, ki(e, 0), g->rows, g->high, 0, NULL);
-    V on = mask_below(e, imin(e, high, isub(e, g->rows, b.i))), mine = mask_below(e, imin(e, high, isub(e, g->biased, b.i)));
-    V from = at(e, g->dy, iadd(e, imulk(e, first, g->ldy), b.i)), to = at(e, g->packed_dy, imulk(e, b.i, TILE_DW_CHUNK));
-    V room = mask_below(e, high), sum = g->db ? vload(e, at(e, g->db, b.i), mine) : vkf(e, 0);
+    vstore(e, vload(e, at(e, from, b.i), block_mask(e, g, g->rows, b.i)), at(e, to, imulk(e, b.i, TILE_DW_CHUNK)), room);
+    loop_end(e, &b, NULL);
+    loop_end(e, &i, NULL);
+}
+
+/* db += the rows of a packed chunk, in their order. */
+static void sum_bias(struct emit *e, const struct gradient *g, V count)
+{
+    struct loop b, i;
+    loop_begin(e, &b, ki(e, 0), g->biased, g->high, 0, NULL);
+    V mine = block_mask(e, g, g->biased, b.i), from = at(e, g->packed_dy, imulk(e, b.i, TILE_DW_CHUNK));
+    V db = at(e, g->db, b.i), sum = vload(e, db, mine);
     loop_begin(e, &i, ki(e, 0), count, 1, 1, &sum);
-    V row = vload(e, at(e, from, imulk(e, i.i, g->ldy)), on);
-    vstore(e, row, at(e, to, imulk(e, i.i, g->high)), room);
-    sum = vadd(e, i.carry[0], row);
+    sum = vadd(e, i.carry[0], vload(e, at(e, from, imulk(e, i.i, g->high)), mine));
     loop_end(e, &i, &sum);
-    if (g->db)
-        vstore(e, i.carry[0], at(e, g->db, b.i), mine);
+    vstore(e, i.carry[0], db, mine);
     loop_end(e, &b, NULL);
 }
 
@@ -99,17 +113,33 @@ static void pack_x(struct emit *e, const struct gradient *g, V first, V count)
     loop_end(e, &i, NULL);
 }
 
-/* `rows` rows of dw from row n on, one panel wide, from column k on. */
-static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V n, V k, V count, V *masks)
+/* Every micro kernel of a chunk fetches its share of the next one's rows, some bytes with each k. */
+struct ahead { V dy, x, step_dy, step_x; };
+
+static struct ahead rows_ahead(struct emit *e, const struct gradient *g, V n, V k, V next, V count)
+{
+    V blocks = idiv(e, iaddk(e, g->rows, g->high - 1), ki(e, g->high)), panels = idiv(e, iaddk(e, g->columns, g->panel - 1), ki(e, g->panel));
+    V kernel = iadd(e, imul(e, idiv(e, k, ki(e, g->panel)), blocks), idiv(e, n, ki(e, g->high)));
+    V row = iadd(e, next, idiv(e, imul(e, kernel, count), imul(e, blocks, panels)));
+    return (struct ahead){at(e, g->dy, imulk(e, row, g->ldy)), at(e, g->x, imulk(e, row, g->ldx)),
+                          idiv(e, imulk(e, g->rows, 4), count), idiv(e, imulk(e, g->columns, 4), count)};
+}
+
+/* `rows` rows of dw from row n on, one panel wide, from column k on: += the sums over this chunk's rows. */
+static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V n, V k, V count, V next, V *masks)
 {
     V sum[LOOP_CARRY], c = at(e, g->dw, iadd(e, imulk(e, n, g->ldw), k));
     V a = at(e, g->packed_dy, iadd(e, imulk(e, isub(e, n, irem(e, n, ki(e, g->high))), TILE_DW_CHUNK), irem(e, n, ki(e, g->high))));
     V b = at(e, g->packed_x, imulk(e, idiv(e, k, ki(e, g->panel)), panel_size(g)));
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < g->vectors; v++)
-            sum[r * g->vectors + v] = vload(e, atk(e, c, r * g->ldw + v * (int64_t)e->W), masks[v]);
+    struct ahead ahead = rows_ahead(e, g, n, k, next, count);
+    for (int i = 0; i < rows * g->vectors; i++) {
+        prefetch(e, atk(e, c, i / g->vectors * g->ldw + i % g->vectors * (int64_t)e->W), 1);
+        sum[i] = vkf(e, 0);
+    }
     struct loop i;
     loop_begin(e, &i, ki(e, 0), count, 1, rows * g->vectors, sum);
+    prefetch(e, bytes(e, ahead.dy, imul(e, i.i, ahead.step_dy)), 2);
+    prefetch(e, bytes(e, ahead.x, imul(e, i.i, ahead.step_x)), 2);
     V row = at(e, b, imulk(e, i.i, g->panel)), left = at(e, a, imulk(e, i.i, g->high)), x[2];
     for (int v = 0; v < g->vectors; v++)
         x[v] = vload(e, atk(e, row, v * (int64_t)e->W), NULL);
@@ -120,8 +150,10 @@ static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V
     }
     loop_end(e, &i, sum);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < g->vectors; v++)
-            vstore(e, i.carry[r * g->vectors + v], atk(e, c, r * g->ldw + v * (int64_t)e->W), masks[v]);
+        for (int v = 0; v < g->vectors; v++) {
+            V to = atk(e, c, r * g->ldw + v * (int64_t)e->W);
+            vstore(e, vadd(e, vload(e, to, masks[v]), i.carry[r * g->vectors + v]), to, masks[v]);
+        }
 }
 
 static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V count)
@@ -132,6 +164,8 @@ static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V 
     V masks[2] = {NULL, NULL};
     pack_dy(e, g, first, count);
     pack_x(e, g, first, count);
+    if (g->db)
+        sum_bias(e, g, count);
     loop_begin(e, &p, ki(e, 0), g->columns, g->panel, 0, NULL);
     for (int v = 0; v < g->vectors; v++)
         masks[v] = vector_mask(e, g, p.i, v);
@@ -139,7 +173,7 @@ static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V 
     for (int i = 0; i < 4 && blocks[i]; i++) {
         V to = iadd(e, from, imulk(e, idiv(e, isub(e, g->rows, from), ki(e, blocks[i])), blocks[i]));
         loop_begin(e, &n, from, to, blocks[i], 0, NULL);
-        micro_gradient(e, g, blocks[i], n.i, p.i, count, masks);
+        micro_gradient(e, g, blocks[i], n.i, p.i, count, iadd(e, first, count), masks);
         loop_end(e, &n, NULL);
         from = to;
     }

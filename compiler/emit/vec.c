@@ -182,9 +182,9 @@ void vstore(struct emit *e, V v, V p, V mask)
         call_intrinsic(e, "llvm.masked.store", (LLVMTypeRef[]){e->vf, e->ptr}, 2, (V[]){v, p, ki32(e, 4), mask}, 4);
 }
 
-void prefetch(struct emit *e, V p)
+void prefetch(struct emit *e, V p, int level)
 {
-    call_intrinsic(e, "llvm.prefetch", &e->ptr, 1, (V[]){p, ki32(e, 0), ki32(e, 2), ki32(e, 1)}, 4);
+    call_intrinsic(e, "llvm.prefetch", &e->ptr, 1, (V[]){p, ki32(e, 0), ki32(e, 4 - level), ki32(e, 1)}, 4);
 }
 
 V vgather(struct emit *e, V base, V index, V mask)
