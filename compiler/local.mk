@@ -14,7 +14,7 @@ bin_PROGRAMS += vmoec
 	%D%/emit/emit.h %D%/emit/routing.h %D%/emit/vec.c %D%/emit/math.c \
 	%D%/emit/gemm.c %D%/emit/gemm_tn.c %D%/emit/pack.c %D%/emit/rows.c %D%/emit/conv.c %D%/emit/depthwise.c %D%/emit/attention.c %D%/emit/pool.c \
 	%D%/emit/softmax.c %D%/emit/codes.c %D%/emit/routing.c %D%/emit/route.c %D%/emit/balance.c %D%/emit/places.c %D%/emit/moves.c \
-	%D%/emit/optimiser.c %D%/emit/step.c %D%/emit/module.c %D%/emit/module.h %D%/emit/target.c \
+	%D%/emit/optimiser.c %D%/emit/step.c %D%/emit/module.c %D%/emit/module.h %D%/emit/objects.c %D%/emit/target.c \
 	%D%/link/link.c %D%/link/link.h \
 	%D%/info.c %D%/info.h \
 	%D%/pipeline.c %D%/pipeline.h

@@ -211,9 +211,12 @@ static bool write_object(struct run *x, const char *path, bool assembly)
 static bool write_program(struct run *x)
 {
     const char *out = x->r->out ? x->r->out : default_output(x, "");
-    const char *object = arena_printf(x->arena, "%s.%ld.o", out, (long)getpid());
-    bool ok = write_object(x, object, false) && link_program(x->arena, object, out, x->r->verbose, x->r->sanitize, x->diag);
-    unlink(object);
+    const char *prefix = arena_printf(x->arena, "%s.%ld", out, (long)getpid());
+    struct objects o;
+    char *message;
+    bool ok = module_objects(x->module, prefix, &o, &message) || failed_write(x, prefix, message);
+    ok = ok && link_program(x->arena, o.path, o.n, out, x->r->verbose, x->r->sanitize, x->diag);
+    objects_remove(&o);
     if (ok)
         fprintf(stderr, "built %s for %s\n", out, x->target.cpu);
     return ok;

@@ -2,7 +2,8 @@
 TEST_EXTENSIONS = .sh
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
-AM_TESTS_ENVIRONMENT = top_srcdir='$(source_folder)'; top_builddir='$(abs_top_builddir)'; export top_srcdir top_builddir;
+AM_TESTS_ENVIRONMENT = top_srcdir='$(source_folder)'; top_builddir='$(abs_top_builddir)'; \
+	VMOE_CACHE='$(abs_top_builddir)/tests/objects'; export top_srcdir top_builddir VMOE_CACHE;
 
 unit_cppflags = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
 	$(JPEG_CFLAGS) $(XXHASH_CFLAGS)

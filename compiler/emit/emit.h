@@ -13,20 +13,23 @@
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
 
+#include "compiler/emit/module.h"
 #include "compiler/plan/plan.h"
 
 struct arena;
 struct diag;
-struct kernel_entry;
 
 typedef LLVMValueRef V;
 #define MAX_LANES 16
+
+/* A kernel that has been emitted. */
+struct kernel_entry { struct call call; const char *symbol; LLVMModuleRef module; };
 
 struct emit {
     struct arena *arena;
     const struct plan *plan;
     LLVMContextRef context;
-    LLVMModuleRef module;
+    LLVMModuleRef module;               /* where functions go: the program's own, or that of the kernel being emitted */
     LLVMBuilderRef b;
     LLVMTargetMachineRef machine;
     LLVMTypeRef f32, f64, i1, i32, i64, ptr, none;
@@ -51,7 +54,7 @@ typedef void kernel_rule(struct emit *e, const struct kernel_args *k);
 #include "compiler/plan/kernels.def"
 #undef KERNEL
 
-V emit_kernel(struct emit *e, const struct call *c);            /* the function, emitted once for each list of sizes */
+V emit_kernel(struct emit *e, const struct call *c);            /* as declared in this module; emitted once for each list of sizes */
 void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx);
 
 /* -- vec.c: constants, arithmetic, memory -- */
@@ -166,5 +169,12 @@ void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 *
 /* -- step.c, module.c -- */
 void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches);
 void set_attributes(struct emit *e, V function);
+LLVMModuleRef module_new(struct emit *e, const char *name);
+
+struct module {
+    struct emit e;
+    struct target target;
+};
+LLVMTargetMachineRef target_machine(const struct target *t);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Linker.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -40,7 +41,7 @@ static void make_types(struct emit *e)
 }
 
 /* One row of abi.def: "(ptr ctx, i64 count)". */
-static void declare(struct emit *e, const char *name, const char *parameters)
+static void declare(struct emit *e, LLVMModuleRef m, const char *name, const char *parameters)
 {
     LLVMTypeRef types[16];
     unsigned n = 0;
@@ -53,14 +54,22 @@ static void declare(struct emit *e, const char *name, const char *parameters)
         if (t)
             types[n++] = t;
     }
-    LLVMAddFunction(e->module, name, LLVMFunctionType(e->none, types, n, false));
+    LLVMAddFunction(m, name, LLVMFunctionType(e->none, types, n, false));
 }
 
-static void declare_runtime(struct emit *e)
+LLVMModuleRef module_new(struct emit *e, const char *name)
 {
-#define ABI(result, name, parameters) declare(e, #name, #parameters);
+    LLVMModuleRef m = LLVMModuleCreateWithNameInContext(name, e->context);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
+    char *triple = LLVMGetTargetMachineTriple(e->machine);
+    LLVMSetTarget(m, triple);
+    LLVMSetModuleDataLayout(m, layout);
+    LLVMDisposeMessage(triple);
+    LLVMDisposeTargetData(layout);
+#define ABI(result, name, parameters) declare(e, m, #name, #parameters);
 #include "runtime/abi.def"
 #undef ABI
+    return m;
 }
 
 static void text_attribute(struct emit *e, V f, const char *key, const char *value)
@@ -299,9 +308,7 @@ static void all_functions(struct emit *e)
 
 /* -- the public face -- */
 
-struct module { struct emit e; char *triple; };
-
-static void sanitize(struct emit *e)
+static void sanitize(struct emit *e, LLVMModuleRef module)
 {
     /* Checks as calls: inline ones would make kernels ten times as long. */
     static const char *const options[] = {"vmoec", "-asan-instrumentation-with-call-threshold=0"};
@@ -310,10 +317,23 @@ static void sanitize(struct emit *e)
         LLVMParseCommandLineOptions(2, options, NULL);
     parsed = true;
     LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef err = LLVMRunPasses(e->module, "asan", e->machine, o);
+    LLVMErrorRef err = LLVMRunPasses(module, "asan", e->machine, o);
     LLVMDisposePassBuilderOptions(o);
     if (err)
         LLVMDisposeErrorMessage(LLVMGetErrorMessage(err));
+}
+
+/* Verified, and checked at run time if so wished. */
+static bool finish(struct emit *e, LLVMModuleRef module, FILE *complaints)
+{
+    char *message = NULL;
+    bool wrong = LLVMVerifyModule(module, LLVMReturnStatusAction, &message);
+    if (wrong)
+        fprintf(complaints, "the generated module is not well-formed:\n%s\n", message);
+    LLVMDisposeMessage(message);
+    if (!wrong && e->sanitize)
+        sanitize(e, module);
+    return !wrong;
 }
 
 struct module *module_make(struct arena *a, const struct plan *p, const struct target *t, const struct program_info *info,
@@ -321,7 +341,7 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
 {
     struct module *m = arena_alloc(a, sizeof *m);
     struct emit *e = &m->e;
-    char *message = NULL;
+    m->target = *t;
     e->arena = a;
     e->plan = p;
     e->W = p->vector;
@@ -329,37 +349,40 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
     e->fma = t->fma;
     e->machine = t->machine;
     e->context = LLVMContextCreate();
-    e->module = LLVMModuleCreateWithNameInContext("vmoe", e->context);
     e->b = LLVMCreateBuilderInContext(e->context);
-    LLVMSetTarget(e->module, t->triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(t->machine);
-    LLVMSetModuleDataLayout(e->module, layout);
-    LLVMDisposeTargetData(layout);
     make_types(e);
-    declare_runtime(e);
+    e->module = module_new(e, "vmoe");
     all_functions(e);
     program_table(e, info);
-    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) {
-        fprintf(complaints, "the generated module is not well-formed:\n%s\n", message);
-        LLVMDisposeMessage(message);
-        module_free(m);
-        return NULL;
-    }
-    LLVMDisposeMessage(message);
-    if (sanitized)
-        sanitize(e);
-    return m;
+    bool ok = finish(e, e->module, complaints);
+    for (size_t i = 0; ok && i < e->nkernels; i++)
+        ok = finish(e, e->kernels[i].module, complaints);
+    if (ok)
+        return m;
+    module_free(m);
+    return NULL;
 }
 
 void module_free(struct module *m)
 {
     LLVMDisposeBuilder(m->e.b);
     LLVMDisposeModule(m->e.module);
+    for (size_t i = 0; i < m->e.nkernels; i++)
+        LLVMDisposeModule(m->e.kernels[i].module);
     LLVMContextDispose(m->e.context);
+}
+
+/* One module of all; the kernels' are gone then. */
+static void join(struct emit *e)
+{
+    for (size_t i = 0; i < e->nkernels; i++)
+        LLVMLinkModules2(e->module, e->kernels[i].module);
+    e->nkernels = 0;
 }
 
 void module_print(struct module *m, FILE *out)
 {
+    join(&m->e);
     char *text = LLVMPrintModuleToString(m->e.module);
     fputs(text, out);
     LLVMDisposeMessage(text);
@@ -367,5 +390,6 @@ void module_print(struct module *m, FILE *out)
 
 bool module_write(struct module *m, const char *path, bool assembly, char **message)
 {
+    join(&m->e);
     return !LLVMTargetMachineEmitToFile(m->e.machine, m->e.module, path, assembly ? LLVMAssemblyFile : LLVMObjectFile, message);
 }

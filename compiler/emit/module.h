@@ -3,6 +3,7 @@
 #define COMPILER_EMIT_MODULE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 struct arena;
@@ -15,6 +16,7 @@ struct target {
     const char *triple, *cpu, *features;
     int vector;                         /* floats in a vector */
     bool fma;                           /* has fused multiply-add */
+    bool quick;
 };
 
 /* "native", or one of the names of target_names(). False if the name is unknown. `quick` code is slower, and sooner made. */
@@ -33,7 +35,14 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
 void module_free(struct module *m);
 void module_print(struct module *m, FILE *out);
 
-/* Object file or assembly text. False with LLVM's message (the caller leaves it). */
+/* Object files of the program, PREFIX.N.o, and of its kernels: those that earlier builds made of the same kernels for the same machine
+ * are taken from a folder (VMOE_CACHE, else XDG_CACHE_HOME/vmoe, else ~/.cache/vmoe; VMOE_CACHE= for none), new ones are put there.
+ * objects_remove() removes the files that begin with the prefix. */
+struct objects { const char **path, *prefix; size_t n; };
+bool module_objects(struct module *m, const char *prefix, struct objects *o, char **message);
+void objects_remove(const struct objects *o);
+
+/* All of it as one object file or assembly text; then, and after module_print(), nothing else can be made of it. False with LLVM's message (the caller leaves it). */
 bool module_write(struct module *m, const char *path, bool assembly, char **message);
 
 #endif

@@ -33,9 +33,7 @@ V ctx_region(struct emit *e, V ctx, int region)
     return load(e, e->ptr, ctx_field(e, ctx, offsetof(struct vrt_ctx, region) + 8 * (size_t)region));
 }
 
-/* -- kernels: one function for each list of sizes -- */
-
-struct kernel_entry { struct call call; V function; };
+/* -- kernels: one function for each list of sizes, in a module of its own -- */
 
 static bool same_kernel(const struct call *a, const struct call *b)
 {
@@ -81,23 +79,44 @@ static kernel_rule *const rules[] = {
 #undef KERNEL
 };
 
+/* The identity of a kernel, as a name: what it does, its sizes, its real numbers by their bits. */
 static const char *kernel_symbol(struct emit *e, const struct call *c)
 {
-    char text[256];
-    int n = snprintf(text, sizeof text, "%s", kernel_name(c->kernel));
+    const char *s = arena_printf(e->arena, "k_%s", kernel_name(c->kernel));
     for (int i = 0; i < c->nsizes; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "_%lld", (long long)c->size[i]);
-    return arena_copy(e->arena, text, (size_t)n);
+        s = arena_printf(e->arena, "%s_%lld", s, (long long)c->size[i]);
+    for (int i = 0; i < 2; i++) {
+        uint64_t bits;
+        memcpy(&bits, &c->real[i], sizeof bits);
+        if (bits)
+            s = arena_printf(e->arena, "%s_r%d%llx", s, i, (unsigned long long)bits);
+    }
+    return s;
+}
+
+/* A function that another module of the program defines. */
+static V declared(struct emit *e, const struct call *c, const char *symbol)
+{
+    V f = LLVMGetNamedFunction(e->module, symbol);
+    if (!f) {
+        f = LLVMAddFunction(e->module, symbol, kernel_type(e, c->noperands));
+        LLVMSetVisibility(f, LLVMHiddenVisibility);
+    }
+    return f;
 }
 
 V emit_kernel(struct emit *e, const struct call *c)
 {
     for (size_t i = 0; i < e->nkernels; i++)
         if (same_kernel(&e->kernels[i].call, c))
-            return e->kernels[i].function;
+            return declared(e, c, e->kernels[i].symbol);
+    const char *symbol = kernel_symbol(e, c);
+    LLVMModuleRef caller = e->module;
+    e->module = module_new(e, symbol);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), entry = e->entry;
-    V outer = e->function, f = new_function(e, kernel_type(e, c->noperands), kernel_symbol(e, c), false);
-    *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) = (struct kernel_entry){*c, f};
+    V outer = e->function, f = new_function(e, kernel_type(e, c->noperands), symbol, true);
+    LLVMSetVisibility(f, LLVMHiddenVisibility);
+    *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) = (struct kernel_entry){*c, symbol, e->module};
     struct kernel_args k = {.call = c};
     begin_function(e, f);
     for (int i = 0; i < c->noperands; i++)
@@ -111,7 +130,8 @@ V emit_kernel(struct emit *e, const struct call *c)
     e->entry = entry;
     if (here)
         LLVMPositionBuilderAtEnd(e->b, here);
-    return f;
+    e->module = caller;
+    return declared(e, c, symbol);
 }
 
 void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx)

@@ -7,7 +7,7 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 
-#include "compiler/emit/module.h"
+#include "compiler/emit/emit.h"
 #include "lang/base/arena.h"
 
 static const char *const names[] = {"native", "x86-64-v2", "x86-64-v3", "x86-64-v4", NULL};
@@ -41,10 +41,20 @@ static const char *take(struct arena *a, char *message)
     return copy;
 }
 
+LLVMTargetMachineRef target_machine(const struct target *t)
+{
+    LLVMTargetRef target;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(t->triple, &target, &message)) {
+        LLVMDisposeMessage(message);
+        return NULL;
+    }
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, t->quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault,
+                                   LLVMRelocPIC, LLVMCodeModelDefault);
+}
+
 bool target_open(struct arena *a, const char *name, bool quick, struct target *t)
 {
-    char *message = NULL;
-    LLVMTargetRef target;
     bool native = !strcmp(name, "native");
     if (!known(name))
         return false;
@@ -59,12 +69,8 @@ bool target_open(struct arena *a, const char *name, bool quick, struct target *t
                          has(t->features, "avx512bw") : !strcmp(name, "x86-64-v4");
     t->vector = wide ? 16 : 8;
     t->fma = native ? has(t->features, "fma") : !!strcmp(name, "x86-64-v2");
-    if (LLVMGetTargetFromTriple(t->triple, &target, &message)) {
-        LLVMDisposeMessage(message);
-        return false;
-    }
-    t->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
-                                         quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    t->quick = quick;
+    t->machine = target_machine(t);
     return t->machine != NULL;
 }
 

@@ -82,15 +82,17 @@ static int run(const char *const *argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-bool link_program(struct arena *a, const char *object, const char *out, bool verbose, bool sanitize, struct diag *d)
+bool link_program(struct arena *a, const char *const *objects, size_t count, const char *out, bool verbose, bool sanitize, struct diag *d)
 {
     const char **argv = NULL, *cc = getenv("CC");
     size_t n = 0, cap = 0;
     push_words(a, &argv, &n, &cap, cc && *cc ? cc : DEFAULT_CC);
     push_words(a, &argv, &n, &cap, sanitize ? "-fsanitize=address,undefined" : "");
-    const char *const words[] = {"-o", out, object, runtime_library(a)};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        *ARENA_PUSH(a, argv, n, cap) = words[i];
+    *ARENA_PUSH(a, argv, n, cap) = "-o";
+    *ARENA_PUSH(a, argv, n, cap) = out;
+    for (size_t i = 0; i < count; i++)
+        *ARENA_PUSH(a, argv, n, cap) = objects[i];
+    *ARENA_PUSH(a, argv, n, cap) = runtime_library(a);
     push_words(a, &argv, &n, &cap, RUNTIME_LIBS);
     *ARENA_PUSH(a, argv, n, cap) = NULL;
     for (size_t i = 0; verbose && argv[i]; i++)

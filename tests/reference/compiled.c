@@ -61,14 +61,17 @@ static void *open_object(struct arena *a, struct module *m)
 {
     char folder[] = "/tmp/vmoe-vectors-XXXXXX", *message = NULL;
     assert_non_null(mkdtemp(folder));
-    const char *object = arena_printf(a, "%s/network.o", folder), *shared = arena_printf(a, "%s/network.so", folder);
-    if (!module_write(m, object, false, &message))
+    const char *shared = arena_printf(a, "%s/network.so", folder), *command = arena_printf(a, "cc -shared -o %s", shared);
+    struct objects o;
+    if (!module_objects(m, arena_printf(a, "%s/network", folder), &o, &message))
         fail_msg("%s", message);
-    assert_int_equal(system(arena_printf(a, "cc -shared -o %s %s", shared, object)), 0);
+    for (size_t i = 0; i < o.n; i++)
+        command = arena_printf(a, "%s %s", command, o.path[i]);
+    assert_int_equal(system(command), 0);
+    objects_remove(&o);
     void *library = dlopen(shared, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fail_msg("%s", dlerror());
-    unlink(object);
     unlink(shared);
     rmdir(folder);
     return library;

@@ -58,13 +58,16 @@ static void *symbol(void *library, const char *name)
 static void link_module(struct machine *k, struct module *m)
 {
     static int serial;
-    char object[64], library[64], command[256], *message = NULL;
-    snprintf(object, sizeof object, "%s/%d.o", folder, serial);
-    snprintf(library, sizeof library, "%s/%d.so", folder, serial++);
-    if (!module_write(m, object, false, &message))
+    char prefix[64], *message = NULL;
+    struct objects o;
+    snprintf(prefix, sizeof prefix, "%s/%d", folder, serial++);
+    const char *library = arena_printf(arena, "%s.so", prefix), *command = arena_printf(arena, "cc -shared -o %s", library);
+    if (!module_objects(m, prefix, &o, &message))
         fail_msg("%s", message);
-    snprintf(command, sizeof command, "cc -shared -o %s %s", library, object);
+    for (size_t i = 0; i < o.n; i++)
+        command = arena_printf(arena, "%s %s", command, o.path[i]);
     assert_int_equal(system(command), 0);
+    objects_remove(&o);
     k->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!k->library)
         fail_msg("%s", dlerror());
