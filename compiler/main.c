@@ -30,6 +30,7 @@ static const char usage[] =
     "  --sanitize         the address sanitizer in the generated code (needs a runtime built with --enable-sanitize)\n"
     "  -v                 show the command that links\n"
     "\n"
+    "VMOE_CACHE=DIR is where kernels are kept from build to build (default ~/.cache/vmoe; empty: nowhere), CC the compiler that links.\n"
     "exit status: 0 done, 1 errors in the file, 2 wrong usage, 3 a fault of the compiler\n";
 
 enum { OPT_SET = 256, OPT_EMIT, OPT_TARGET, OPT_STDLIB, OPT_DIAG, OPT_JSON, OPT_EXPERIMENT, OPT_MODEL, OPT_SANITIZE, OPT_HELP };

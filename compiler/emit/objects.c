@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +29,8 @@
 
 struct job {
     LLVMMemoryBufferRef bitcode;
-    const char *path, *kept;            /* where it is written; where it then goes, or NULL */
+    const char *own, *kept;             /* where its object goes if it cannot be kept, and where it is kept, or NULL */
+    const char **path;                  /* says which it became */
     char *message;                      /* why it could not be written */
 };
 
@@ -39,23 +41,48 @@ struct work {
     atomic_size_t next;
 };
 
-static void compile(const struct work *w, struct job *j)
+/* NULL, or why not. */
+static char *write_object(const struct target *t, LLVMMemoryBufferRef bitcode, const char *path)
 {
     LLVMContextRef context = LLVMContextCreate();
-    LLVMTargetMachineRef machine = target_machine(w->target);
+    LLVMTargetMachineRef machine = target_machine(t);
     LLVMModuleRef module;
-    if (LLVMParseBitcodeInContext2(context, j->bitcode, &module)) {
-        j->message = strdup("the bitcode of a kernel cannot be read");
+    char *message = NULL, *why = NULL;
+    if (LLVMParseBitcodeInContext2(context, bitcode, &module)) {
+        why = strdup("the bitcode of a kernel cannot be read");
     } else {
-        char *message = NULL;
-        if (LLVMTargetMachineEmitToFile(machine, module, (char *)j->path, LLVMObjectFile, &message)) {
-            j->message = strdup(message);
+        if (LLVMTargetMachineEmitToFile(machine, module, (char *)path, LLVMObjectFile, &message)) {
+            why = strdup(message);
             LLVMDisposeMessage(message);
         }
         LLVMDisposeModule(module);
     }
     LLVMDisposeTargetMachine(machine);
     LLVMContextDispose(context);
+    return why;
+}
+
+/* Under another name first, so that no build ever finds half an object. */
+static bool keep(const struct target *t, const struct job *j)
+{
+    char name[4096];
+    snprintf(name, sizeof name, "%s.%ld", j->kept, (long)getpid());
+    char *why = write_object(t, j->bitcode, name);
+    bool ok = !why && !rename(name, j->kept);
+    if (!ok)
+        unlink(name);
+    free(why);
+    return ok;
+}
+
+static void compile(const struct work *w, struct job *j)
+{
+    if (j->kept && keep(w->target, j)) {
+        *j->path = j->kept;
+    } else {
+        *j->path = j->own;
+        j->message = write_object(w->target, j->bitcode, j->own);
+    }
 }
 
 static void *worker(void *data)
@@ -109,7 +136,7 @@ static const char *kept_path(struct arena *a, const char *folder, LLVMMemoryBuff
 static bool is_kept(const char *path)
 {
     struct stat s;
-    return !stat(path, &s) && s.st_size > 0 && !utimensat(AT_FDCWD, path, NULL, 0);
+    return !stat(path, &s) && S_ISREG(s.st_mode) && s.st_size > 0 && !utimensat(AT_FDCWD, path, NULL, 0);
 }
 
 static void remove_old(struct arena *a, const char *folder)
@@ -133,34 +160,30 @@ bool module_objects(struct module *m, const char *prefix, struct objects *o, cha
     struct arena *a = e->arena;
     struct work w = {.target = &m->target, .jobs = arena_array(a, e->nkernels + 1, sizeof *w.jobs)};
     const char *folder = kept_folder(a);
-    *o = (struct objects){.path = arena_array(a, e->nkernels + 1, sizeof *o->path)};
+    *o = (struct objects){.prefix = prefix, .path = arena_array(a, e->nkernels + 1, sizeof *o->path)};
     *message = NULL;
-    for (size_t i = 0; i <= e->nkernels; i++) {
-        struct job j = {.bitcode = LLVMWriteBitcodeToMemoryBuffer(i < e->nkernels ? e->kernels[i].module : e->module)};
-        const char *own = arena_printf(a, "%s.%zu.o", prefix, i);
-        j.kept = folder && i < e->nkernels ? kept_path(a, folder, j.bitcode, w.target) : NULL;
-        j.path = j.kept ? arena_printf(a, "%s.%ld", j.kept, (long)getpid()) : own;
-        o->path[o->n++] = j.kept ? j.kept : own;
-        if (j.kept && is_kept(j.kept))
+    for (; o->n <= e->nkernels; o->n++) {
+        bool kernel = o->n < e->nkernels;
+        struct job j = {.bitcode = LLVMWriteBitcodeToMemoryBuffer(kernel ? e->kernels[o->n].module : e->module)};
+        j.own = arena_printf(a, "%s.%zu.o", prefix, o->n);
+        j.kept = folder && kernel ? kept_path(a, folder, j.bitcode, w.target) : NULL;
+        j.path = &o->path[o->n];
+        if (j.kept && is_kept(j.kept)) {
+            *j.path = j.kept;
             LLVMDisposeMemoryBuffer(j.bitcode);
-        else
+        } else {
             w.jobs[w.n++] = j;
+        }
     }
     compile_all(&w);
     for (size_t i = 0; i < w.n; i++) {
-        struct job *j = &w.jobs[i];
-        LLVMDisposeMemoryBuffer(j->bitcode);
-        if (!j->message && j->kept && rename(j->path, j->kept))
-            j->message = strdup(strerror(errno));
-        if (j->message && j->kept)
-            unlink(j->path);
-        if (j->message && !*message)
-            *message = arena_copy(a, j->message, strlen(j->message));
-        free(j->message);
+        LLVMDisposeMemoryBuffer(w.jobs[i].bitcode);
+        if (w.jobs[i].message && !*message)
+            *message = arena_copy(a, w.jobs[i].message, strlen(w.jobs[i].message));
+        free(w.jobs[i].message);
     }
     if (folder && w.n)
         remove_old(a, folder);
-    o->prefix = prefix;
     return !*message;
 }
 

@@ -64,7 +64,7 @@ reach() {
 for name in convnext_tiny_last2 vit_small_every2 quickstart; do
     for root in @vmoe_eval @vmoe_train_forward; do
         reach $name.llvm $root >reached
-        holds "$name $root: generated matrix products" grep -q '^@gemm_[0-9]' reached
+        holds "$name $root: generated matrix products" grep -q '^@k_gemm_[0-9]' reached
         ends 1 '' "$name $root: no library's" grep -Ei '^@(vrt_gemm|cblas|sgemm)' reached
         holds "$name $root: each kernel once" sh -c '! sort reached | uniq -d | grep .'
     done

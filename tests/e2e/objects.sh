@@ -26,6 +26,11 @@ holds "all kernels are" test "$(wc -l <names.4)" -gt $(($(wc -l <names.1) * 2 - 
 for object in "$kept"/*.o; do : >"$object"; done
 holds "with objects cut short" build -o whole
 holds "the program is whole" cmp first whole
+object=$(ls "$kept"/*.o | head -1)
+rm "$object" && mkdir "$object"
+holds "with an object that cannot be kept" build -o apart
+holds "the program is whole, too" cmp first apart
+rmdir "$object"
 for object in "$kept"/*.o; do touch -d '40 days ago' "$object"; done
 rm "$(ls "$kept"/*.o | head -1)" && touch -d '40 days ago' "$kept/unused.o"
 holds "objects are old" build -o late
