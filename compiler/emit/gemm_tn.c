@@ -49,7 +49,7 @@ static void unpatch(struct emit *e, V dw, V col, V rows, V k0, V columns, const 
 struct gradient {
     int64_t ldw, ldy, ldx, panel, high, block;  /* high: rows of dw in a register block; block: in a task */
     int vectors;
-    bool even;                          /* no panel is cut off */
+    bool even, turns;                   /* no panel is cut off; see struct ahead */
     V dw, db, dy, x, m;                 /* from where this task's part begins; all rows of dy and x; db: NULL if there is none */
     V rows, columns, biased;            /* of the part; the rows whose db is this task's */
     V packed_dy, packed_x;
@@ -113,16 +113,37 @@ static void pack_x(struct emit *e, const struct gradient *g, V first, V count)
     loop_end(e, &i, NULL);
 }
 
-/* Every micro kernel of a chunk fetches its share of the next one's rows, some bytes with each k. */
-struct ahead { V dy, x, step_dy, step_x; };
+/* Every micro kernel of a chunk fetches its share of the next one, piece after piece of row after row, one with each k: of one row if
+ * there are more micro kernels than rows, else of some, and then it turns from row to row. The places of dy and x and the number of
+ * the piece are carried from k to k. */
+#define AHEAD 3
+struct ahead { V pieces, piece[2], turn[2]; };  /* pieces of a row; bytes from one to the next, and to the first of the next row */
 
-static struct ahead rows_ahead(struct emit *e, const struct gradient *g, V n, V k, V next, V count)
+static struct ahead begin_ahead(struct emit *e, const struct gradient *g, V n, V k, V next, V count, V *carry)
 {
-    V blocks = idiv(e, iaddk(e, g->rows, g->high - 1), ki(e, g->high)), panels = idiv(e, iaddk(e, g->columns, g->panel - 1), ki(e, g->panel));
+    V blocks = idiv(e, iaddk(e, g->rows, g->high - 1), ki(e, g->high));
+    V panels = idiv(e, iaddk(e, g->columns, g->panel - 1), ki(e, g->panel));
     V kernel = iadd(e, imul(e, idiv(e, k, ki(e, g->panel)), blocks), idiv(e, n, ki(e, g->high)));
-    V row = iadd(e, next, idiv(e, imul(e, kernel, count), imul(e, blocks, panels)));
-    return (struct ahead){at(e, g->dy, imulk(e, row, g->ldy)), at(e, g->x, imulk(e, row, g->ldx)),
-                          idiv(e, imulk(e, g->rows, 4), count), idiv(e, imulk(e, g->columns, 4), count)};
+    V kernels = imul(e, blocks, panels), first = imul(e, kernel, count), row = iadd(e, next, idiv(e, first, kernels));
+    struct ahead a = {.pieces = g->turns ? kernels : count};
+    carry[2] = g->turns ? irem(e, first, kernels) : ki(e, 0);
+    for (int i = 0; i < 2; i++) {
+        int64_t ld = i ? g->ldx : g->ldy;
+        a.piece[i] = idiv(e, imulk(e, i ? g->columns : g->rows, 4), a.pieces);
+        a.turn[i] = isub(e, ki(e, ld * 4), imul(e, a.piece[i], iaddk(e, a.pieces, -1)));
+        carry[i] = bytes(e, at(e, i ? g->x : g->dy, imulk(e, row, ld)), imul(e, carry[2], a.piece[i]));
+    }
+    return a;
+}
+
+static void fetch_ahead(struct emit *e, const struct gradient *g, const struct ahead *a, const V *now, V *then)
+{
+    V next = iaddk(e, now[2], 1), last = ieq(e, next, a->pieces);
+    for (int i = 0; i < 2; i++) {
+        prefetch(e, now[i], 2);
+        then[i] = bytes(e, now[i], g->turns ? choose(e, last, a->turn[i], a->piece[i]) : a->piece[i]);
+    }
+    then[2] = g->turns ? choose(e, last, ki(e, 0), next) : now[2];
 }
 
 /* `rows` rows of dw from row n on, one panel wide, from column k on: += the sums over this chunk's rows. */
@@ -131,15 +152,15 @@ static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V
     V sum[LOOP_CARRY], c = at(e, g->dw, iadd(e, imulk(e, n, g->ldw), k));
     V a = at(e, g->packed_dy, iadd(e, imulk(e, isub(e, n, irem(e, n, ki(e, g->high))), TILE_DW_CHUNK), irem(e, n, ki(e, g->high))));
     V b = at(e, g->packed_x, imulk(e, idiv(e, k, ki(e, g->panel)), panel_size(g)));
-    struct ahead ahead = rows_ahead(e, g, n, k, next, count);
-    for (int i = 0; i < rows * g->vectors; i++) {
+    int sums = rows * g->vectors;
+    struct ahead ahead = begin_ahead(e, g, n, k, next, count, sum + sums);
+    for (int i = 0; i < sums; i++) {
         prefetch(e, atk(e, c, i / g->vectors * g->ldw + i % g->vectors * (int64_t)e->W), 1);
         sum[i] = vkf(e, 0);
     }
     struct loop i;
-    loop_begin(e, &i, ki(e, 0), count, 1, rows * g->vectors, sum);
-    prefetch(e, bytes(e, ahead.dy, imul(e, i.i, ahead.step_dy)), 2);
-    prefetch(e, bytes(e, ahead.x, imul(e, i.i, ahead.step_x)), 2);
+    loop_begin(e, &i, ki(e, 0), count, 1, sums + AHEAD, sum);
+    fetch_ahead(e, g, &ahead, i.carry + sums, sum + sums);
     V row = at(e, b, imulk(e, i.i, g->panel)), left = at(e, a, imulk(e, i.i, g->high)), x[2];
     for (int v = 0; v < g->vectors; v++)
         x[v] = vload(e, atk(e, row, v * (int64_t)e->W), NULL);
@@ -211,6 +232,7 @@ void emit_linear_dw(struct emit *e, const struct kernel_args *k)
                          .x = at(e, k->p[3], k0), .m = k->m};
     g.vectors = (int)(g.panel / e->W);
     g.even = K % g.panel == 0;
+    g.turns = block / g.high * (wide / g.panel) < TILE_DW_CHUNK;
     g.rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
     g.columns = imin(e, ki(e, wide), isub(e, ki(e, K), k0));
     g.biased = choose(e, ieq(e, part, ki(e, 0)), g.rows, ki(e, 0));
