@@ -139,13 +139,19 @@ static bool is_kept(const char *path)
     return !stat(path, &s) && S_ISREG(s.st_mode) && s.st_size > 0 && !utimensat(AT_FDCWD, path, NULL, 0);
 }
 
+/* As kept_path() and keep() name files: others in the folder, which may be any, are not ours. */
+static bool is_ours(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 32 && !strncmp(name + 32, ".o", 2) && (!name[34] || name[34] == '.');
+}
+
 static void remove_old(struct arena *a, const char *folder)
 {
     DIR *d = opendir(folder);
     struct stat s;
     for (const struct dirent *f; d && (f = readdir(d));) {
         const char *path = arena_printf(a, "%s/%s", folder, f->d_name);
-        if (strstr(f->d_name, ".o") && !stat(path, &s) && s.st_mtime < time(NULL) - KEPT_SECONDS)
+        if (is_ours(f->d_name) && !stat(path, &s) && s.st_mtime < time(NULL) - KEPT_SECONDS)
             unlink(path);
     }
     if (d)

@@ -32,10 +32,12 @@ holds "with an object that cannot be kept" build -o apart
 holds "the program is whole, too" cmp first apart
 rmdir "$object"
 for object in "$kept"/*.o; do touch -d '40 days ago' "$object"; done
-rm "$(ls "$kept"/*.o | head -1)" && touch -d '40 days ago' "$kept/unused.o"
+rm "$(ls "$kept"/*.o | head -1)" && unused=$kept/0123456789abcdef0123456789abcdef.o && touch -d '40 days ago' "$unused" "$unused.17"
+touch -d '40 days ago' "$kept/notes.org" "$kept/main.o"
 holds "objects are old" build -o late
 holds "those that a build needs stay" sh -c 'test "$(ls "$0"/*.o | wc -l)" -ge "$1"' "$kept" 20
-holds "others go" test ! -e "$kept/unused.o"
+holds "others go" test ! -e "$unused" -a ! -e "$unused.17"
+holds "what is not ours stays" test -e "$kept/notes.org" -a -e "$kept/main.o"
 
 : >file
 VMOE_CACHE=$work/file/none holds "a folder that cannot be made is no matter" "$vmoec" build "$here/tiny_tokens.vmoe" -o without
