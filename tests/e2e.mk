@@ -28,4 +28,4 @@ TESTS += %D%/unit/test_gradcheck
 %C%_unit_test_gradcheck_LDADD = $(runtime_libs)
 
 # Programs that common.sh keeps.
-CLEANFILES += %D%/e2e/programs/* %D%/objects/*
+CLEANFILES += %D%/e2e/programs/*

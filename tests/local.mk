@@ -1,9 +1,11 @@
-# All tests speak TAP. make update-golden accepts what the compiler now says; read the difference before committing it.
+# All tests speak TAP. They keep kernels in the build tree, not in the user's folder. make update-golden accepts what the compiler
+# now says; read the difference before committing it.
 TEST_EXTENSIONS = .sh
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
 AM_TESTS_ENVIRONMENT = top_srcdir='$(source_folder)'; top_builddir='$(abs_top_builddir)'; \
 	VMOE_CACHE='$(abs_top_builddir)/tests/objects'; export top_srcdir top_builddir VMOE_CACHE;
+CLEANFILES += %D%/objects/*
 
 unit_cppflags = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
 	$(JPEG_CFLAGS) $(XXHASH_CFLAGS)

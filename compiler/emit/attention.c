@@ -37,14 +37,14 @@ static V take(struct emit *e, struct head *h, int64_t size)
     return p;
 }
 
-static V columns(struct emit *e, struct head *h, V x, int64_t ld)
+static V packed_columns(struct emit *e, struct head *h, V x, int64_t ld)
 {
     V to = take(e, h, plan_packed_bytes(e->W, h->T, h->d));
     pack_columns(e, to, x, ld, h->T, h->d);
     return to;
 }
 
-static V rows(struct emit *e, struct head *h, V x, int64_t ld)
+static V packed_rows(struct emit *e, struct head *h, V x, int64_t ld)
 {
     V to = take(e, h, plan_packed_bytes(e->W, h->d, h->T));
     pack_rows(e, to, x, ld, h->d, ki(e, h->T), h->T);
@@ -89,18 +89,20 @@ static void product(struct emit *e, const struct head *h, V c, int64_t ldc, V a,
     gemm_call(e, (int64_t[]){N, K, ldc, lda, 1, START_ZERO}, c, a, b, m, h->ctx);
 }
 
-static void times_body(struct emit *e, V i, V mask, V *carry, void *data)
+struct norm { V y, factor; };
+
+static void norm_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
-    const struct softmax *s = data;
+    const struct norm *n = data;
     (void)carry;
-    vstore(e, vmul(e, vload(e, at(e, s->s, i), mask), s->scale), at(e, s->s, i), mask);
+    vstore(e, vmul(e, vload(e, at(e, n->y, i), mask), n->factor), at(e, n->y, i), mask);
 }
 
 void emit_attention(struct emit *e, const struct kernel_args *k)
 {
     struct head h = head_of(e, k, k->p[2], k->p[3]);
     int64_t ld = 3 * h.D, heads = k->call->size[2];
-    V keys = columns(e, &h, h.k, ld), values = rows(e, &h, h.v, ld), sums = take(e, &h, h.share * 4), s = h.room;
+    V keys = packed_columns(e, &h, h.k, ld), values = packed_rows(e, &h, h.v, ld), sums = take(e, &h, h.share * 4), s = h.room;
     V y = at(e, k->p[0], imulk(e, k->row, h.d)), lse = at(e, k->p[1], k->row);
     struct pass p;
     struct loop r;
@@ -108,14 +110,14 @@ void emit_attention(struct emit *e, const struct kernel_args *k)
     V out = at(e, y, imulk(e, p.l.i, h.D));
     product(e, &h, s, h.wide, at(e, h.q, imulk(e, p.l.i, ld)), ld, keys, h.T, h.d, p.m);
     loop_begin(e, &r, ki(e, 0), p.m, 1, 0, NULL);
-    V of_row, sum = softmax_row(e, at(e, s, imulk(e, r.i, h.wide)), h.T, 1 / sqrt((double)h.d), &of_row);
+    V row_lse, sum = softmax_row(e, at(e, s, imulk(e, r.i, h.wide)), h.T, 1 / sqrt((double)h.d), &row_lse);
     store(e, sum, at(e, sums, r.i));
-    store(e, of_row, at(e, lse, imulk(e, iadd(e, p.l.i, r.i), heads)));
+    store(e, row_lse, at(e, lse, imulk(e, iadd(e, p.l.i, r.i), heads)));
     loop_end(e, &r, NULL);
     product(e, &h, out, h.D, s, h.wide, values, h.d, h.T, p.m);
     loop_begin(e, &r, ki(e, 0), p.m, 1, 0, NULL);
-    struct softmax norm = {at(e, out, imulk(e, r.i, h.D)), splat(e, vdiv(e, kf(e, 1), load(e, e->f32, at(e, sums, r.i)))), NULL};
-    each_vector(e, ki(e, h.d), times_body, &norm, NULL, 0);
+    struct norm n = {at(e, out, imulk(e, r.i, h.D)), splat(e, vdiv(e, kf(e, 1), load(e, e->f32, at(e, sums, r.i))))};
+    each_vector(e, ki(e, h.d), norm_body, &n, NULL, 0);
     loop_end(e, &r, NULL);
     loop_end(e, &p.l, NULL);
 }
@@ -153,9 +155,9 @@ void emit_attention_dx(struct emit *e, const struct kernel_args *k)
     int64_t ld = 3 * h.D;
     V dq = at(e, k->p[0], imulk(e, k->row, h.d)), dk = atk(e, dq, h.D), dv = atk(e, dq, 2 * h.D);
     V dy = at(e, k->p[1], imulk(e, k->row, h.d)), y = at(e, k->p[3], imulk(e, k->row, h.d));
-    V q_columns = columns(e, &h, h.q, ld), dy_columns = columns(e, &h, dy, h.D), q_rows = rows(e, &h, h.q, ld);
-    V dy_rows = rows(e, &h, dy, h.D), key_rows = take(e, &h, plan_packed_bytes(e->W, h.d, h.share));
-    V s = take(e, &h, h.share * h.wide * 4), dp = take(e, &h, h.share * h.wide * 4);
+    V q_columns = packed_columns(e, &h, h.q, ld), dy_columns = packed_columns(e, &h, dy, h.D);
+    V q_rows = packed_rows(e, &h, h.q, ld), dy_rows = packed_rows(e, &h, dy, h.D);
+    V key_rows = take(e, &h, plan_packed_bytes(e->W, h.d, h.share)), s = take(e, &h, h.share * h.wide * 4), dp = take(e, &h, h.share * h.wide * 4);
     struct slope sl = {.lse = take(e, &h, h.T * 4), .delta = take(e, &h, h.T * 4), .scale = vkf(e, 1 / sqrt((double)h.d))};
     struct pass p;
     struct loop r;

@@ -166,15 +166,15 @@ void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
 void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */
 
-/* -- step.c, module.c -- */
+/* -- step.c, module.c, target.c -- */
 void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches);
 void set_attributes(struct emit *e, V function);
-LLVMModuleRef module_new(struct emit *e, const char *name);
+LLVMModuleRef module_new(struct emit *e, const char *name);             /* for the target, with the runtime's functions declared */
 
 struct module {
     struct emit e;
     struct target target;
 };
-LLVMTargetMachineRef target_machine(const struct target *t);
+LLVMTargetMachineRef target_machine(const struct target *t);            /* another one, e.g. for another thread; NULL: none */
 
 #endif

@@ -1,5 +1,5 @@
-/* The module of a program: its declarations, its functions, the table that it hands to the runtime; verified, optionally through
- * the sanitizer's pass, and turned into text, assembly or an object file. */
+/* The modules of a program, its own and one for each kernel: declarations, functions, the table that it hands to the runtime;
+ * verified, optionally through the sanitizer's pass, and turned into text, assembly or an object file. */
 #include "config.h"
 
 #include "compiler/emit/module.h"

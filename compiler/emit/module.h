@@ -16,7 +16,7 @@ struct target {
     const char *triple, *cpu, *features;
     int vector;                         /* floats in a vector */
     bool fma;                           /* has fused multiply-add */
-    bool quick;
+    bool quick;                         /* see target_open() */
 };
 
 /* "native", or one of the names of target_names(). False if the name is unknown. `quick` code is slower, and sooner made. */
@@ -42,7 +42,8 @@ struct objects { const char **path, *prefix; size_t n; };
 bool module_objects(struct module *m, const char *prefix, struct objects *o, char **message);
 void objects_remove(const struct objects *o);
 
-/* All of it as one object file or assembly text; then, and after module_print(), nothing else can be made of it. False with LLVM's message (the caller leaves it). */
+/* All of it as one object file or assembly text, as module_print() prints it; after either module_objects() has no kernels left. False
+ * with LLVM's message (the caller leaves it). */
 bool module_write(struct module *m, const char *path, bool assembly, char **message);
 
 #endif
