@@ -179,6 +179,24 @@ void emit_scale(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
+static void factor_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    struct row *r = data;
+    (void)carry;
+    vstore(e, vmul(e, vload(e, at(e, r->p[1], i), mask), r->scale), at(e, r->p[0], i), mask);
+}
+
+void emit_scale_rows(struct emit *e, const struct kernel_args *k)
+{
+    int64_t C = k->call->size[0];
+    struct loop l;
+    struct row r;
+    each_row(e, k, &l, &r, (int64_t[]){C, C, 1}, 3);
+    r.scale = splat(e, load(e, e->f32, r.p[2]));
+    each_vector(e, ki(e, C), factor_body, &r, NULL, 0);
+    loop_end(e, &l, NULL);
+}
+
 static void scale_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
@@ -261,42 +279,32 @@ void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step)
     *step = LLVMBuildTrunc(e->b, ctx_int(e, ctx, offsetof(struct vrt_ctx, step)), e->i32, "");
 }
 
-/* The token that a row belongs to, counted over this call; for routed rows also which choice of it. */
-static V token_of(struct emit *e, const struct kernel_args *k, V i, V *choice)
+/* The token that a row belongs to, counted over this call; for routed rows also which choice of it. The sizes K and pair_at. */
+static V token_of(struct emit *e, const struct kernel_args *k, V decisions, const int64_t *size, V i, V *choice)
 {
-    int64_t K = k->call->size[3];
     V row = iadd(e, k->row, i);
     *choice = ki(e, 0);
-    if (!K)
+    if (!size[0])
         return row;
-    V pair = LLVMBuildZExt(e->b, load(e, e->i32, at(e, bytesk(e, k->p[2], k->call->size[4]), row)), e->i64, "");
-    *choice = irem(e, pair, ki(e, K));
-    return idiv(e, pair, ki(e, K));
+    V pair = LLVMBuildZExt(e->b, load(e, e->i32, at(e, bytesk(e, decisions, size[1]), row)), e->i64, "");
+    *choice = irem(e, pair, ki(e, size[0]));
+    return idiv(e, pair, ki(e, size[0]));
 }
 
-static void factor_body(struct emit *e, V i, V mask, V *carry, void *data)
+void emit_drop_factors(struct emit *e, const struct kernel_args *k)
 {
-    struct row *r = data;
-    (void)carry;
-    vstore(e, vmul(e, vload(e, at(e, r->p[1], i), mask), r->scale), at(e, r->p[0], i), mask);
-}
-
-void emit_drop_path(struct emit *e, const struct kernel_args *k)
-{
-    int64_t C = k->call->size[0], rows = k->call->size[1];
+    const int64_t *s = k->call->size;
     V key0, key1, step, choice, out[4];
     struct loop l;
-    struct row r;
     random_keys(e, k->ctx, &key0, &key1, &step);
     V p = vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, drop_path)), kf(e, k->call->real[0]));
     V kept = vdiv(e, kf(e, 1), vsub(e, kf(e, 1), p));
     V first = ctx_int(e, k->ctx, offsetof(struct vrt_ctx, first_image));
-    each_row(e, k, &l, &r, (int64_t[]){C, C}, 2);
-    V image = iadd(e, first, idiv(e, token_of(e, k, l.i, &choice), ki(e, rows)));
-    math_philox(e, (V[]){LLVMBuildTrunc(e->b, image, e->i32, ""), ki32(e, 0), ki32(e, k->call->size[2]), step}, key0, key1, out);
+    loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
+    V image = iadd(e, first, idiv(e, token_of(e, k, k->p[1], s + 2, l.i, &choice), ki(e, s[0])));
+    math_philox(e, (V[]){LLVMBuildTrunc(e->b, image, e->i32, ""), ki32(e, 0), ki32(e, s[1]), step}, key0, key1, out);
     V drop = vgt(e, p, math_uniform(e, out[0]));
-    r.scale = splat(e, choose(e, drop, kf(e, 0), kept));
-    each_vector(e, ki(e, C), factor_body, &r, NULL, 0);
+    store(e, choose(e, drop, kf(e, 0), kept), at(e, k->p[0], l.i));
     loop_end(e, &l, NULL);
 }
 
@@ -334,7 +342,7 @@ void emit_dropout(struct emit *e, const struct kernel_args *k)
     random_keys(e, k->ctx, &s.key0, &s.key1, &s.step);
     V base = imulk(e, ctx_int(e, k->ctx, offsetof(struct vrt_ctx, first_image)), rows);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V token = token_of(e, k, l.i, &choice);
+    V token = token_of(e, k, k->p[2], z + 3, l.i, &choice);
     s.first = imulk(e, choice, (s.C + 3) / 4);          /* choices take counters of their own */
     s.counter0 = LLVMBuildTrunc(e->b, iadd(e, base, token), e->i32, "");
     s.x = at(e, k->p[1], imulk(e, l.i, s.C));

@@ -230,10 +230,10 @@ void lower_scale_dx(struct lowering *lo, const struct node *n)
     reduce_tiles(lo, n, n->weight, pw, cols);
 }
 
-static void random_mask(struct lowering *lo, const struct node *n, enum kernel k)
+/* What tells a random mask's kernel which row it sees. */
+static void mask_sizes(struct lowering *lo, const struct node *n, struct call *c)
 {
     const struct moe *m = n->experts ? n->experts->moe : NULL;
-    struct call *c = elementwise(lo, n, k);
     call_operand(c, m ? operand_whole(decisions_buffer(lo, m)) : operand_nowhere());
     call_size(c, m ? m->tokens * m->span : n->out[0]->rows);
     call_size(c, n->key);
@@ -242,8 +242,19 @@ static void random_mask(struct lowering *lo, const struct node *n, enum kernel k
     c->real[0] = n->rate;
 }
 
-void lower_drop_path(struct lowering *lo, const struct node *n) { random_mask(lo, n, KERNEL_drop_path); }
-void lower_dropout(struct lowering *lo, const struct node *n)   { random_mask(lo, n, KERNEL_dropout); }
+void lower_drop_path(struct lowering *lo, const struct node *n)
+{
+    struct operand factors = operand_rows_in(row_buffer(lo, n->name, n->out[0]->rows, 1));
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_drop_factors, n);
+    call_operand(c, factors);
+    mask_sizes(lo, n, c);
+    call_operand(elementwise(lo, n, KERNEL_scale_rows), factors);
+}
+
+void lower_dropout(struct lowering *lo, const struct node *n)
+{
+    mask_sizes(lo, n, elementwise(lo, n, KERNEL_dropout));
+}
 
 void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, struct operand x,
                          int64_t count, int64_t ldy, int64_t ldx)
