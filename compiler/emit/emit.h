@@ -162,6 +162,21 @@ void pack_panel(struct emit *e, V to, V x, int64_t ld, int64_t columns, int64_t 
 void pack_columns(struct emit *e, V to, V x, int64_t ld, int64_t N, int64_t K);         /* all */
 void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K);       /* rows are m rows of x, the others zero */
 
+/* -- rows.c: kind: enum activation -- */
+V act_value(struct emit *e, V x, int kind);
+V act_slope(struct emit *e, V dy, V x, int kind);                       /* dy times the slope at x */
+
+/* -- epilogue.c: what follows a product -- */
+struct epilogue_step { int then; V argument, y; };
+struct epilogue { struct epilogue_step step[THEN_STEPS]; int n; };
+struct epilogue_part {                  /* `rows` rows of sums (.,ld), in matrices (m,N) from (row, column) on, one or two vectors wide */
+    V sums, row, column, rows, mask[2];
+    int64_t ld, N;
+    int vectors, high;                  /* high: the distance in rows of what is fetched ahead */
+};
+void epilogue_read(const struct kernel_args *k, struct epilogue *p);
+void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilogue_part *b);
+
 /* -- shared by kernels -- */
 void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step);     /* i32 */

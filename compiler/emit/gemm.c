@@ -17,6 +17,9 @@ struct gemm {
     V c, a, b, bias, m;
     V ahead;                                    /* bytes of the next panel fetched with each k */
     V blocks, low, more;                        /* m rows as `blocks` blocks of `low` rows, the first `more` of them one higher */
+    struct epilogue epilogue;
+    V last;                                     /* k in blocks: whether this one is the last */
+    V aside;                                    /* k in one, with an epilogue: a block of sums on the stack, panel wide; else NULL */
 };
 
 /* The longest depth that divides K and keeps a block of b and of a in L2. */
@@ -28,11 +31,16 @@ static int64_t block_depth(int64_t K)
     return K;
 }
 
-struct panel { V b, c, bias, mask[2]; int vectors; };
+struct panel { V b, c, column, bias, mask[2]; int vectors; };
 
 static V column(struct emit *e, V p, int64_t offset, int v)
 {
     return p ? atk(e, p, offset + (int64_t)v * e->W) : NULL;
+}
+
+static int64_t ld_sums(const struct gemm *g)
+{
+    return g->aside ? g->panel : g->ldc;
 }
 
 /* `rows` rows of one panel, from a to c; sums start in c or as g->start says. */
@@ -41,7 +49,7 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
     V sum[LOOP_CARRY];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < p->vectors; v++)
-            sum[r * p->vectors + v] = start == START_C      ? vload(e, column(e, c, r * g->ldc, v), p->mask[v])
+            sum[r * p->vectors + v] = start == START_C      ? vload(e, column(e, c, r * ld_sums(g), v), p->mask[v])
                                       : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
                                                             : vkf(e, 0);
     int unroll = g->depth % 2 == 0 && !e->sanitize ? 2 : 1;      /* checked code is long, and slow to generate */
@@ -63,7 +71,21 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
     loop_end(e, &l, sum);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < p->vectors; v++)
-            vstore(e, l.carry[r * p->vectors + v], column(e, c, r * g->ldc, v), p->mask[v]);
+            vstore(e, l.carry[r * p->vectors + v], column(e, c, r * ld_sums(g), v), p->mask[v]);
+}
+
+/* What follows the last sums of `rows` rows of a panel. */
+static void finish_rows(struct emit *e, const struct gemm *g, const struct panel *p, V sums, V row, V rows)
+{
+    struct epilogue_part part = {sums, row, p->column, rows, {p->mask[0], p->mask[1]}, ld_sums(g), g->N, p->vectors, g->high};
+    struct branch last;
+    if (!g->epilogue.n)
+        return;
+    if (g->last)
+        if_begin(e, &last, g->last);
+    epilogue_block(e, &g->epilogue, &part);
+    if (g->last)
+        if_end(e, &last);
 }
 
 /* All rows of one panel, in blocks as equal as can be: a short block costs nearly the time of a full one. */
@@ -75,7 +97,7 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
     loop_begin(e, &l, ki(e, 0), g->blocks, 1, 1, &row);
     row = l.carry[0];
     V rows = iadd(e, g->low, choose(e, ilt(e, l.i, g->more), ki(e, 1), ki(e, 0)));
-    V from = at(e, a, imulk(e, row, g->lda)), to = at(e, p->c, imulk(e, row, g->ldc));
+    V from = at(e, a, imulk(e, row, g->lda)), to = g->aside ? g->aside : at(e, p->c, imulk(e, row, g->ldc));
     V next = bytes(e, atk(e, p->b, g->panel * g->K), imul(e, imulk(e, l.i, g->depth), g->ahead));
     cases_begin(e, &c, rows, g->high);
     for (int r = g->high; r > 0; r--) {
@@ -84,6 +106,7 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
         case_end(e, &c);
     }
     cases_end(e, &c);
+    finish_rows(e, g, p, to, row, rows);
     row = iadd(e, row, rows);
     loop_end(e, &l, &row);
 }
@@ -102,7 +125,7 @@ static void cut_rows(struct emit *e, struct gemm *g)
 static void one_panel(struct emit *e, const struct gemm *g, V index, int64_t columns, V a, V b, int start)
 {
     V n = imulk(e, index, g->panel);
-    struct panel p = {.b = at(e, b, imulk(e, n, g->K)), .c = at(e, g->c, n), .vectors = (int)((columns + e->W - 1) / e->W)};
+    struct panel p = {.b = at(e, b, imulk(e, n, g->K)), .c = at(e, g->c, n), .column = n, .vectors = (int)((columns + e->W - 1) / e->W)};
     p.bias = start == START_BIAS ? at(e, g->bias, n) : NULL;
     if (columns % e->W)
         p.mask[p.vectors - 1] = mask_below(e, ki(e, columns % e->W));
@@ -136,11 +159,13 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
     const int64_t *s = k->call->size;
     struct gemm g = {.N = s[0], .K = s[1], .ldc = s[2], .lda = s[3], .step = s[4], .start = (int)s[5], .c = k->p[0], .a = k->p[1],
                      .b = k->p[2], .bias = k->p[3], .m = k->m};
+    epilogue_read(k, &g.epilogue);
     g.panel = plan_panel(e->W, g.N);
     g.vectors = (int)(g.panel / e->W);
     g.depth = block_depth(g.K);
     cut_rows(e, &g);
     if (g.depth == g.K) {
+        g.aside = g.epilogue.n ? slot(e, e->f32, g.high * g.panel) : NULL;
         all_panels(e, &g, g.a, g.b, g.start);
         return;
     }
@@ -152,6 +177,7 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
         loop_end(e, &l, NULL);
     }
     loop_begin(e, &l, ki(e, 0), ki(e, g.K), g.depth, 0, NULL);
+    g.last = ieq(e, l.i, ki(e, g.K - g.depth));
     all_panels(e, &g, at(e, g.a, imulk(e, l.i, g.step)), at(e, g.b, imulk(e, l.i, g.panel)), START_C);
     loop_end(e, &l, NULL);
 }

@@ -11,7 +11,7 @@
 
 struct run { const struct kernel_args *k; int kind; };
 
-static V unary_value(struct emit *e, V x, int kind)
+V act_value(struct emit *e, V x, int kind)
 {
     switch (kind) {
     case ACT_GELU: return math_gelu(e, x);
@@ -20,7 +20,7 @@ static V unary_value(struct emit *e, V x, int kind)
     }
 }
 
-static V unary_slope(struct emit *e, V dy, V x, int kind)
+V act_slope(struct emit *e, V dy, V x, int kind)
 {
     if (kind == ACT_RELU)
         return choose(e, vgt(e, x, like(e, x, 0)), dy, like(e, x, 0));
@@ -34,7 +34,7 @@ static void act_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct run *r = data;
     (void)carry;
-    vstore(e, unary_value(e, vload(e, at(e, r->k->p[1], i), mask), r->kind), at(e, r->k->p[0], i), mask);
+    vstore(e, act_value(e, vload(e, at(e, r->k->p[1], i), mask), r->kind), at(e, r->k->p[0], i), mask);
 }
 
 static void act_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -42,7 +42,7 @@ static void act_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
     const struct run *r = data;
     (void)carry;
     V dy = vload(e, at(e, r->k->p[1], i), mask), x = vload(e, at(e, r->k->p[2], i), mask);
-    vstore(e, unary_slope(e, dy, x, r->kind), at(e, r->k->p[0], i), mask);
+    vstore(e, act_slope(e, dy, x, r->kind), at(e, r->k->p[0], i), mask);
 }
 
 static void binary_body(struct emit *e, V i, V mask, V *carry, void *data)

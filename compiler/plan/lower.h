@@ -21,6 +21,9 @@ struct lowering {
 /* lower.c: nodes of one graph to launches. */
 void lower_graph(struct lowering *lo);
 
+/* fuse.c: elementwise calls after a product to steps of it. */
+void fuse_epilogues(struct lowering *lo);
+
 /* weights.c: places of the params; packing, norm and update. */
 void place_params(struct plan *p);
 void plan_packing(struct plan *p);

@@ -35,6 +35,8 @@ static int64_t lower(struct plan *p, const struct graph *g, struct function *f, 
 {
     struct lowering lo = {.plan = p, .g = g, .f = f, .fuse = fuse};
     lower_graph(&lo);
+    if (fuse)
+        fuse_epilogues(&lo);
     int64_t bytes = place_buffers(&lo);
     *buffers = lo.buffers;
     *n = lo.nbuffers;

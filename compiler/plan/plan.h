@@ -29,6 +29,22 @@ enum activation { ACT_GELU, ACT_RELU, ACT_SILU };
 enum codes { CODES_COSINE, CODES_DISTANCE };
 enum gemm_start { START_ZERO, START_BIAS, START_C };
 
+/* Steps that may follow a product, v = step(v, argument), where v begins as a sum; ACT.. + enum activation. Of each step a call has the
+ * size THEN_CODE, after the six of the product, and operands after its four: the argument, if it takes one, then where v is stored, if it
+ * is. With steps, c is where sums may rest until they are complete. */
+enum then {
+    THEN_KEEP,                  /* v is stored */
+    THEN_ACT,                   /* activation of v */
+    THEN_ACT_DX = THEN_ACT + 3, /* v times the activation's slope at the argument */
+    THEN_ACT_BESIDE = THEN_ACT_DX + 3,          /* v stays; the activation of the argument is stored */
+    THEN_SCALE = THEN_ACT_BESIDE + 3,           /* argument: a factor for each column */
+    THEN_SCALE_ROWS,            /* for each row */
+    THEN_ADD,                   /* arguments as large as the product */
+    THEN_MUL
+};
+#define THEN_STEPS 5
+#define THEN_CODE(then, stored) ((then) * 2 + (stored))
+
 /* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
 enum space {
     SPACE_PARAMS, SPACE_PACKED, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA, SPACE_ARENA, SPACE_INPUT, SPACE_TARGET,
@@ -55,7 +71,7 @@ struct operand {
     int64_t offset, s0, s1, s2;
 };
 
-#define CALL_OPERANDS 8
+#define CALL_OPERANDS 10
 #define CALL_SIZES 14
 
 struct call {
