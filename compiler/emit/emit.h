@@ -170,9 +170,9 @@ V act_slope(struct emit *e, V dy, V x, int kind);                       /* dy ti
 struct epilogue_step { int then; V argument, y; };
 struct epilogue { struct epilogue_step step[THEN_STEPS]; int n; };
 struct epilogue_part {                  /* `rows` rows of sums (.,ld), in matrices (m,N) from (row, column) on, one or two vectors wide */
-    V sums, row, column, rows, mask[2];
+    V sums, row, column, rows, there, mask[2];          /* there: how far the next part is, which is fetched ahead */
     int64_t ld, N;
-    int vectors, high;                  /* high: the distance in rows of what is fetched ahead */
+    int vectors;
 };
 void epilogue_read(const struct kernel_args *k, struct epilogue *p);
 void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilogue_part *b);

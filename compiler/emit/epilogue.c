@@ -67,7 +67,7 @@ void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilo
     for (int v = 0; v < b->vectors; v++) {
         int64_t lane = (int64_t)v * e->W;
         V offset = iaddk(e, first, lane);
-        struct place at_ = {offset, row, iaddk(e, b->column, lane), b->mask[v], iaddk(e, offset, b->high * b->N)};
+        struct place at_ = {offset, row, iaddk(e, b->column, lane), b->mask[v], iadd(e, offset, b->there)};
         V sum = vload(e, atk(e, sums, lane), at_.mask);
         for (int i = 0; i < p->n; i++) {
             const struct epilogue_step *s = &p->step[i];

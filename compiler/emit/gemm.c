@@ -43,8 +43,9 @@ static int64_t ld_sums(const struct gemm *g)
     return g->aside ? g->panel : g->ldc;
 }
 
-/* `rows` rows of one panel, from a to c; sums start in c or as g->start says. */
-static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, V next, int start)
+/* `rows` rows of one panel, from a to c; sums start in c or as g->start says. `next`: a place in the next panel; `there`: how far from c
+ * the next block is. */
+static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, V next, V there, int start)
 {
     V sum[LOOP_CARRY];
     for (int r = 0; r < rows; r++)
@@ -70,14 +71,17 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
     }
     loop_end(e, &l, sum);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < p->vectors; v++)
+        for (int v = 0; v < p->vectors; v++) {
+            if (!g->aside)
+                prefetch(e, at(e, column(e, c, r * g->ldc, v), there), 2);
             vstore(e, l.carry[r * p->vectors + v], column(e, c, r * ld_sums(g), v), p->mask[v]);
+        }
 }
 
 /* What follows the last sums of `rows` rows of a panel. */
-static void finish_rows(struct emit *e, const struct gemm *g, const struct panel *p, V sums, V row, V rows)
+static void finish_rows(struct emit *e, const struct gemm *g, const struct panel *p, V sums, V row, V rows, V there)
 {
-    struct epilogue_part part = {sums, row, p->column, rows, {p->mask[0], p->mask[1]}, ld_sums(g), g->N, p->vectors, g->high};
+    struct epilogue_part part = {sums, row, p->column, rows, there, {p->mask[0], p->mask[1]}, ld_sums(g), g->N, p->vectors};
     struct branch last;
     if (!g->epilogue.n)
         return;
@@ -99,14 +103,16 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
     V rows = iadd(e, g->low, choose(e, ilt(e, l.i, g->more), ki(e, 1), ki(e, 0)));
     V from = at(e, a, imulk(e, row, g->lda)), to = g->aside ? g->aside : at(e, p->c, imulk(e, row, g->ldc));
     V next = bytes(e, atk(e, p->b, g->panel * g->K), imul(e, imulk(e, l.i, g->depth), g->ahead));
+    V last = ieq(e, l.i, iaddk(e, g->blocks, -1));
+    V there = choose(e, last, isub(e, ki(e, g->panel), imulk(e, row, g->ldc)), imulk(e, rows, g->ldc));
     cases_begin(e, &c, rows, g->high);
     for (int r = g->high; r > 0; r--) {
         case_begin(e, &c, r);
-        micro_kernel(e, g, p, r, from, to, next, start);
+        micro_kernel(e, g, p, r, from, to, next, there, start);
         case_end(e, &c);
     }
     cases_end(e, &c);
-    finish_rows(e, g, p, to, row, rows);
+    finish_rows(e, g, p, to, row, rows, there);
     row = iadd(e, row, rows);
     loop_end(e, &l, &row);
 }
