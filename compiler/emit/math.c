@@ -1,6 +1,7 @@
 /* Elementary functions as polynomials, the same operations for a number and for a vector of them, and Philox.
  *
- * exp: Cody-Waite reduction by ln 2, Taylor series to the 7th power (below 1e-8 for |r| <= ln 2 / 2), exponent by integer add.
+ * exp: Cody-Waite reduction by ln 2, Taylor series to the 7th power (below 1e-8 for |r| <= ln 2 / 2), exponent by integer add:
+ * within the limits no result leaves the normal numbers.
  * log: mantissa in [sqrt 1/2, sqrt 2), series of atanh in s = (m-1)/(m+1) to s^9. Phi: Abramowitz and Stegun 7.1.26, with its
  * exp(-x^2/2) shared with the density. GELU and its slope: 1/2 + x Q(x^2) with Q fitted to the least largest error (least squares on
  * Chebyshev nodes, reweighted by the errors), in u = 2 x^2 / limit^2 - 1 so that the coefficients stay small; neither divides. */
@@ -23,11 +24,6 @@ static LLVMTypeRef float_type(struct emit *e, V ints)
     return LLVMGetTypeKind(LLVMTypeOf(ints)) == LLVMVectorTypeKind ? e->vf : e->f32;
 }
 
-static LLVMTypeRef int_type(struct emit *e, V floats)
-{
-    return LLVMGetTypeKind(LLVMTypeOf(floats)) == LLVMVectorTypeKind ? e->vi : e->i32;
-}
-
 static V polynomial(struct emit *e, V x, const double *c, int n)
 {
     V y = like(e, x, c[n - 1]);
@@ -39,20 +35,15 @@ static V polynomial(struct emit *e, V x, const double *c, int n)
 V math_exp(struct emit *e, V x)
 {
     static const double taylor[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
-    V low = like(e, x, -87.3), high = like(e, x, 88.7);
+    V low = like(e, x, -87.3), high = like(e, x, 88.7), round = like(e, x, 0x1.8p23);
     V clamped = choose(e, vgt(e, x, high), high, x);
     clamped = choose(e, vgt(e, low, clamped), low, clamped);
-    V n = intrinsic1(e, "llvm.rint", vmul(e, clamped, like(e, x, 1.44269504088896341)));
+    /* The sum has no bits below 1: its lowest ones are the whole number nearest to x / ln 2. */
+    V k = vfma(e, clamped, like(e, x, 1.44269504088896341), round), n = vsub(e, k, round);
     V r = vfma(e, n, like(e, x, -0.693359375), clamped);
     r = vfma(e, n, like(e, x, 2.12194440054690583e-4), r);
-    V y = polynomial(e, r, taylor, 8);
-    V k = LLVMBuildFPToSI(e->b, n, int_type(e, x), "");
-    /* 2^k in two halves: k reaches 128, where one exponent field would not hold it. */
-    V half = LLVMBuildAShr(e->b, k, ilike(e, k, 1), "");
-    V rest = isub(e, k, half);
-    V p = as_float(e, LLVMBuildShl(e->b, iaddk(e, half, 127), ilike(e, k, 23), ""));
-    V q = as_float(e, LLVMBuildShl(e->b, iaddk(e, rest, 127), ilike(e, k, 23), ""));
-    y = vmul(e, vmul(e, y, p), q);
+    V y = as_int(e, polynomial(e, r, taylor, 8)), power = as_int(e, k);
+    y = as_float(e, iadd(e, y, LLVMBuildShl(e->b, power, ilike(e, power, 23), "")));
     y = choose(e, vgt(e, low, x), like(e, x, 0), y);
     return choose(e, LLVMBuildFCmp(e->b, LLVMRealUNO, x, x, ""), x, y);
 }

@@ -173,6 +173,7 @@ static struct spec_layer *net_mlp(void)
 
 static struct spec_layer *net_relu(void) { return SEQ(OP_PLAIN(relu), linear(DIM)); }
 static struct spec_layer *net_gelu(void) { return SEQ(OP_PLAIN(gelu), OP_PLAIN(mean_pool)); }
+static struct spec_layer *net_softmax(void) { return SEQ(OP_PLAIN(softmax), OP_PLAIN(mean_pool)); }
 static struct spec_layer *net_silu(void) { return SEQ(OP_PLAIN(silu), linear(DIM)); }
 static struct spec_layer *net_scale(void) { return SEQ(scale(), OP_PLAIN(silu), scale()); }
 
@@ -401,7 +402,7 @@ static struct spec_layer *net_groups(void)
 const struct network networks[] = {
     CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide),
     LARGE(depthwise_large), LARGE(depthwise_strides), LARGE(depthwise_parts), CASE(depthwise_small), CASE(mlp), CASE(relu),
-    BARE(gelu), CASE(silu), CASE(scale), CASE(drop_path), CASE(dropout), CASE(attention), CASE(max_pool), CASE(avg_pool),
+    BARE(gelu), BARE(softmax), CASE(silu), CASE(scale), CASE(drop_path), CASE(dropout), CASE(attention), CASE(max_pool), CASE(avg_pool),
     CASE(mean_pool), CASE(transpose), CASE(branches), CASE(tokens), CASE(drop_tokens), CASE(sincos), CASE(grid), CASE(top_1), CASE(top_2),
     CASE(all_experts), CASE(renormalise), CASE(importance), CASE(noise), CASE(load_1), CASE(load_2), CASE(capacity_1),
     CASE(capacity_2), CASE(priority_1), CASE(priority_2), CASE(rich_experts), CASE(two_moes), BARE(first_layers),

@@ -430,12 +430,38 @@ static void test_gelu(void **state)
     discard(&k);
 }
 
+/* The same for softmax, whose small probabilities are exp of numbers down to where it ends. */
+static void test_exp(void **state)
+{
+    (void)state;
+    struct machine k = build(network_named("softmax"), RECOMPUTE_CHEAP, true, 2);
+    start(&k, k.eval, IMAGES);
+    int64_t pixels = k.eval->input->rows, channels = k.eval->input->cols;
+    float *in = k.ctx.region[VRT_INPUT], *features = k.ctx.region[VRT_FEATURES];
+    for (double x0 = -87.2; x0 < 0; x0 += 1.0 / 37) {
+        for (int64_t i = 0; i < IMAGES * pixels * channels; i++)
+            in[i] = i % channels ? (float)(x0 / (double)(i % channels) - (double)(i / (pixels * channels)) / 512) : 0.0f;
+        k.program->eval(&k.ctx);
+        for (int64_t i = 0; i < IMAGES * channels; i++) {
+            const float *x = in + i / channels * pixels * channels;
+            double sum = 0;
+            for (int64_t j = 0; j < channels; j++)
+                sum += exp(x[j]);
+            double p = exp(x[i % channels]) / sum, y = p / (1 + exp(-p));
+            if (!(fabs(features[i] - y) <= 1e-6 * y))
+                fail_msg("silu(softmax) is %.9g, should be %.9g", features[i], y);
+        }
+    }
+    discard(&k);
+}
+
 int main(void)
 {
     struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
                                     cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena),
-                                    cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena)};
-    size_t n = 3;
+                                    cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena),
+                                    cmocka_unit_test_setup_teardown(test_exp, new_arena, free_arena)};
+    size_t n = 4;
     static const char *const ranging[] = {"mlp", "branches", "silu"};
     for (int i = 0; i < 3; i++)
         tests[n++] = (struct CMUnitTest){"range", test_range, new_arena, free_arena, (void *)network_named(ranging[i])};
