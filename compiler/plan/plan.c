@@ -99,6 +99,20 @@ static void print_operand(const struct operand *o, FILE *out)
     fprintf(out, " %s+%" PRId64, spaces[s], o->offset + (o->buffer ? o->buffer->offset : 0));
 }
 
+static const char *const steps[] = {"keep", "gelu", "relu", "silu", "gelu_dx", "relu_dx", "silu_dx", "gelu beside", "relu beside",
+                                    "silu beside", "scale", "scale_rows", "add", "mul"};
+
+/* Sizes, of a product then the steps that follow it: those whose value is stored with a star. */
+static void print_sizes(const struct call *c, FILE *out)
+{
+    int plain = c->kernel == KERNEL_gemm ? 6 : c->nsizes;
+    for (int i = 0; i < plain; i++)
+        fprintf(out, "%c%" PRId64, i ? ',' : '[', c->size[i]);
+    for (int i = plain; i < c->nsizes; i++)
+        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[c->size[i] / 2], c->size[i] % 2 ? "*" : "");
+    fputs(c->nsizes ? "]" : "", out);
+}
+
 static void print_launch(const struct launch *l, FILE *out)
 {
     fprintf(out, "  %s: rows=%" PRId64, domains[l->domain], l->rows);
@@ -117,9 +131,7 @@ static void print_launch(const struct launch *l, FILE *out)
     for (size_t i = 0; i < l->ncalls; i++) {
         const struct call *c = &l->calls[i];
         fprintf(out, "    %s", kernels[c->kernel]);
-        for (int j = 0; j < c->nsizes; j++)
-            fprintf(out, "%c%" PRId64, j ? ',' : '[', c->size[j]);
-        fputs(c->nsizes ? "]" : "", out);
+        print_sizes(c, out);
         for (int j = 0; j < c->noperands; j++)
             print_operand(&c->operand[j], out);
         fprintf(out, "    # %s\n", c->name);
