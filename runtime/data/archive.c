@@ -223,7 +223,7 @@ static bool archive_read_item(const struct vrt_dataset *d, const struct vrt_item
 {
     const uint8_t *bytes;
 
-    return vrt_blob_read(d->blob, d->root, item->offset, item->size, &out->file, &bytes, e) &&
+    return vrt_blob_read(d->blobs[item->file], d->root, item->offset, item->size, &out->file, &bytes, e) &&
            vrt_image_decode(out, bytes, item->size, channels, e);
 }
 
@@ -233,7 +233,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
                       struct vrt_error *e)
 {
     struct scan *s = calloc(1, sizeof *s);
-    struct vrt_blob *known = classes_of != NULL && classes_of->source == &tar ? classes_of->blob : NULL;
+    struct vrt_blob *known = classes_of != NULL && classes_of->source == &tar ? classes_of->blobs[0] : NULL;
     char *where = NULL;
     bool ok;
 
@@ -243,7 +243,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
     s->error = e;
     d->source = &tar;
     vrt_split_names(split, s->names);
-    ok = vrt_blob_open(&d->blob, d->root, known, e) && scan_blob(s, d->blob) && choose(d, s);
+    ok = vrt_dataset_blob(d, d->root, known, e) && scan_blob(s, d->blobs[0]) && choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);

@@ -32,6 +32,19 @@ char *vrt_dataset_where(const struct vrt_dataset *d)
     return asprintf(&where, "%s/%s", d->root, d->split) < 0 ? NULL : where;
 }
 
+bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e)
+{
+    struct vrt_blob **more = realloc(d->blobs, ((size_t)d->nblobs + 1) * sizeof *more);
+
+    if (more == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", path);
+    d->blobs = more;
+    if (!vrt_blob_open(&more[d->nblobs], path, known, e))
+        return false;
+    d->nblobs++;
+    return true;
+}
+
 static bool is_folder(const char *path)
 {
     struct stat s;
@@ -83,26 +96,34 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
                         struct vrt_error *e)
 {
     char some[200];
+    bool found, ok;
 
     if (!find_split(d, split, e))
         return false;
-    if (d->split != NULL)
-        return vrt_folder_open(d, classes_of, e);
+    if (d->split != NULL) {
+        ok = vrt_flat_open(d, classes_of, &found, e);
+        return found ? ok : vrt_folder_open(d, classes_of, e);
+    }
     if (vrt_idx_found(d->root, split))
         return vrt_idx_open(d, split, classes_of, e);
+    ok = vrt_cifar_open(d, split, classes_of, &found, e);
+    if (found)
+        return ok;
     list_some(d->root, some, sizeof some);
-    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor IDX files; it has: %s",
+    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor IDX or CIFAR files; it has: %s",
                     d->root, split, some[0] != 0 ? some : "nothing");
 }
 
 static bool describe(struct vrt_dataset *d, struct vrt_error *e)
 {
-    char ignored[64] = "";
+    char ignored[64] = "", missing[64] = "";
 
     if (d->index.ignored > 0)
         snprintf(ignored, sizeof ignored, ", %lld other files ignored", (long long)d->index.ignored);
-    if (asprintf(&d->describe, "%s %s, %s: %lld pictures, %lld classes%s", d->source->kind, d->root, d->split,
-                 (long long)d->index.nitems, (long long)d->index.nclasses, ignored) >= 0)
+    if (d->missing > 0)
+        snprintf(missing, sizeof missing, ", %lld labels without a picture", (long long)d->missing);
+    if (asprintf(&d->describe, "%s %s, %s: %lld pictures, %lld classes%s%s", d->source->kind, d->root, d->split,
+                 (long long)d->index.nitems, (long long)d->index.nclasses, ignored, missing) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
@@ -149,7 +170,9 @@ void vrt_dataset_close(struct vrt_dataset *d)
     if (d == NULL)
         return;
     vrt_index_free(&d->index);
-    vrt_blob_close(d->blob);
+    for (int i = 0; i < d->nblobs; i++)
+        vrt_blob_close(d->blobs[i]);
+    free(d->blobs);
     free(d->root);
     free(d->split);
     free(d->describe);

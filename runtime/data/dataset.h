@@ -1,4 +1,4 @@
-/* Where labelled pictures lie: an ImageNet-style folder, the same inside a tar, or IDX files. */
+/* Where labelled pictures lie: folders, tars, IDX or CIFAR files. What is there is found out by looking. */
 #ifndef RUNTIME_DATA_DATASET_H
 #define RUNTIME_DATA_DATASET_H
 
@@ -12,8 +12,13 @@ struct vrt_image;
 
 /* Open one split ("train", "val", "test"; "val" falls back to "test" and "validation", "test" to "val") below `root`:
  *   a folder     root/SPLIT/CLASS/files          classes sorted by name (strcmp)
+ *   a flat one   root/SPLIT/files, or root/SPLIT/images/files, with labels in root/SPLIT, root or the development kit's folder:
+ *                caffe's SPLIT.txt (FILE LABEL), Kaggle's LOC_SPLIT_solution.csv, Tiny-ImageNet's SPLIT_annotations.txt,
+ *                ILSVRC2012_validation_ground_truth.txt. Numbers are places among the sorted classes: of classes_of, of the folders in
+ *                root/train, else ImageNet-1k's
  *   a tar        the same tree inside root (.tar, or .tar.gz inflated once to memory or an unlinked file), with or
  *                without one leading folder; read in place through an index of our own
+ *   CIFAR's binary files    data_batch_1.bin .. and test_batch.bin, or train.bin and test.bin, in root or the folder they unpack to
  *   a folder of IDX files   train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz], t10k-... (val and test)
  * `classes_of`, when not NULL, is the dataset that defines the classes (the train split): a class of this split that it
  * lacks is an error that names it; a class folder without pictures is an error too. */

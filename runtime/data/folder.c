@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file.h"
+#include "runtime/data/labels.h"
 #include "runtime/data/source.h"
 
 #define MAX_DEPTH 8
@@ -21,8 +22,8 @@ struct walk {
     struct vrt_error *error;
 };
 
-/* 'd', 'f', '?' for neither (a socket, a dangling link); the type in the entry saves a call on most file systems. */
-static char kind_of(DIR *dir, const struct dirent *entry)
+/* The type in the entry saves a call on most file systems. */
+char vrt_entry_kind(DIR *dir, const struct dirent *entry)
 {
     struct stat s;
 
@@ -40,7 +41,7 @@ static bool walk_folder(struct walk *w, int depth);
 /* One entry of the folder w->name, which is of `length` bytes. */
 static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length, int depth)
 {
-    char kind = kind_of(dir, entry);
+    char kind = vrt_entry_kind(dir, entry);
     int n;
 
     if (entry->d_name[0] == '.')
@@ -110,7 +111,7 @@ static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item
            vrt_image_decode(out, out->file.data, out->file.size, channels, e);
 }
 
-static const struct vrt_source folder = {"folder", folder_read};
+const struct vrt_source vrt_folder_source = {"folder", folder_read};
 
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
@@ -120,11 +121,11 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
 
     if (where == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-    d->source = &folder;
+    d->source = &vrt_folder_source;
     ok = walk_folder(&w, 0);
     if (ok && d->index.nclasses == 0 && w.loose > 0)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "%s holds %lld files but no class folders, so their classes are not known; sort "
-                      "them into one folder per class", where, (long long)w.loose);
+        ok = vrt_fail(e, VRT_BAD_INPUT, "%s holds %lld files but no class folders, so their classes are not known; put "
+                      "their labels beside them (" VRT_LABEL_FILES "), or sort them into one folder per class", where, (long long)w.loose);
     d->index.ignored += w.loose;
     ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);

@@ -36,19 +36,17 @@ bool vrt_idx_found(const char *root, const char *split)
     return path != NULL;
 }
 
-/* Open an IDX file of n dimensions (1 or 3) and check that it holds exactly what its header says. */
-static bool open_file(struct vrt_blob **out, const char *path, int n, uint32_t size[3], struct vrt_error *e)
+/* Check that an IDX file of n dimensions (1 or 3) holds exactly what its header says. */
+static bool check_file(const struct vrt_blob *b, const char *path, int n, uint32_t size[3], struct vrt_error *e)
 {
     struct vrt_buffer buffer = {0};
     const uint8_t *head = NULL;
     uint64_t bytes = 1, start = 4 + 4 * (uint64_t)n;
     bool ok;
 
-    if (!vrt_blob_open(out, path, NULL, e))
-        return false;
-    if ((*out)->size < start)
+    if (b->size < start)
         return vrt_fail(e, VRT_BAD_INPUT, "%s is too short for an IDX file; get it again", path);
-    ok = vrt_blob_read(*out, path, 0, start, &buffer, &head, e);
+    ok = vrt_blob_read(b, path, 0, start, &buffer, &head, e);
     if (ok && (head[0] != 0 || head[1] != 0 || head[2] != 8 || head[3] != n))
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s is not an IDX file of bytes in %d dimensions (it begins with %02x%02x%02x%02x)",
                       path, n, head[0], head[1], head[2], head[3]);
@@ -58,9 +56,9 @@ static bool open_file(struct vrt_blob **out, const char *path, int n, uint32_t s
         if (__builtin_mul_overflow(bytes, size[i], &bytes))
             ok = vrt_fail(e, VRT_BAD_INPUT, "%s has impossible dimensions; get it again", path);
     }
-    if (ok && bytes != (*out)->size - start)
+    if (ok && bytes != b->size - start)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s has %llu bytes after its header, which promises %llu; get it again", path,
-                      (unsigned long long)((*out)->size - start), (unsigned long long)bytes);
+                      (unsigned long long)(b->size - start), (unsigned long long)bytes);
     vrt_buffer_free(&buffer);
     return ok;
 }
@@ -89,7 +87,7 @@ static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t coun
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)count);
     d->index.nitems = d->index.items_room = count;
     for (int64_t i = 0; i < count; i++)
-        d->index.items[i] = (struct vrt_item){16 + (uint64_t)i * bytes, 0, (uint32_t)bytes, labels[i]};
+        d->index.items[i] = (struct vrt_item){.offset = 16 + (uint64_t)i * bytes, .size = (uint32_t)bytes, .label = labels[i]};
     return true;
 }
 
@@ -116,7 +114,7 @@ static bool read_labels(struct vrt_dataset *d, const char *path, const struct vr
     struct vrt_buffer buffer = {0};
     const uint8_t *labels;
     uint32_t size[3];
-    bool ok = open_file(&blob, path, 1, size, e);
+    bool ok = vrt_blob_open(&blob, path, NULL, e) && check_file(blob, path, 1, size, e);
 
     if (ok && size[0] != count)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s has %u labels for %lld pictures; get both files again", path, size[0],
@@ -133,7 +131,7 @@ static bool idx_read(const struct vrt_dataset *d, const struct vrt_item *item, i
 {
     const uint8_t *bytes;
 
-    if (!vrt_blob_read(d->blob, d->root, item->offset, item->size, &out->file, &bytes, e) ||
+    if (!vrt_blob_read(d->blobs[0], d->root, item->offset, item->size, &out->file, &bytes, e) ||
         !vrt_image_resize(out, d->width, d->height, channels, e))
         return false;
     if (channels == 1)
@@ -158,7 +156,7 @@ bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dat
     else if (labels == NULL)
         vrt_fail(e, VRT_BAD_INPUT, "%s has no file of labels (-labels-idx1-ubyte) beside it", images);
     else
-        ok = open_file(&d->blob, images, 3, size, e) && check_images(size, images, e);
+        ok = vrt_dataset_blob(d, images, NULL, e) && check_file(d->blobs[0], images, 3, size, e) && check_images(size, images, e);
     if (ok) {
         d->height = (int)size[1];
         d->width = (int)size[2];

@@ -91,7 +91,7 @@ static void rgb_to_gray(uint8_t *pixels, size_t count)
         *to++ = (uint8_t)((from[0] * 19595u + from[1] * 38470u + from[2] * 7471u + 0x8000u) >> 16);
 }
 
-static void reduce_channels(struct vrt_image *image, int channels)
+void vrt_image_reduce(struct vrt_image *image, int channels)
 {
     size_t count = (size_t)image->width * (size_t)image->height;
 
@@ -119,7 +119,7 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
         return vrt_fail(e, VRT_BAD_INPUT, "this looks like %s file; convert it to JPEG or PNG, or remove it", magic->name);
     if (!magic->decode(image, bytes, size, channels, e))
         return false;
-    reduce_channels(image, channels);
+    vrt_image_reduce(image, channels);
     return true;
 }
 

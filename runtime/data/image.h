@@ -26,6 +26,9 @@ struct vrt_image {
 bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels, struct vrt_error *e);
 void vrt_image_free(struct vrt_image *image);
 
+/* Bring what was decoded, 1, 3 or 4 (CMYK, inverted) channels, down to `channels` (1 or 3): gray by the luma of ITU-R 601-2. */
+void vrt_image_reduce(struct vrt_image *image, int channels);
+
 /* Decode to `channels` (1 or 3). Errors say what is wrong, without the file's name, which only the caller knows. */
 bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e);
 

@@ -107,7 +107,7 @@ bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t o
         return vrt_fail(e, VRT_BAD_INPUT, "a name of more than %d bytes: %.60s...", VRT_MAX_NAME - 1, name);
     if (!vrt_buffer_append(&x->names, name, strlen(name) + 1, e))
         return false;
-    items[x->nitems++] = (struct vrt_item){offset, at, size, id};
+    items[x->nitems++] = (struct vrt_item){.offset = offset, .name = at, .size = size, .label = id};
     return true;
 }
 

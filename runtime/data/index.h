@@ -13,9 +13,9 @@
 #define VRT_MAX_CLASSES 1000000
 
 struct vrt_item {
-    uint64_t offset;                    /* archives, IDX: where its bytes begin */
+    uint64_t file : 16, offset : 48;    /* where its bytes begin, and in which of the data set's files; folders: 0 */
     uint64_t name;                      /* offset into names: "class/file" */
-    uint32_t size;                      /* archives, IDX: how many */
+    uint32_t size;                      /* how many; folders: 0 */
     int32_t label;
 };
 

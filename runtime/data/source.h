@@ -1,6 +1,8 @@
-/* The inside of a data set: what folder.c, archive.c and idx.c fill in and dataset.c serves from. */
+/* The inside of a data set: what folder.c, flat.c, archive.c, idx.c and cifar.c fill in and dataset.c serves from. */
 #ifndef RUNTIME_DATA_SOURCE_H
 #define RUNTIME_DATA_SOURCE_H
+
+#include <dirent.h>
 
 #include "runtime/data/blob.h"
 #include "runtime/data/dataset.h"
@@ -20,9 +22,17 @@ struct vrt_dataset {
     char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps */
     char *describe;
     struct vrt_index index;
-    struct vrt_blob *blob;          /* archive: the tar; IDX: the pixels */
+    struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */
+    int nblobs;
     int width, height;              /* IDX: of every picture */
+    int64_t missing;                /* labels without a picture */
 };
+
+/* Files of their own below ROOT/SPLIT, named by their items. */
+extern const struct vrt_source vrt_folder_source;
+
+/* 'd' a folder, 'f' a file, '?' neither (a socket, a dangling link); links are followed. */
+char vrt_entry_kind(DIR *dir, const struct dirent *entry);
 
 /* The names that a split may have, best first; NULL ends. A split unknown to the table has its own name only. */
 #define VRT_SPLIT_NAMES 4
@@ -33,6 +43,15 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                       struct vrt_error *e);
 bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e);
+
+/* The same for pictures in ROOT/SPLIT itself; `found` is false where they have class folders or no labels. */
+bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+
+/* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */
+bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+
+/* Open one more blob; `known` as in vrt_blob_open. */
+bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e);
 
 /* Is there a pair of IDX files in this folder? */
 bool vrt_idx_found(const char *root, const char *split);

@@ -281,6 +281,167 @@ static void reads_idx(void **state)
     vrt_image_free(&image);
 }
 
+/* `count` records: the label is 7 i % classes, red is i, green 100 + i, blue the place in the plane. */
+static void write_cifar(const char *path, int count, int labels, int classes, int cut)
+{
+    FILE *f = fopen(path, "wb");
+
+    for (int i = 0; i < count; i++) {
+        for (int n = labels; n > 0; n--)
+            putc(n == 1 ? 7 * i % classes : 255, f);
+        for (int p = 0; p < 3 * 1024 - (i == count - 1) * cut; p++)
+            putc(p < 1024 ? i : p < 2048 ? 100 + i : p % 256, f);
+    }
+    fclose(f);
+}
+
+static void write_lines(const char *path, const char *format, int n)
+{
+    FILE *f = fopen(path, "w");
+
+    for (int i = 0; i < n; i++)
+        fprintf(f, format, i);
+    fclose(f);
+}
+
+static void reads_cifar(void **state)
+{
+    struct vrt_image image = {0};
+    struct vrt_dataset *train, *val;
+    struct vrt_error e;
+    char name[100];
+
+    (void)state;
+    mkdir(in_folder("cifar"), 0777);
+    mkdir(in_folder("cifar/cifar-10-batches-bin"), 0777);
+    for (int i = 1; i <= 5; i++)
+        write_cifar(in_folder("cifar/cifar-10-batches-bin/data_batch_%d.bin", i), 10, 1, 10, 0);
+    write_cifar(in_folder("cifar/cifar-10-batches-bin/test_batch.bin"), 20, 1, 10, 0);
+    write_lines(in_folder("cifar/cifar-10-batches-bin/batches.meta.txt"), "class %d\n", 10);
+    assert_true(vrt_dataset_open(&train, in_folder("cifar"), "train", NULL, &e));
+    assert_true(vrt_dataset_open(&val, in_folder("cifar/cifar-10-batches-bin"), "val", train, &e));
+    assert_int_equal(vrt_dataset_count(train), 50);
+    assert_int_equal(vrt_dataset_count(val), 20);
+    assert_int_equal(vrt_dataset_classes(val), 10);
+    assert_string_equal(vrt_dataset_class_name(val, 3), "class 3");
+    vrt_dataset_item_name(train, 11, name, sizeof name);         /* the second of class 2: records 6 of five files, then class 3 */
+    assert_string_equal(name, "train/data_batch_2.bin[00006]");
+    assert_true(vrt_dataset_label(train, 11) == 2 && vrt_dataset_read(train, 11, 3, &image, &e));
+    assert_true(image.width == 32 && image.height == 32 && image.channels == 3);
+    assert_true(image.pixels.data[0] == 6 && image.pixels.data[1] == 106 && image.pixels.data[3 * 77 + 2] == 77);
+    assert_true(vrt_dataset_read(train, 11, 1, &image, &e));
+    assert_int_equal(image.pixels.data[77], (6 * 19595 + 106 * 38470 + 77 * 7471 + 0x8000) >> 16);
+    vrt_dataset_close(val);
+    write_cifar(in_folder("cifar/cifar-10-batches-bin/test_batch.bin"), 20, 1, 10, 5);
+    refused(in_folder("cifar"), "test", train, "not a number of pictures of 3073");
+    write_cifar(in_folder("cifar/cifar-10-batches-bin/test_batch.bin"), 20, 1, 17, 0);
+    refused(in_folder("cifar"), "test", train, "is not below 10");
+    vrt_dataset_close(train);
+    mkdir(in_folder("cifar100"), 0777);
+    write_cifar(in_folder("cifar100/train.bin"), 200, 2, 100, 0);
+    assert_true(vrt_dataset_open(&train, in_folder("cifar100"), "train", NULL, &e));
+    assert_true(vrt_dataset_classes(train) == 100 && vrt_dataset_label(train, 199) == 99);
+    assert_string_equal(vrt_dataset_class_name(train, 7), "07");
+    vrt_dataset_close(train);
+    vrt_image_free(&image);
+}
+
+/* -- pictures in one folder -- */
+
+static const char *const flat_classes[] = {"n01440764", "n01443537", "n01484850"};      /* the first three of ImageNet-1k */
+
+/* ILSVRC2012_val_00000001.JPEG and on, whose class (from 0) is i % 3: gray 40 c + i. */
+static void write_flat(const char *where, int n)
+{
+    mkdir(where, 0777);
+    for (int i = 0; i < n; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/ILSVRC2012_val_%08d.JPEG", where, i + 1);
+        write_gray(path, 40 * (i % 3) + i);
+    }
+}
+
+static void check_flat(const char *root, const struct vrt_dataset *classes_of, int count, int classes)
+{
+    struct vrt_image image = {0};
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    if (!vrt_dataset_open(&d, root, "val", classes_of, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(vrt_dataset_count(d), count);
+    assert_int_equal(vrt_dataset_classes(d), classes);
+    for (int i = 0; i < count; i++) {
+        int label = i / (count / 3), value = 40 * label + label + 3 * (i % (count / 3));
+        assert_int_equal(vrt_dataset_label(d, i), label);
+        assert_string_equal(vrt_dataset_class_name(d, label), flat_classes[label]);
+        assert_true(vrt_dataset_read(d, i, 1, &image, &e));
+        assert_int_equal(image.pixels.data[0], value);
+    }
+    vrt_dataset_close(d);
+    vrt_image_free(&image);
+}
+
+/* A line for each picture of a file of labels. */
+static void write_labels(const char *path, const char *head, const char *format, int n, const char *const *classes)
+{
+    FILE *f = fopen(path, "w");
+
+    fputs(head, f);
+    for (int i = n; i > 0; i--)
+        fprintf(f, format, i, classes[(i - 1) % 3]);
+    fclose(f);
+}
+
+static void reads_flat_folders(void **state)
+{
+    static const char *const numbers[] = {"0", "1", "2"};
+    static const char *const sizes[] = {"val", "val/images"};
+    struct vrt_dataset *train;
+    struct vrt_error e;
+
+    (void)state;
+    mkdir(in_folder("fl"), 0777);
+    write_flat(in_folder("fl/val"), 9);
+    refused(in_folder("fl"), "val", NULL, "LOC_val_solution.csv");
+    write_labels(in_folder("fl/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
+    check_flat(in_folder("fl"), NULL, 9, 3);            /* no training split: the numbers are ImageNet-1k's */
+    mkdir(in_folder("fl/train"), 0777);
+    for (int c = 0; c < 3; c++) {
+        mkdir(in_folder("fl/train/%s", flat_classes[c]), 0777);
+        write_gray(in_folder("fl/train/%s/1.JPEG", flat_classes[c]), 1);
+    }
+    check_flat(in_folder("fl"), NULL, 9, 3);
+    assert_true(vrt_dataset_open(&train, in_folder("fl"), "train", NULL, &e));
+    check_flat(in_folder("fl"), train, 9, 3);
+    write_labels(in_folder("fl/val.txt"), "", "val/ILSVRC2012_val_%08d.JPEG %s\r\n", 8, numbers);
+    refused(in_folder("fl"), "val", train, "ILSVRC2012_val_00000009.JPEG has no label in");
+    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 3\n", "ILSVRC2012_val_%08d.JPEG %s\n", 8, numbers);
+    refused(in_folder("fl"), "val", train, "is not below the number of classes, 3");
+    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 1\n", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
+    refused(in_folder("fl"), "val", train, "two labels, ");
+    unlink(in_folder("fl/val.txt"));
+    write_labels(in_folder("fl/LOC_val_solution.csv"), "ImageId,PredictionString\n",
+                 "ILSVRC2012_val_%08d,%s 85 1 499 272 n01440764 131 0 499 254\n", 9, flat_classes);
+    check_flat(in_folder("fl"), train, 9, 3);
+    unlink(in_folder("fl/LOC_val_solution.csv"));
+    /* Class 0 is n01440764, whose ILSVRC2012_ID is 449; then 450 and 442. */
+    mkdir(in_folder("fl/ILSVRC2012_devkit_t12"), 0777);
+    mkdir(in_folder("fl/ILSVRC2012_devkit_t12/data"), 0777);
+    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n450\n442\n449\n450\n442\n449\n450\n442\n",
+               36);
+    check_flat(in_folder("fl"), train, 9, 3);
+    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n1001\n", 9);
+    refused(in_folder("fl"), "val", train, ":2: '1001' is not an ILSVRC2012_ID");
+    vrt_dataset_close(train);
+    mkdir(in_folder("tiny"), 0777);
+    for (int i = 0; i < 2; i++)
+        mkdir(in_folder("tiny/%s", sizes[i]), 0777);
+    write_flat(in_folder("tiny/val/images"), 6);
+    write_labels(in_folder("tiny/val/val_annotations.txt"), "", "ILSVRC2012_val_%08d.JPEG\t%s\t0\t32\t44\t62\n", 6, flat_classes);
+    check_flat(in_folder("tiny"), NULL, 6, 3);
+}
+
 /* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
 static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e)
 {
@@ -442,7 +603,7 @@ int main(void)
         cmocka_unit_test(reads_folders_and_archives),
         cmocka_unit_test(maps_classes),
         cmocka_unit_test(refuses_data_sets),
-        cmocka_unit_test(reads_idx),
+        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders),
         cmocka_unit_test(loads_the_same),
         cmocka_unit_test(names_bad_pictures),
         cmocka_unit_test(writes_files),
