@@ -457,7 +457,7 @@ static void test_exp(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[200] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
+    struct CMUnitTest tests[400] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
                                     cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena),
                                     cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena),
                                     cmocka_unit_test_setup_teardown(test_exp, new_arena, free_arena)};
