@@ -1,18 +1,11 @@
 /* The same tree inside a tar. Input: a blob; output: an index with the place of each picture's bytes, which are then
- * read in place. Nothing is extracted, so what the names say cannot touch the disk.
- *
- * libarchive reads the headers, over a map of the whole file: the place of a member's bytes is where its first block
- * points to. The split is searched at the top and below one leading folder; the top wins. */
+ * read in place. The split is searched at the top and below one leading folder; the top wins. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <archive.h>
-#include <archive_entry.h>
-
 #include "runtime/data/source.h"
-
-#define MAX_MEMBERS (2ll * VRT_MAX_ITEMS)
+#include "runtime/data/tar.h"
 
 struct scan {
     const char *path;
@@ -21,67 +14,27 @@ struct scan {
     bool seen[2][VRT_SPLIT_NAMES];
     char lead[VRT_MAX_NAME], first[VRT_MAX_NAME];   /* the leading folder; the first member, for messages */
     bool several_leads;
-    const uint8_t *base;
-    uint64_t size;
     struct vrt_error *error;
 };
 
-/* Where the bytes of a regular member lie. */
-static bool locate(struct scan *s, struct archive *a, struct archive_entry *entry, const char *name, uint64_t *offset,
-                   uint32_t *size)
-{
-    la_int64_t bytes = archive_entry_size(entry), at;
-    const void *block = s->base;
-    size_t length;
-
-    if (archive_entry_sparse_count(entry) > 0)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s is stored as a sparse file; pack it without --sparse", s->path,
-                        name);
-    if (bytes < 0 || bytes > VRT_IMAGE_MAX_FILE)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s has %lld bytes; at most %d are read", s->path, name,
-                        (long long)bytes, VRT_IMAGE_MAX_FILE);
-    if (bytes > 0 && archive_read_data_block(a, &block, &length, &at) != ARCHIVE_OK)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s: %s; the archive may be cut: get it again", s->path, name,
-                        archive_error_string(a) != NULL ? archive_error_string(a) : "no data");
-    *offset = (uint64_t)((const uint8_t *)block - s->base);
-    *size = (uint32_t)bytes;
-    if (*offset > s->size || (uint64_t)bytes > s->size - *offset)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s ends beyond the archive, which is cut: get it again", s->path,
-                        name);
-    return true;
-}
-
-static bool refuse_link(const struct scan *s, const char *name)
-{
-    return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s is a link or a device; pack the files themselves (tar --dereference "
-                    "--hard-dereference)", s->path, name);
-}
-
 /* `name` is below the split: "CLASS", "CLASS/file" or "CLASS/folder/file". */
-static bool add_member(struct scan *s, struct vrt_index *x, struct archive *a, struct archive_entry *entry,
-                       const char *name)
+static bool add_member(struct scan *s, struct vrt_index *x, const struct vrt_member *m, const char *name, struct vrt_error *e)
 {
     const char *slash = strchr(name, '/'), *file = strrchr(name, '/');
-    bool folder = archive_entry_filetype(entry) == AE_IFDIR;
-    uint64_t offset = 0;
-    uint32_t size = 0;
     int32_t id;
 
     if (name[0] == '.' || name[0] == 0)
         return true;
-    if (slash == NULL && archive_entry_filetype(entry) == AE_IFLNK)      /* of a class folder, likely */
-        return refuse_link(s, name);
-    if (!folder && (slash == NULL || !vrt_index_takes(file + 1))) {
+    if (slash == NULL && m->kind == 'l')                /* of a class folder, likely */
+        return vrt_member_usable(s->path, m, e);
+    if (m->kind != 'd' && (slash == NULL || !vrt_index_takes(file + 1))) {
         x->ignored += slash != NULL || vrt_index_takes(name);
         return true;
     }
-    if (!vrt_index_class(x, name, slash != NULL ? (size_t)(slash - name) : strlen(name), &id, s->error))
+    if (!vrt_index_class(x, name, slash != NULL ? (size_t)(slash - name) : strlen(name), &id, e))
         return false;
-    if (folder)
-        return true;
-    if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL)
-        return refuse_link(s, name);
-    return locate(s, a, entry, name, &offset, &size) && vrt_index_add(x, id, name, offset, size, s->error);
+    return m->kind == 'd' ||
+           (vrt_member_usable(s->path, m, e) && vrt_index_add(x, id, name, m->offset, (uint32_t)m->size, e));
 }
 
 /* Length of the name of the split `name` begins with, and which; 0 for none. */
@@ -107,9 +60,11 @@ static void note_lead(struct scan *s, const char *name, size_t length)
         s->several_leads = true;
 }
 
-/* Sort a member into the candidate it belongs to. name has no slash at its end. */
-static bool scan_member(struct scan *s, struct archive *a, struct archive_entry *entry, const char *name)
+/* Sort a member into the candidate it belongs to. */
+static bool scan_member(void *data, const struct vrt_member *m, struct vrt_error *e)
 {
+    struct scan *s = data;
+    const char *name = m->name;
     size_t lead = strcspn(name, "/"), length;
     int which = 0, depth = 0;
 
@@ -123,77 +78,21 @@ static bool scan_member(struct scan *s, struct archive *a, struct archive_entry 
         if (length > 0)
             note_lead(s, name - lead - 1, lead);
     }
-    if (length == 0 || (name[length] == 0 && archive_entry_filetype(entry) != AE_IFDIR))
+    if (length == 0 || (name[length] == 0 && m->kind != 'd'))
         return true;
     s->seen[depth][which] = true;
-    return name[length] == 0 || add_member(s, &s->found[depth][which], a, entry, name + length + 1);
+    return name[length] == 0 || add_member(s, &s->found[depth][which], m, name + length + 1, e);
 }
 
-/* "./a//b/" and "/a/b" are "a/b"; false when the name is too long. */
-static bool clean_name(char *to, size_t room, const char *from)
+static bool scan_blob(struct scan *s, const struct vrt_blob *blob, struct vrt_error *e)
 {
-    size_t n = 0;
-
-    while (*from != 0) {
-        size_t length = strcspn(from, "/");
-        bool skip = length == 0 || (length == 1 && from[0] == '.');
-        if (!skip && n + length + 2 > room)
-            return false;
-        if (!skip) {
-            if (n > 0)
-                to[n++] = '/';
-            memcpy(to + n, from, length);
-            n += length;
-        }
-        from += length + (from[length] == '/');
-    }
-    to[n] = 0;
-    return true;
-}
-
-static bool fail_scan(const struct scan *s, struct archive *a)
-{
-    const char *why = archive_error_string(a);
-
-    return vrt_fail(s->error, VRT_BAD_INPUT, "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
-                    "damaged, so get it again", s->path, why != NULL ? why : "damaged");
-}
-
-static bool scan_members(struct scan *s, struct archive *a)
-{
-    struct archive_entry *entry;
-    char name[VRT_MAX_NAME];
-    int status;
-
-    for (int64_t n = 0; (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN; n++) {
-        const char *path = archive_entry_pathname(entry);
-        if (n >= MAX_MEMBERS)
-            return vrt_fail(s->error, VRT_BAD_INPUT, "%s has more than %lld members", s->path, MAX_MEMBERS);
-        if (path == NULL || !clean_name(name, sizeof name, path))
-            return vrt_fail(s->error, VRT_BAD_INPUT, "%s: the name of member %lld cannot be read or has more than %d "
-                            "bytes; rename it", s->path, (long long)n, VRT_MAX_NAME - 2);
-        if (!scan_member(s, a, entry, name))
-            return false;
-    }
-    return status == ARCHIVE_EOF || fail_scan(s, a);
-}
-
-static bool scan_blob(struct scan *s, const struct vrt_blob *blob)
-{
-    struct archive *a = archive_read_new();
+    const uint8_t *base;
     bool ok;
 
-    if (a == NULL)
-        return vrt_fail(s->error, VRT_BAD_INPUT, "no memory to read %s", s->path);
-    if (!vrt_blob_map(blob, s->path, &s->base, s->error)) {
-        archive_read_free(a);
+    if (!vrt_blob_map(blob, s->path, &base, e))
         return false;
-    }
-    s->size = blob->size;
-    archive_read_support_format_tar(a);
-    ok = archive_read_open_memory(a, s->base, s->size) == ARCHIVE_OK ? scan_members(s, a) : fail_scan(s, a);
-    archive_read_free(a);
-    vrt_blob_unmap(blob, s->base);
+    ok = vrt_tar_walk(s->path, base, blob->size, scan_member, s, e);
+    vrt_blob_unmap(blob, base);
     return ok;
 }
 
@@ -218,8 +117,8 @@ static bool choose(struct vrt_dataset *d, struct scan *s)
                     "'%.200s'); pack SPLIT/CLASS/files", s->path, s->names[0], s->first);
 }
 
-static bool archive_read_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
-                              struct vrt_image *out, struct vrt_error *e)
+bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
+                   struct vrt_error *e)
 {
     const uint8_t *bytes;
 
@@ -227,7 +126,7 @@ static bool archive_read_item(const struct vrt_dataset *d, const struct vrt_item
            vrt_image_decode(out, bytes, item->size, channels, e);
 }
 
-static const struct vrt_source tar = {"tar", archive_read_item};
+static const struct vrt_source tar = {"tar", vrt_blob_item};
 
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                       struct vrt_error *e)
@@ -243,7 +142,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
     s->error = e;
     d->source = &tar;
     vrt_split_names(split, s->names);
-    ok = vrt_dataset_blob(d, d->root, known, e) && scan_blob(s, d->blobs[0]) && choose(d, s);
+    ok = vrt_dataset_blob(d, d->root, known, e) && scan_blob(s, d->blobs[0], e) && choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);

@@ -107,10 +107,12 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
     if (vrt_idx_found(d->root, split))
         return vrt_idx_open(d, split, classes_of, e);
     ok = vrt_cifar_open(d, split, classes_of, &found, e);
+    if (!found)
+        ok = vrt_tars_open(d, split, classes_of, &found, e);
     if (found)
         return ok;
     list_some(d->root, some, sizeof some);
-    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor IDX or CIFAR files; it has: %s",
+    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR files for it; it has: %s",
                     d->root, split, some[0] != 0 ? some : "nothing");
 }
 
@@ -192,6 +194,11 @@ int64_t vrt_dataset_classes(const struct vrt_dataset *d)
 const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c)
 {
     return d->index.classes[c].name;
+}
+
+bool vrt_dataset_numbers(const struct vrt_dataset *d)
+{
+    return d->numbers;
 }
 
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i)

@@ -6,16 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/data/labels.h"
 #include "runtime/data/source.h"
 
 #define IMAGES "images"
 
 struct flat {
     struct vrt_dataset *d;
-    struct vrt_labels labels;
-    const char **classes;           /* by number; NULL: labels are names */
-    int64_t nclasses;
+    struct vrt_flat_labels labels;
     struct vrt_error *error;
 };
 
@@ -45,19 +42,19 @@ static int by_name(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-static bool add_class(struct flat *f, const char *name)
+static bool add_class(struct vrt_flat_labels *l, const char *name, struct vrt_error *e)
 {
-    const char **more = realloc(f->classes, ((size_t)f->nclasses + 1) * sizeof *more);
+    const char **more = realloc(l->classes, ((size_t)l->nclasses + 1) * sizeof *more);
 
     if (more != NULL)
-        f->classes = more;
-    if (more == NULL || (more[f->nclasses] = strdup(name)) == NULL)
-        return vrt_fail(f->error, VRT_BAD_INPUT, "no memory for %lld classes", (long long)f->nclasses);
-    f->nclasses++;
+        l->classes = more;
+    if (more == NULL || (more[l->nclasses] = strdup(name)) == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)l->nclasses);
+    l->nclasses++;
     return true;
 }
 
-static bool list_folders(struct flat *f, const char *where)
+static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vrt_error *e)
 {
     DIR *dir = opendir(where);
     struct dirent *entry;
@@ -65,53 +62,68 @@ static bool list_folders(struct flat *f, const char *where)
 
     while (ok && dir != NULL && (entry = readdir(dir)) != NULL)
         if (entry->d_name[0] != '.' && vrt_entry_kind(dir, entry) == 'd')
-            ok = add_class(f, entry->d_name);
+            ok = add_class(l, entry->d_name, e);
     if (dir != NULL)
         closedir(dir);
-    if (f->nclasses > 0)
-        qsort(f->classes, (size_t)f->nclasses, sizeof *f->classes, by_name);
+    if (l->nclasses > 0)
+        qsort(l->classes, (size_t)l->nclasses, sizeof *l->classes, by_name);
     return ok;
 }
 
-static bool find_classes(struct flat *f, const struct vrt_dataset *classes_of)
+static bool find_classes(struct vrt_flat_labels *l, const char *root, const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     const char *imagenet[VRT_IMAGENET_CLASSES];
     char *train;
     bool ok = true;
 
     for (int64_t i = 0; ok && classes_of != NULL && i < classes_of->index.nclasses; i++)
-        ok = add_class(f, classes_of->index.classes[i].name);
+        ok = add_class(l, classes_of->index.classes[i].name, e);
     if (!ok || classes_of != NULL)
         return ok;
-    if (asprintf(&train, "%s/train", f->d->root) < 0)
-        return vrt_fail(f->error, VRT_BAD_INPUT, "no memory to read %s", f->d->root);
-    ok = list_folders(f, train);
+    if (asprintf(&train, "%s/train", root) < 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
+    ok = list_folders(l, train, e);
     free(train);
     vrt_imagenet_classes(imagenet);
-    for (int64_t i = 0, none = f->nclasses == 0; ok && none && i < VRT_IMAGENET_CLASSES; i++)
-        ok = add_class(f, imagenet[i]);
+    for (int64_t i = 0, none = l->nclasses == 0; ok && none && i < VRT_IMAGENET_CLASSES; i++)
+        ok = add_class(l, imagenet[i], e);
     return ok;
 }
 
-static const char *class_of(struct flat *f, const char *file)
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, const char *root, const char *split, const struct vrt_dataset *classes_of,
+                          struct vrt_error *e)
 {
-    const char *class = vrt_labels_of(&f->labels, file);
+    return vrt_labels_open(&l->table, root, split, e) && (!l->table.numbers || find_classes(l, root, classes_of, e));
+}
+
+const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e)
+{
+    const char *class = vrt_labels_of(&l->table, file);
     int64_t number;
 
     if (class == NULL)
-        vrt_fail(f->error, VRT_BAD_INPUT, "%s/%s/%s has no label in %s; add it, or remove the picture", f->d->root, f->d->split, file,
-                 f->labels.path);
-    if (class == NULL || f->classes == NULL)
+        vrt_fail(e, VRT_BAD_INPUT, "%s/%s has no label in %s; add it, or remove the picture", where, file, l->table.path);
+    if (class == NULL || l->classes == NULL)
         return class;
     number = strlen(class) < 10 ? strtoll(class, NULL, 10) : INT64_MAX;
-    if (number < f->nclasses)
-        return f->classes[number];
-    vrt_fail(f->error, VRT_BAD_INPUT, "%s: the label %s of %s is not below the number of classes, %lld", f->labels.path, class, file,
-             (long long)f->nclasses);
+    if (number < l->nclasses)
+        return l->classes[number];
+    vrt_fail(e, VRT_BAD_INPUT, "%s: the label %s of %s is not below the number of classes, %lld", l->table.path, class, file,
+             (long long)l->nclasses);
     return NULL;
 }
 
-static bool add_file(struct flat *f, const char *file)
+void vrt_flat_labels_free(struct vrt_flat_labels *l)
+{
+    for (int64_t i = 0; i < l->nclasses; i++)
+        free((char *)l->classes[i]);
+    free(l->classes);
+    vrt_labels_free(&l->table);
+}
+
+/* -- the folder -- */
+
+static bool add_file(struct flat *f, const char *where, const char *file)
 {
     const char *class;
     int32_t id;
@@ -120,7 +132,7 @@ static bool add_file(struct flat *f, const char *file)
         f->d->index.ignored += file[0] != '.';
         return true;
     }
-    class = class_of(f, file);
+    class = vrt_flat_label(&f->labels, where, file, f->error);
     return class != NULL && vrt_index_class(&f->d->index, class, strlen(class), &id, f->error) &&
            vrt_index_add(&f->d->index, id, file, 0, 0, f->error);
 }
@@ -132,7 +144,7 @@ static bool add_files(struct flat *f, const char *where)
     bool ok = dir != NULL || vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where, strerror(errno));
 
     while (ok && (errno = 0, entry = readdir(dir)) != NULL)
-        ok = vrt_entry_kind(dir, entry) == 'd' || add_file(f, entry->d_name);
+        ok = vrt_entry_kind(dir, entry) == 'd' || add_file(f, where, entry->d_name);
     if (ok && errno != 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where, strerror(errno));
     if (dir != NULL)
@@ -157,7 +169,7 @@ static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *cla
     char *where;
     bool ok;
 
-    if ((images && !enter_images(f)) || (f->labels.numbers && !find_classes(f, classes_of)))
+    if (images && !enter_images(f))
         return false;
     where = vrt_dataset_where(f->d);
     if (where == NULL)
@@ -166,7 +178,7 @@ static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *cla
     if (ok && f->d->index.nitems == 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "%s has no pictures", where);
     ok = ok && vrt_index_finish(&f->d->index, classes_of != NULL ? &classes_of->index : NULL, where, f->error);
-    f->d->missing = f->labels.count - f->d->index.nitems;
+    f->d->missing = f->labels.table.count - f->d->index.nitems;
     free(where);
     return ok;
 }
@@ -180,16 +192,13 @@ bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, 
     *found = where != NULL && count_folders(where, &images) == 0;
     free(where);
     if (*found) {
-        ok = vrt_labels_open(&f.labels, d->root, d->split, e);
-        *found = !ok || f.labels.path != NULL;
+        ok = vrt_flat_labels_open(&f.labels, d->root, d->split, classes_of, e);
+        *found = !ok || f.labels.table.path != NULL;
     }
     if (ok && *found) {
         d->source = &vrt_folder_source;
         ok = read_flat(&f, images, classes_of);
     }
-    for (int64_t i = 0; f.classes != NULL && i < f.nclasses; i++)
-        free((char *)f.classes[i]);
-    free(f.classes);
-    vrt_labels_free(&f.labels);
+    vrt_flat_labels_free(&f.labels);
     return ok;
 }

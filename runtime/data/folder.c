@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file.h"
-#include "runtime/data/labels.h"
 #include "runtime/data/source.h"
 
 #define MAX_DEPTH 8

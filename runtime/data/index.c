@@ -224,6 +224,21 @@ bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, c
     return true;
 }
 
+bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *classes_of, const char *where, struct vrt_error *e)
+{
+    int64_t top = -1;
+
+    for (int64_t i = 0; i < x->nitems; i++)
+        top = x->items[i].label > top ? x->items[i].label : top;
+    if (top < 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has no pictures", where);
+    if (classes_of != NULL && top >= classes_of->nclasses)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: the label %lld is not below the %lld classes of the training split", where, (long long)top,
+                        (long long)classes_of->nclasses);
+    qsort_r(x->items, (size_t)x->nitems, sizeof *x->items, by_label_and_name, x->names.data);
+    return classes_of != NULL ? vrt_index_copy_classes(x, classes_of, e) : vrt_index_numbers(x, top + 1, e);
+}
+
 void vrt_index_free(struct vrt_index *x)
 {
     free_classes(x);

@@ -6,15 +6,17 @@
  *   SPLIT_annotations.txt                      FILE CLASS X Y W H    Tiny-ImageNet */
 #include "runtime/data/labels.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/data/blob.h"
+#include "runtime/data/tar.h"
 
 #define MAX_TEXT (1 << 30)
+#define TRUTH "ILSVRC2012_validation_ground_truth.txt"
 
 /* -- the classes of ImageNet-1k -- */
 
@@ -132,7 +134,7 @@ static bool take_lines(struct vrt_labels *l, struct vrt_error *e)
 /* The file PLACE/BEFORE SPLIT AFTER below the root; the last one has no split in its name, and is for the one split only. */
 static char *find(const char *root, const char *split, bool *in_order)
 {
-    static const char *const before[] = {"", "", "LOC_", "ILSVRC2012_validation_ground_truth.txt"};
+    static const char *const before[] = {"", "", "LOC_", TRUTH};
     static const char *const after[] = {"_annotations.txt", ".txt", "_solution.csv", ""};
     const char *const places[] = {split, ".", "ILSVRC2012_devkit_t12/data", "devkit/data", "data"};
     int files = strncmp(split, "val", 3) == 0 ? 4 : 3;
@@ -150,10 +152,50 @@ static char *find(const char *root, const char *split, bool *in_order)
     return NULL;
 }
 
+/* The development kit as it is delivered. */
+static bool take_truth(void *data, const struct vrt_member *m, struct vrt_error *e)
+{
+    struct vrt_labels *l = data;
+    const char *slash = strrchr(m->name, '/');
+
+    if (m->kind != 'f' || m->bytes == NULL || m->size > MAX_TEXT || slash == NULL || strcmp(slash + 1, TRUTH) != 0)
+        return true;
+    l->text.size = 0;
+    return vrt_buffer_append(&l->text, m->bytes, m->size, e) && vrt_buffer_append(&l->text, "", 1, e);
+}
+
+static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e)
+{
+    struct vrt_blob *blob = NULL;
+    const uint8_t *base;
+    bool ok;
+
+    if (asprintf(&l->path, "%s/ILSVRC2012_devkit_t12.tar.gz", root) < 0)
+        l->path = NULL;
+    if (l->path == NULL || access(l->path, F_OK) != 0) {
+        free(l->path);
+        l->path = NULL;
+        return true;
+    }
+    l->in_order = true;
+    ok = vrt_blob_open(&blob, l->path, NULL, e) && vrt_blob_map(blob, l->path, &base, e);
+    if (ok) {
+        ok = vrt_tar_walk(l->path, base, blob->size, take_truth, l, e);
+        vrt_blob_unmap(blob, base);
+    }
+    vrt_blob_close(blob);
+    if (ok && l->text.size == 0)
+        ok = vrt_fail(e, VRT_BAD_INPUT, "%s has no " TRUTH "; get it again", l->path);
+    l->text.size -= ok;                                 /* the zero that ends it */
+    return ok && take_lines(l, e);
+}
+
 bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, struct vrt_error *e)
 {
     l->path = find(root, split, &l->in_order);
-    return l->path == NULL || (vrt_file_read(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e));
+    if (l->path == NULL)
+        return strncmp(split, "val", 3) != 0 || open_kit(l, root, e);
+    return vrt_file_read(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
 }
 
 /* The number that a name ends in: 17 of ILSVRC2012_val_00000017. */

@@ -22,7 +22,7 @@ struct vrt_labels {
 };
 
 /* Read the first file of labels that is there for the pictures of ROOT/SPLIT; *l is zeroed before. Looks in that folder, in ROOT and in
- * the folders that the development kit of ILSVRC2012 unpacks to. */
+ * the development kit of ILSVRC2012, unpacked or not. */
 bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, struct vrt_error *e);
 
 /* The class of a picture: a name, or a number as text; NULL when the file has no label for it. */

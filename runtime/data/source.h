@@ -1,4 +1,4 @@
-/* The inside of a data set: what folder.c, flat.c, archive.c, idx.c and cifar.c fill in and dataset.c serves from. */
+/* The inside of a data set: what folder.c, flat.c, archive.c, tars.c, idx.c and cifar.c fill in and dataset.c serves from. */
 #ifndef RUNTIME_DATA_SOURCE_H
 #define RUNTIME_DATA_SOURCE_H
 
@@ -8,6 +8,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
 #include "runtime/data/index.h"
+#include "runtime/data/labels.h"
 
 /* How items are read. Called from several threads at once. */
 struct vrt_source {
@@ -25,6 +26,7 @@ struct vrt_dataset {
     struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */
     int nblobs;
     int width, height;              /* IDX: of every picture */
+    bool numbers;                   /* labels are numbers, and no names are known for them */
     int64_t missing;                /* labels without a picture */
 };
 
@@ -44,8 +46,22 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
                       struct vrt_error *e);
 bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e);
 
+/* Labels of pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
+struct vrt_flat_labels {
+    struct vrt_labels table;
+    const char **classes;           /* owned, by number; NULL: labels are names */
+    int64_t nclasses;
+};
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, const char *root, const char *split, const struct vrt_dataset *classes_of,
+                          struct vrt_error *e);
+const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e);
+void vrt_flat_labels_free(struct vrt_flat_labels *l);
+
 /* The same for pictures in ROOT/SPLIT itself; `found` is false where they have class folders or no labels. */
 bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+
+/* A tar for the split, or shards of one, in the folder ROOT. */
+bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
 
 /* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */
 bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
@@ -58,5 +74,8 @@ bool vrt_idx_found(const char *root, const char *split);
 
 /* "ROOT/SPLIT", for messages; owned by the caller; NULL when memory is out. */
 char *vrt_dataset_where(const struct vrt_dataset *d);
+
+/* Items are bytes of the data set's blobs. */
+bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out, struct vrt_error *e);
 
 #endif

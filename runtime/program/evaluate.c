@@ -109,7 +109,15 @@ static bool map_by_name(const struct vrt_dataset *d, const json_t *names, int64_
     return ok;
 }
 
-/* Weights without names (of another tool): their classes can only be the sorted ones, so the number must agree. */
+/* Are the classes mere numbers, in order, that the weights have as names? */
+static bool knows_numbers(const json_t *names)
+{
+    const char *first = json_string_value(json_array_get(names, 0));
+    return first != NULL && strcmp(first, "0") == 0;
+}
+
+/* Labels that are numbers are places among the sorted classes; a number beyond the weights' classes is none of them. Weights without
+ * names (of another tool) have the sorted classes, too, and as many as the data. */
 static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, const char *classes, int32_t *map,
                         struct vrt_error *e)
 {
@@ -117,7 +125,10 @@ static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, 
     bool ok = true;
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
         map[c] = (int32_t)c;
-    if (json_is_array(names))
+    if (json_is_array(names) && vrt_dataset_numbers(d) && !knows_numbers(names)) {
+        if (vrt_dataset_classes(d) > (int64_t)json_array_size(names))
+            ok = vrt_fail(e, VRT_BAD_INPUT, "%s, but the weights were trained with %zu", vrt_dataset_describe(d), json_array_size(names));
+    } else if (json_is_array(names))
         ok = map_by_name(d, names, m->program->classes, map, e);
     else if (vrt_dataset_classes(d) != m->program->classes)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells %lld apart and the weights hold no names to match them by",

@@ -141,8 +141,9 @@ static struct vrt_transform plain(int channels, int width, int height)
                                   .std = {0.25, 0.25, 0.25}, .resample = 1, .crop_pct = 1};
 }
 
-/* The data set of write_tree(root, "train", 3, 5, 1), whatever holds it. */
-static void check_tree(const char *root)
+/* The data set of write_tree(root, "train", 3, 5, 1), whatever holds it; `class` and `item` are what it calls the second class and its
+ * second picture. */
+static void check_tree_named(const char *root, const char *class, const char *item)
 {
     struct vrt_image image = {0};
     struct vrt_dataset *d;
@@ -153,7 +154,7 @@ static void check_tree(const char *root)
         fail_msg("%s", e.text);
     assert_int_equal(vrt_dataset_count(d), 15);
     assert_int_equal(vrt_dataset_classes(d), 3);
-    assert_string_equal(vrt_dataset_class_name(d, 1), "cat-2");
+    assert_string_equal(vrt_dataset_class_name(d, 1), class);
     for (int i = 0; i < 15; i++) {
         assert_int_equal(vrt_dataset_label(d, i), i / 5);
         assert_true(vrt_dataset_read(d, i, 3, &image, &e));
@@ -161,10 +162,15 @@ static void check_tree(const char *root)
         assert_int_equal(image.pixels.data[17], 40 * (i / 5) + i % 5 + 1);
     }
     vrt_dataset_item_name(d, 6, name, sizeof name);
-    assert_non_null(strstr(name, "train/cat-2/01.png"));
+    assert_non_null(strstr(name, item));
     assert_non_null(strstr(vrt_dataset_describe(d), "15 pictures, 3 classes"));
     vrt_dataset_close(d);
     vrt_image_free(&image);
+}
+
+static void check_tree(const char *root)
+{
+    check_tree_named(root, "cat-2", "train/cat-2/01.png");
 }
 
 static void reads_folders_and_archives(void **state)
@@ -442,6 +448,140 @@ static void reads_flat_folders(void **state)
     check_flat(in_folder("tiny"), NULL, 6, 3);
 }
 
+/* -- tars for a split -- */
+
+static struct archive *begin_tar(const char *path, int filter)
+{
+    struct archive *a = archive_write_new();
+
+    archive_write_add_filter(a, filter);
+    archive_write_set_format_ustar(a);
+    assert_int_equal(archive_write_open_filename(a, path), ARCHIVE_OK);
+    return a;
+}
+
+static void end_tar(struct archive *a)
+{
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+}
+
+static void add_path(struct archive *a, const char *name, const char *path)
+{
+    struct vrt_buffer b = {0};
+    struct vrt_error e;
+
+    assert_true(vrt_file_read(path, 1 << 20, &b, &e));
+    add_member(a, name, b.data, b.size, AE_IFREG);
+    vrt_buffer_free(&b);
+}
+
+static void add_gray(struct archive *a, const char *name, int value)
+{
+    write_gray(in_folder("one.png"), value);
+    add_path(a, name, in_folder("one.png"));
+}
+
+/* As check_tree wants it: a tar of a tar for each class. */
+static void write_nested(const char *path, const char *const *classes)
+{
+    struct archive *outer = begin_tar(path, ARCHIVE_FILTER_NONE);
+    char name[100];
+
+    for (int c = 2; c >= 0; c--) {
+        struct archive *inner = begin_tar(in_folder("inner.tar"), ARCHIVE_FILTER_NONE);
+        for (int n = 4; n >= 0; n--) {
+            snprintf(name, sizeof name, "%02d.png", n);
+            add_gray(inner, name, 40 * c + n + 1);
+        }
+        end_tar(inner);
+        snprintf(name, sizeof name, "%s.tar", classes[c]);
+        add_path(outer, name, in_folder("inner.tar"));
+    }
+    end_tar(outer);
+}
+
+/* The same in shards of four: key.png with its label in key.cls or key.json, in this order or the other. */
+static void write_shards(const char *folder_name, bool json)
+{
+    struct archive *a = NULL;
+    char name[100], label[100];
+
+    mkdir(in_folder("%s", folder_name), 0777);
+    for (int i = 0; i < 15; i++) {
+        int c = i % 3, n = i / 3;
+        a = i % 4 == 0 ? begin_tar(in_folder("%s/set-train-%06d.tar", folder_name, i / 4), ARCHIVE_FILTER_NONE) : a;
+        if (i % 2) {
+            snprintf(name, sizeof name, "s%02d.png", i);
+            add_gray(a, name, 40 * c + n + 1);
+        }
+        snprintf(name, sizeof name, "s%02d.%s", i, json ? "json" : "cls");
+        snprintf(label, sizeof label, json ? "{\"file\": \"x\", \"label\": %d}" : "%d\n", c);
+        add_member(a, name, label, strlen(label), AE_IFREG);
+        if (i % 2 == 0) {
+            snprintf(name, sizeof name, "s%02d.png", i);
+            add_gray(a, name, 40 * c + n + 1);
+        }
+        if (i % 4 == 3 || i == 14)
+            end_tar(a);
+    }
+}
+
+static void reads_tars_of_a_split(void **state)
+{
+    static const char *const classes[] = {"cat", "cat-2", "dog"};
+    static const char truth[] = "449\n450\n442\n449\n450\n442\n";
+    struct archive *a;
+    struct vrt_dataset *train;
+    struct vrt_error e;
+    char name[100];
+
+    (void)state;
+    mkdir(in_folder("official"), 0777);
+    write_nested(in_folder("official/ILSVRC2012_img_train.tar"), classes);
+    check_tree(in_folder("official"));
+    write_nested(in_folder("official/ILSVRC2012_img_train.tar"), flat_classes);
+    a = begin_tar(in_folder("official/ILSVRC2012_img_val.tar"), ARCHIVE_FILTER_NONE);
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "ILSVRC2012_val_%08d.JPEG", i + 1);
+        add_gray(a, name, 40 * (i % 3) + i);
+    }
+    end_tar(a);
+    assert_true(vrt_dataset_open(&train, in_folder("official"), "train", NULL, &e));
+    refused(in_folder("official"), "val", train, "has no label; put the labels beside the tar");
+    a = begin_tar(in_folder("official/ILSVRC2012_devkit_t12.tar.gz"), ARCHIVE_FILTER_GZIP);
+    add_member(a, "ILSVRC2012_devkit_t12/readme.txt", "x", 1, AE_IFREG);
+    add_member(a, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth, sizeof truth - 1, AE_IFREG);
+    end_tar(a);
+    check_flat(in_folder("official"), train, 6, 3);
+    check_flat(in_folder("official"), NULL, 6, 3);
+    vrt_dataset_close(train);
+    write_shards("shards", false);
+    check_tree_named(in_folder("shards"), "1", "train/s04.png");
+    write_shards("shards_json", true);
+    check_tree_named(in_folder("shards_json"), "1", "train/s04.png");
+    a = begin_tar(in_folder("shards/set-train-000003.tar"), ARCHIVE_FILTER_NONE);
+    add_gray(a, "s99.png", 1);
+    end_tar(a);
+    refused(in_folder("shards"), "train", NULL, "s99.png has no .cls or .json");
+    a = begin_tar(in_folder("shards/set-train-000003.tar"), ARCHIVE_FILTER_NONE);
+    add_member(a, "s99.cls", "1x", 2, AE_IFREG);
+    end_tar(a);
+    refused(in_folder("shards"), "train", NULL, "does not hold one number");
+    a = begin_tar(in_folder("shards/set-train-000003.tar"), ARCHIVE_FILTER_NONE);
+    add_member(a, "s99.cls", "1", 1, AE_IFREG);
+    end_tar(a);
+    refused(in_folder("shards"), "train", NULL, "s99 has a label but no picture");
+    mkdir(in_folder("split"), 0777);
+    a = begin_tar(in_folder("split/train.tar"), ARCHIVE_FILTER_NONE);
+    for (int i = 14; i >= 0; i--) {
+        snprintf(name, sizeof name, "train/%s/%02d.png", classes[i / 5], i % 5);
+        add_gray(a, name, 40 * (i / 5) + i % 5 + 1);
+    }
+    end_tar(a);
+    check_tree(in_folder("split"));
+}
+
 /* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
 static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e)
 {
@@ -603,7 +743,7 @@ int main(void)
         cmocka_unit_test(reads_folders_and_archives),
         cmocka_unit_test(maps_classes),
         cmocka_unit_test(refuses_data_sets),
-        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders),
+        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split),
         cmocka_unit_test(loads_the_same),
         cmocka_unit_test(names_bad_pictures),
         cmocka_unit_test(writes_files),

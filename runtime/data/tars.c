@@ -1,0 +1,350 @@
+/* Tars for one split in a folder. Input: ROOT with SPLIT.tar, ILSVRC2012_img_SPLIT.tar or shards (PREFIX-SPLIT-000017.tar); output: an
+ * index into them. What a member is, it tells itself:
+ *   CLASS.tar                  a tar of the pictures of one class: how ILSVRC2012_img_train.tar is made
+ *   CLASS/../FILE              a picture of that class
+ *   KEY.cls or KEY.json        the label, a number, of the picture KEY.jpg beside it (webdataset)
+ *   FILE                       a picture whose label stands in a file of labels (flat.c)
+ * A folder named as the split around all of them is passed over. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <jansson.h>
+
+#include "runtime/data/source.h"
+#include "runtime/data/tar.h"
+
+#define NO_LABEL (-1)
+
+struct sample {                     /* of one key, while its members come by */
+    char key[VRT_MAX_NAME];         /* the name up to the first dot after the last slash */
+    char name[VRT_MAX_NAME];        /* of the picture; "": none yet */
+    uint64_t offset, size;
+    int64_t label;
+};
+
+struct tars {
+    struct vrt_dataset *d;
+    char **files;                   /* names below root, sorted */
+    size_t nfiles, room;
+    const char *path;               /* of the tar being read */
+    uint64_t base;                  /* of the inner tar */
+    char class[VRT_MAX_NAME];       /* of the inner tar */
+    struct sample sample;
+    bool numbers, names;            /* kinds of labels seen: they must not mix */
+    struct vrt_flat_labels labels;
+    bool labels_open;
+    const struct vrt_dataset *classes_of;
+};
+
+/* -- which files -- */
+
+/* Does "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" belong to the split? */
+static bool belongs(const char *file, const char *split)
+{
+    size_t n = strlen(file), length = strlen(split);
+
+    if (n < 4 || strcmp(file + n - 4, ".tar") != 0)
+        return false;
+    for (n -= 4; n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9'; n--)
+        ;
+    n -= n > 0 && (file[n - 1] == '-' || file[n - 1] == '_');
+    return n >= length && memcmp(file + n - length, split, length) == 0 &&
+           (n == length || file[n - length - 1] == '-' || file[n - length - 1] == '_');
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+static bool add_file(struct tars *t, const char *name, struct vrt_error *e)
+{
+    char **more = t->files;
+
+    if (t->nfiles == t->room) {
+        t->room = t->room ? 2 * t->room : 64;
+        more = realloc(t->files, t->room * sizeof *more);
+    }
+    if (more != NULL)
+        t->files = more;
+    if (more == NULL || (more[t->nfiles] = strdup(name)) == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+    t->nfiles++;
+    return t->nfiles <= UINT16_MAX || vrt_fail(e, VRT_BAD_INPUT, "%s has more than %d tars of one split", t->d->root, UINT16_MAX);
+}
+
+static bool list_files(struct tars *t, const char *split, struct vrt_error *e)
+{
+    DIR *dir = opendir(t->d->root);
+    struct dirent *entry;
+    bool ok = dir != NULL || vrt_fail(e, VRT_BAD_INPUT, "cannot read the folder %s: %s", t->d->root, strerror(errno));
+
+    while (ok && (entry = readdir(dir)) != NULL)
+        if (belongs(entry->d_name, split))
+            ok = add_file(t, entry->d_name, e);
+    if (dir != NULL)
+        closedir(dir);
+    if (ok && t->nfiles > 0)
+        qsort(t->files, t->nfiles, sizeof *t->files, by_name);
+    return ok;
+}
+
+/* -- samples -- */
+
+static bool add_item(struct tars *t, int32_t id, struct vrt_error *e)
+{
+    const struct sample *s = &t->sample;
+    struct vrt_index *x = &t->d->index;
+
+    if (!vrt_index_add(x, id, s->name, s->offset, (uint32_t)s->size, e))
+        return false;
+    x->items[x->nitems - 1].file = (uint16_t)(t->d->nblobs - 1);
+    return true;
+}
+
+/* The class that the inner tar, the folder or the file of labels gives. */
+static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
+{
+    const struct sample *s = &t->sample;
+    const char *slash = strchr(s->name, '/');
+
+    if (t->class[0] != 0)
+        return t->class;
+    if (slash != NULL) {
+        snprintf(room, VRT_MAX_NAME, "%.*s", (int)(slash - s->name), s->name);
+        return room;
+    }
+    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->d->root, t->d->split, t->classes_of, e))
+        return NULL;
+    t->labels_open = true;
+    if (t->labels.table.path != NULL)
+        return vrt_flat_label(&t->labels, t->path, s->name, e);
+    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (" VRT_LABEL_FILES "), a .cls or .json beside each "
+             "picture, or the pictures into one folder per class", t->path, s->name);
+    return NULL;
+}
+
+/* The sample is complete: the members that follow are of another. */
+static bool finish_sample(struct tars *t, struct vrt_error *e)
+{
+    struct sample *s = &t->sample;
+    char room[VRT_MAX_NAME];
+    const char *class;
+    int32_t id;
+
+    if (s->name[0] == 0 && s->label != NO_LABEL)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has a label but no picture", t->path, s->key);
+    if (s->name[0] == 0)
+        return true;
+    t->numbers |= s->label != NO_LABEL;
+    t->names |= s->label == NO_LABEL;
+    if (t->numbers && t->names)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %s label, other pictures have %s; pack them alike", t->path, s->name,
+                        s->label == NO_LABEL ? "no .cls or .json for its" : "a .cls or .json for its", s->label == NO_LABEL ? "one" : "none");
+    if (t->numbers)
+        return add_item(t, (int32_t)s->label, e);
+    class = class_of(t, room, e);
+    return class != NULL && vrt_index_class(&t->d->index, class, strlen(class), &id, e) && add_item(t, id, e);
+}
+
+static bool begin_sample(struct tars *t, const char *key, size_t length, struct vrt_error *e)
+{
+    if (!finish_sample(t, e))
+        return false;
+    memmove(t->sample.key, key, length);        /* it may be its own */
+    t->sample.key[length] = 0;
+    t->sample.name[0] = 0;
+    t->sample.label = NO_LABEL;
+    return true;
+}
+
+/* -- labels beside pictures -- */
+
+static bool set_label(struct tars *t, const char *name, json_int_t label, struct vrt_error *e)
+{
+    if (label < 0 || label >= VRT_MAX_CLASSES)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s: the label %lld is not between 0 and %d", t->path, name, (long long)label,
+                        VRT_MAX_CLASSES - 1);
+    if (t->sample.label != NO_LABEL && t->sample.label != label)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s: a second label for this picture, %lld after %lld", t->path, name, (long long)label,
+                        (long long)t->sample.label);
+    t->sample.label = label;
+    return true;
+}
+
+static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
+{
+    char text[16] = "", *end;
+
+    if (m->bytes != NULL && m->size < sizeof text)
+        memcpy(text, m->bytes, m->size);
+    text[strcspn(text, "\r\n")] = 0;
+    long label = strtol(text, &end, 10);
+    if (end == text || *end != 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s does not hold one number", t->path, m->name);
+    return set_label(t, m->name, label, e);
+}
+
+/* "label" or "cls"; other texts about a picture have neither. */
+static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
+{
+    json_error_t where;
+    json_t *root = m->bytes != NULL ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where) : NULL, *label;
+    bool ok = true;
+
+    if (root == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name, m->bytes != NULL ? where.text : "empty");
+    label = json_object_get(root, "label");
+    label = label != NULL ? label : json_object_get(root, "cls");
+    if (json_is_integer(label))
+        ok = set_label(t, m->name, json_integer_value(label), e);
+    json_decref(root);
+    return ok;
+}
+
+static bool take_picture(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
+{
+    struct sample *s = &t->sample;
+
+    if (!vrt_member_usable(t->path, m, e) || (s->name[0] != 0 && !begin_sample(t, s->key, strlen(s->key), e)))
+        return false;
+    if (t->class[0] != 0)
+        snprintf(s->name, sizeof s->name, "%.500s/%.500s", t->class, m->name);
+    else
+        snprintf(s->name, sizeof s->name, "%s", m->name);
+    s->offset = t->base + m->offset;
+    s->size = m->size;
+    return true;
+}
+
+static bool take_file(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
+{
+    const char *slash = strrchr(m->name, '/'), *file = slash != NULL ? slash + 1 : m->name, *dot = strrchr(file, '.');
+    size_t length = (size_t)(file - m->name) + strcspn(file, ".");
+
+    if (file[0] == '.')
+        return true;
+    if ((strlen(t->sample.key) != length || memcmp(t->sample.key, m->name, length) != 0) && !begin_sample(t, m->name, length, e))
+        return false;
+    if (dot != NULL && strcasecmp(dot, ".cls") == 0)
+        return take_number(t, m, e);
+    if (dot != NULL && strcasecmp(dot, ".json") == 0)
+        return take_json(t, m, e);
+    if (vrt_index_takes(file))
+        return take_picture(t, m, e);
+    t->d->index.ignored++;
+    return true;
+}
+
+/* -- members -- */
+
+/* The folder SPLIT around all is taken off. */
+static struct vrt_member below_split(const struct tars *t, const struct vrt_member *m)
+{
+    struct vrt_member below = *m;
+    size_t length = strlen(t->d->split);
+
+    if (strncmp(m->name, t->d->split, length) == 0 && m->name[length] == '/')
+        below.name += length + 1;
+    return below;
+}
+
+static bool inner_member(void *data, const struct vrt_member *m, struct vrt_error *e)
+{
+    return m->kind == 'd' || take_file(data, m, e);
+}
+
+static bool inner_tar(struct tars *t, const struct vrt_member *m, size_t length, struct vrt_error *e)
+{
+    bool ok;
+
+    if (m->bytes == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is empty; get the archive again", t->path, m->name);
+    if (!begin_sample(t, "", 0, e))
+        return false;
+    snprintf(t->class, sizeof t->class, "%.*s", (int)length, m->name);
+    t->base = m->offset;
+    ok = vrt_tar_walk(t->path, m->bytes, m->size, inner_member, t, e) && begin_sample(t, "", 0, e);
+    t->class[0] = 0;
+    t->base = 0;
+    return ok;
+}
+
+static bool outer_member(void *data, const struct vrt_member *m, struct vrt_error *e)
+{
+    struct vrt_member below = below_split(data, m);
+    size_t n = strlen(below.name);
+
+    if (m->kind == 'd')
+        return true;
+    if (n > 4 && strcmp(below.name + n - 4, ".tar") == 0 && strchr(below.name, '/') == NULL && m->kind == 'f')
+        return inner_tar(data, &below, n - 4, e);
+    return take_file(data, &below, e);
+}
+
+static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *blob, struct vrt_error *e)
+{
+    const uint8_t *base;
+    bool ok;
+
+    t->path = file;
+    if (!vrt_blob_map(blob, file, &base, e))
+        return false;
+    ok = begin_sample(t, "", 0, e) && vrt_tar_walk(file, base, blob->size, outer_member, t, e) && begin_sample(t, "", 0, e);
+    vrt_blob_unmap(blob, base);
+    return ok;
+}
+
+static const struct vrt_source tars = {"tars", vrt_blob_item};
+
+static bool read_tars(struct tars *t, struct vrt_error *e)
+{
+    const struct vrt_index *classes = t->classes_of != NULL ? &t->classes_of->index : NULL;
+    char *where;
+    bool ok = true;
+
+    t->sample.label = NO_LABEL;
+    for (size_t i = 0; ok && i < t->nfiles; i++) {
+        char *path;
+        if (asprintf(&path, "%s/%s", t->d->root, t->files[i]) < 0)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+        ok = vrt_dataset_blob(t->d, path, NULL, e) && read_tar(t, path, t->d->blobs[i], e);
+        free(path);
+    }
+    where = vrt_dataset_where(t->d);
+    if (ok && where == NULL)
+        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+    ok = ok && (t->numbers ? vrt_index_finish_numbers : vrt_index_finish)(&t->d->index, classes, where, e);
+    t->d->numbers = t->numbers && classes == NULL;
+    if (t->labels.table.path != NULL)
+        t->d->missing = t->labels.table.count - t->d->index.nitems;
+    free(where);
+    return ok;
+}
+
+bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e)
+{
+    struct tars t = {.d = d, .classes_of = classes_of};
+    const char *names[VRT_SPLIT_NAMES];
+    bool ok = true;
+
+    vrt_split_names(split, names);
+    for (int i = 0; ok && t.nfiles == 0 && i < VRT_SPLIT_NAMES && names[i] != NULL; i++) {
+        free(d->split);
+        d->split = strdup(names[i]);
+        ok = d->split != NULL ? list_files(&t, names[i], e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+    }
+    *found = !ok || t.nfiles > 0;
+    if (ok && *found) {
+        d->source = &tars;
+        ok = read_tars(&t, e);
+    }
+    for (size_t i = 0; i < t.nfiles; i++)
+        free(t.files[i]);
+    free(t.files);
+    vrt_flat_labels_free(&t.labels);
+    return ok;
+}
