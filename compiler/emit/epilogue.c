@@ -9,11 +9,6 @@ static bool takes_argument(int then)
     return then >= THEN_ACT_DX;
 }
 
-static bool beside(int then)
-{
-    return then >= THEN_ACT_BESIDE && then < THEN_SCALE;
-}
-
 void epilogue_read(const struct kernel_args *k, struct epilogue *p)
 {
     int operand = 4;
@@ -72,7 +67,7 @@ void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilo
         for (int i = 0; i < p->n; i++) {
             const struct epilogue_step *s = &p->step[i];
             sum = take_step(e, s, &at_, sum);
-            if (s->y && !beside(s->then))
+            if (s->y && !THEN_BESIDE(s->then))
                 keep(e, s, &at_, sum);
         }
     }

@@ -68,11 +68,6 @@ static struct step step_of(const struct call *c, const struct operand *v)
     return s;
 }
 
-static bool beside(const struct step *s)
-{
-    return s->then >= THEN_ACT_BESIDE && s->then < THEN_SCALE;
-}
-
 /* -- a chain: its first step keeps the sums, if anybody else reads them -- */
 
 static void take_steps(struct chain *c, struct call *next, size_t left)
@@ -84,7 +79,7 @@ static void take_steps(struct chain *c, struct call *next, size_t left)
         if (s.then < 0 || next->size[0] != c->gemm->size[0])
             return;
         c->step[c->n++] = s;
-        if (!beside(&s))
+        if (!THEN_BESIDE(s.then))
             v = s.y;
     }
 }
@@ -96,7 +91,7 @@ static void mark_kept(struct chain *c, const int *uses)
     for (int i = 0; i < c->n; i++) {
         struct step *s = &c->step[i];
         s->kept = true;
-        if (beside(s))
+        if (THEN_BESIDE(s->then))
             continue;
         if (last)
             last->kept = used_elsewhere(&last->y, uses);
@@ -116,7 +111,7 @@ static int operands_of(const struct chain *c)
 static void trim(struct chain *c, const int *uses)
 {
     mark_kept(c, uses);
-    while (operands_of(c) > CALL_OPERANDS || beside(&c->step[c->n - 1])) {
+    while (operands_of(c) > CALL_OPERANDS || THEN_BESIDE(c->step[c->n - 1].then)) {
         c->n--;
         mark_kept(c, uses);
     }

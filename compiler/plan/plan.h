@@ -42,6 +42,7 @@ enum then {
     THEN_ADD,                   /* arguments as large as the product */
     THEN_MUL
 };
+#define THEN_BESIDE(then) ((then) >= THEN_ACT_BESIDE && (then) < THEN_SCALE)
 #define THEN_STEPS 5
 #define THEN_CODE(then, stored) ((then) * 2 + (stored))
 
