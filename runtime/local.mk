@@ -26,6 +26,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/train.c \
 	%D%/program/predict.c \
 	%D%/program/bench.c \
+	%D%/program/check.c \
 	%D%/program/info.c \
 	%D%/program/gradcheck.c
 

@@ -119,6 +119,8 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
         return vrt_fail(e, VRT_BAD_INPUT, "this looks like %s file; convert it to JPEG or PNG, or remove it", magic->name);
     if (!magic->decode(image, bytes, size, channels, e))
         return false;
+    image->format = magic->name;
+    image->cmyk = image->channels == 4;
     vrt_image_reduce(image, channels);
     return true;
 }

@@ -17,6 +17,8 @@
 /* A zeroed struct is an empty image. Its buffers grow and stay, so one image decodes any number of files. */
 struct vrt_image {
     int width, height, channels;
+    const char *format;             /* "JPEG" or "PNG", as the file was; a constant */
+    bool cmyk;                      /* as the file was */
     int warnings;                   /* faults of the file that the decoder could pass over */
     struct vrt_buffer pixels;       /* (H,W,C) */
     struct vrt_buffer file;         /* the encoded bytes, for readers */

@@ -15,6 +15,7 @@ int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_info(const struct vrt_options *o, struct vrt_error *e);
+int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e);
 
 /* The number of threads of --threads, else that of the processors. */

@@ -14,6 +14,8 @@ static const struct vrt_command commands[] = {
     { "predict", "Classify pictures: files, folders (with those below), - for a list of files on stdin, a split of --data.",
       "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict },
     { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
+    { "check-data", "Read every picture of --data once; list what cannot be read and what is odd.", NULL, VRT_CHECK_DATA,
+      vrt_command_check_data },
     { "info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO, vrt_command_info },
     { "gradcheck", "Check the gradient of every parameter against central differences.", NULL, VRT_GRADCHECK,
       vrt_command_gradcheck },

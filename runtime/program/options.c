@@ -31,6 +31,7 @@ static const struct flag {
     { "keep-experts", TEXT, VRT_TRAIN | VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, keep_experts), 0, 0, "LIST",
       "the experts to take where --weights has more: 0,2,5, or LAYER=0,2;LAYER=1,3" },
     { "split", TEXT, VRT_EVAL | VRT_PREDICT, offsetof(struct vrt_options, split), 0, 0, "NAME", "train, val or test (default: data.val)" },
+    { "split", TEXT, VRT_CHECK_DATA, offsetof(struct vrt_options, split), 0, 0, "NAME", "one split only (default: train and val)" },
     { "top", WHOLE, VRT_PREDICT, offsetof(struct vrt_options, top), 1, 1e6, "N", "classes per picture (default 5)" },
     { "logits", SWITCH, VRT_PREDICT, offsetof(struct vrt_options, logits), 0, 0, NULL, "all logits as well" },
     { "features", SWITCH, VRT_PREDICT, offsetof(struct vrt_options, features), 0, 0, NULL,
@@ -48,7 +49,7 @@ enum { NFLAGS = sizeof flags / sizeof *flags };
 
 /* Which commands offer the flags of keys: the first row whose path begins the key's. */
 static const struct { const char *path; unsigned commands; } key_commands[] = {
-    { "data.train", VRT_TRAIN }, { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT },
+    { "data.train", VRT_TRAIN | VRT_CHECK_DATA }, { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA },
     { "train.seed", VRT_TRAIN | VRT_BENCH | VRT_GRADCHECK },
     { "", VRT_TRAIN },
 };

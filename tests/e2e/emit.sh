@@ -29,7 +29,7 @@ for file in "$examples"/*.vmoe; do
     [ -z "$sanitized" ] || sed -i -E 's/"(arena|memory)_(train|eval)_bytes":[0-9]+,//g' info.1 info.2
     holds "$name info says what vmoec info says" cmp info.1 info.2
     ends 0 'gradcheck' "$name without a command prints its help" ./"$name"
-    for command in train eval predict bench info gradcheck; do
+    for command in train eval predict bench check-data info gradcheck; do
         ends 0 -- "$name $command --help" ./"$name" $command --help
     done
 done
