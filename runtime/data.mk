@@ -5,7 +5,7 @@ runtime_data_SOURCES = \
 	%D%/data/resample.c %D%/data/resample.h \
 	%D%/data/augment.c %D%/data/augment.h \
 	%D%/data/index.c %D%/data/index.h \
-	%D%/data/source.h %D%/data/folder.c %D%/data/archive.c %D%/data/idx.c %D%/data/cifar.c %D%/data/flat.c %D%/data/tars.c %D%/data/tar.c %D%/data/tar.h %D%/data/labels.c %D%/data/labels.h %D%/data/ilsvrc.def \
+	%D%/data/source.h %D%/data/folder.c %D%/data/archive.c %D%/data/idx.c %D%/data/cifar.c %D%/data/holdout.c %D%/data/flat.c %D%/data/tars.c %D%/data/tar.c %D%/data/tar.h %D%/data/labels.c %D%/data/labels.h %D%/data/ilsvrc.def \
 	%D%/data/blob.c %D%/data/blob.h \
 	%D%/data/dataset.c %D%/data/dataset.h \
 	%D%/data/loader.c %D%/data/loader.h

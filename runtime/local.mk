@@ -20,6 +20,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/options.c %D%/program/options.h \
 	%D%/program/settings.c %D%/program/settings.h \
 	%D%/program/model.c %D%/program/model.h \
+	%D%/program/splits.c %D%/program/splits.h \
 	%D%/program/schedule.c %D%/program/schedule.h \
 	%D%/program/evaluate.c %D%/program/evaluate.h \
 	%D%/program/run.c %D%/program/run.h \

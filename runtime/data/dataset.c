@@ -196,6 +196,11 @@ const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c)
     return d->index.classes[c].name;
 }
 
+bool vrt_dataset_same(const struct vrt_dataset *a, const struct vrt_dataset *b)
+{
+    return strcmp(a->root, b->root) == 0 && strcmp(a->split, b->split) == 0;
+}
+
 bool vrt_dataset_numbers(const struct vrt_dataset *d)
 {
     return d->numbers;

@@ -25,6 +25,12 @@ const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c);
 bool vrt_dataset_numbers(const struct vrt_dataset *d);                  /* labels are numbers; so are the names of the classes */
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
 
+/* Take a share (0 < share < 1) of each class out of d, into a data set of its own with the same classes. */
+bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out, struct vrt_error *e);
+
+/* Are both the same split of the same data? */
+bool vrt_dataset_same(const struct vrt_dataset *a, const struct vrt_dataset *b);
+
 /* Where the i-th of `limit` pictures stands that are spread evenly over all: a folder is sorted by class, and its first ones
  * would be of one class. A limit of 0, or beyond the count, is all pictures, in order. */
 int64_t vrt_dataset_spread(const struct vrt_dataset *d, int64_t limit, int64_t i);

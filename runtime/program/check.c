@@ -13,6 +13,7 @@
 #include "runtime/program/command.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/splits.h"
 #include "runtime/vrt.h"
 
 enum { NAME_SIZE = 1400, SHOWN = 20 };
@@ -253,19 +254,14 @@ static void print_text(const struct check *c)
 
 /* -- all -- */
 
-static bool open_split(struct check *c, const char *root, const char *name, const struct vrt_dataset *classes_of, double limit,
-                       struct vrt_error *e)
+static void count_split(struct check *c, double limit)
 {
-    struct split *s = &c->split[c->nsplits];
-    if (!vrt_dataset_open(&s->data, root, name, classes_of, e))
-        return false;
+    struct split *s = &c->split[c->nsplits++];
     s->count = vrt_dataset_count(s->data);
     if (limit > 0 && limit < (double)s->count)
         s->count = (int64_t)limit;
     s->first = c->total;
     c->total += s->count;
-    c->nsplits++;
-    return true;
 }
 
 static bool open_check(struct check *c, struct vrt_error *e)
@@ -275,10 +271,11 @@ static bool open_check(struct check *c, struct vrt_error *e)
     int threads = vrt_threads_wanted(o);
     if (!vrt_settings_read(&s, o, e) || !vrt_need_data(&s, o, e))
         return false;
-    if (o->split != NULL ? !open_split(c, s.data_root, o->split, NULL, s.limit, e)
-                         : !open_split(c, s.data_root, s.data_train, NULL, s.limit, e) ||
-                               !open_split(c, s.data_root, s.data_val, c->split[0].data, s.limit, e))
+    if (o->split != NULL ? !vrt_open_split(&s, o->split, &c->split[0].data, e)
+                         : !vrt_open_splits(&s, &c->split[0].data, &c->split[1].data, e))
         return false;
+    for (int i = 0; i < (o->split != NULL ? 1 : 2); i++)
+        count_split(c, s.limit);
     c->pictures = calloc((size_t)c->total + 1, sizeof *c->pictures);
     c->images = calloc((size_t)threads, sizeof *c->images);
     if (c->pictures == NULL || c->images == NULL)

@@ -13,6 +13,7 @@
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/splits.h"
 
 /* One call of the network on n pictures whose labels stand in `labels`. */
 static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int32_t *labels, int64_t n, int64_t first,
@@ -181,7 +182,7 @@ int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
         return e->code;
     bool ok = vrt_model_open(&m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
               vrt_load_weights(&m, o, &s, &classes, e) &&
-              vrt_dataset_open(&d, s.data_root, o->split != NULL ? o->split : s.data_val, NULL, e) &&
+              vrt_open_split(&s, o->split, &d, e) &&
               eval_dataset(&m, o, &s, d, classes, e);
     vrt_dataset_close(d);
     vrt_model_close(&m);

@@ -17,6 +17,7 @@
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/splits.h"
 
 enum { DEPTH_LIMIT = 64, NAME_SIZE = 2048 };
 
@@ -338,7 +339,7 @@ static bool open_data(struct predict *p, const struct vrt_settings *s, struct vr
     if (!wants_data(o))
         return true;
     if (!vrt_need_data(s, o, e) ||
-        !vrt_dataset_open(&p->data, s->data_root, o->split != NULL ? o->split : s->data_val, NULL, e))
+        !vrt_open_split(s, o->split, &p->data, e))
         return false;
     p->data_count = vrt_dataset_count(p->data);
     if (s->limit > 0 && s->limit < (double)p->data_count)

@@ -15,6 +15,7 @@ struct vrt_program;
 struct vrt_settings {
     const char *data_root, *data_train, *data_val, *schedule;
     double limit, epochs, batch, seed;                                      /* whole numbers */
+    double holdout;
     double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip;
     double lr, weight_decay, beta1, beta2, eps;
     double warmup, final;               /* warm-up in warmup_unit; final: the learning rate at the end of a cosine */

@@ -21,6 +21,7 @@
 #include "runtime/program/run.h"
 #include "runtime/program/schedule.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/splits.h"
 
 struct train {
     const struct vrt_options *o;
@@ -94,8 +95,7 @@ static bool plan_steps(struct train *t, struct vrt_error *e)
 static bool open_data(struct train *t, struct vrt_error *e)
 {
     const struct vrt_settings *s = &t->s;
-    if (!vrt_dataset_open(&t->train, s->data_root, s->data_train, NULL, e) ||
-        !vrt_dataset_open(&t->val, s->data_root, s->data_val, t->train, e) || !vrt_check_classes(&t->m, t->train, e))
+    if (!vrt_open_splits(s, &t->train, &t->val, e) || !vrt_check_classes(&t->m, t->train, e))
         return false;
     t->classes = vrt_classes_text(t->train);
     t->labels = calloc((size_t)t->images, sizeof *t->labels);
@@ -403,8 +403,8 @@ static void print_start(const struct train *t)
     const struct vrt_program *p = t->m.program;
     if (t->o->json)
         return;
-    printf("%s: train on %s\n  batch %lld = %lld x %lld, %lld steps per epoch, %lld epochs, seed %lld, %d threads, "
-           "into %s\n", p->name, vrt_dataset_describe(t->train), (long long)(t->images * t->calls), (long long)t->calls,
+    printf("%s: train on %s\n  evaluate on %s\n  batch %lld = %lld x %lld, %lld steps per epoch, %lld epochs, seed %lld, %d threads, "
+           "into %s\n", p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val), (long long)(t->images * t->calls), (long long)t->calls,
            (long long)t->images, (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
            vrt_threads_count(&t->m.ctx), t->run.folder);
     if (!t->run.fresh)

@@ -54,4 +54,20 @@ printf 7 >more/k.cls
 tar cf more/test.tar -C more k.cls k.x
 ends 1 '8 classes, but the weights were trained with 4' "more numbers than the weights have classes" ./tokens eval --data more \
     --weights a/last.safetensors
+# A part of the training split as validation: the same pictures whatever the layout, and none of them learnt.
+ends 0 'train on folder colour, train: 256 pictures, 4 classes .kept of 320.$' "held out: 20 %" ./tokens train --data colour --holdout 0.2 --out h --threads 2
+holds "the part that is evaluated" grep -q 'evaluate on folder colour, train: 64 pictures, 4 classes (held out of 320)$' out
+for kind in tars nested shards; do
+    ./tokens train --data $kind --holdout 0.2 --out $kind.h --threads 2 >/dev/null 2>&1
+    holds "$kind: held out alike" same_training h $kind.h
+done
+ends 0 '"images":64,' "eval takes the part that was held out" ./tokens eval --data colour --holdout 0.2 --weights h/last.safetensors --json
+holds "and counts as training did" test "$(field h/metrics.jsonl top1)" = "$(sed 's/.*"top1":\([0-9]*\).*/\1/' out)"
+./tokens predict --data colour --holdout 0.2 --weights h/last.safetensors --top 1 | sed 's/:.*//' | sort >held
+./tokens check-data --data colour --holdout 0.2 --json >both
+holds "no picture is in both" grep -q '"checked":256,.*"checked":64,.*"duplicates":\[\]}' both
+holds "each held-out picture is one of the folder" sh -c 'while read -r f; do test -f colour/$f || exit 1; done <held && test $(wc -l <held) = 64'
+ends 1 'leaves none on one side' "too small a share" ./tokens train --data colour --holdout 0.001 --out none
+ends 1 'is the split that is learnt from' "what is learnt is not evaluated" ./tokens train --data colour --set data.val=train --out none
+ends 2 'holdout' "a share above 1" ./tokens train --data colour --holdout 2 --out none
 finish
