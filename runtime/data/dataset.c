@@ -135,10 +135,16 @@ static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_
                      struct vrt_error *e)
 {
     struct stat s;
-    bool ok;
+    bool ok, found;
 
     if (split[0] == 0 || split[0] == '.' || strchr(split, '/') != NULL || strlen(split) > 255)
         return vrt_fail(e, VRT_USAGE, "'%.60s' is not the name of a split; train, val and test are usual", split);
+    if (stat(d->root, &s) != 0 && vrt_tars_pattern(d->root)) {
+        ok = vrt_tars_open(d, split, classes_of, &found, e);
+        return found ? ok && describe(d, e)
+                     : vrt_fail(e, VRT_BAD_INPUT, "there are no tars for the split '%s' beside %s; put them there, or hold a part of the "
+                                "training split out (--holdout 0.1)", split, d->root);
+    }
     if (stat(d->root, &s) != 0)
         return vrt_fail(e, VRT_BAD_INPUT, "cannot open the data %s: %s; give its folder or tar with --data", d->root,
                         strerror(errno));

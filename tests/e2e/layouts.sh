@@ -54,6 +54,18 @@ printf 7 >more/k.cls
 tar cf more/test.tar -C more k.cls k.x
 ends 1 '8 classes, but the weights were trained with 4' "more numbers than the weights have classes" ./tokens eval --data more \
     --weights a/last.safetensors
+# Shards by a pattern; a missing one is an error.
+ends 0 'train on tars shards/x-train-.*: 320 pictures' "a pattern" ./tokens train --data 'shards/x-train-{000000..000007}.tar' --out pattern --threads 2
+holds "a pattern: the bits of the folder" same_training a pattern
+ends 1 'cannot read the shard shards/x-train-000008.tar: No such file' "a missing shard" ./tokens train \
+    --data 'shards/x-train-{000000..000008}.tar' --out none
+mkdir bare
+for n in 0 1 2 3 4 5 6 7; do
+    cp shards/x-train-00000$n.tar bare/00$n.tar
+done
+ends 1 "no tars for the split .test. beside bare/.*--holdout" "no shards for the other split" ./tokens train --data 'bare/{000..007}.tar' --out none
+ends 0 'evaluate on .*64 pictures' "a part of them held out" ./tokens train --data 'bare/{000..007}.tar' --holdout 0.2 --out bare.h --threads 2
+
 # A part of the training split as validation: the same pictures whatever the layout, and none of them learnt.
 ends 0 'train on folder colour, train: 256 pictures, 4 classes .kept of 320.$' "held out: 20 %" ./tokens train --data colour --holdout 0.2 --out h --threads 2
 holds "the part that is evaluated" grep -q 'evaluate on folder colour, train: 64 pictures, 4 classes (held out of 320)$' out
@@ -66,6 +78,7 @@ holds "and counts as training did" test "$(field h/metrics.jsonl top1)" = "$(sed
 ./tokens predict --data colour --holdout 0.2 --weights h/last.safetensors --top 1 | sed 's/:.*//' | sort >held
 ./tokens check-data --data colour --holdout 0.2 --json >both
 holds "no picture is in both" grep -q '"checked":256,.*"checked":64,.*"duplicates":\[\]}' both
+holds "a pattern: held out alike" same_training h bare.h
 holds "each held-out picture is one of the folder" sh -c 'while read -r f; do test -f colour/$f || exit 1; done <held && test $(wc -l <held) = 64'
 ends 1 'leaves none on one side' "too small a share" ./tokens train --data colour --holdout 0.001 --out none
 ends 1 'is the split that is learnt from' "what is learnt is not evaluated" ./tokens train --data colour --set data.val=train --out none
