@@ -14,6 +14,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/positions.c %D%/io/positions.h \
 	%D%/io/report.c %D%/io/report.h \
 	%D%/io/state.c %D%/io/state.h \
+	%D%/io/verdict.c %D%/io/verdict.h \
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \
 	%D%/program/main.c %D%/program/command.h \

@@ -8,6 +8,7 @@
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/progress.h"
+#include "runtime/io/verdict.h"
 #include "runtime/program/command.h"
 #include "runtime/program/evaluate.h"
 #include "runtime/program/model.h"
@@ -24,6 +25,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int
     m->program->eval(&m->ctx);
     for (int64_t i = 0; v->map != NULL && i < n; i++)
         labels[i] = v->map[labels[i]];
+    if (v->verdicts != NULL)
+        vrt_verdicts(v->verdicts + score->images, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
     vrt_score_add(score, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
 }
 
@@ -138,18 +141,46 @@ static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, 
     return ok;
 }
 
-static void print_score(const struct vrt_score *s, const char *what, bool as_json)
+static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, const char *what, bool as_json)
 {
-    double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n;
+    double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high, ece = vrt_calibration_error(v, s->images);
+    vrt_interval(s->top1, s->images > 0 ? s->images : 1, &low, &high);
     char number[32] = "null";               /* JSON has no NaN */
     if (isfinite(loss))
         snprintf(number, sizeof number, "%.17g", loss);
     if (as_json)
-        printf("{\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s}\n", (long long)s->images, (long long)s->top1,
-               (long long)s->top5, number);
+        printf("{\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
+               "\"calibration_error\":%.6f}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece);
     else
-        printf("%s: top-1 %lld of %lld (%.2f %%), top-5 %lld (%.2f %%), loss %.4f\n", what, (long long)s->top1,
-               (long long)s->images, 100.0 * (double)s->top1 / n, (long long)s->top5, 100.0 * (double)s->top5 / n, loss);
+        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f\n",
+               what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,
+               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece);
+}
+
+/* The names of the network's outputs: from the weights, else from the data, else numbers. */
+struct output_names { json_t *own; const struct vrt_dataset *data; const int32_t *map; char number[24]; };
+
+static const char *output_name(const void *data, int64_t c)
+{
+    struct output_names *names = (struct output_names *)(uintptr_t)data;
+    const char *own = json_string_value(json_array_get(names->own, (size_t)c));
+    if (own != NULL)
+        return own;
+    for (int64_t d = 0; d < vrt_dataset_classes(names->data); d++)
+        if (names->map[d] == c)
+            return vrt_dataset_class_name(names->data, d);
+    snprintf(names->number, sizeof names->number, "%lld", (long long)c);
+    return names->number;
+}
+
+static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v, const struct vrt_score *s, const char *classes,
+                         struct vrt_error *e)
+{
+    struct output_names names = { .own = classes != NULL ? json_loads(classes, 0, NULL) : NULL, .data = v->dataset, .map = v->map };
+    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images, o->program->classes, output_name, &names, e);
+    ok = ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, output_name, &names, e));
+    json_decref(names.own);
+    return ok;
 }
 
 static bool eval_dataset(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s,
@@ -160,14 +191,17 @@ static bool eval_dataset(struct vrt_model *m, const struct vrt_options *o, const
         .dataset = d, .transform = vrt_settings_transform(s, m->program, false), .limit = (int64_t)s->limit, .map = map,
     };
     struct vrt_score score;
-    bool ok = map != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the classes");
+    v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
+    bool ok = (map != NULL && v.verdicts != NULL) || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
     ok = ok && map_classes(m, d, classes, map, e) && vrt_check_classes(m, d, e);
     if (ok) {
         m->program->pack_eval(&m->ctx);
         ok = vrt_evaluate(m, &v, &score, e);
     }
+    ok = ok && write_tables(o, &v, &score, classes, e);
     if (ok)
-        print_score(&score, vrt_dataset_describe(d), o->json);
+        print_score(&score, v.verdicts, vrt_dataset_describe(d), o->json);
+    free(v.verdicts);
     free(map);
     return ok;
 }

@@ -13,6 +13,7 @@
 struct vrt_model;
 struct vrt_dataset;
 struct vrt_settings;
+struct vrt_verdict;
 
 struct vrt_evaluation {
     const struct vrt_dataset *dataset;
@@ -20,6 +21,7 @@ struct vrt_evaluation {
     int64_t limit;                          /* 0: all pictures */
     const int32_t *map;                     /* class of the data -> output of the network; NULL: the same */
     const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
+    struct vrt_verdict *verdicts;           /* of each picture, in order; NULL: not wanted */
 };
 
 /* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was set. */

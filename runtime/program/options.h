@@ -41,7 +41,7 @@ struct vrt_options {
     int nfiles;
     bool help, json, resume, train, logits, features;
     bool upcycle;
-    const char *out, *weights, *split, *keep_experts;   /* NULL: not given */
+    const char *out, *weights, *split, *keep_experts, *per_class, *confusion;   /* NULL: not given */
     int64_t threads, top, batch, save_every;
     double seconds, upcycle_noise;
 };

@@ -19,6 +19,7 @@
 #include "runtime/base/file.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/metrics.h"
+#include "runtime/io/verdict.h"
 #include "runtime/io/progress.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/state.h"
@@ -390,6 +391,47 @@ static void counts_hits(void **state)
     assert_true(s.top1 == 1 && s.top5 == 3 && s.images == 4 && isnan(s.loss));
 }
 
+static const char *class_name(const void *data, int64_t c)
+{
+    return ((const char *const *)data)[c];
+}
+
+/* Intervals: 8 of 10 from R's binom.confint(method = "wilson"), 0 and 20 of 20 by z^2 / (n + z^2). */
+static void judges_pictures(void **state)
+{
+    static const float logits[] = { 3, 1, 0,   1, 1, 0,   0, 0, 2,   NAN, 1, 2 };
+    static const int32_t labels[] = { 0, 1, 1, 2 };
+    static const char *const names[] = { "plain", "a, \"b\"", "c" };
+    struct vrt_verdict v[4], more[20];
+    struct vrt_buffer b = { 0 };
+    struct vrt_error e;
+    char path[600];
+    double low, high;
+    (void)state;
+    vrt_verdicts(v, logits, labels, 4, 3);
+    assert_true(v[0].predicted == 0 && v[0].rank == 0 && v[1].predicted == 0 && v[1].rank == 1 && v[2].predicted == 2 && v[2].rank == 2);
+    assert_true(v[3].predicted == 0 && v[3].rank == 1 && v[3].confidence == 0.0f);
+    assert_float_equal(v[0].confidence, 1 / (1 + exp(-2) + exp(-3)), 1e-7);
+    vrt_interval(8, 10, &low, &high);
+    assert_float_equal(low, 0.4901625, 1e-7);
+    assert_float_equal(high, 0.9433178, 1e-7);
+    vrt_interval(0, 20, &low, &high);
+    assert_true(low == 0.0 && fabs(high - 0.16112516) < 1e-7);
+    vrt_interval(20, 20, &low, &high);
+    assert_true(high == 1.0 && fabs(low - 0.83887484) < 1e-7);
+    /* 10 of 0.9 with 7 hits, 10 of 0.3 with 5: 10/20 |0.7 - 0.9| + 10/20 |0.5 - 0.3|. */
+    for (int i = 0; i < 20; i++)
+        more[i] = (struct vrt_verdict){ 1, i < 7 || (i >= 10 && i < 15), 0, i < 10 ? 0.9f : 0.3f };
+    assert_float_equal(vrt_calibration_error(more, 20), 0.2, 1e-6);
+    snprintf(path, sizeof path, "%s/table.csv", folder);
+    assert_true(vrt_write_classes(path, v, 4, 3, class_name, names, &e) && vrt_file_read(path, 1000, &b, &e));
+    assert_string_equal((char *)b.data, "class,images,top1,top5,predicted\nplain,1,1,1,3\n\"a, \"\"b\"\"\",2,0,2,0\nc,1,0,1,1\n");
+    assert_true(vrt_write_confusion(path, v, 4, class_name, names, &e) && vrt_file_read(path, 1000, &b, &e));
+    assert_string_equal((char *)b.data, "class,predicted,images\nplain,plain,1\n\"a, \"\"b\"\"\",plain,1\n\"a, \"\"b\"\"\",c,1\nc,plain,1\n");
+    vrt_buffer_free(&b);
+    assert_false(vrt_write_classes("/nowhere/x.csv", v, 4, 3, class_name, names, &e));
+}
+
 static void plans_learning_rates(void **state)
 {
     struct vrt_settings s = { .schedule = "cosine", .lr = 1.0, .final = 0.1, .warmup = 2, .warmup_unit = VRT_UNIT_EPOCHS,
@@ -508,7 +550,7 @@ int main(void)
         cmocka_unit_test(takes_the_newest_state),
         cmocka_unit_test(falls_back_to_the_older_state),
         cmocka_unit_test(cuts_metrics),
-        cmocka_unit_test(counts_hits),
+        cmocka_unit_test(counts_hits), cmocka_unit_test(judges_pictures),
         cmocka_unit_test(plans_learning_rates),
         cmocka_unit_test(reads_options),
         cmocka_unit_test(refuses_options),
