@@ -42,19 +42,30 @@ struct train {
 static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
 static volatile sig_atomic_t stop;      /* the signal that asks for an end */
 
+static volatile sig_atomic_t save_now;  /* SIGUSR1 has come */
+
 static void on_signal(int number)
 {
     stop = number;
 }
 
-/* The first signal ends the training after the step, the second one at once. A reader that goes away (`| head`) does
- * not end it. */
+static void on_save(int number)
+{
+    (void)number;
+    save_now = 1;
+}
+
+/* The first signal ends the training after the step, the second one at once; SIGUSR1 saves the state and goes on. A reader that goes
+ * away (`| head`) does not end it. */
 static void catch_signals(void)
 {
     struct sigaction a = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    a = (struct sigaction){ .sa_handler = on_save, .sa_flags = SA_RESTART };
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGUSR1, &a, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -178,6 +189,7 @@ static bool written(const struct train *t, bool ok, struct vrt_error *e)
 static bool save_state(struct train *t, struct vrt_error *e)
 {
     double began = vrt_seconds();
+    save_now = 0;
     bool ok = written(t, vrt_run_save(&t->run, &t->m, &t->at, e), e);
     t->saved_at = vrt_seconds();
     t->save_took = t->saved_at - began;
@@ -186,6 +198,8 @@ static bool save_state(struct train *t, struct vrt_error *e)
 
 static bool time_to_save(const struct train *t)
 {
+    if (save_now != 0)
+        return true;
     if (t->o->save_every > 0)
         return t->at.step % t->o->save_every == 0;
     return vrt_seconds() - t->saved_at > fmax(save_seconds, t->save_took / save_share);

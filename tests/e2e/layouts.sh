@@ -74,7 +74,7 @@ for kind in tars nested shards; do
     holds "$kind: held out alike" same_training h $kind.h
 done
 ends 0 '"images":64,' "eval takes the part that was held out" ./tokens eval --data colour --holdout 0.2 --weights h/last.safetensors --json
-holds "and counts as training did" test "$(field h/metrics.jsonl top1)" = "$(sed 's/.*"top1":\([0-9]*\).*/\1/' out)"
+holds "and counts as training did" test "top1 $(field h/metrics.jsonl top1)" = "$(sed 's/.*"top1":\([0-9]*\).*/top1 \1/' out)"
 ./tokens predict --data colour --holdout 0.2 --weights h/last.safetensors --top 1 | sed 's/:.*//' | sort >held
 ./tokens check-data --data colour --holdout 0.2 --json >both
 holds "no picture is in both" grep -q '"checked":256,.*"checked":64,.*"duplicates":\[\]}' both

@@ -85,6 +85,27 @@ holds "it says how to go on" grep -q 'train --resume --out maps.stopped' stopped
 holds "and goes on" ./maps train --data gray --threads 1 --out maps.stopped --resume
 holds "to the same bits" same_run maps.a maps.stopped
 
+# A state on request.
+steps_of() { grep -c '"loss".*img_per_s' "$1/metrics.jsonl" 2>/dev/null; }
+save_and_kill() {
+    ./maps train --data gray --threads 1 --out maps.asked --epochs 50 --save-every 1000000 >asked.out 2>asked.err &
+    pid=$!
+    for _ in $(seq 200); do
+        [ "$(steps_of maps.asked || true)" -ge 2 ] 2>/dev/null && break
+        sleep 0.02
+    done
+    kill -USR1 $pid
+    for _ in $(seq 200); do
+        ls maps.asked/state/*.state >/dev/null 2>&1 && break
+        sleep 0.02
+    done
+    before=$(steps_of maps.asked)
+    sleep 0.3
+    kill -9 $pid && wait $pid
+    ls maps.asked/state/*.state >/dev/null && [ "$(steps_of maps.asked)" -gt "$before" ]
+}
+holds "SIGUSR1 saves and goes on" save_and_kill
+
 # States that cannot be used.
 damage() { printf 'x' | dd of="$1" bs=1 seek="$(($(wc -c <"$1") / 2))" conv=notrunc 2>/dev/null; }
 newest() { ls -t "$1"/state/*.state | head -1; }
