@@ -39,6 +39,9 @@ bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struc
 bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e);
 void vrt_writer_abandon(struct vrt_writer *w);          /* also after commit: does nothing then */
 
+/* A folder and all in it; what cannot be removed stays. */
+void vrt_folder_remove(const char *path);
+
 /* begin, write, commit. */
 bool vrt_file_write(const char *path, const void *data, size_t size, struct vrt_error *e);
 

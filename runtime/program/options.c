@@ -20,6 +20,8 @@ static const struct flag {
     { "out", TEXT, VRT_TRAIN, offsetof(struct vrt_options, out), 0, 0, "FOLDER", "the run folder (default runs/NAME)" },
     { "resume", SWITCH, VRT_TRAIN, offsetof(struct vrt_options, resume), 0, 0, NULL,
       "go on with the run in --out; before any state exists it starts afresh" },
+    { "dry-run", SWITCH, VRT_TRAIN, offsetof(struct vrt_options, dry_run), 0, 0, NULL,
+      "a few steps of everything, then the time and memory that the training will take; nothing is kept" },
     { "save-every", WHOLE, VRT_TRAIN, offsetof(struct vrt_options, save_every), 1, 1e12, "STEPS",
       "save the state that often (default: about every two minutes, and after each epoch)" },
     { "weights", TEXT, VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_BENCH, offsetof(struct vrt_options, weights), 0, 0, "FILE",

@@ -39,7 +39,7 @@ struct vrt_options {
     struct vrt_value *keys;             /* one per program->keys; owned */
     char **files;                       /* operands: the caller's array argv, rearranged */
     int nfiles;
-    bool help, json, resume, train, logits, features;
+    bool help, json, resume, train, logits, features, dry_run;
     bool upcycle;
     const char *out, *weights, *split, *keep_experts, *per_class, *confusion;   /* NULL: not given */
     int64_t threads, top, batch, save_every;

@@ -3,12 +3,15 @@
  * A step is `calls` calls of the network on `images` pictures each, whose gradients add up. Everything random in it
  * depends on the seed, the step and the place of a picture alone, so a training that was killed and resumed ends in the
  * same bits. */
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
@@ -36,6 +39,7 @@ struct train {
     char *classes;                      /* names, as a JSON list */
     int32_t *labels;
     int64_t images, calls, steps;       /* per call; calls per step; steps per epoch */
+    int64_t end;                        /* steps of an epoch that are done: all, but in a dry run */
     double saved_at, save_took;         /* seconds */
 };
 
@@ -96,6 +100,7 @@ static bool plan_steps(struct train *t, struct vrt_error *e)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %lld pictures to train on are fewer than one batch of %lld; set --batch to "
                         "at most %lld", vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
                         (long long)pictures);
+    t->end = t->steps;
     t->schedule = vrt_schedule_make(&t->s, t->steps);
     if (t->schedule.warmup > t->schedule.total)
         fprintf(stderr, "note: the warm-up (%lld steps) is longer than the training (%lld steps)\n",
@@ -305,7 +310,7 @@ static bool train_steps(struct train *t, struct vrt_error *e)
     snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->at.epoch + 1, (long long)t->s.epochs);
     vrt_progress_start(&t->bar, title, t->at.batch, t->steps);
     bool ok = true;
-    while (ok && t->at.batch < t->steps && stop == 0) {
+    while (ok && t->at.batch < t->end && stop == 0) {
         ok = train_step(t, e);
         if (ok && t->at.batch < t->steps && time_to_save(t))
             ok = save_state(t, e);
@@ -435,8 +440,86 @@ static int stopped(struct train *t, struct vrt_error *e)
     return 128 + (int)stop;
 }
 
+/* -- a dry run: in a folder that goes away -- */
+
+struct dry { double step, evaluate, save; };            /* seconds: of a step, of evaluating a picture, of saving */
+
+/* The first step warms up; the others are measured. */
+static bool try_all(struct train *t, struct dry *d, struct vrt_error *e)
+{
+    struct vrt_score score;
+    t->end = 1;
+    if (!train_steps(t, e))
+        return false;
+    t->at.epoch_seconds = t->steps > 1 ? 0.0 : t->at.epoch_seconds;
+    t->end = t->steps < 4 ? t->steps : 4;
+    if (!train_steps(t, e))
+        return false;
+    d->step = t->at.epoch_seconds / (double)(t->end > 1 ? t->end - 1 : 1);
+    double began = vrt_seconds(), limit = t->s.limit;
+    t->s.limit = 2.0 * (double)t->m.program->micro;
+    if (!evaluate(t, &score, e))
+        return false;
+    t->s.limit = limit;
+    d->evaluate = (vrt_seconds() - began) / (double)(score.images > 0 ? score.images : 1);
+    began = vrt_seconds();
+    bool ok = save_weights(t, "last.safetensors", e) && save_state(t, e);
+    d->save = vrt_seconds() - began;
+    return ok;
+}
+
+static void tell_dry(const struct train *t, const struct dry *d)
+{
+    struct rusage use;
+    char epoch[32], all[32];
+    double pictures = (double)vrt_dataset_count(t->val), batch = (double)(t->images * t->calls);
+    pictures = t->s.limit > 0 && t->s.limit < pictures ? t->s.limit : pictures;
+    double seconds = d->step * (double)t->steps + d->evaluate * pictures + d->save;
+    getrusage(RUSAGE_SELF, &use);
+    if (t->o->json)
+        printf("{\"step_seconds\":%.6f,\"images_per_s\":%.3f,\"epoch_seconds\":%.3f,\"train_seconds\":%.1f,\"save_seconds\":%.3f,"
+               "\"memory_bytes\":%lld}\n", d->step, batch / (d->step + 1e-9), seconds, seconds * t->s.epochs, d->save,
+               (long long)use.ru_maxrss * 1024);
+    else
+        printf("dry run: a step takes %.3f s (%.0f img/s), an epoch with its evaluation %s, %lld epochs %s; memory %.0f MiB; "
+               "nothing was kept\n", d->step, batch / (d->step + 1e-9), vrt_duration(epoch, seconds), (long long)t->s.epochs,
+               vrt_duration(all, seconds * t->s.epochs), (double)use.ru_maxrss / 1024);
+}
+
+static int dry_run(const struct vrt_options *given, struct vrt_error *e)
+{
+    struct vrt_options o = *given;
+    struct train t = { .o = &o, .run = { .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } } };
+    struct dry d = { 0, 0, 0 };
+    char folder[PATH_MAX];
+    const char *where = getenv("TMPDIR");
+    if (given->resume) {
+        vrt_fail(e, VRT_USAGE, "--dry-run starts afresh; leave out --resume");
+        return (int)e->code;
+    }
+    snprintf(folder, sizeof folder, "%.2000s/vmoe-dry-XXXXXX", where != NULL && where[0] == '/' ? where : "/tmp");
+    if (mkdtemp(folder) == NULL) {
+        vrt_fail(e, VRT_BAD_INPUT, "cannot make a folder like %s: %s; set TMPDIR to one with room", folder, strerror(errno));
+        return (int)e->code;
+    }
+    o.out = folder;
+    bool ok = open_train(&t, e);
+    if (ok) {
+        catch_signals();
+        print_start(&t);
+    }
+    ok = ok && try_all(&t, &d, e);
+    if (ok && stop == 0)
+        tell_dry(&t, &d);
+    close_train(&t);
+    vrt_folder_remove(folder);
+    return !ok ? (int)e->code : stop != 0 ? 128 + (int)stop : VRT_OK;
+}
+
 int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
 {
+    if (o->dry_run)
+        return dry_run(o, e);
     struct train t = { .o = o, .run = { .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } } };
     bool ok = open_train(&t, e);
     int status = VRT_OK;

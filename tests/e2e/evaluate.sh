@@ -24,4 +24,16 @@ holds "confusion: the hits" test "$(awk -F , '$1 == $2 { n += $3 } END { print n
 holds "predict agrees" test "$(sed 's/.*: \([^ ]*\) [0-9.]*  (is \(.*\))$/\1 \2/' rows | awk '$1 == $2 { n++ } END { print n }')" = "$top1"
 ends 1 'nowhere/x.csv' "a table that cannot be written" ./tokens eval --data data --weights run/last.safetensors --per-class nowhere/x.csv
 ends 0 '95 % interval [0-9.]* .. [0-9.]*.,' "the interval in text" ./tokens eval --data data --weights run/last.safetensors --limit 100
+
+# A dry run: everything once, told in numbers, nothing kept.
+mkdir temporary
+dry() { TMPDIR=$work/temporary ./tokens train --data data --dry-run --threads 2 "$@"; }
+ends 0 '^dry run: a step takes [0-9.]* s .[0-9]* img/s., an epoch .*, 4 epochs .*; memory [0-9]* MiB; nothing was kept' "a dry run" dry
+ends 0 '^{"step_seconds":0.[0-9]*,"images_per_s":[0-9.]*,"epoch_seconds":[0-9.]*,"train_seconds":[0-9.]*,"save_seconds":[0-9.]*,"memory_bytes":[0-9]*}$' \
+    "as JSON" dry --json
+holds "nothing is left of it" test -z "$(ls temporary)"
+holds "nor a run folder" test ! -e runs
+ends 1 'nowhere' "what is wrong is found" dry --data nowhere
+holds "and nothing is left of that either" test -z "$(ls temporary)"
+ends 2 'leave out --resume' "it does not resume" dry --resume
 finish
