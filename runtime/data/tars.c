@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -22,7 +23,7 @@
 
 struct sample {                     /* of one key, while its members come by */
     char key[VRT_MAX_NAME];         /* the name up to the first dot after the last slash */
-    char name[VRT_MAX_NAME];        /* of the picture; "": none yet */
+    char name[2 * VRT_MAX_NAME];    /* of the picture, with its class; "": none yet */
     uint64_t offset, size;
     int64_t label;
 };
@@ -43,6 +44,17 @@ struct tars {
 };
 
 /* -- which files -- */
+
+/* Each stays open while it is read from, and there may be more of them than the system lets us open unasked. */
+static void allow_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
 
 /* Does "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" belong to the split? */
 static bool belongs(const char *file, const char *split)
@@ -138,18 +150,18 @@ bool vrt_tars_pattern(const char *path)
 
 static bool add_numbered(struct tars *t, const struct pattern *p, long long number, bool *mine, const char *split, struct vrt_error *e)
 {
-    char *name, *path = NULL;
-    bool ok = asprintf(&name, "%.*s%0*lld%s", p->before, p->file, p->digits, number, p->after) >= 0;
+    char *path;
+    const char *name;
+    bool ok = true;
 
-    if (!ok)
+    if (asprintf(&path, "%s/%.*s%0*lld%s", t->folder, p->before, p->file, p->digits, number, p->after) < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+    name = strrchr(path, '/') + 1;
     *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !belongs(name, "val") && !belongs(name, "test"));
-    if (*mine)
-        ok = asprintf(&path, "%s/%s", t->folder, name) >= 0 && add_file(t, name, e);
-    if (ok && *mine && access(path, R_OK) != 0)
+    if (*mine && access(path, R_OK) != 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the shard %s: %s", path, strerror(errno));
+    ok = ok && (!*mine || add_file(t, name, e));
     free(path);
-    free(name);
     return ok;
 }
 
@@ -284,7 +296,7 @@ static bool take_picture(struct tars *t, const struct vrt_member *m, struct vrt_
     if (!vrt_member_usable(t->path, m, e) || (s->name[0] != 0 && !begin_sample(t, s->key, strlen(s->key), e)))
         return false;
     if (t->class[0] != 0)
-        snprintf(s->name, sizeof s->name, "%.500s/%.500s", t->class, m->name);
+        snprintf(s->name, sizeof s->name, "%s/%s", t->class, m->name);
     else
         snprintf(s->name, sizeof s->name, "%s", m->name);
     s->offset = t->base + m->offset;
@@ -416,6 +428,7 @@ bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_da
     *found = !ok || t.nfiles > 0;
     if (ok && *found) {
         d->source = &tars;
+        allow_files();
         ok = read_tars(&t, e);
     }
     for (size_t i = 0; i < t.nfiles; i++)

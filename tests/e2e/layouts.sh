@@ -54,6 +54,9 @@ printf 7 >more/k.cls
 tar cf more/test.tar -C more k.cls k.x
 ends 1 '8 classes, but the weights were trained with 4' "more numbers than the weights have classes" ./tokens eval --data more \
     --weights a/last.safetensors
+few_files() { (ulimit -S -n 14 && ./tokens train --data shards --out few --threads 2); }
+holds "more shards than files may be open unasked" few_files
+
 # Shards by a pattern; a missing one is an error.
 ends 0 'train on tars shards/x-train-.*: 320 pictures' "a pattern" ./tokens train --data 'shards/x-train-{000000..000007}.tar' --out pattern --threads 2
 holds "a pattern: the bits of the folder" same_training a pattern
