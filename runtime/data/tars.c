@@ -206,7 +206,7 @@ static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
     t->labels_open = true;
     if (t->labels.table.path != NULL)
         return vrt_flat_label(&t->labels, t->path, s->name, e);
-    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (" VRT_LABEL_FILES "), a .cls or .json beside each "
+    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (" VRT_LABEL_FILES "), a .cls or .json right before or after each "
              "picture, or the pictures into one folder per class", t->path, s->name);
     return NULL;
 }
