@@ -77,7 +77,14 @@ static bool export_schedule(struct run *r, struct node *train, struct rows *rows
     if (!node_value(r, train, "schedule", &v)) return false;
     add_value(r, rows, "train.schedule.kind", value_text(v.text), v.loc);
     add_value(r, rows, "train.schedule.warmup", v.items[0], v.items[0].loc);
-    add_value(r, rows, "train.schedule.final", v.n > 1 ? v.items[1] : value_float(0), v.n > 1 ? v.items[1].loc : v.loc);
+    bool cosine = strcmp(v.text, "cosine") == 0, step = strcmp(v.text, "step") == 0;
+    struct spec_value usual = v.items[0];               /* what `every` is unless it is written, should a flag ask for steps */
+    usual.i = 30;
+    usual.f = 30;
+    usual.unit = UNIT_EPOCHS;
+    add_value(r, rows, "train.schedule.final", cosine ? v.items[1] : value_float(0), cosine ? v.items[1].loc : v.loc);
+    add_value(r, rows, "train.schedule.every", step ? v.items[1] : usual, step ? v.items[1].loc : v.loc);
+    add_value(r, rows, "train.schedule.factor", step ? v.items[2] : value_float(0.1), step ? v.items[2].loc : v.loc);
     return true;
 }
 

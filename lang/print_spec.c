@@ -346,6 +346,8 @@ static void write_train(struct frozen *z)
     const char *kind = value(z, "train.schedule.kind")->text;
     fprintf(z->out, "    schedule = %s(warmup: %s", kind, text(z, "train.schedule.warmup"));
     if (strcmp(kind, "cosine") == 0) fprintf(z->out, ", final: %s", text(z, "train.schedule.final"));
+    if (strcmp(kind, "step") == 0)
+        fprintf(z->out, ", every: %s, factor: %s", text(z, "train.schedule.every"), text(z, "train.schedule.factor"));
     fputs(")\n    groups = [", z->out);
     for (size_t i = 0; i < z->spec->ngroups; i++) {
         const struct spec_group *g = &z->spec->groups[i];

@@ -6,12 +6,17 @@
 #include "runtime/program/settings.h"
 #include "runtime/vrt.h"
 
+static int64_t in_steps(double time, int32_t unit, int64_t steps_per_epoch)
+{
+    return llrint(fmin(ceil(time * (unit == VRT_UNIT_EPOCHS ? (double)steps_per_epoch : 1.0)), 1e15));
+}
+
 struct vrt_schedule vrt_schedule_make(const struct vrt_settings *s, int64_t steps_per_epoch)
 {
-    double unit = s->warmup_unit == VRT_UNIT_EPOCHS ? (double)steps_per_epoch : 1.0;
     return (struct vrt_schedule){
-        .cosine = strcmp(s->schedule, "cosine") == 0, .lr = s->lr, .final = s->final,
-        .warmup = llrint(fmin(ceil(s->warmup * unit), 1e15)), .total = llrint(s->epochs) * steps_per_epoch,
+        .cosine = strcmp(s->schedule, "cosine") == 0, .falls = strcmp(s->schedule, "step") == 0, .lr = s->lr, .final = s->final,
+        .factor = s->factor, .warmup = in_steps(s->warmup, s->warmup_unit, steps_per_epoch),
+        .every = in_steps(s->every, s->every_unit, steps_per_epoch), .total = llrint(s->epochs) * steps_per_epoch,
     };
 }
 
@@ -19,6 +24,8 @@ double vrt_schedule_lr(const struct vrt_schedule *s, int64_t step)
 {
     if (step < s->warmup)
         return s->lr * (double)(step + 1) / (double)s->warmup;
+    if (s->falls)
+        return s->lr * pow(s->factor, (double)(step / s->every));
     if (!s->cosine)
         return s->lr;
     double share = (double)(step - s->warmup) / (double)(s->total - s->warmup);

@@ -42,6 +42,8 @@ static const struct number_row {
     ROW("train.optim.eps", eps, 1e-8, 0, 1, ABOVE),
     ROW("train.schedule.warmup", warmup, 0, 0, 1e12, TIME),
     ROW("train.schedule.final", final, 0, 0, 1e3, 0),
+    ROW("train.schedule.every", every, 30, 0, 1e12, TIME | ABOVE),
+    ROW("train.schedule.factor", factor, 0.1, 0, 1, ABOVE),
     ROW("train.label_smoothing", label_smoothing, 0, 0, 1, BELOW),
     ROW("train.drop_path", drop_path, 0, 0, 1, BELOW),
     ROW("train.clip", clip, 0, 0, 1e9, 0),
@@ -86,9 +88,15 @@ static bool check_together(const struct vrt_settings *s, struct vrt_error *e)
         return vrt_fail(e, VRT_USAGE, "augment.min_scale (%g) is above augment.max_scale (%g)", s->min_scale, s->max_scale);
     if (s->min_ratio > s->max_ratio)
         return vrt_fail(e, VRT_USAGE, "augment.min_ratio (%g) is above augment.max_ratio (%g)", s->min_ratio, s->max_ratio);
-    if (strcmp(s->schedule, "cosine") != 0 && strcmp(s->schedule, "constant") != 0)
-        return vrt_fail(e, VRT_USAGE, "train.schedule.kind must be cosine or constant, not `%.60s`", s->schedule);
+    if (strcmp(s->schedule, "cosine") != 0 && strcmp(s->schedule, "step") != 0 && strcmp(s->schedule, "constant") != 0)
+        return vrt_fail(e, VRT_USAGE, "train.schedule.kind must be cosine, step or constant, not `%.60s`", s->schedule);
     return true;
+}
+
+static int32_t unit_of(const struct vrt_options *o, const char *path, int32_t standard)
+{
+    int64_t key = vrt_options_key(o->program, path);
+    return key >= 0 ? o->keys[key].unit : standard;
 }
 
 bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)
@@ -101,8 +109,8 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
         const char *text = key >= 0 ? o->keys[key].text : NULL;
         *(const char **)((char *)s + texts[i].offset) = text != NULL ? text : texts[i].standard;
     }
-    int64_t warmup = vrt_options_key(o->program, "train.schedule.warmup");
-    s->warmup_unit = warmup >= 0 ? o->keys[warmup].unit : VRT_UNIT_STEPS;
+    s->warmup_unit = unit_of(o, "train.schedule.warmup", VRT_UNIT_STEPS);
+    s->every_unit = unit_of(o, "train.schedule.every", VRT_UNIT_EPOCHS);
     if (s->batch == 0)
         s->batch = (double)o->program->micro;
     return check_together(s, e);

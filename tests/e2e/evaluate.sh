@@ -25,6 +25,12 @@ holds "predict agrees" test "$(sed 's/.*: \([^ ]*\) [0-9.]*  (is \(.*\))$/\1 \2/
 ends 1 'nowhere/x.csv' "a table that cannot be written" ./tokens eval --data data --weights run/last.safetensors --per-class nowhere/x.csv
 ends 0 '95 % interval [0-9.]* .. [0-9.]*.,' "the interval in text" ./tokens eval --data data --weights run/last.safetensors --limit 100
 
+# A learning rate that falls in steps: 10 steps an epoch, so 0.01, 0.005, 0.0025 at the end of each.
+ends 0 'done' "a step schedule" ./tokens train --data data --out steps --epochs 3 --lr 0.01 --set train.schedule.kind=step \
+    --set train.schedule.every=1epochs --set train.schedule.factor=0.5 --set train.schedule.warmup=0steps
+holds "the learning rates" test "$(cut -d , -f 3 steps/metrics.csv | tail -3 | tr '\n' ' ')" = "0.01 0.005 0.0025 "
+ends 2 'cosine, step or constant' "an unknown schedule" ./tokens train --data data --out none --set train.schedule.kind=stairs
+
 # A dry run: everything once, told in numbers, nothing kept.
 mkdir temporary
 dry() { TMPDIR=$work/temporary ./tokens train --data data --dry-run --threads 2 "$@"; }

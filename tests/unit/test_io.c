@@ -446,6 +446,15 @@ static void plans_learning_rates(void **state)
     assert_true(vrt_schedule_lr(&c, 99) > 0.1 && vrt_schedule_lr(&c, 99) < 0.101);
     c.cosine = false;
     assert_float_equal(vrt_schedule_lr(&c, 60), 1.0, 0);
+    s.schedule = "step";
+    s.every = 3;
+    s.every_unit = VRT_UNIT_EPOCHS;
+    s.factor = 0.5;
+    c = vrt_schedule_make(&s, 10);
+    assert_float_equal(vrt_schedule_lr(&c, 9), 0.5, 1e-12);         /* the warm-up */
+    assert_float_equal(vrt_schedule_lr(&c, 29), 1.0, 0);
+    assert_float_equal(vrt_schedule_lr(&c, 30), 0.5, 0);
+    assert_float_equal(vrt_schedule_lr(&c, 99), 0.125, 0);
     assert_float_equal(vrt_schedule_ema(0.99, 0), 0.1, 1e-12);
     assert_float_equal(vrt_schedule_ema(0.99, 100000), 0.99, 0);
 }
