@@ -203,11 +203,14 @@ static void compare_predictions(size_t c, const char *level, const json_t *want)
     tap(ran && features < tolerance_values, "%s%s: features (%.1e)", cases[c].name, level, features);
 }
 
+/* The pictures are learnt, and evaluated under another name. */
 static bool train_case(size_t c)
 {
-    return run(text("'%s/program' train --data '%s/pictures' --weights '%s/%s.safetensors' --out '%s/run' "
+    return run(text("mkdir -p '%s/data' && ln -sfn '%s/pictures/train' '%s/data/train' && ln -sfn train '%s/data/val'", folder, source,
+                    folder, folder)) &&
+           run(text("'%s/program' train --data '%s/data' --weights '%s/%s.safetensors' --out '%s/run' "
                     ">'%s/messages' 2>&1 || { sed 's/^/# /' '%s/messages'; false; }",
-                    folder, source, source, cases[c].base, folder, folder, folder));
+                    folder, folder, source, cases[c].base, folder, folder, folder));
 }
 
 /* The lines of metrics.jsonl that are steps, in order. */
