@@ -52,22 +52,20 @@ static bool describe(struct vrt_dataset *d, const char *what, int64_t all, struc
 bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out, struct vrt_error *e)
 {
     struct vrt_index *from = &d->index, *to;
-    int64_t all = from->nitems, kept = 0, place = 0;
+    int64_t all = from->nitems, kept = 0, place = 0, label = -1;
 
     *out = sibling(d, e);
     if (*out == NULL)
         return false;
     to = &(*out)->index;
     for (int64_t i = 0; i < all; i++) {
-        place = i > 0 && from->items[i].label == from->items[i - 1].label ? place + 1 : 0;
+        const struct vrt_item item = from->items[i];
+        place = item.label == label ? place + 1 : 0;
+        label = item.label;
         if (goes(place, share))
-            to->items[to->nitems++] = from->items[i];
-    }
-    for (int64_t i = 0, next = 0; i < all; i++) {
-        if (next < to->nitems && memcmp(&from->items[i], &to->items[next], sizeof *to->items) == 0)
-            next++;
+            to->items[to->nitems++] = item;
         else
-            from->items[kept++] = from->items[i];
+            from->items[kept++] = item;
     }
     from->nitems = kept;
     if (to->nitems > 0 && kept > 0)

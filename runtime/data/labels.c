@@ -88,6 +88,9 @@ static bool take_line(struct vrt_labels *l, char *line, int64_t number, struct v
         return true;
     if (l->in_order) {
         const char *name = imagenet_id(file);
+        if (l->count != number - 1)
+            return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: a line before it is empty, so pictures and labels would not meet; get it again",
+                            l->path, (long long)number);
         if (name == NULL)
             return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: '%.40s' is not an ILSVRC2012_ID, 1 to %d", l->path, (long long)number, file, IDS);
         return add(l, NULL, name, e);
@@ -95,7 +98,7 @@ static bool take_line(struct vrt_labels *l, char *line, int64_t number, struct v
     class = strtok_r(NULL, separators, &rest);
     if (class == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: no label after '%.60s'", l->path, (long long)number, file);
-    l->numbers = number == 1 ? all_digits(class) : l->numbers && all_digits(class);
+    l->numbers = (l->count == 0 || l->numbers) && all_digits(class);
     return add(l, stem_of(file), class, e);
 }
 

@@ -439,6 +439,11 @@ static void reads_flat_folders(void **state)
     check_flat(in_folder("fl"), train, 9, 3);
     write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n1001\n", 9);
     refused(in_folder("fl"), "val", train, ":2: '1001' is not an ILSVRC2012_ID");
+    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n\n450\n", 9);
+    refused(in_folder("fl"), "val", train, ":3: a line before it is empty");
+    write_labels(in_folder("fl/val.txt"), "\n", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
+    check_flat(in_folder("fl"), train, 9, 3);           /* an empty line does no harm where lines name their pictures */
+    unlink(in_folder("fl/val.txt"));
     vrt_dataset_close(train);
     mkdir(in_folder("tiny"), 0777);
     for (int i = 0; i < 2; i++)
