@@ -4,20 +4,15 @@
 
 #include "compiler/emit/emit.h"
 
-static bool takes_argument(int then)
-{
-    return then >= THEN_ACT_DX;
-}
-
 void epilogue_read(const struct kernel_args *k, struct epilogue *p)
 {
     int operand = 4;
     p->n = 0;
     for (int i = 6; i < k->call->nsizes; i++) {
         struct epilogue_step *s = &p->step[p->n++];
-        s->then = (int)k->call->size[i] / 2;
-        s->argument = takes_argument(s->then) ? k->p[operand++] : NULL;
-        s->y = k->call->size[i] % 2 ? k->p[operand++] : NULL;
+        s->then = THEN_OF(k->call->size[i]);
+        s->argument = THEN_TAKES(s->then) ? k->p[operand++] : NULL;
+        s->y = THEN_STORED(k->call->size[i]) ? k->p[operand++] : NULL;
     }
 }
 

@@ -3,7 +3,7 @@
  * A block of rows keeps its sums in registers over a whole block of k; each row's sums run over k in order, whatever the block of
  * rows, so a row's bits do not depend on how many rows there are. Panels are the outer loop: a panel stays in L1 or L2 while all
  * rows pass by, and each block of rows fetches a share of the next one, for weights are seldom in L2 when they are wanted. Long k is
- * cut into blocks, sums resting in c between them, which changes no bit. */
+ * cut into blocks, sums resting in c between them, which changes no bit. What follows the sums (epilogue.c) is done to each block of rows. */
 #include "config.h"
 
 #include <stddef.h>

@@ -5,7 +5,7 @@
 #include "compiler/plan/lower.h"
 #include "lang/base/arena.h"
 
-struct step { int then; bool takes, kept; struct operand argument, y; };
+struct step { int then; bool kept; struct operand argument, y; };
 
 struct chain {
     struct call *gemm;
@@ -44,11 +44,10 @@ static bool same(const struct operand *a, const struct operand *b)
 static struct step step_of(const struct call *c, const struct operand *v)
 {
     const struct operand *o = c->operand;
-    struct step s = {.then = -1, .takes = true, .y = o[0], .argument = o[2]};
+    struct step s = {.then = -1, .y = o[0], .argument = o[2]};
     switch (c->kernel) {
     case KERNEL_act:
         s.then = (same(&o[1], v) ? THEN_ACT : THEN_ACT_BESIDE) + (int)c->size[1];
-        s.takes = s.then >= THEN_ACT_BESIDE;
         s.argument = o[1];
         return s;
     case KERNEL_act_dx:     s.then = THEN_ACT_DX + (int)c->size[1]; break;
@@ -103,7 +102,7 @@ static int operands_of(const struct chain *c)
 {
     int n = 4;
     for (int i = 0; i < c->n; i++)
-        n += c->step[i].takes + c->step[i].kept;
+        n += THEN_TAKES(c->step[i].then) + c->step[i].kept;
     return n;
 }
 
@@ -124,7 +123,7 @@ static void append_steps(struct chain *c)
         struct step *s = &c->step[i];
         if (s->then == THEN_KEEP && !s->kept)
             continue;
-        if (s->takes)
+        if (THEN_TAKES(s->then))
             g->operand[g->noperands++] = s->argument;
         if (s->kept)
             g->operand[g->noperands++] = s->y;

@@ -99,6 +99,7 @@ static void print_operand(const struct operand *o, FILE *out)
     fprintf(out, " %s+%" PRId64, spaces[s], o->offset + (o->buffer ? o->buffer->offset : 0));
 }
 
+/* By enum then. */
 static const char *const steps[] = {"keep", "gelu", "relu", "silu", "gelu_dx", "relu_dx", "silu_dx", "gelu beside", "relu beside",
                                     "silu beside", "scale", "scale_rows", "add", "mul"};
 
@@ -109,7 +110,7 @@ static void print_sizes(const struct call *c, FILE *out)
     for (int i = 0; i < plain; i++)
         fprintf(out, "%c%" PRId64, i ? ',' : '[', c->size[i]);
     for (int i = plain; i < c->nsizes; i++)
-        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[c->size[i] / 2], c->size[i] % 2 ? "*" : "");
+        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[THEN_OF(c->size[i])], THEN_STORED(c->size[i]) ? "*" : "");
     fputs(c->nsizes ? "]" : "", out);
 }
 

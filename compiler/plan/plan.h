@@ -43,8 +43,11 @@ enum then {
     THEN_MUL
 };
 #define THEN_BESIDE(then) ((then) >= THEN_ACT_BESIDE && (then) < THEN_SCALE)
+#define THEN_TAKES(then) ((then) >= THEN_ACT_DX)        /* an argument */
 #define THEN_STEPS 5
 #define THEN_CODE(then, stored) ((then) * 2 + (stored))
+#define THEN_OF(code) ((int)((code) / 2))
+#define THEN_STORED(code) ((code) % 2 != 0)
 
 /* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
 enum space {

@@ -129,13 +129,20 @@ static double cross_entropy(const float *z, int64_t classes, int32_t label)
     return log(sum) + top - (double)z[label];
 }
 
+int64_t vrt_rank(const float *logits, int64_t label, int64_t classes)
+{
+    const float own = logits[label];
+    int64_t rank = 0;
+    for (int64_t c = 0; c < classes; c++)
+        rank += c != label && !(logits[c] < own || (logits[c] == own && c > label));
+    return rank;
+}
+
 void vrt_score_add(struct vrt_score *s, const float *logits, const int32_t *labels, int64_t n, int64_t classes)
 {
     for (int64_t i = 0; i < n; i++) {
-        const float *z = logits + i * classes, own = z[labels[i]];
-        int64_t rank = 0;
-        for (int64_t c = 0; c < classes; c++)
-            rank += c != labels[i] && !(z[c] < own || (z[c] == own && c > labels[i]));
+        const float *z = logits + i * classes;
+        int64_t rank = vrt_rank(z, labels[i], classes);
         s->images++;
         s->top1 += rank < 1;
         s->top5 += rank < 5;

@@ -44,8 +44,11 @@ void vrt_metrics_close(struct vrt_metrics *m);
 /* The epoch's line of metrics.jsonl, without the newline; the length. */
 int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *r);
 
-/* Add n pictures: logits (n,classes), labels (n). Ties: the rank of the label is the number of logits above it plus the
- * number of equal ones with a lower index; a NaN counts as above. */
+/* The rank of a label, 0 for top-1: the number of logits above its own plus the number of equal ones with a lower index; a NaN
+ * counts as above. */
+int64_t vrt_rank(const float *logits, int64_t label, int64_t classes);
+
+/* Add n pictures: logits (n,classes), labels (n). */
 void vrt_score_add(struct vrt_score *s, const float *logits, const int32_t *labels, int64_t n, int64_t classes);
 
 #endif

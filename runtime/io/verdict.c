@@ -8,6 +8,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/file.h"
+#include "runtime/io/metrics.h"
 
 enum { BINS = 15 };
 
@@ -25,13 +26,11 @@ static int64_t best_of(const float *z, int64_t classes)
 void vrt_verdicts(struct vrt_verdict *v, const float *logits, const int32_t *labels, int64_t n, int64_t classes)
 {
     for (int64_t i = 0; i < n; i++) {
-        const float *z = logits + i * classes, own = z[labels[i]];
-        int64_t best = best_of(z, classes), rank = 0;
+        const float *z = logits + i * classes;
+        int64_t best = best_of(z, classes), rank = vrt_rank(z, labels[i], classes);
         double sum = 0;
-        for (int64_t c = 0; c < classes; c++) {
-            rank += c != labels[i] && !(z[c] < own || (z[c] == own && c > labels[i]));
+        for (int64_t c = 0; c < classes; c++)
             sum += exp((double)z[c] - (double)z[best]);
-        }
         double confidence = 1 / sum;
         v[i] = (struct vrt_verdict){ labels[i], (int32_t)best, (int32_t)rank, isfinite(confidence) ? (float)confidence : 0.0f };
     }

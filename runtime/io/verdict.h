@@ -8,7 +8,7 @@
 
 struct vrt_verdict {
     int32_t label, predicted;           /* predicted: the first of the largest logits; NaN counts as the largest */
-    int32_t rank;                       /* of the label: 0 is top-1, see vrt_score_add() */
+    int32_t rank;                       /* of the label: 0 is top-1, see vrt_rank() */
     float confidence;                   /* softmax of the predicted logit; 0 where it is not a number */
 };
 

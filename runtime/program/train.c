@@ -45,7 +45,6 @@ struct train {
 
 static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
 static volatile sig_atomic_t stop;      /* the signal that asks for an end */
-
 static volatile sig_atomic_t save_now;  /* SIGUSR1 has come */
 
 static void on_signal(int number)
@@ -423,8 +422,8 @@ static void print_start(const struct train *t)
     if (t->o->json)
         return;
     printf("%s: train on %s\n  evaluate on %s\n  batch %lld = %lld x %lld, %lld steps per epoch, %lld epochs, seed %lld, %d threads, "
-           "into %s\n", p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val), (long long)(t->images * t->calls), (long long)t->calls,
-           (long long)t->images, (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
+           "into %s\n", p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val), (long long)(t->images * t->calls),
+           (long long)t->calls, (long long)t->images, (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
            vrt_threads_count(&t->m.ctx), t->run.folder);
     if (!t->run.fresh)
         printf("  going on after step %lld of %lld\n", (long long)t->at.step, (long long)t->schedule.total);
