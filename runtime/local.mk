@@ -25,7 +25,9 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/schedule.c %D%/program/schedule.h \
 	%D%/program/evaluate.c %D%/program/evaluate.h \
 	%D%/program/run.c %D%/program/run.h \
-	%D%/program/train.c \
+	%D%/program/signals.c %D%/program/signals.h \
+	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \
+	%D%/program/train.c %D%/program/dry_run.c \
 	%D%/program/predict.c \
 	%D%/program/bench.c \
 	%D%/program/check.c \

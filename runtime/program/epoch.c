@@ -1,0 +1,250 @@
+/* Steps, and what ends an epoch: see training.h. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/thread.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/loader.h"
+#include "runtime/program/options.h"
+#include "runtime/program/signals.h"
+#include "runtime/program/training.h"
+
+static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
+
+/* What could not be written is no reason to lose the run: say how it goes on. */
+static bool written(const struct vrt_training *t, bool ok, struct vrt_error *e)
+{
+    char text[sizeof e->text];
+    if (ok)
+        return true;
+    snprintf(text, sizeof text, "%.600s", e->text);
+    return vrt_fail(e, e->code, "%s; then go on with\n  %.60s train --resume --out %.300s", text, t->o->argv[0], t->run.folder);
+}
+
+bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e)
+{
+    double began = vrt_seconds();
+    vrt_save_signal = 0;
+    bool ok = written(t, vrt_run_save(&t->run, &t->m, &t->at, e), e);
+    t->saved_at = vrt_seconds();
+    t->save_took = t->saved_at - began;
+    return ok;
+}
+
+static bool time_to_save(const struct vrt_training *t)
+{
+    if (vrt_save_signal != 0)
+        return true;
+    if (t->o->save_every > 0)
+        return t->at.step % t->o->save_every == 0;
+    return vrt_seconds() - t->saved_at > fmax(save_seconds, t->save_took / save_share);
+}
+
+/* All calls of one step: gradients of the whole batch. */
+static bool accumulate(struct vrt_training *t, double *loss, double *balance, struct vrt_error *e)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    *loss = *balance = 0.0;
+    c->step = (uint64_t)t->at.step;
+    for (int64_t i = 0; i < t->calls; i++) {
+        int64_t n;
+        if (!vrt_loader_next(t->loader, vrt_model_floats(&t->m, VRT_INPUT), t->labels, &n, e))
+            return false;
+        if (n != t->images)
+            return vrt_fail(e, VRT_INTERNAL, "the epoch ended after %lld pictures of a batch", (long long)(i * t->images + n));
+        vrt_model_targets(&t->m, t->labels, n, t->s.label_smoothing);
+        c->first_image = i * t->images;
+        c->loss = c->balance_loss = 0.0;
+        t->m.program->train(c);
+        *loss += c->loss;
+        *balance += c->balance_loss;
+    }
+    *loss *= c->loss_scale;
+    *balance *= c->balance_scale;
+    return true;
+}
+
+static bool not_finite(const struct vrt_training *t, const char *what, double value, struct vrt_error *e)
+{
+    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g). The training has stopped before it could "
+                    "spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1",
+                    (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite",
+                    t->m.ctx.lr, t->run.sequence > 0 ? "the last state and weights in " : "nothing was saved yet",
+                    t->run.sequence > 0 ? t->run.folder : "", t->run.sequence > 0 ? " are good" : "");
+}
+
+/* The optimiser's part of a step. */
+static void update(struct vrt_training *t, double norm)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    double count = (double)(t->at.step + 1);
+    c->grad_scale = t->s.clip > 0 && norm > t->s.clip ? t->s.clip / norm : 1.0;
+    c->bias1 = 1.0 - pow(t->s.beta1, count);
+    c->bias2 = 1.0 - pow(t->s.beta2, count);
+    c->ema_decay = t->s.ema > 0 ? vrt_schedule_ema(t->s.ema, t->at.step) : 0.0;
+    t->m.program->update(c);
+    t->m.program->pack_train(c);
+    vrt_model_drain(&t->m);
+}
+
+static void show_bar(struct vrt_training *t, double loss, double speed)
+{
+    char rest[80], left[32];
+    int64_t steps = t->schedule.total - t->at.step;
+    double seconds = (double)(steps * t->images * t->calls) / (speed + 1e-9);
+    snprintf(rest, sizeof rest, "run %s  loss %.4f", vrt_duration(left, seconds), loss);
+    vrt_progress_show(&t->bar, t->at.batch, speed, rest);
+}
+
+static bool train_step(struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    double began = vrt_seconds(), loss, balance;
+    c->lr = vrt_schedule_lr(&t->schedule, t->at.step);
+    if (!accumulate(t, &loss, &balance, e))
+        return false;
+    if (!isfinite(loss + balance))
+        return not_finite(t, "the loss", loss + balance, e);
+    t->m.program->norm(c);
+    double norm = sqrt(c->grad_norm2);
+    if (!isfinite(norm))
+        return not_finite(t, "the norm of the gradients", norm, e);
+    update(t, norm);
+    double seconds = vrt_seconds() - began, speed = (double)(t->images * t->calls) / (seconds + 1e-9);
+    t->at.step++;
+    t->at.batch++;
+    t->at.epoch_loss += loss;
+    t->at.epoch_balance += balance;
+    t->at.epoch_seconds += seconds;
+    struct vrt_step_record record = {
+        .step = t->at.step, .epoch = t->at.epoch + 1, .loss = loss, .balance_loss = balance, .lr = c->lr, .grad_norm = norm,
+        .images_per_s = speed,
+    };
+    show_bar(t, loss, speed);
+    return written(t, vrt_metrics_step(&t->run.metrics, &record, e), e);
+}
+
+/* The steps of an epoch that are still to do. */
+bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
+{
+    char title[64];
+    struct vrt_loader_options lo = {
+        .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, true), .train = true,
+        .batch = t->images, .epoch = t->at.epoch, .first_batch = t->at.batch * t->calls, .seed = (uint64_t)t->s.seed,
+        .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit,
+    };
+    if (t->at.batch == t->steps)
+        return true;
+    if (!vrt_loader_open(&t->loader, &lo, e))
+        return false;
+    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->at.epoch + 1, (long long)t->s.epochs);
+    vrt_progress_start(&t->bar, title, t->at.batch, t->steps);
+    bool ok = true;
+    while (ok && t->at.batch < t->end && vrt_stop_signal == 0) {
+        ok = train_step(t, e);
+        if (ok && t->at.batch < t->steps && time_to_save(t))
+            ok = vrt_training_save_state(t, e);
+    }
+    vrt_progress_clear(&t->bar);
+    vrt_loader_close(t->loader);
+    t->loader = NULL;
+    return ok;
+}
+
+/* On the validation split, with the averaged weights where there are any: they stand in for PARAMS during the calls. */
+bool vrt_training_evaluate(struct vrt_training *t, struct vrt_score *score, struct vrt_error *e)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    void *params = c->region[VRT_PARAMS];
+    struct vrt_evaluation v = {
+        .dataset = t->val, .transform = vrt_settings_transform(&t->s, t->m.program, false), .limit = (int64_t)t->s.limit,
+        .stop = &vrt_stop_signal,
+    };
+    if (c->region[VRT_EMA] != NULL) {
+        c->region[VRT_PARAMS] = c->region[VRT_EMA];
+        t->m.program->pack_eval(c);
+    }
+    bool ok = vrt_evaluate(&t->m, &v, score, e);
+    c->region[VRT_PARAMS] = params;
+    c->images = t->images;
+    if (c->region[VRT_EMA] != NULL)
+        t->m.program->pack_train(c);
+    if (t->m.bytes[VRT_BALANCE] > 0)
+        memset(c->region[VRT_BALANCE], 0, (size_t)t->m.bytes[VRT_BALANCE]);
+    return ok;
+}
+
+/* How the choices of the epoch's training spread over the experts. */
+static void print_loads(const struct vrt_training *t)
+{
+    const struct vrt_program *p = t->m.program;
+    for (int64_t i = 0; i < p->nmoes; i++) {
+        const struct vrt_moe *moe = &p->moes[i];
+        const double *chosen = t->m.balance + moe->balance_offset / 4, *dropped = chosen + moe->experts;
+        double all = 0.0, lost = 0.0;
+        for (int32_t j = 0; j < moe->experts; j++) {
+            all += chosen[j];
+            lost += dropped[j];
+        }
+        printf("  %-14s load", moe->name);
+        for (int32_t j = 0; j < moe->experts; j++)
+            printf(" %.1f", all > 0 ? 100.0 * chosen[j] / all : 0.0);
+        printf(" %%  dropped %.2f %%\n", all > 0 ? 100.0 * lost / all : 0.0);
+    }
+}
+
+static void print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best)
+{
+    char text[1024], took[32];
+    double n = r->val.images > 0 ? (double)r->val.images : 1.0;
+    if (t->o->json) {
+        vrt_metrics_epoch_text(text, sizeof text, r);
+        printf("%s\n", text);
+    } else {
+        printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss %.4f  lr %.3g  "
+               "%.0f img/s  %s%s\n", (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
+               (long long)r->val.images, 100.0 * (double)r->val.top1 / n, 100.0 * (double)r->val.top5 / n,
+               r->val.loss / n, r->lr, r->images_per_s, vrt_duration(took, r->seconds), best ? "  best" : "");
+        print_loads(t);
+    }
+    fflush(stdout);
+}
+
+bool vrt_training_save_weights(const struct vrt_training *t, const char *name, struct vrt_error *e)
+{
+    char path[PATH_MAX];
+    enum vrt_region region = t->m.ctx.region[VRT_EMA] != NULL ? VRT_EMA : VRT_PARAMS;
+    return written(t, vrt_model_save(&t->m, region, vrt_run_path(&t->run, name, path), t->classes, e), e);
+}
+
+/* The end of an epoch. The state comes last: until it is saved, a resumed run does all of this again, with the same
+ * result. */
+bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_epoch_record r = { .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds };
+    double steps = (double)t->steps;
+    if (!vrt_training_evaluate(t, &r.val, e))
+        return false;
+    if (vrt_stop_signal != 0)
+        return true;
+    r.lr = vrt_schedule_lr(&t->schedule, t->at.step - 1);
+    r.train_loss = t->at.epoch_loss / steps;
+    r.balance_loss = t->at.epoch_balance / steps;
+    r.images_per_s = steps * (double)(t->images * t->calls) / (r.seconds + 1e-9);
+    bool best = r.val.top1 > t->at.best_top1;
+    if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || (best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
+        !vrt_training_save_weights(t, "last.safetensors", e))
+        return false;
+    if (best) {
+        t->at.best_top1 = r.val.top1;
+        t->at.best_epoch = r.epoch;
+    }
+    print_epoch(t, &r, best);
+    vrt_model_reset_balance(&t->m);
+    t->at.epoch++;
+    t->at.batch = 0;
+    t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
+    return vrt_training_save_state(t, e);
+}

@@ -1,0 +1,122 @@
+/* A training is opened and closed: see training.h. Input: the command line; output: data, network, run folder and schedule, ready for
+ * the next step. */
+#include "runtime/program/training.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "runtime/base/thread.h"
+#include "runtime/data/dataset.h"
+#include "runtime/data/loader.h"
+#include "runtime/io/adapt.h"
+#include "runtime/program/command.h"
+#include "runtime/program/options.h"
+#include "runtime/program/splits.h"
+
+/* Pictures per call: micro, or the whole batch where that is smaller. */
+static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
+{
+    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, group = t->m.group;
+    if (batch < micro && batch % group == 0)
+        micro = batch;
+    if (batch % micro != 0 || micro % group != 0) {
+        int64_t unit = batch < micro ? group : micro, low = batch / unit * unit;
+        return vrt_fail(e, VRT_USAGE, "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
+                        "%lld or %lld", (long long)batch, (long long)unit, unit == group ? "routing group" : "train.micro",
+                        (long long)(low > 0 ? low : unit), (long long)(low + unit));
+    }
+    t->images = micro;
+    t->calls = batch / micro;
+    return true;
+}
+
+static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
+{
+    int64_t pictures = vrt_dataset_count(t->train), batch = t->images * t->calls, limit = (int64_t)t->s.limit;
+    if (limit > 0 && limit < pictures)
+        pictures = limit;
+    t->steps = pictures / batch;
+    if (t->steps == 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %lld pictures to train on are fewer than one batch of %lld; set --batch to "
+                        "at most %lld", vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
+                        (long long)pictures);
+    t->end = t->steps;
+    t->schedule = vrt_schedule_make(&t->s, t->steps);
+    if (t->schedule.warmup > t->schedule.total)
+        fprintf(stderr, "note: the warm-up (%lld steps) is longer than the training (%lld steps)\n",
+                (long long)t->schedule.warmup, (long long)t->schedule.total);
+    return true;
+}
+
+static bool open_data(struct vrt_training *t, struct vrt_error *e)
+{
+    const struct vrt_settings *s = &t->s;
+    if (!vrt_open_splits(s, &t->train, &t->val, e) || !vrt_check_classes(&t->m, t->train, e))
+        return false;
+    t->classes = vrt_classes_text(t->train);
+    t->labels = calloc((size_t)t->images, sizeof *t->labels);
+    return (t->classes != NULL && t->labels != NULL) || vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
+}
+
+/* Weights at the beginning: from a file, else random. A state, if there is one, replaces them. */
+static bool first_weights(struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_adapt how;
+    const char *path = vrt_run_weights(&t->run, t->o, &how);
+    char *classes = NULL;
+    if (!t->run.fresh)
+        return true;
+    how.seed = (uint64_t)t->s.seed;
+    if (path == NULL && (how.upcycle || how.keep != NULL))
+        return vrt_need_weights(t->o, e);
+    if (path == NULL) {
+        vrt_model_init(&t->m, (uint64_t)t->s.seed);
+        return true;
+    }
+    bool ok = vrt_model_load(&t->m, path, &how, &classes, e);
+    free(classes);
+    return ok;
+}
+
+/* What stays the same in all calls. */
+static void set_constants(struct vrt_training *t)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    double batch = (double)(t->images * t->calls);
+    c->images = t->images;
+    c->seed = (uint64_t)t->s.seed;
+    c->loss_scale = 1.0 / batch;
+    c->balance_scale = (double)t->m.group / batch;
+    c->drop_path = t->s.drop_path;
+    c->weight_decay = t->s.weight_decay;
+    c->beta1 = t->s.beta1;
+    c->beta2 = t->s.beta2;
+    c->eps = t->s.eps;
+}
+
+bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
+{
+    *t = (struct vrt_training){ .o = o, .run = { .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } } };
+    if (!vrt_run_open(&t->run, o, e) || !vrt_settings_read(&t->s, o, e) || !vrt_need_data(&t->s, o, e))
+        return false;
+    enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
+    if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) || !open_data(t, e) ||
+        !plan_steps(t, e) || !first_weights(t, e) ||
+        !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e))
+        return false;
+    set_constants(t);
+    t->m.program->pack_train(&t->m.ctx);
+    t->saved_at = vrt_seconds();
+    return true;
+}
+
+void vrt_training_close(struct vrt_training *t)
+{
+    vrt_loader_close(t->loader);
+    vrt_dataset_close(t->val);
+    vrt_dataset_close(t->train);
+    vrt_run_close(&t->run);
+    vrt_model_close(&t->m);
+    free(t->classes);
+    free(t->labels);
+}
