@@ -89,7 +89,7 @@ static void print_memory(struct arena *a, const struct plan *p, FILE *f)
     fprintf(f, "memory, training %" PRId64 " images a step: %s (recompute = %s)\n", p->train->micro,
             bytes_text(a, plan_memory_train(p, uses_ema(p))), recompute_words[p->train->recompute]);
     fprintf(f, "  weights %s, gradients and moments %s, packed weights %s, arena %s, scratch %s a thread\n",
-            bytes_text(a, p->params_bytes), bytes_text(a, (uses_ema(p) ? 4 : 3) * p->params_bytes),
+            bytes_text(a, p->params_bytes), bytes_text(a, (1 + plan_moments(p) + uses_ema(p)) * p->params_bytes),
             bytes_text(a, p->packed_train_bytes), bytes_text(a, p->arena_train_bytes), bytes_text(a, p->scratch_bytes));
     fprintf(f, "memory, evaluation: %s (arena %s)\n", bytes_text(a, plan_memory_eval(p)), bytes_text(a, p->arena_eval_bytes));
 }

@@ -49,11 +49,8 @@ static bool export_key(struct run *r, struct node *n, const struct key_row *row,
     return true;
 }
 
-static bool export_optim(struct run *r, struct node *train, struct rows *rows)
+static bool export_betas(struct run *r, const struct spec_value *betas, struct rows *rows)
 {
-    struct spec_value v;
-    if (!node_value(r, train, "optim", &v)) return false;
-    const struct spec_value *betas = &v.items[2];
     if (betas->n != 2) {
         diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` are two numbers: [0.9, 0.999]");
         return false;
@@ -63,10 +60,24 @@ static bool export_optim(struct run *r, struct node *train, struct rows *rows)
         diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` lie from 0 to below 1");
         return false;
     }
-    add_value(r, rows, "train.optim.lr", v.items[0], v.items[0].loc);
-    add_value(r, rows, "train.optim.weight_decay", v.items[1], v.items[1].loc);
     add_value(r, rows, "train.optim.beta1", value_float(betas->items[0].f), betas->loc);
     add_value(r, rows, "train.optim.beta2", value_float(betas->items[1].f), betas->loc);
+    return true;
+}
+
+static bool export_optim(struct run *r, struct node *train, struct rows *rows)
+{
+    struct spec_value v;
+    if (!node_value(r, train, "optim", &v)) return false;
+    add_value(r, rows, "train.optim.kind", value_text(v.text), v.loc);
+    add_value(r, rows, "train.optim.lr", v.items[0], v.items[0].loc);
+    add_value(r, rows, "train.optim.weight_decay", v.items[1], v.items[1].loc);
+    if (strcmp(v.text, "sgd") == 0) {
+        add_value(r, rows, "train.optim.momentum", v.items[2], v.items[2].loc);
+        add_value(r, rows, "train.optim.nesterov", v.items[3], v.items[3].loc);
+        return true;
+    }
+    if (!export_betas(r, &v.items[2], rows)) return false;
     add_value(r, rows, "train.optim.eps", v.items[3], v.items[3].loc);
     return true;
 }
@@ -101,11 +112,48 @@ static bool export_groups(struct run *r, struct node *train, struct spec *spec)
     return true;
 }
 
-/* ---- augmentations ---- */
+/* ---- augmentations: each a call, whose arguments become rows ---- */
 
-struct augment { struct spec_value crop, padded, flip; };
+enum { CROP, PADDED, FLIP, RANDAUGMENT, THREE, JITTER, ERASE, MIXUP, CUTMIX, MIX, REPEAT, CALLS };
+enum { PRESENCE = -1, WHOLE = -1 };
 
-static bool read_augment(struct run *r, struct node *n, const struct item *i, struct augment *out)
+static const char *const augment_names[CALLS] = {
+    [CROP] = "random_resized_crop", [PADDED] = "padded_crop", [FLIP] = "flip", [RANDAUGMENT] = "randaugment",
+    [THREE] = "three_augment", [JITTER] = "color_jitter", [ERASE] = "random_erase", [MIXUP] = "mixup", [CUTMIX] = "cutmix",
+    [MIX] = "mix", [REPEAT] = "repeat",
+};
+
+static const int excluded[][2] = {{CROP, PADDED}, {RANDAUGMENT, THREE}};
+
+/* Which argument a row takes, or one end of it where that is a range; and what the row is without the call. */
+static const struct augment_row {
+    const char *path;
+    int call, item, end;
+    enum spec_type type;
+    double unset;
+} augment_rows[] = {
+    {"augment.random_resized_crop", CROP, PRESENCE, WHOLE, SPEC_BOOL, 0},
+    {"augment.min_scale", CROP, 0, 0, SPEC_FLOAT, 0.08},
+    {"augment.max_scale", CROP, 0, 1, SPEC_FLOAT, 1},
+    {"augment.min_ratio", CROP, 1, 0, SPEC_FLOAT, 0.75},
+    {"augment.max_ratio", CROP, 1, 1, SPEC_FLOAT, 1.3333333333333333},
+    {"augment.padded_crop", PADDED, 0, WHOLE, SPEC_INT, 0},
+    {"augment.flip", FLIP, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.randaugment", RANDAUGMENT, 0, WHOLE, SPEC_INT, 0},
+    {"augment.magnitude", RANDAUGMENT, 1, WHOLE, SPEC_FLOAT, 9},
+    {"augment.magnitude_std", RANDAUGMENT, 2, WHOLE, SPEC_FLOAT, 0.5},
+    {"augment.increasing", RANDAUGMENT, 3, WHOLE, SPEC_BOOL, 1},
+    {"augment.three_augment", THREE, PRESENCE, WHOLE, SPEC_BOOL, 0},
+    {"augment.color_jitter", JITTER, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.random_erase", ERASE, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.mixup", MIXUP, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.cutmix", CUTMIX, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.mix_probability", MIX, 0, WHOLE, SPEC_FLOAT, 1},
+    {"augment.mix_switch", MIX, 1, WHOLE, SPEC_FLOAT, 0.5},
+    {"augment.repeat", REPEAT, 0, WHOLE, SPEC_INT, 1},
+};
+
+static bool read_augment(struct run *r, struct node *n, const struct item *i, struct spec_value calls[CALLS])
 {
     if (i->kind != ITEM_CALL) {
         diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc, "`augment` is a list of calls: random_resized_crop; flip");
@@ -114,49 +162,55 @@ static bool read_augment(struct run *r, struct node *n, const struct item *i, st
     struct scope s = n->list_scope;
     struct spec_value v;
     if (!call_variant(r, &s, i->value, "augment", NULL, 0, &v)) return false;
-    struct { const char *name; struct spec_value *to; } slots[] = {
-        {"random_resized_crop", &out->crop}, {"padded_crop", &out->padded}, {"flip", &out->flip},
-    };
-    for (size_t k = 0; k < sizeof slots / sizeof *slots; k++) {
-        if (strcmp(slots[k].name, v.text) != 0) continue;
-        if (slots[k].to->type != SPEC_NONE) {
+    for (int k = 0; k < CALLS; k++) {
+        if (strcmp(augment_names[k], v.text) != 0) continue;
+        if (calls[k].type != SPEC_NONE) {
             diag_report(r->diag, DIAG_DUPLICATE_KEY, i->loc, "`%s` stands twice", v.text);
-            diag_note(r->diag, slots[k].to->loc, "first here");
+            diag_note(r->diag, calls[k].loc, "first here");
             return false;
         }
-        *slots[k].to = v;
+        calls[k] = v;
     }
     return true;
 }
 
-static bool export_augment(struct run *r, struct node *n, struct rows *rows)
+static bool check_augment(struct run *r, const struct spec_value calls[CALLS])
 {
-    struct augment a = {0};
-    for (size_t i = 0; n->list && i < n->list->n; i++)
-        if (!read_augment(r, n, n->list->items[i], &a)) return false;
-    if (a.crop.type != SPEC_NONE && a.padded.type != SPEC_NONE) {
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, a.padded.loc, "`padded_crop` and `random_resized_crop` exclude each other");
-        diag_note(r->diag, a.crop.loc, "the other one is here");
+    for (size_t i = 0; i < sizeof excluded / sizeof *excluded; i++) {
+        const struct spec_value *a = &calls[excluded[i][0]], *b = &calls[excluded[i][1]];
+        if (a->type == SPEC_NONE || b->type == SPEC_NONE) continue;
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, b->loc, "`%s` and `%s` exclude each other", b->text, a->text);
+        diag_note(r->diag, a->loc, "the other one is here");
         return false;
     }
-    static const char *const names[] = {
-        "augment.min_scale", "augment.max_scale", "augment.min_ratio", "augment.max_ratio",
-    };
-    static const double unset[] = {0.08, 1, 0.75, 1.3333333333333333};
-    bool on = a.crop.type != SPEC_NONE;
-    add_value(r, rows, "augment.random_resized_crop", value_bool(on), a.crop.loc);
-    for (size_t i = 0; i < 4; i++) {
-        double f = on ? a.crop.items[i / 2].items[i % 2].f : unset[i];
-        if (i < 2 && f > 1) {
-            diag_report(r->diag, DIAG_OUT_OF_RANGE, a.crop.loc, "`scale` is a share of the picture: at most 1");
-            return false;
-        }
-        add_value(r, rows, names[i], value_float(f), a.crop.loc);
+    const struct spec_value *crop = &calls[CROP];
+    if (crop->type != SPEC_NONE && crop->items[0].items[1].f > 1) {
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, crop->loc, "`scale` is a share of the picture: at most 1");
+        return false;
     }
-    struct spec_value padding = value_int(a.padded.type ? a.padded.items[0].i : 0);
-    padding.unit = UNIT_PX;
-    add_value(r, rows, "augment.padded_crop", padding, a.padded.loc);
-    add_value(r, rows, "augment.flip", value_float(a.flip.type ? a.flip.items[0].f : 0), a.flip.loc);
+    return true;
+}
+
+static struct spec_value augment_value(const struct augment_row *row, const struct spec_value *call)
+{
+    struct spec_value v = {.type = row->type, .i = (int64_t)row->unset, .f = row->unset};
+    if (call->type != SPEC_NONE && row->item == PRESENCE) v = value_bool(true);
+    else if (call->type != SPEC_NONE && row->end != WHOLE) v = value_float(call->items[row->item].items[row->end].f);
+    else if (call->type != SPEC_NONE) v = call->items[row->item];
+    if (row->call == PADDED) v.unit = UNIT_PX;
+    return v;
+}
+
+static bool export_augment(struct run *r, struct node *n, struct rows *rows)
+{
+    struct spec_value calls[CALLS] = {0};
+    for (size_t i = 0; n->list && i < n->list->n; i++)
+        if (!read_augment(r, n, n->list->items[i], calls)) return false;
+    if (!check_augment(r, calls)) return false;
+    for (size_t i = 0; i < sizeof augment_rows / sizeof *augment_rows; i++) {
+        const struct augment_row *row = &augment_rows[i];
+        add_value(r, rows, row->path, augment_value(row, &calls[row->call]), calls[row->call].loc);
+    }
     return true;
 }
 

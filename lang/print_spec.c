@@ -322,15 +322,60 @@ static void write_keys(struct frozen *z, const char *body)
     }
 }
 
+/* `name(argument: value, ...)`, from the rows of the arguments. */
+struct argument { const char *name, *path; };
+
+static void write_call(struct frozen *z, const char *name, const struct argument *args, size_t n)
+{
+    fprintf(z->out, "    %s", name);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(z->out, "%s%s: ", i ? ", " : "(", args[i].name);
+        write_value(z, value(z, args[i].path));
+    }
+    fputs(n ? ")\n" : "\n", z->out);
+}
+
 static void write_augment(struct frozen *z)
 {
+    static const struct { const char *name, *on; double off; struct argument args[4]; size_t n; } calls[] = {
+        {"padded_crop", "augment.padded_crop", 0, {{"padding", "augment.padded_crop"}}, 1},
+        {"flip", "augment.flip", 0, {{"probability", "augment.flip"}}, 1},
+        {"randaugment", "augment.randaugment", 0, {{"n", "augment.randaugment"}, {"m", "augment.magnitude"},
+         {"std", "augment.magnitude_std"}, {"increasing", "augment.increasing"}}, 4},
+        {"three_augment", "augment.three_augment", 0, {{0}}, 0},
+        {"color_jitter", "augment.color_jitter", 0, {{"strength", "augment.color_jitter"}}, 1},
+        {"random_erase", "augment.random_erase", 0, {{"probability", "augment.random_erase"}}, 1},
+        {"mixup", "augment.mixup", 0, {{"alpha", "augment.mixup"}}, 1},
+        {"cutmix", "augment.cutmix", 0, {{"alpha", "augment.cutmix"}}, 1},
+        {"repeat", "augment.repeat", 1, {{"times", "augment.repeat"}}, 1},
+    };
+    static const struct argument mix[] = {{"probability", "augment.mix_probability"}, {"switch", "augment.mix_switch"}};
     fputs("  augment {\n", z->out);
     if (value(z, "augment.random_resized_crop")->i)
         fprintf(z->out, "    random_resized_crop(scale: %s .. %s, ratio: %s .. %s)\n", text(z, "augment.min_scale"),
                 text(z, "augment.max_scale"), text(z, "augment.min_ratio"), text(z, "augment.max_ratio"));
-    if (value(z, "augment.padded_crop")->i) fprintf(z->out, "    padded_crop(%s)\n", text(z, "augment.padded_crop"));
-    if (value(z, "augment.flip")->f > 0) fprintf(z->out, "    flip(%s)\n", text(z, "augment.flip"));
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        const struct spec_value *on = value(z, calls[i].on);
+        double set = on->type == SPEC_FLOAT ? on->f : (double)on->i;
+        if (set != calls[i].off) write_call(z, calls[i].name, calls[i].args, calls[i].n);
+    }
+    bool usual = value(z, "augment.mix_probability")->f == 1 && value(z, "augment.mix_switch")->f == 0.5;
+    if (!usual || value(z, "augment.mixup")->f > 0 || value(z, "augment.cutmix")->f > 0) write_call(z, "mix", mix, 2);
     fputs("  }\n", z->out);
+}
+
+static void write_optim(struct frozen *z)
+{
+    const char *kind = value(z, "train.optim.kind")->text;
+    fprintf(z->out, "    optim = %s(lr: %s, weight_decay: %s, ", kind, text(z, "train.optim.lr"), text(z, "train.optim.weight_decay"));
+    if (strcmp(kind, "sgd") == 0) {
+        fprintf(z->out, "momentum: %s, nesterov: ", text(z, "train.optim.momentum"));
+        write_value(z, value(z, "train.optim.nesterov"));
+    } else {
+        fprintf(z->out, "betas: [%s, %s], eps: %s", text(z, "train.optim.beta1"), text(z, "train.optim.beta2"),
+                text(z, "train.optim.eps"));
+    }
+    fputs(")\n", z->out);
 }
 
 static void write_train(struct frozen *z)
@@ -340,9 +385,7 @@ static void write_train(struct frozen *z)
     double clip = value(z, "train.clip")->f;
     if (clip > 0) fprintf(z->out, "    clip = global_norm(%s)\n", text_float(z->arena, clip));
     else fputs("    clip = none\n", z->out);
-    fprintf(z->out, "    optim = adamw(lr: %s, weight_decay: %s, betas: [%s, %s], eps: %s)\n", text(z, "train.optim.lr"),
-            text(z, "train.optim.weight_decay"), text(z, "train.optim.beta1"), text(z, "train.optim.beta2"),
-            text(z, "train.optim.eps"));
+    write_optim(z);
     const char *kind = value(z, "train.schedule.kind")->text;
     fprintf(z->out, "    schedule = %s(warmup: %s", kind, text(z, "train.schedule.warmup"));
     if (strcmp(kind, "cosine") == 0) fprintf(z->out, ", final: %s", text(z, "train.schedule.final"));

@@ -31,6 +31,11 @@ double spec_number(const struct spec *s, const char *path)
     return promised(s, path)->f;
 }
 
+bool spec_flag(const struct spec *s, const char *path)
+{
+    return promised(s, path)->i != 0;
+}
+
 const char *spec_text(const struct spec *s, const char *path)
 {
     return promised(s, path)->text;

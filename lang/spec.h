@@ -135,6 +135,7 @@ struct spec {
 
 const struct spec_key *spec_find_key(const struct spec *s, const char *path);   /* NULL if there is none */
 double spec_number(const struct spec *s, const char *path);     /* a key that keys.def promises */
+bool spec_flag(const struct spec *s, const char *path);
 const char *spec_text(const struct spec *s, const char *path);
 
 #endif

@@ -7,15 +7,15 @@
 
 #include <stdint.h>
 
-#define VRT_ABI_VERSION 2
+#define VRT_ABI_VERSION 3
 
 /* Regions of memory; offsets into them are constants of the generated code. */
 enum vrt_region {
     VRT_PARAMS,         /* weights in their file shapes (vrt_param.offset) */
     VRT_PACKED,         /* weights again, in the layouts of the kernels; made by vrt_program.pack */
     VRT_GRADS,          /* d loss / d params, same offsets as VRT_PARAMS; summed over the micro-batches of a step */
-    VRT_MOMENT1,        /* AdamW: first and second moments, same offsets */
-    VRT_MOMENT2,
+    VRT_MOMENT1,        /* the optimiser's first moments, same offsets */
+    VRT_MOMENT2,        /* second moments, where vrt_program.moments is 2 */
     VRT_EMA,            /* moving average of the weights, same offsets; NULL when off */
     VRT_ARENA,          /* everything between input and output */
     VRT_INPUT,          /* (B,H,W,C) f32, normalised pictures */
@@ -36,11 +36,12 @@ struct vrt_ctx {
     double balance_scale;       /* train: 1 / groups of vrt_program.group images in the batch */
     double drop_path;           /* rate of the last block */
     double hold_routing;        /* 1: keep the experts chosen by the call before (gradient checks) */
-    double lr, weight_decay, beta1, beta2, eps;             /* update: AdamW */
+    double lr, weight_decay, beta1, beta2, eps;             /* update: AdamW, LAMB */
+    double momentum;            /* update: SGD */
     double bias1, bias2;        /* 1 - beta^t */
     double grad_scale;          /* clipping: factor on all gradients */
     double ema_decay;           /* 0: no EMA */
-    double loss;                /* train: sum over the images of this call of the cross-entropy, not scaled */
+    double loss;                /* train: sum over the images of this call of the task's loss, not scaled */
     double balance_loss;        /* train: weighted balance losses, summed over this call's groups, not scaled */
     double grad_norm2;          /* norm: sum of squares of all gradients */
     void *runtime;              /* the runtime's own */
@@ -119,6 +120,7 @@ struct vrt_program {
     int64_t nkeys;
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;     /* scratch: of each thread */
+    int64_t moments;            /* that the optimiser keeps of each weight: 1 or 2 */
     void (*pack_eval)(struct vrt_ctx *);        /* PARAMS -> PACKED for eval only */
     void (*pack_train)(struct vrt_ctx *);       /* PARAMS -> PACKED for train (and eval) */
     void (*eval)(struct vrt_ctx *);             /* INPUT -> OUTPUT, FEATURES */

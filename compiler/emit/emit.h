@@ -133,6 +133,7 @@ typedef void vector_body(struct emit *e, V index, V mask, V *carry, void *data);
 void each_vector(struct emit *e, V count, vector_body *body, void *data, V *carry, int n);
 void clear_floats(struct emit *e, V p, V count);
 V dot(struct emit *e, V a, V b, int64_t n);             /* of two rows */
+V sum_in_double(struct emit *e, V x, V n);              /* of n numbers, one after the other; f64 */
 
 /* -- math.c: polynomials; scalar or vector -- */
 V math_exp(struct emit *e, V x);                        /* 2 ulp; 0 below -87.3 */

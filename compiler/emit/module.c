@@ -243,7 +243,7 @@ static void put_sizes(struct emit *e, struct row *r)
 {
     const struct plan *p = e->plan;
     const int64_t sizes[] = {p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->balance_bytes, p->arena_eval_bytes,
-                             p->arena_train_bytes, p->scratch_bytes};
+                             p->arena_train_bytes, p->scratch_bytes, plan_moments(p)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         put(r, ki(e, sizes[i]));
 }

@@ -1,71 +1,10 @@
-/* The loss and the update: cross-entropy, sums of losses, the gradient's norm, AdamW (Loshchilov and Hutter 2019) with the moving
- * average of the weights. */
+/* The update: the gradient's norm, then the weights and their moving average. */
 #include "config.h"
 
-#include <math.h>
 #include <stddef.h>
 
 #include "compiler/emit/emit.h"
 #include "runtime/vrt.h"
-
-/* -- cross-entropy -- */
-
-struct entropy { V logits, target, out, max, inverse, scale; };
-
-/* Sums of exp(x - max), of target * (x - max), and of the target. */
-static void sums_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct entropy *s = data;
-    V d = vsub(e, vload(e, at(e, s->logits, i), mask), s->max), t = vload(e, at(e, s->target, i), mask);
-    carry[0] = vadd(e, carry[0], vmasked(e, mask, math_exp(e, d), 0));
-    carry[1] = vfma(e, t, vmasked(e, mask, d, 0), carry[1]);
-    carry[2] = vadd(e, carry[2], t);
-}
-
-static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct entropy *s = data;
-    V p = vmul(e, math_exp(e, vsub(e, vload(e, at(e, s->logits, i), mask), s->max)), s->inverse);
-    (void)carry;
-    vstore(e, vmul(e, vsub(e, p, vload(e, at(e, s->target, i), mask)), s->scale), at(e, s->out, i), mask);
-}
-
-void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
-{
-    int64_t C = k->call->size[0];
-    V scale = splat(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, loss_scale)));
-    struct loop l;
-    loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V row = imulk(e, l.i, C);
-    struct entropy s = {.out = at(e, k->p[1], row), .logits = at(e, k->p[2], row), .target = at(e, k->p[3], row), .scale = scale};
-    V sum[3] = {vkf(e, 0), vkf(e, 0), vkf(e, 0)};
-    s.max = splat(e, row_max(e, s.logits, C));
-    each_vector(e, ki(e, C), sums_body, &s, sum, 3);
-    V total = hsum(e, sum[0]);
-    s.inverse = splat(e, vdiv(e, kf(e, 1), total));
-    V loss = vsub(e, vmul(e, math_log(e, total), hsum(e, sum[2])), hsum(e, sum[1]));
-    store(e, loss, at(e, k->p[0], l.i));
-    each_vector(e, ki(e, C), slope_body, &s, NULL, 0);
-    loop_end(e, &l, NULL);
-}
-
-static V sum_in_double(struct emit *e, V x, V n)
-{
-    struct loop l;
-    V sum = LLVMConstReal(e->f64, 0);
-    loop_begin(e, &l, ki(e, 0), n, 1, 1, &sum);
-    V v = LLVMBuildFPExt(e->b, load(e, e->f32, at(e, x, l.i)), e->f64, "");
-    sum = LLVMBuildFAdd(e->b, l.carry[0], v, "");
-    loop_end(e, &l, &sum);
-    return l.carry[0];
-}
-
-/* Sets both losses: the balance losses of this call are added after. */
-void emit_loss_sum(struct emit *e, const struct kernel_args *k)
-{
-    store(e, sum_in_double(e, k->p[0], k->m), ctx_field(e, k->ctx, offsetof(struct vrt_ctx, loss)));
-    store(e, LLVMConstReal(e->f64, 0), ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss)));
-}
 
 /* -- norm -- */
 
@@ -94,58 +33,189 @@ void emit_norm_sum(struct emit *e, const struct kernel_args *k)
     store(e, sum, ctx_field(e, k->ctx, offsetof(struct vrt_ctx, grad_norm2)));
 }
 
-/* -- AdamW -- */
+/* -- what optimisers share -- */
 
-struct adamw { const struct kernel_args *k; V beta1, beta2, rest1, rest2, scale1, scale2, eps, keep, lr, grad, decay, rest; };
-
-/* m1 = b1 m1 + (1-b1) g; m2 = b2 m2 + (1-b2) g^2; p = p (1 - lr wd) - lr (m1 / bias1) / (sqrt(m2 / bias2) + eps) */
-static void adamw_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct adamw *a = data;
-    V p = at(e, a->k->p[0], i), g = at(e, a->k->p[1], i), m1 = at(e, a->k->p[2], i), m2 = at(e, a->k->p[3], i);
-    (void)carry;
-    V slope = vmul(e, vload(e, g, mask), a->grad);
-    V first = vfma(e, vload(e, m1, mask), a->beta1, vmul(e, slope, a->rest1));
-    V second = vfma(e, vload(e, m2, mask), a->beta2, vmul(e, vmul(e, slope, slope), a->rest2));
-    V step = vdiv(e, vmul(e, first, a->scale1), vadd(e, vsqrt(e, vmul(e, second, a->scale2)), a->eps));
-    V next = vsub(e, vmul(e, vload(e, p, mask), a->keep), vmul(e, step, a->lr));
-    vstore(e, first, m1, mask);
-    vstore(e, second, m2, mask);
-    vstore(e, next, p, mask);
-    vstore(e, vkf(e, 0), g, mask);
-}
-
-static void ema_body(struct emit *e, V i, V mask, V *carry, void *data)
-{
-    const struct adamw *a = data;
-    V ema = at(e, a->k->p[4], i), p = at(e, a->k->p[0], i);
-    (void)carry;
-    vstore(e, vfma(e, vload(e, ema, mask), a->decay, vmul(e, vload(e, p, mask), a->rest)), ema, mask);
-}
+/* The numbers that one task updates. The addresses are of its first one; those that the optimiser does without are NULL. */
+struct update {
+    V p, g, m1, m2, ema, count;
+    V beta1, beta2, rest1, rest2, scale1, scale2, eps;          /* of the moments; scale: 1 / (1 - beta^t) */
+    V lr, grad, decay;                                          /* scalars but grad: factor on the gradient */
+    V keep, rate, momentum;
+    V ema_decay, ema_rest;
+    bool nesterov;
+};
 
 static V setting(struct emit *e, const struct kernel_args *k, size_t offset)
 {
     return ctx_float(e, k->ctx, offset);
 }
 
-void emit_adamw(struct emit *e, const struct kernel_args *k)
+/* real: weight decay, below 0 the recipe's; factor on the learning rate. */
+static void read_rates(struct emit *e, const struct kernel_args *k, struct update *u)
+{
+    u->lr = vmul(e, setting(e, k, offsetof(struct vrt_ctx, lr)), kf(e, k->call->real[1]));
+    u->decay = k->call->real[0] < 0 ? setting(e, k, offsetof(struct vrt_ctx, weight_decay)) : kf(e, k->call->real[0]);
+    u->rate = splat(e, u->lr);
+    u->grad = splat(e, setting(e, k, offsetof(struct vrt_ctx, grad_scale)));
+}
+
+static void read_moments(struct emit *e, const struct kernel_args *k, struct update *u)
 {
     V one = kf(e, 1), beta1 = setting(e, k, offsetof(struct vrt_ctx, beta1)), beta2 = setting(e, k, offsetof(struct vrt_ctx, beta2));
-    V lr = vmul(e, setting(e, k, offsetof(struct vrt_ctx, lr)), kf(e, k->call->real[1]));
-    V decay = k->call->real[0] < 0 ? setting(e, k, offsetof(struct vrt_ctx, weight_decay)) : kf(e, k->call->real[0]);
-    V ema = setting(e, k, offsetof(struct vrt_ctx, ema_decay)), count = chunk_length(e, k);
-    struct adamw a = {
-        .k = k, .beta1 = splat(e, beta1), .beta2 = splat(e, beta2), .rest1 = splat(e, vsub(e, one, beta1)),
-        .rest2 = splat(e, vsub(e, one, beta2)), .lr = splat(e, lr), .keep = splat(e, vsub(e, one, vmul(e, lr, decay))),
-        .scale1 = splat(e, vdiv(e, one, setting(e, k, offsetof(struct vrt_ctx, bias1)))),
-        .scale2 = splat(e, vdiv(e, one, setting(e, k, offsetof(struct vrt_ctx, bias2)))),
-        .eps = splat(e, setting(e, k, offsetof(struct vrt_ctx, eps))),
-        .grad = splat(e, setting(e, k, offsetof(struct vrt_ctx, grad_scale))),
-        .decay = splat(e, ema), .rest = splat(e, vsub(e, one, ema)),
-    };
+    u->beta1 = splat(e, beta1);
+    u->beta2 = splat(e, beta2);
+    u->rest1 = splat(e, vsub(e, one, beta1));
+    u->rest2 = splat(e, vsub(e, one, beta2));
+    u->scale1 = splat(e, vdiv(e, one, setting(e, k, offsetof(struct vrt_ctx, bias1))));
+    u->scale2 = splat(e, vdiv(e, one, setting(e, k, offsetof(struct vrt_ctx, bias2))));
+    u->eps = splat(e, setting(e, k, offsetof(struct vrt_ctx, eps)));
+}
+
+/* Adam's direction: m1 = b1 m1 + (1-b1) g; m2 = b2 m2 + (1-b2) g^2; (m1 / (1-b1^t)) / (sqrt(m2 / (1-b2^t)) + eps). */
+static V adam_step(struct emit *e, const struct update *u, V i, V mask)
+{
+    V m1 = at(e, u->m1, i), m2 = at(e, u->m2, i), slope = vmul(e, vload(e, at(e, u->g, i), mask), u->grad);
+    V first = vfma(e, vload(e, m1, mask), u->beta1, vmul(e, slope, u->rest1));
+    V second = vfma(e, vload(e, m2, mask), u->beta2, vmul(e, vmul(e, slope, slope), u->rest2));
+    vstore(e, first, m1, mask);
+    vstore(e, second, m2, mask);
+    return vdiv(e, vmul(e, first, u->scale1), vadd(e, vsqrt(e, vmul(e, second, u->scale2)), u->eps));
+}
+
+static void ema_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct update *u = data;
+    V ema = at(e, u->ema, i), p = at(e, u->p, i);
+    (void)carry;
+    vstore(e, vfma(e, vload(e, ema, mask), u->ema_decay, vmul(e, vload(e, p, mask), u->ema_rest)), ema, mask);
+}
+
+/* The weights change; then their average, if there is one. */
+static void apply(struct emit *e, const struct kernel_args *k, struct update *u, vector_body *body)
+{
+    V decay = setting(e, k, offsetof(struct vrt_ctx, ema_decay));
     struct branch br;
-    each_vector(e, count, adamw_body, &a, NULL, 0);
-    if_begin(e, &br, vgt(e, ema, kf(e, 0)));
-    each_vector(e, count, ema_body, &a, NULL, 0);
+    u->ema_decay = splat(e, decay);
+    u->ema_rest = splat(e, vsub(e, kf(e, 1), decay));
+    each_vector(e, u->count, body, u, NULL, 0);
+    if_begin(e, &br, vgt(e, decay, kf(e, 0)));
+    each_vector(e, u->count, ema_body, u, NULL, 0);
     if_end(e, &br);
+}
+
+/* -- AdamW (Loshchilov and Hutter 2019): p = p (1 - lr decay) - lr step -- */
+
+static void adamw_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct update *u = data;
+    V p = at(e, u->p, i), step = adam_step(e, u, i, mask);
+    (void)carry;
+    vstore(e, vsub(e, vmul(e, vload(e, p, mask), u->keep), vmul(e, step, u->rate)), p, mask);
+    vstore(e, vkf(e, 0), at(e, u->g, i), mask);
+}
+
+void emit_adamw(struct emit *e, const struct kernel_args *k)
+{
+    struct update u = {.p = k->p[0], .g = k->p[1], .m1 = k->p[2], .m2 = k->p[3], .ema = k->p[4], .count = chunk_length(e, k)};
+    read_rates(e, k, &u);
+    read_moments(e, k, &u);
+    u.keep = splat(e, vsub(e, kf(e, 1), vmul(e, u.lr, u.decay)));
+    apply(e, k, &u, adamw_body);
+}
+
+/* -- SGD with momentum, as PyTorch has it: g += decay p; m = momentum m + g; p -= lr (g + momentum m, or m) -- */
+
+static void sgd_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct update *u = data;
+    V p = at(e, u->p, i), g = at(e, u->g, i), m = at(e, u->m1, i), before = vload(e, p, mask);
+    (void)carry;
+    V slope = vfma(e, before, u->keep, vmul(e, vload(e, g, mask), u->grad));
+    V sum = vfma(e, vload(e, m, mask), u->momentum, slope);
+    V step = u->nesterov ? vfma(e, sum, u->momentum, slope) : sum;
+    vstore(e, sum, m, mask);
+    vstore(e, vsub(e, before, vmul(e, step, u->rate)), p, mask);
+    vstore(e, vkf(e, 0), g, mask);
+}
+
+void emit_sgd(struct emit *e, const struct kernel_args *k)
+{
+    struct update u = {.p = k->p[0], .g = k->p[1], .m1 = k->p[2], .ema = k->p[3], .count = chunk_length(e, k)};
+    read_rates(e, k, &u);
+    u.keep = splat(e, u.decay);
+    u.momentum = splat(e, setting(e, k, offsetof(struct vrt_ctx, momentum)));
+    u.nesterov = k->call->size[2] != 0;
+    apply(e, k, &u, sgd_body);
+}
+
+/* -- LAMB (You and others 2020): step = Adam's + decay p; p -= lr |p| / |step| step, by tensor; without decay it is Adam --
+ *
+ * A tensor, or each expert's part of it, is a slice of n numbers, cut into chunks. lamb leaves the steps in g and the sums of
+ * squares of each chunk in `sums`, lamb_apply adds those of its slice. */
+
+struct chunk { V from, count, slice; int64_t per; };            /* `per` chunks make a slice */
+
+static struct chunk chunk_of(struct emit *e, const struct kernel_args *k)
+{
+    int64_t n = k->call->size[0], chunk = k->call->size[1], per = (n + chunk - 1) / chunk;
+    V slice = idiv(e, k->row, ki(e, per)), first = imulk(e, irem(e, k->row, ki(e, per)), chunk);
+    return (struct chunk){iadd(e, imulk(e, slice, n), first), imin(e, ki(e, chunk), isub(e, ki(e, n), first)), slice, per};
+}
+
+static void lamb_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct update *u = data;
+    V p = vload(e, at(e, u->p, i), mask), step = vfma(e, p, u->keep, adam_step(e, u, i, mask));
+    vstore(e, step, at(e, u->g, i), mask);
+    step = vmasked(e, mask, step, 0);
+    carry[0] = vfma(e, p, p, carry[0]);
+    carry[1] = vfma(e, step, step, carry[1]);
+}
+
+void emit_lamb(struct emit *e, const struct kernel_args *k)
+{
+    struct chunk c = chunk_of(e, k);
+    struct update u = {.p = at(e, k->p[0], c.from), .g = at(e, k->p[1], c.from), .m1 = at(e, k->p[2], c.from),
+                       .m2 = at(e, k->p[3], c.from)};
+    V sum[2] = {vkf(e, 0), vkf(e, 0)}, to = at(e, k->p[4], imulk(e, k->row, 2));
+    read_rates(e, k, &u);
+    read_moments(e, k, &u);
+    u.keep = splat(e, u.decay);
+    each_vector(e, c.count, lamb_body, &u, sum, 2);
+    store(e, hsum(e, sum[0]), to);
+    store(e, hsum(e, sum[1]), atk(e, to, 1));
+}
+
+static void lamb_apply_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct update *u = data;
+    V p = at(e, u->p, i), g = at(e, u->g, i);
+    (void)carry;
+    vstore(e, vsub(e, vload(e, p, mask), vmul(e, vload(e, g, mask), u->rate)), p, mask);
+    vstore(e, vkf(e, 0), g, mask);
+}
+
+/* |p| / |step|; 1 where either is zero, or nothing decays. */
+static V trust(struct emit *e, const struct kernel_args *k, const struct chunk *c, V decay)
+{
+    V first = at(e, k->p[2], imulk(e, c->slice, 2 * c->per)), sum[2] = {kf(e, 0), kf(e, 0)}, zero = kf(e, 0);
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), ki(e, c->per), 1, 2, sum);
+    V from = at(e, first, imulk(e, l.i, 2));
+    sum[0] = vadd(e, l.carry[0], load(e, e->f32, from));
+    sum[1] = vadd(e, l.carry[1], load(e, e->f32, atk(e, from, 1)));
+    loop_end(e, &l, sum);
+    V ratio = vdiv(e, vsqrt(e, l.carry[0]), vsqrt(e, l.carry[1]));
+    ratio = choose(e, vgt(e, l.carry[0], zero), ratio, kf(e, 1));
+    ratio = choose(e, vgt(e, l.carry[1], zero), ratio, kf(e, 1));
+    return choose(e, vgt(e, decay, zero), ratio, kf(e, 1));
+}
+
+void emit_lamb_apply(struct emit *e, const struct kernel_args *k)
+{
+    struct chunk c = chunk_of(e, k);
+    struct update u = {.p = at(e, k->p[0], c.from), .g = at(e, k->p[1], c.from), .ema = at(e, k->p[3], c.from), .count = c.count};
+    read_rates(e, k, &u);
+    u.rate = splat(e, vmul(e, u.lr, trust(e, k, &c, u.decay)));
+    apply(e, k, &u, lamb_apply_body);
 }

@@ -412,3 +412,14 @@ V dot(struct emit *e, V a, V b, int64_t n)
     each_vector(e, ki(e, n), dot_body, &p, &sum, 1);
     return hsum(e, sum);
 }
+
+V sum_in_double(struct emit *e, V x, V n)
+{
+    struct loop l;
+    V sum = LLVMConstReal(e->f64, 0);
+    loop_begin(e, &l, ki(e, 0), n, 1, 1, &sum);
+    V v = LLVMBuildFPExt(e->b, load(e, e->f32, at(e, x, l.i)), e->f64, "");
+    sum = LLVMBuildFAdd(e->b, l.carry[0], v, "");
+    loop_end(e, &l, &sum);
+    return l.carry[0];
+}

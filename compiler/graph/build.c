@@ -180,7 +180,8 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
 {
     g->target = graph_value(g, 1, logits->cols, NULL);
     g->target->name = "target";
-    struct node *n = graph_node(g, NODE_cross_entropy, "loss", loc);
+    bool binary = strcmp(spec_text(g->spec, "train.loss"), "binary_cross_entropy") == 0;
+    struct node *n = graph_node(g, binary ? NODE_binary_cross_entropy : NODE_cross_entropy, "loss", loc);
     node_input(n, logits);
     node_input(n, g->target);
     node_output(g, n, 1, 1, NULL);
@@ -207,18 +208,34 @@ static void mark_head(struct graph *g)
         n->bias->role = PARAM_HEAD;
 }
 
+/* How many levels of the network lie above a part: the stem is the lowest, each block one with what enters before it, the head the
+ * highest (layer-wise decay as Bao and others 2022, BEiT, have it). */
+static int levels_above(const struct spec_model *m, size_t part)
+{
+    const struct spec_part *p = &m->parts[part];
+    int above = 1;
+    if (p->stage < 0 && part + 1 == m->nparts)
+        return 0;
+    for (size_t i = part + 1; i < m->nparts; i++)
+        above += m->parts[i].block >= 0;
+    return p->stage >= 0 && p->block < 0 ? above - 1 : above;
+}
+
 static bool build_parts(struct builder *b)
 {
     const struct spec_model *m = &b->g->spec->model;
+    const double decay = spec_number(b->g->spec, "train.layer_decay");
     struct tensor x = {b->g->input, TENSOR_MAP, m->height, m->width};
     for (size_t i = 0; i < m->nparts; i++) {
-        size_t first = b->g->nnodes;
+        size_t first = b->g->nnodes, params = b->g->nparams;
         b->prefix = m->parts[i].prefix;
         b->title = m->parts[i].title;
         if (!build_layer(b, m->parts[i].body, x, &x))
             return false;
         for (size_t j = first; j < b->g->nnodes && m->parts[i].block >= 0; j++)
             b->g->nodes[j]->block = (int)i;
+        for (size_t j = params; j < b->g->nparams; j++)
+            b->g->params[j]->lr_factor *= pow(decay, levels_above(m, i));
     }
     if (x.v->rows != 1 || x.v->cols != m->classes) {
         diag_report(b->diag, DIAG_HEAD_SHAPE, m->loc, "the model ends in %s, but has %d classes", tensor_text(b, x), m->classes);

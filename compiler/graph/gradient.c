@@ -397,7 +397,7 @@ void graph_differentiate(struct graph *g, enum recompute level)
     mark_wanted(&d);
     mark_kept(&d);
     const struct node *loss = g->nodes[g->nforward - 1];
-    assert(loss->op == NODE_cross_entropy);
+    assert(node_is_loss(loss));
     d.grad[g->logits->id] = loss->out[1];
     for (size_t i = g->nforward, first = i; i-- > 0;) {
         differentiate_node(&d, g->nodes[i]);

@@ -91,6 +91,11 @@ struct param *graph_param(struct graph *g, const char *name, int experts, int ra
     return p;
 }
 
+bool node_is_loss(const struct node *n)
+{
+    return n->op == NODE_cross_entropy || n->op == NODE_binary_cross_entropy;
+}
+
 bool moe_has_losses(const struct moe *m)
 {
     return m->importance > 0 || m->load > 0 || m->switch_loss > 0 || m->z_loss > 0;

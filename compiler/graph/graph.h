@@ -181,6 +181,8 @@ void node_input(struct node *n, struct value *v);
 struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct experts *experts);
 struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape);
 
+bool node_is_loss(const struct node *n);
+
 /* Routing: capacity of an expert for a group with `tokens` items, ceil(tokens * k * f / E), where experts choose ceil(tokens * f / E);
  * 0 means no limit. */
 bool moe_has_losses(const struct moe *m);

@@ -173,7 +173,7 @@ double interp_loss(struct interp *it)
 {
     double sum = 0;
     for (size_t i = 0; i < it->g->nnodes; i++)
-        if (it->g->nodes[i]->op == NODE_cross_entropy) {
+        if (node_is_loss(it->g->nodes[i])) {
             struct matrix loss = interp_out(it, it->g->nodes[i], 0);
             for (int64_t r = 0; r < loss.rows; r++)
                 sum += loss.at[r];

@@ -280,3 +280,18 @@ void interpret_cross_entropy(struct interp *it, const struct node *n)
         }
     }
 }
+
+void interpret_binary_cross_entropy(struct interp *it, const struct node *n)
+{
+    struct matrix x = interp_in(it, n, 0), target = interp_in(it, n, 1);
+    struct matrix loss = interp_out(it, n, 0), dx = interp_out(it, n, 1);
+    for (int64_t r = 0; r < x.rows; r++) {
+        loss.at[r] = 0;
+        for (int64_t c = 0; c < x.cols; c++) {
+            double in = matrix_row(x, r)[c], t = matrix_row(target, r)[c];
+            double log_s = -log1p(exp(-fabs(in))) + fmin(in, 0), log_rest = log_s - in;
+            loss.at[r] -= (t * log_s + (1 - t) * log_rest) / (double)x.cols;
+            matrix_row(dx, r)[c] = (exp(log_s) - t) / (double)x.cols * it->settings.loss_scale;
+        }
+    }
+}

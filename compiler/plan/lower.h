@@ -24,9 +24,13 @@ void lower_graph(struct lowering *lo);
 /* fuse.c: elementwise calls after a product to steps of it. */
 void fuse_epilogues(struct lowering *lo);
 
-/* weights.c: places of the params; packing, norm and update. */
+/* weights.c: places of the params; packing. */
+double param_decay(const struct param *p);              /* 0: none; -1: the recipe's */
+struct param **params_in_order(struct plan *p);         /* as they lie in memory */
 void place_params(struct plan *p);
 void plan_packing(struct plan *p);
+
+/* update.c: the norm, the optimiser. */
 void plan_update(struct plan *p);
 
 /* memory.c: which buffers live in scratch, tiles, offsets. Returns the bytes of the arena. */

@@ -122,9 +122,9 @@ void lower_combine_dgate(struct lowering *lo, const struct node *n)
 
 /* -- loss -- */
 
-void lower_cross_entropy(struct lowering *lo, const struct node *n)
+static void lower_loss(struct lowering *lo, const struct node *n, enum kernel kernel)
 {
-    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_cross_entropy, n);
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), kernel, n);
     call_operand(c, operand_rows(lo, n->out[0]));
     call_operand(c, operand_rows(lo, n->out[1]));
     call_operand(c, operand_rows(lo, n->in[0]));
@@ -140,4 +140,14 @@ void lower_cross_entropy(struct lowering *lo, const struct node *n)
         call_operand(b, operand_whole(decisions_buffer(lo, lo->g->moes[i])));
         call_size(b, lo->g->moes[i]->id);
     }
+}
+
+void lower_cross_entropy(struct lowering *lo, const struct node *n)
+{
+    lower_loss(lo, n, KERNEL_cross_entropy);
+}
+
+void lower_binary_cross_entropy(struct lowering *lo, const struct node *n)
+{
+    lower_loss(lo, n, KERNEL_binary_cross_entropy);
 }

@@ -76,10 +76,16 @@ int64_t plan_memory_eval(const struct plan *p)
     return p->params_bytes + p->packed_eval_bytes + p->arena_eval_bytes + io_bytes(p) + p->balance_bytes;
 }
 
+int plan_moments(const struct plan *p)
+{
+    return p->optimiser == OPTIMISER_SGD ? 1 : 2;
+}
+
 int64_t plan_memory_train(const struct plan *p, bool ema)
 {
     int64_t arena = p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes;
-    return p->params_bytes * (ema ? 5 : 4) + p->packed_train_bytes + arena + io_bytes(p) + p->balance_bytes;
+    int copies = 2 + plan_moments(p) + ema;            /* of the weights: they, gradients, moments, average */
+    return p->params_bytes * copies + p->packed_train_bytes + arena + io_bytes(p) + p->balance_bytes;
 }
 
 /* -- printer -- */

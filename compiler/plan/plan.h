@@ -27,6 +27,7 @@ enum kernel {
 
 enum activation { ACT_GELU, ACT_RELU, ACT_SILU };
 enum codes { CODES_COSINE, CODES_DISTANCE };
+enum optimiser { OPTIMISER_ADAMW, OPTIMISER_LAMB, OPTIMISER_SGD };
 enum gemm_start { START_ZERO, START_BIAS, START_C };
 
 /* Steps that may follow a product, v = step(v, argument), where v begins as a sum; ACT.. + enum activation. Of each step a call has the
@@ -138,6 +139,7 @@ struct plan {
     int vector;                 /* floats in a vector of the target: 8 or 16 */
     bool red_zones;
     struct placed_param *params;        /* by id */
+    enum optimiser optimiser;
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;
     const float **consts;       /* tables */
@@ -164,6 +166,7 @@ void plan_draw(const struct plan *p, int64_t memory, FILE *out);        /* as SV
 /* All memory that a running program holds, in bytes, for `info` and memory.limit. */
 int64_t plan_memory_eval(const struct plan *p);
 int64_t plan_memory_train(const struct plan *p, bool ema);
+int plan_moments(const struct plan *p);                 /* that the optimiser keeps of each weight */
 
 const char *kernel_name(enum kernel k);
 const char *kernel_operands(enum kernel k);

@@ -1,5 +1,4 @@
-/* Weights: their places in the regions, the packed copies that the kernels read, and the functions that pack, measure and update
- * them. Params with the same decay and learning-rate factor lie together, so that the update is a few long launches. */
+/* Weights: their places in the regions, the packed copies that the kernels read, and the functions that pack them. Params with the same decay and learning-rate factor lie together, so that the update is a few long launches. */
 #include "config.h"
 
 #include <math.h>
@@ -8,9 +7,7 @@
 #include "compiler/plan/launch.h"
 #include "lang/base/arena.h"
 
-#define CHUNK 16384             /* numbers that one task of the update takes: 5 x 64 KiB pass through L2 */
-
-static double decay_of(const struct param *p)
+double param_decay(const struct param *p)
 {
     return !p->decays ? 0 : isnan(p->weight_decay) ? -1 : p->weight_decay;
 }
@@ -18,7 +15,7 @@ static double decay_of(const struct param *p)
 static int by_treatment(const void *a, const void *b)
 {
     const struct param *x = *(struct param *const *)a, *y = *(struct param *const *)b;
-    double dx = decay_of(x), dy = decay_of(y);
+    double dx = param_decay(x), dy = param_decay(y);
     if (dx != dy)
         return dx < dy ? -1 : 1;
     if (x->lr_factor != y->lr_factor)
@@ -26,7 +23,7 @@ static int by_treatment(const void *a, const void *b)
     return x->id - y->id;
 }
 
-static struct param **in_order(struct plan *p)
+struct param **params_in_order(struct plan *p)
 {
     struct param **order = arena_array(p->arena, p->train->nparams + 1, sizeof *order);
     for (size_t i = 0; i < p->train->nparams; i++)
@@ -82,7 +79,7 @@ static void place_packed(struct plan *p, const struct node *n, bool transposed, 
 void place_params(struct plan *p)
 {
     const struct graph *g = p->train;
-    struct param **order = in_order(p);
+    struct param **order = params_in_order(p);
     p->params = arena_array(p->arena, g->nparams + 1, sizeof *p->params);
     for (size_t i = 0; i < g->nparams; i++) {
         struct placed_param *q = &p->params[order[i]->id];
@@ -148,64 +145,4 @@ void plan_packing(struct plan *p)
     pack_nodes(p, &p->pack_eval, false);
     pack_nodes(p, &p->pack_train, false);
     pack_nodes(p, &p->pack_train, true);
-}
-
-/* -- norm and update -- */
-
-static void add_update(struct plan *p, const struct param *first, int64_t from, int64_t to)
-{
-    struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, first->name);
-    struct call *c = add_call(p->arena, l, KERNEL_adamw, first->name);
-    static const enum space spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA};
-    int64_t n = (to - from) / 4;
-    l->parts = (n + CHUNK - 1) / CHUNK;
-    for (int i = 0; i < 5; i++)
-        call_operand(c, operand_region(spaces[i], from, 0, CHUNK * 4));
-    call_size(c, n);
-    call_size(c, CHUNK);
-    c->real[0] = decay_of(first);
-    c->real[1] = first->lr_factor;
-}
-
-/* Balancing without a loss: before the update proper, which leaves these params alone but averages them. */
-static void update_biases(struct plan *p)
-{
-    for (size_t i = 0; i < p->train->nmoes; i++) {
-        const struct moe *m = p->train->moes[i];
-        if (!m->bias)
-            continue;
-        struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, m->bias->name);
-        struct call *c = add_call(p->arena, l, KERNEL_balance_bias, m->bias->name);
-        call_operand(c, operand_region(SPACE_PARAMS, p->params[m->bias->id].offset, 0, 0));
-        call_operand(c, operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0));
-        call_size(c, m->experts);
-        c->real[0] = m->bias_rate;
-    }
-}
-
-void plan_update(struct plan *p)
-{
-    update_biases(p);
-    struct param **order = in_order(p);
-    size_t n = p->train->nparams;
-    for (size_t i = 0, j; i < n; i = j) {
-        for (j = i + 1; j < n && decay_of(order[j]) == decay_of(order[i]) && order[j]->lr_factor == order[i]->lr_factor; j++)
-            ;
-        add_update(p, order[i], p->params[order[i]->id].offset,
-                   j < n ? p->params[order[j]->id].offset : p->params_bytes);
-    }
-    int64_t count = p->params_bytes / 4, parts = (count + CHUNK - 1) / CHUNK;
-    struct launch *l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
-    l->parts = parts;
-    struct call *c = add_call(p->arena, l, KERNEL_square_sum, "norm");
-    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 4));
-    call_operand(c, operand_region(SPACE_GRADS, 0, 0, CHUNK * 4));
-    call_size(c, count);
-    call_size(c, CHUNK);
-    l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
-    c = add_call(p->arena, l, KERNEL_norm_sum, "norm");
-    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 0));
-    call_size(c, parts);
-    if (p->arena_train_bytes < parts * 4)
-        p->arena_train_bytes = align(parts * 4);
 }

@@ -33,7 +33,8 @@ static bool plan_regions(struct vrt_model *m, enum vrt_use use)
     int64_t *bytes = m->bytes, pixels, values;
     bytes[VRT_PARAMS] = p->params_bytes;
     bytes[VRT_PACKED] = train ? larger(p->packed_train_bytes, p->packed_eval_bytes) : p->packed_eval_bytes;
-    bytes[VRT_GRADS] = bytes[VRT_MOMENT1] = bytes[VRT_MOMENT2] = train ? p->params_bytes : 0;
+    bytes[VRT_GRADS] = bytes[VRT_MOMENT1] = train ? p->params_bytes : 0;
+    bytes[VRT_MOMENT2] = train && p->moments == 2 ? p->params_bytes : 0;
     bytes[VRT_EMA] = use == VRT_FOR_TRAIN_EMA ? p->params_bytes : 0;
     bytes[VRT_ARENA] = train ? larger(p->arena_train_bytes, p->arena_eval_bytes) : p->arena_eval_bytes;
     bytes[VRT_BALANCE] = p->balance_bytes;

@@ -40,6 +40,7 @@ static const struct number_row {
     ROW("train.optim.beta1", beta1, 0.9, 0, 1, BELOW),
     ROW("train.optim.beta2", beta2, 0.999, 0, 1, BELOW),
     ROW("train.optim.eps", eps, 1e-8, 0, 1, ABOVE),
+    ROW("train.optim.momentum", momentum, 0.9, 0, 1, BELOW),
     ROW("train.schedule.warmup", warmup, 0, 0, 1e12, TIME),
     ROW("train.schedule.final", final, 0, 0, 1e3, 0),
     ROW("train.schedule.every", every, 30, 0, 1e12, TIME | ABOVE),

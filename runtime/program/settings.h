@@ -17,7 +17,7 @@ struct vrt_settings {
     double limit, epochs, batch, seed;                                      /* whole numbers */
     double holdout;
     double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip;
-    double lr, weight_decay, beta1, beta2, eps;
+    double lr, weight_decay, beta1, beta2, eps, momentum;
     double warmup, final;               /* final: the learning rate at the end of a cosine */
     double every, factor;               /* of the steps that the learning rate falls by */
     int32_t warmup_unit, every_unit;    /* VRT_UNIT_EPOCHS or VRT_UNIT_STEPS */

@@ -92,6 +92,7 @@ static void set_constants(struct vrt_training *t)
     c->beta1 = t->s.beta1;
     c->beta2 = t->s.beta2;
     c->eps = t->s.eps;
+    c->momentum = t->s.momentum;
 }
 
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)

@@ -396,9 +396,15 @@ static struct spec_layer *net_groups(void)
                MOE(EXPERTS_CHOOSE, .capacity = 1.0000000001, .eval_capacity = 0.7));
 }
 
-#define CASE(name) {#name, net_##name, false, false}
-#define BARE(name) {#name, net_##name, true, false}
-#define LARGE(name) {#name, net_##name, false, true}
+static struct spec_layer *net_binary(void)
+{
+    return mlp(5);
+}
+
+#define CASE(name) {#name, net_##name, false, false, false}
+#define BARE(name) {#name, net_##name, true, false, false}
+#define LARGE(name) {#name, net_##name, false, false, true}
+#define BINARY(name) {#name, net_##name, false, true, false}
 const struct network networks[] = {
     CASE(conv_dense), CASE(conv_depthwise), CASE(conv_grouped), CASE(conv_patch), CASE(conv_wide),
     LARGE(depthwise_large), LARGE(depthwise_strides), LARGE(depthwise_parts), CASE(depthwise_small), CASE(mlp), CASE(relu),
@@ -409,7 +415,7 @@ const struct network networks[] = {
     BARE(first_moe), CASE(plain_experts), CASE(plain_router), CASE(switch), CASE(z), CASE(all_losses), CASE(bias), CASE(bias_priority),
     CASE(expert_choice), CASE(expert_choice_2), CASE(per_image), CASE(per_image_capacity), CASE(soft), CASE(cosine),
     CASE(distance), CASE(cold), CASE(coded_experts), CASE(shared), CASE(kinds), CASE(kinds_expert), CASE(kinds_soft),
-    CASE(kinds_image), CASE(groups),
+    CASE(kinds_image), CASE(groups), BINARY(binary),
 };
 const int network_count = sizeof networks / sizeof *networks;
 
@@ -435,16 +441,19 @@ static struct graph *build(struct arena *a, const struct network *c, bool traini
     labels = 0;
     struct spec *spec = arena_alloc(arena, sizeof *spec);
     struct spec_part *part = arena_alloc(arena, sizeof *part);
-    struct spec_key *micro = arena_alloc(arena, sizeof *micro);
+    struct spec_key *keys = arena_array(arena, 4, sizeof *keys);
     struct diag *d = diag_new(arena, stderr, DIAG_TEXT, 10);
     struct spec_layer *body = c->net();
     struct spec_layer *pool = ends_in_vector(body) ? SEQ(OP_PLAIN(silu)) : SEQ(linear(5), OP_PLAIN(silu), OP_PLAIN(mean_pool));
     struct spec_layer *first = c->bare ? NOTHING : SEQ(conv(1, 1, 0, 1, DIM));
     *part = (struct spec_part){.title = "net", .prefix = "", .body = SEQ(first, body, pool, linear(CLASSES))};
-    *micro = (struct spec_key){.path = "train.micro", .value = INTEGER(MICRO)};
+    keys[0] = (struct spec_key){.path = "train.micro", .value = INTEGER(MICRO)};
+    keys[1] = (struct spec_key){.path = "train.loss", .value = {.text = c->binary ? "binary_cross_entropy" : "cross_entropy"}};
+    keys[2] = (struct spec_key){.path = "train.layer_decay", .value = {.f = 1}};
+    keys[3] = (struct spec_key){.path = "train.optim.kind", .value = {.text = "adamw"}};
     spec->name = c->name;
-    spec->keys = micro;
-    spec->nkeys = 1;
+    spec->keys = keys;
+    spec->nkeys = 4;
     spec->model = (struct spec_model){.name = c->name, .channels = CHANNELS, .height = HEIGHT, .width = WIDTH,
                                       .classes = CLASSES, .parts = part, .nparts = 1};
     struct graph *g = graph_build(arena, spec, training, d);

@@ -15,6 +15,7 @@ struct network {
     const char *name;
     struct spec_layer *(*net)(void);
     bool bare;                  /* without the first convolution */
+    bool binary;                /* binary cross-entropy */
     bool large;                 /* for kernels with blocks and edges: its nodes are those of others, its params too many for differences */
 };
 

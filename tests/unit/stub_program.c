@@ -240,6 +240,6 @@ const struct vrt_program vrt_program_table = {
     .group = GROUP, .params = params, .nparams = NPARAMS, .moes = moes, .nmoes = 1, .keys = keys,
     .nkeys = sizeof keys / sizeof *keys, .params_bytes = TOTAL * 4, .packed_eval_bytes = TOTAL * 4,
     .packed_train_bytes = TOTAL * 4, .balance_bytes = (2 * EXPERTS + 1) * 4, .arena_eval_bytes = A_TOTAL * 4,
-    .arena_train_bytes = A_TOTAL * 4, .scratch_bytes = 64, .pack_eval = pack, .pack_train = pack, .eval = eval, .train = train,
+    .arena_train_bytes = A_TOTAL * 4, .scratch_bytes = 64, .moments = 2, .pack_eval = pack, .pack_train = pack, .eval = eval, .train = train,
     .train_forward = train_forward, .norm = norm, .update = update,
 };
