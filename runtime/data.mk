@@ -4,6 +4,7 @@ runtime_data_SOURCES = \
 	%D%/data/jpeg.c %D%/data/png.c \
 	%D%/data/resample.c %D%/data/resample.h \
 	%D%/data/augment.c %D%/data/augment.h \
+	%D%/data/mix.c %D%/data/mix.h \
 	%D%/data/index.c %D%/data/index.h \
 	%D%/data/source.h %D%/data/folder.c %D%/data/archive.c %D%/data/idx.c %D%/data/cifar.c %D%/data/holdout.c %D%/data/flat.c %D%/data/tars.c %D%/data/tar.c %D%/data/tar.h %D%/data/labels.c %D%/data/labels.h %D%/data/ilsvrc.def \
 	%D%/data/blob.c %D%/data/blob.h \

@@ -15,7 +15,7 @@ runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
 unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
 	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io \
-	%D%/unit/test_adapt
+	%D%/unit/test_adapt %D%/unit/test_mix
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -54,6 +54,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
+
+%C%_unit_test_mix_SOURCES = %D%/unit/test_mix.c
+%C%_unit_test_mix_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_mix_CFLAGS = $(unit_cflags)
+%C%_unit_test_mix_LDADD = $(runtime_libs)
 
 # Its numbers are recorded by tests/reference/positions.py.
 %C%_unit_test_adapt_SOURCES = %D%/unit/test_adapt.c

@@ -16,6 +16,8 @@
 
 #define SLOTS 3                 /* batches being filled or waiting */
 #define MAX_THREADS 256
+#define MAX_COPIES 16           /* one word of the random numbers' counter holds both */
+#define MAX_EPOCH 0xFFFFFF
 
 struct slot {
     float *input;
@@ -24,6 +26,8 @@ struct slot {
     int64_t bad;                /* the first bad picture of the epoch's order, -1: none */
     struct vrt_error error;     /* of that picture */
 };
+
+struct place { int64_t picture, copy; };
 
 struct worker {
     struct vrt_loader *loader;
@@ -71,18 +75,32 @@ static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch
     }
 }
 
+/* What stands at place p of the epoch: with copies, blocks of `apart` pictures stand that many times. */
+static struct place place_of(const struct vrt_loader *l, int64_t p)
+{
+    const struct vrt_loader_options *o = &l->options;
+    int64_t copy = 0;
+
+    if (o->copies > 1) {
+        int64_t block = o->copies * o->apart;
+        copy = p % block / o->apart;
+        p = p / block * o->apart + p % o->apart;
+    }
+    return (struct place){vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p), copy};
+}
+
 /* Read, change and store the picture at place p of the epoch. */
 static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e)
 {
     const struct vrt_loader *l = w->loader;
     const struct vrt_loader_options *o = &l->options;
-    int64_t i = vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p);
+    struct place at = place_of(l, p);
     struct vrt_random random;
 
-    *label = (int32_t)vrt_dataset_label(o->dataset, i);
-    if (!vrt_dataset_read(o->dataset, i, o->transform.channels, &w->scratch.image, e))
+    *label = (int32_t)vrt_dataset_label(o->dataset, at.picture);
+    if (!vrt_dataset_read(o->dataset, at.picture, o->transform.channels, &w->scratch.image, e))
         return false;
-    vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch, (uint32_t)i);
+    vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch + ((uint32_t)at.copy << 24), (uint32_t)at.picture);
     return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train ? &random : NULL, input, e);
 }
 
@@ -198,7 +216,10 @@ static bool check_options(const struct vrt_loader_options *o, struct vrt_error *
         return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible", (long long)o->batch);
     if (o->threads < 1 || o->threads > MAX_THREADS)
         return vrt_fail(e, VRT_BAD_INPUT, "%d loader threads are not possible; 1 to %d are", o->threads, MAX_THREADS);
-    if (o->epoch < 0 || o->epoch > UINT32_MAX || o->first_batch < 0 || o->limit < 0)
+    if (o->copies < 0 || o->copies > MAX_COPIES || (o->copies > 1 && o->apart < 1))
+        return vrt_fail(e, VRT_INTERNAL, "%lld copies of a picture, %lld apart, are not possible", (long long)o->copies,
+                        (long long)o->apart);
+    if (o->epoch < 0 || o->epoch > MAX_EPOCH || o->first_batch < 0 || o->limit < 0)
         return vrt_fail(e, VRT_INTERNAL, "the loader cannot start at epoch %lld, batch %lld", (long long)o->epoch,
                         (long long)o->first_batch);
     return true;

@@ -34,6 +34,9 @@ struct vrt_loader_options {
     uint64_t seed;
     int threads;                        /* decoding threads, >= 1 */
     int64_t limit;                      /* use N pictures, spread evenly over the dataset; 0: all */
+    int64_t copies;                     /* training: each picture so many times, augmented anew (an epoch is as long, and sees
+                                         * as many times fewer); 0: once */
+    int64_t apart;                      /* pictures between two copies */
 };
 
 bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e);

@@ -42,19 +42,31 @@ static bool time_to_save(const struct vrt_training *t)
     return vrt_seconds() - t->saved_at > fmax(save_seconds, t->save_took / save_share);
 }
 
+/* One way for the whole batch. */
+static struct vrt_mix draw_mix(const struct vrt_training *t)
+{
+    const struct vrt_mix_options o = vrt_settings_mix(&t->s);
+    struct vrt_random random;
+    vrt_random_start(&random, (uint64_t)t->s.seed, VRT_RANDOM_MIX, (uint32_t)t->at.epoch, (uint32_t)t->at.batch);
+    return vrt_mix_draw(&o, (int)t->m.program->height, (int)t->m.program->width, &random);
+}
+
 /* All calls of one step: gradients of the whole batch. */
 static bool accumulate(struct vrt_training *t, double *loss, double *balance, struct vrt_error *e)
 {
+    const struct vrt_program *p = t->m.program;
     struct vrt_ctx *c = &t->m.ctx;
     *loss = *balance = 0.0;
     c->step = (uint64_t)t->at.step;
+    struct vrt_mix mix = draw_mix(t);
     for (int64_t i = 0; i < t->calls; i++) {
         int64_t n;
         if (!vrt_loader_next(t->loader, vrt_model_floats(&t->m, VRT_INPUT), t->labels, &n, e))
             return false;
         if (n != t->images)
             return vrt_fail(e, VRT_INTERNAL, "the epoch ended after %lld pictures of a batch", (long long)(i * t->images + n));
-        vrt_model_targets(&t->m, t->labels, n, t->s.label_smoothing);
+        vrt_mix_apply(&mix, vrt_model_floats(&t->m, VRT_INPUT), n, t->group, (int)p->height, (int)p->width, (int)p->channels);
+        vrt_model_targets(&t->m, t->labels, n, t->s.label_smoothing, &mix, t->group);
         c->first_image = i * t->images;
         c->loss = c->balance_loss = 0.0;
         t->m.program->train(c);
@@ -126,6 +138,13 @@ static bool train_step(struct vrt_training *t, struct vrt_error *e)
     return written(t, vrt_metrics_step(&t->run.metrics, &record, e), e);
 }
 
+/* The copies of a picture stand in one batch, or nearly, and never in one group. */
+static int64_t copies_apart(const struct vrt_training *t)
+{
+    int64_t apart = t->images * t->calls / (int64_t)t->s.repeat;
+    return apart > t->group ? apart / t->group * t->group : t->group;
+}
+
 /* The steps of an epoch that are still to do. */
 bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
 {
@@ -133,7 +152,8 @@ bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
     struct vrt_loader_options lo = {
         .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, true), .train = true,
         .batch = t->images, .epoch = t->at.epoch, .first_batch = t->at.batch * t->calls, .seed = (uint64_t)t->s.seed,
-        .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit,
+        .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit, .copies = (int64_t)t->s.repeat,
+        .apart = copies_apart(t),
     };
     if (t->at.batch == t->steps)
         return true;

@@ -9,6 +9,7 @@
 
 #include "runtime/base/random.h"
 #include "runtime/base/thread.h"
+#include "runtime/data/mix.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/program/model.h"
@@ -224,15 +225,18 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
     return ok;
 }
 
-void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing)
+void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing, const struct vrt_mix *mix, int64_t group)
 {
     int64_t classes = m->program->classes;
     float *target = vrt_model_floats(m, VRT_TARGET), low = (float)(smoothing / (double)classes);
-    float high = (float)(1.0 - smoothing + smoothing / (double)classes);
+    float keep = mix->on ? mix->keep : 1.0f, peak = (float)(1.0 - smoothing);
     for (int64_t i = 0; i < n * classes; i++)
         target[i] = low;
-    for (int64_t i = 0; i < n; i++)
-        target[i * classes + labels[i]] = high;
+    for (int64_t i = 0; i < n; i++) {
+        target[i * classes + labels[i]] += keep * peak;
+        if (mix->on)
+            target[i * classes + labels[vrt_mix_partner(i, group)]] += (1.0f - keep) * peak;
+    }
 }
 
 void vrt_model_drain(struct vrt_model *m)

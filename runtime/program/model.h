@@ -38,7 +38,8 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
                     struct vrt_error *e);
 
 /* TARGET of n labelled pictures: 1 - smoothing on the label, smoothing spread over all classes. */
-void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing);
+struct vrt_mix;
+void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing, const struct vrt_mix *mix, int64_t group);
 
 /* Add BALANCE to m->balance and zero it, so that its floats never grow beyond what they count exactly. */
 void vrt_model_drain(struct vrt_model *m);

@@ -32,6 +32,18 @@ static const struct number_row {
     ROW("augment.max_ratio", max_ratio, 4.0 / 3.0, 0, 100, ABOVE),
     ROW("augment.padded_crop", padded_crop, 0, 0, 1024, WHOLE),
     ROW("augment.flip", flip, 0, 0, 1, 0),
+    ROW("augment.randaugment", randaugment, 0, 0, 16, WHOLE),
+    ROW("augment.magnitude", magnitude, 9, 0, 10, 0),
+    ROW("augment.magnitude_std", magnitude_std, 0.5, 0, 10, 0),
+    ROW("augment.increasing", increasing, 1, 0, 1, WHOLE),
+    ROW("augment.three_augment", three_augment, 0, 0, 1, WHOLE),
+    ROW("augment.color_jitter", color_jitter, 0, 0, 1, 0),
+    ROW("augment.random_erase", random_erase, 0, 0, 1, 0),
+    ROW("augment.mixup", mixup, 0, 0, 100, 0),
+    ROW("augment.cutmix", cutmix, 0, 0, 100, 0),
+    ROW("augment.mix_probability", mix_probability, 1, 0, 1, 0),
+    ROW("augment.mix_switch", mix_switch, 0.5, 0, 1, 0),
+    ROW("augment.repeat", repeat, 1, 1, 16, WHOLE),
     ROW("train.epochs", epochs, 1, 1, 1e6, WHOLE),
     ROW("train.batch", batch, 0, 0, 1e9, WHOLE),
     ROW("train.seed", seed, 0, 0, 0x1p53, WHOLE),
@@ -135,6 +147,11 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
     t.padded_crop = (int)s->padded_crop;
     t.flip = s->flip;
     return t;
+}
+
+struct vrt_mix_options vrt_settings_mix(const struct vrt_settings *s)
+{
+    return (struct vrt_mix_options){ s->mixup, s->cutmix, s->mix_probability, s->mix_switch };
 }
 
 json_t *vrt_json_text(const char *text)

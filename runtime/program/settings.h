@@ -8,6 +8,7 @@
 
 #include "runtime/base/status.h"
 #include "runtime/data/loader.h"
+#include "runtime/data/mix.h"
 
 struct vrt_options;
 struct vrt_program;
@@ -17,6 +18,8 @@ struct vrt_settings {
     double limit, epochs, batch, seed;                                      /* whole numbers */
     double holdout;
     double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip;
+    double randaugment, magnitude, magnitude_std, increasing, three_augment, color_jitter, random_erase;
+    double mixup, cutmix, mix_probability, mix_switch, repeat;
     double lr, weight_decay, beta1, beta2, eps, momentum;
     double warmup, final;               /* final: the learning rate at the end of a cosine */
     double every, factor;               /* of the steps that the learning rate falls by */
@@ -29,6 +32,9 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
 
 /* Pixels to input: for evaluation with the program's alone, for training with the augmentations too. */
 struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const struct vrt_program *p, bool train);
+
+/* How the batches of a training are mixed. */
+struct vrt_mix_options vrt_settings_mix(const struct vrt_settings *s);
 
 /* All run-time keys as {"path": value}, where the value of a number with a unit of its own is "5 steps". */
 json_t *vrt_settings_json(const struct vrt_options *o);

@@ -16,13 +16,19 @@
 /* Pictures per call: micro, or the whole batch where that is smaller. */
 static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
 {
-    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, group = t->m.group;
+    const struct vrt_mix_options mix = vrt_settings_mix(&t->s);
+    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch;
+    int64_t group = t->group = vrt_mixes(&mix) && t->m.group == 1 ? 2 : t->m.group;
+    if (micro % group != 0)
+        return vrt_fail(e, VRT_USAGE, "mixup and cutmix mix pairs of pictures, but a call of this program holds %lld: rebuild it "
+                        "with an even train.micro", (long long)micro);
     if (batch < micro && batch % group == 0)
         micro = batch;
-    if (batch % micro != 0 || micro % group != 0) {
+    if (batch % micro != 0) {
         int64_t unit = batch < micro ? group : micro, low = batch / unit * unit;
         return vrt_fail(e, VRT_USAGE, "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
-                        "%lld or %lld", (long long)batch, (long long)unit, unit == group ? "routing group" : "train.micro",
+                        "%lld or %lld", (long long)batch, (long long)unit,
+                        unit != group ? "train.micro" : group == t->m.group ? "routing group" : "pairs to mix",
                         (long long)(low > 0 ? low : unit), (long long)(low + unit));
     }
     t->images = micro;

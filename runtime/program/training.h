@@ -28,6 +28,7 @@ struct vrt_training {
     char *classes;                      /* names, as a JSON list */
     int32_t *labels;
     int64_t images, calls, steps;       /* per call; calls per step; steps per epoch */
+    int64_t group;                      /* pictures that are routed and mixed together; divides `images` */
     int64_t end;                        /* steps of an epoch that are done: all, but in a dry run */
     double saved_at, save_took;         /* seconds */
 };

@@ -647,6 +647,38 @@ static void loads_the_same(void **state)
     vrt_dataset_close(d);
 }
 
+/* Copies of a picture stand `apart`, each augmented by itself; a third of the pictures fills the epoch. */
+static void repeats(void **state)
+{
+    static float input[15 * 48], again[15 * 48];
+    int32_t labels[15], labels_again[15];
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 5, .seed = 4, .threads = 1, .copies = 3, .apart = 2};
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    int differ = 0;
+
+    (void)state;
+    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
+    o.dataset = d;
+    assert_int_equal(run_epoch(o, input, labels, &e), 15);
+    for (int i = 0; i < 12; i++) {      /* two whole blocks of two pictures, three times each */
+        int first = i / 6 * 6 + i % 2;
+        assert_int_equal(labels[i], labels[first]);
+        assert_memory_equal(input + i * 48, input + first * 48, 48 * sizeof *input);
+    }
+    o.transform.padded_crop = 3;
+    o.threads = 3;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
+    assert_memory_equal(labels, labels_again, sizeof labels);
+    for (int i = 0; i < 12; i++)
+        differ += memcmp(again + i * 48, again + (i / 6 * 6 + i % 2) * 48, 48 * sizeof *again) != 0;
+    assert_true(differ >= 6);           /* of the eight that are not the first */
+    o.copies = 99;
+    struct vrt_loader *l;
+    assert_false(vrt_loader_open(&l, &o, &e));
+    vrt_dataset_close(d);
+}
+
 static void names_bad_pictures(void **state)
 {
     static float input[16 * 48];
@@ -750,6 +782,7 @@ int main(void)
         cmocka_unit_test(refuses_data_sets),
         cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split),
         cmocka_unit_test(loads_the_same),
+        cmocka_unit_test(repeats),
         cmocka_unit_test(names_bad_pictures),
         cmocka_unit_test(writes_files),
         cmocka_unit_test(runs_tasks),
