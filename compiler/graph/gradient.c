@@ -15,10 +15,16 @@ struct differ {
     struct graph *g;
     struct value **grad;        /* by value id: d loss / d value so far, or NULL */
     struct value **again;       /* by value id: the value made again, or NULL */
-    bool *wanted;               /* by value id: depends on a param */
+    bool *wanted;               /* by value id: depends on a param that learns */
     bool *kept;                 /* by value id: never made again */
     size_t nvalues;             /* of the forward graph */
 };
+
+/* A param whose learning rate is zero needs no gradient, and what lies below the lowest that learns needs none either. */
+static bool learns(const struct node *n)
+{
+    return (n->weight && n->weight->lr_factor > 0) || (n->bias && n->bias->lr_factor > 0);
+}
 
 static bool wants(const struct differ *d, const struct value *v)
 {
@@ -114,6 +120,8 @@ static void grad_linear(struct differ *d, struct node *n, struct value *dy)
 {
     if (wants(d, n->in[0]))
         one_to_one(d, NODE_linear_dx, n, dy, NULL, NULL);
+    if (!learns(n))
+        return;
     struct value *x = again(d, n->in[0]);
     struct node *dw = backward_node(d, NODE_linear_dw, n);
     node_input(dw, dy);
@@ -134,6 +142,8 @@ static void grad_conv(struct differ *d, struct node *n, struct value *dy)
 {
     if (wants(d, n->in[0]))
         one_to_one(d, NODE_conv_dx, n, dy, NULL, NULL);
+    if (!learns(n))
+        return;
     struct value *x = again(d, n->in[0]);
     struct node *dw = backward_node(d, NODE_conv_dw, n);
     node_input(dw, dy);
@@ -220,8 +230,8 @@ static void grad_mul(struct differ *d, struct node *n, struct value *dy)
 
 static void grad_positions(struct differ *d, struct node *n, struct value *dy)
 {
-    struct node *dw = backward_node(d, NODE_positions_dw, n);
-    node_input(dw, dy);
+    if (learns(n))
+        node_input(backward_node(d, NODE_positions_dw, n), dy);
     if (wants(d, n->in[0]))
         accumulate(d, n->in[0], dy);
 }
@@ -339,7 +349,7 @@ static void mark_wanted(struct differ *d)
 {
     for (size_t i = 0; i < d->g->nforward; i++) {
         const struct node *n = d->g->nodes[i];
-        bool w = n->weight != NULL;
+        bool w = learns(n);
         for (int j = 0; j < n->nin; j++)
             w |= d->wanted[n->in[j]->id];
         for (int j = 0; j < n->nout; j++)

@@ -281,6 +281,8 @@ static void check_all(struct check *k, uint64_t seed)
     double loss = gradient_here(k), began = vrt_seconds();
     vrt_progress_start(&bar, "gradcheck", 0, p->nparams);
     for (int64_t i = 0; i < p->nparams; i++) {
+        if (p->params[i].lr_factor == 0)        /* no gradient is computed */
+            continue;
         struct result r = check_tensor(k, &p->params[i], i, seed, loss);
         record(k, p->params[i].name, &r);
         double speed = 2.0 * (double)(i * k->m.ctx.images) / (vrt_seconds() - began + 1e-9);
