@@ -1,9 +1,12 @@
-/* Crops, flips and normalisation. Input: an 8-bit picture and, in training, a stream of random numbers; output: floats.
+/* Crops, flips, policies and normalisation. Input: an 8-bit picture and, in training, a stream of random numbers; output: floats.
  *
- * Random numbers are drawn in a fixed order (crop, shift, flip), so a picture depends on its own stream alone. */
+ * Random numbers are drawn in a fixed order (crop, shift, flip, policy, erasing), so a picture depends on its own stream alone. */
 #include "runtime/data/augment.h"
 
 #include <math.h>
+#include <string.h>
+
+#include "runtime/data/erase.h"
 
 #define TRIES 10
 
@@ -29,6 +32,12 @@ static const char *wrong_range(const struct vrt_transform *t)
         return "padded_crop must be 0 to the input's size";
     if (!(t->flip >= 0 && t->flip <= 1))
         return "the probability of flip must lie within 0 and 1";
+    if (!(t->policy.layers >= 0 && t->policy.magnitude >= 0 && t->policy.magnitude <= 10 && t->policy.magnitude_std >= 0))
+        return "the magnitude of randaugment must lie within 0 and 10";
+    if (!(t->policy.jitter >= 0 && t->policy.jitter <= 1))
+        return "color_jitter must lie within 0 and 1";
+    if (!(t->erase >= 0 && t->erase <= 1))
+        return "the probability of random_erase must lie within 0 and 1";
     return NULL;
 }
 
@@ -49,7 +58,9 @@ void vrt_scratch_free(struct vrt_scratch *s)
 {
     vrt_image_free(&s->image);
     vrt_image_free(&s->resized);
+    vrt_image_free(&s->changed);
     vrt_resampler_free(&s->resampler);
+    vrt_policy_scratch_free(&s->policy);
 }
 
 static double between(struct vrt_random *random, double low, double high)
@@ -134,21 +145,62 @@ bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct v
     return true;
 }
 
-/* Bytes to floats; the picture lies `dx`, `dy` to the right and down of the input's corner, black around it. */
-static void normalise(const struct vrt_pipeline *p, struct vrt_view v, int dx, int dy, bool flip, float *input)
+/* Where the picture lies: `dx`, `dy` to the right and down of the input's corner, black around it; then mirrored. */
+struct place {
+    int dx, dy;
+    bool flip;
+};
+
+/* The pixel at x of the row `row` of v, or of black. */
+static const uint8_t *pixel(const uint8_t *row, struct vrt_view v, struct place at, int width, int x)
+{
+    static const uint8_t black[3];
+    int from = (at.flip ? width - 1 - x : x) - at.dx;
+
+    return row != NULL && from >= 0 && from < v.width ? row + from * v.channels : black;
+}
+
+static const uint8_t *row_at(struct vrt_view v, struct place at, int y)
+{
+    return y - at.dy >= 0 && y - at.dy < v.height ? v.data + (size_t)(y - at.dy) * v.stride : NULL;
+}
+
+/* Bytes to floats. */
+static void normalise(const struct vrt_pipeline *p, struct vrt_view v, struct place at, float *input)
 {
     const struct vrt_transform *t = &p->transform;
     const int channels = t->channels;
 
     for (int y = 0; y < t->height; y++) {
-        const uint8_t *row = y - dy >= 0 && y - dy < v.height ? v.data + (size_t)(y - dy) * v.stride : NULL;
+        const uint8_t *row = row_at(v, at, y);
         for (int x = 0; x < t->width; x++, input += channels) {
-            int from = (flip ? t->width - 1 - x : x) - dx;
-            bool inside = row != NULL && from >= 0 && from < v.width;
+            const uint8_t *from = pixel(row, v, at, t->width, x);
             for (int c = 0; c < channels; c++)
-                input[c] = p->normal[c][inside ? row[from * channels + c] : 0];
+                input[c] = p->normal[c][from[c]];
         }
     }
+}
+
+/* The pixels themselves in their place, changed by the policy. */
+static bool change(const struct vrt_pipeline *p, struct vrt_view v, struct place at, struct vrt_scratch *s,
+                   struct vrt_random *random, struct vrt_error *e)
+{
+    const struct vrt_transform *t = &p->transform;
+
+    if (!vrt_image_resize(&s->changed, t->width, t->height, t->channels, e))
+        return false;
+    uint8_t *to = s->changed.pixels.data;
+    for (int y = 0; y < t->height; y++) {
+        const uint8_t *row = row_at(v, at, y);
+        for (int x = 0; x < t->width; x++, to += t->channels)
+            memcpy(to, pixel(row, v, at, t->width, x), (size_t)t->channels);
+    }
+    return vrt_policy_apply(&t->policy, &s->changed, &s->policy, random, e);
+}
+
+static bool acts(const struct vrt_policy *p)
+{
+    return p->layers > 0 || p->three_augment || p->jitter > 0;
 }
 
 /* Crop and resize to the network's size. The crop is cut out first: pixels beyond its edge have no influence. */
@@ -178,23 +230,30 @@ static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scr
 bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
                         struct vrt_random *random, float *input, struct vrt_error *e)
 {
-    const int pad = p->transform.padded_crop;
+    const struct vrt_transform *t = &p->transform;
+    const int pad = t->padded_crop;
     struct vrt_view v = vrt_view_of(image);
-    bool flip = false;
-    int dx = 0, dy = 0;
+    struct place at = {0};
 
-    if (image->channels != p->transform.channels)
-        return vrt_fail(e, VRT_INTERNAL, "a picture of %d channels where %d are needed", image->channels,
-                        p->transform.channels);
+    if (image->channels != t->channels)
+        return vrt_fail(e, VRT_INTERNAL, "a picture of %d channels where %d are needed", image->channels, t->channels);
     if (!fit(p, &v, s, random, e))
         return false;
     if (random != NULL && pad > 0) {
-        dy = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
-        dx = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
+        at.dy = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
+        at.dx = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
     }
-    if (random != NULL && p->transform.flip > 0)
-        flip = vrt_random_uniform(random) < p->transform.flip;
-    normalise(p, v, dx, dy, flip, input);
+    if (random != NULL && t->flip > 0)
+        at.flip = vrt_random_uniform(random) < t->flip;
+    if (random != NULL && acts(&t->policy)) {
+        if (!change(p, v, at, s, random, e))
+            return false;
+        v = vrt_view_of(&s->changed);
+        at = (struct place){0};
+    }
+    normalise(p, v, at, input);
+    if (random != NULL && t->erase > 0)
+        vrt_erase(input, t->height, t->width, t->channels, t->erase, random);
     return true;
 }
 

@@ -1,4 +1,4 @@
-/* From a decoded picture to the network's input: crop, resize, flip, normalise. */
+/* From a decoded picture to the network's input: crop, resize, flip, change the pixels, normalise, erase. */
 #ifndef RUNTIME_DATA_AUGMENT_H
 #define RUNTIME_DATA_AUGMENT_H
 
@@ -15,8 +15,9 @@ struct vrt_pipeline {
 /* Memory of one thread; a zeroed struct is empty. */
 struct vrt_scratch {
     struct vrt_image image;         /* the decoded picture, for the caller */
-    struct vrt_image resized;
+    struct vrt_image resized, changed;
     struct vrt_resampler resampler;
+    struct vrt_policy_scratch policy;
 };
 
 /* Check a transform's ranges (errors say which) and build the table. */

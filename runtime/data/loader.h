@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "runtime/base/status.h"
+#include "runtime/data/policy.h"
 
 struct vrt_dataset;
 struct vrt_loader;
@@ -22,6 +23,8 @@ struct vrt_transform {
     double min_scale, max_scale, min_ratio, max_ratio;
     int padded_crop;                    /* zero-pad by this many pixels on each side, random crop (after resizing to size) */
     double flip;                        /* probability of a horizontal flip */
+    struct vrt_policy policy;           /* changes of the 8-bit pixels, after crop and flip */
+    double erase;                       /* probability that a part of the input becomes noise, last of all */
 };
 
 struct vrt_loader_options {

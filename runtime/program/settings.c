@@ -146,6 +146,14 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
     t.max_ratio = s->max_ratio;
     t.padded_crop = (int)s->padded_crop;
     t.flip = s->flip;
+    t.erase = s->random_erase;
+    t.policy = (struct vrt_policy){
+        .layers = (int)s->randaugment, .magnitude = s->magnitude, .magnitude_std = s->magnitude_std,
+        .increasing = s->increasing != 0, .probability = 0.5, .three_augment = s->three_augment != 0, .jitter = s->color_jitter,
+        .filter = (enum vrt_filter)p->resample,
+    };
+    for (int c = 0; c < 3; c++)
+        t.policy.fill[c] = (uint8_t)fmin(fmax(nearbyint(255.0 * t.mean[c]), 0.0), 255.0);
     return t;
 }
 
