@@ -29,7 +29,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \
 	%D%/program/train.c %D%/program/dry_run.c \
 	%D%/program/predict.c \
-	%D%/program/bench.c \
+	%D%/program/bench.c %D%/program/bench_data.c \
 	%D%/program/check.c \
 	%D%/program/info.c \
 	%D%/program/gradcheck.c

@@ -1,4 +1,4 @@
-/* The command `bench`: the speed of the network alone, on made-up pictures. */
+/* The command `bench`: the speed of the network alone, on made-up pictures; with --data, that of loading alone: bench_data.c. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,30 +91,28 @@ static bool set_weights(struct vrt_model *m, const struct vrt_options *o, const 
     return true;
 }
 
-static bool set_up(struct vrt_model *m, const struct vrt_options *o, struct vrt_error *e)
+static bool set_up(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
-    struct vrt_settings s;
     int64_t batch = o->batch > 0 ? o->batch : p->micro;
     if (batch > p->micro)
         return vrt_fail(e, VRT_USAGE, "--batch is at most %lld here, the train.micro of %s", (long long)p->micro,
                         p->spec_file);
-    if (!vrt_settings_read(&s, o, e) ||
-        !vrt_model_open(m, p, o->train ? VRT_FOR_TRAIN : VRT_FOR_EVAL, vrt_threads_wanted(o), e))
+    if (!vrt_model_open(m, p, o->train ? VRT_FOR_TRAIN : VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
     if (o->train && batch % m->group != 0)
         return vrt_fail(e, VRT_USAGE, "--batch must be a multiple of the routing group (%lld) for --train",
                         (long long)m->group);
     struct vrt_ctx *c = &m->ctx;
     c->images = batch;
-    c->seed = (uint64_t)s.seed;
+    c->seed = (uint64_t)s->seed;
     c->loss_scale = 1.0 / (double)batch;
     c->balance_scale = (double)m->group / (double)batch;
     c->beta1 = 0.9;
     c->beta2 = 0.999;
     c->bias1 = c->bias2 = c->grad_scale = 1.0;
     fill_inputs(m, c->seed);
-    return set_weights(m, o, &s, e);
+    return set_weights(m, o, s, e);
 }
 
 static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds)
@@ -131,12 +129,23 @@ static void report(const struct vrt_model *m, const struct vrt_options *o, doubl
                (long long)m->ctx.images, threads, speed, each, gflops);
 }
 
+static bool asks_for_data(const struct vrt_options *o)
+{
+    int64_t root = vrt_options_key(o->program, "data.root");
+    return root >= 0 && o->keys[root].given;
+}
+
 int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e)
 {
     struct vrt_model m = { 0 };
+    struct vrt_settings s;
+    if (!vrt_settings_read(&s, o, e))
+        return (int)e->code;
+    if (asks_for_data(o))
+        return vrt_bench_data(o, &s, e);
     double *times = calloc(TIMES_MAX, sizeof *times);
     bool ok = times != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the measurements");
-    ok = ok && set_up(&m, o, e);
+    ok = ok && set_up(&m, o, &s, e);
     if (ok)
         report(&m, o, median_time(&m, o->train, o->seconds, times));
     vrt_model_close(&m);

@@ -14,6 +14,7 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e);
+int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e);     /* what `bench --data` does */
 int vrt_command_info(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e);

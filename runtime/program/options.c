@@ -54,11 +54,12 @@ enum { NFLAGS = sizeof flags / sizeof *flags };
 
 /* Which commands offer the flags of keys: the first row whose path begins the key's. */
 static const struct { const char *path; unsigned commands; } key_commands[] = {
-    { "data.train", VRT_TRAIN | VRT_CHECK_DATA }, { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA },
+    { "data.train", VRT_TRAIN | VRT_CHECK_DATA }, { "data.holdout", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA },
+    { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA | VRT_BENCH },
     { "train.seed", VRT_TRAIN | VRT_BENCH | VRT_GRADCHECK },
     { "", VRT_TRAIN },
 };
-static const unsigned set_commands = VRT_TRAIN | VRT_EVAL;
+static const unsigned set_commands = VRT_TRAIN | VRT_EVAL | VRT_BENCH;
 
 /* Things of the network that people look for among the flags. */
 static const char *const static_words[] = {

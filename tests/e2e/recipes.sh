@@ -66,6 +66,8 @@ for t in stem.0.weight stages.0.blocks.1.mlp.experts.fc1.weight stages.0.blocks.
 done
 ends 0 "ok +head.fc.weight" "probe: gradients of the head are right" ./probe gradcheck
 
+ends 0 '^\{"mode":"data","threads":2,"images_per_s":[0-9.]+,"bare_images_per_s":[0-9.]+,"ratio":[0-9.]+\}$' "bench --data: the speed of loading" \
+    ./everything bench --data data --threads 2 --seconds 0.1 --json
 program "$here/recipes.vmoe" ./pairs --experiment pairs
 ends 2 "mix pairs of pictures.* even train.micro" "an odd micro cannot be mixed" ./pairs train --data data --out pairs.a
 ends 2 "augment.mixup must be" "a share below zero is refused" ./three train --data data --out x --set augment.mixup=-1
