@@ -15,7 +15,7 @@ runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
 unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
 	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io \
-	%D%/unit/test_adapt %D%/unit/test_mix
+	%D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -66,6 +66,13 @@ TESTS += $(unit_tests)
 %C%_unit_test_adapt_CFLAGS = $(unit_cflags)
 %C%_unit_test_adapt_LDADD = $(runtime_libs)
 EXTRA_DIST += %D%/reference/positions.py %D%/reference/positions.json
+
+# Its hashes are recorded by tests/reference/policy.py.
+%C%_unit_test_policy_SOURCES = %D%/unit/test_policy.c
+%C%_unit_test_policy_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_policy_CFLAGS = $(unit_cflags)
+%C%_unit_test_policy_LDADD = $(runtime_libs)
+EXTRA_DIST += %D%/reference/policy.py %D%/reference/policy.txt
 
 golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh %D%/layers.sh
 TESTS += $(golden_tests)

@@ -39,7 +39,7 @@ static bool draw_rect(struct rect *r, int height, int width, struct vrt_random *
     return false;
 }
 
-/* Box-Muller in float, both halves: half of a loader's time may go here. */
+/* Box-Muller in float, both halves: a large share of the pixels goes through here. */
 static void noise(float *to, size_t count, struct vrt_random *random)
 {
     for (size_t i = 0; i < count; i += 2) {
