@@ -217,30 +217,30 @@ void vrt_colour_saturation(struct vrt_image *image, double factor)
     }
 }
 
-/* (5 here + its 8 neighbours) / 13, rounded: s / 13 is s x 5042 >> 16 for all s below 4096. */
-static inline void smooth_run(uint8_t *restrict to, const uint8_t *above, const uint8_t *here, const uint8_t *below, size_t step,
-                              const size_t count)
+/* (5 here + its 8 neighbours) / 13, rounded: s / 13 is s x 5042 >> 16 for all s below 4096. Rows begin a pixel to the left. */
+static inline void smooth_run(uint8_t *restrict to, const uint8_t *restrict above, const uint8_t *restrict here,
+                              const uint8_t *restrict below, size_t step, const size_t count)
 {
-    const uint8_t *rows[] = {above - step, above, above + step, here - step, here + step, below - step, below, below + step};
+    uint16_t sum[RUN];
 
-    for (size_t i = 0; i < count; i++) {
-        unsigned s = 6u + 5u * here[i];
-        for (int k = 0; k < 8; k++)
-            s += rows[k][i];
-        to[i] = (uint8_t)(s * 5042u >> 16);
-    }
+    for (size_t i = 0; i < count; i++)
+        sum[i] = (uint16_t)(above[i] + above[i + step] + above[i + 2 * step] + here[i] + here[i + step] * 5);
+    for (size_t i = 0; i < count; i++)
+        sum[i] = (uint16_t)(sum[i] + here[i + 2 * step] + below[i] + below[i + step] + below[i + 2 * step] + 6);
+    for (size_t i = 0; i < count; i++)
+        to[i] = (uint8_t)(sum[i] * 5042u >> 16);
 }
 
-/* The values from `step` to `count` - `step`; the two pixels at the ends stay. */
+/* All but the pixels at the ends, which stay. */
 static void smooth_row(uint8_t *to, const uint8_t *above, const uint8_t *here, const uint8_t *below, size_t step, size_t count)
 {
-    size_t i = step, end = count - step;
+    size_t i = 0, inner = count - 2 * step;
 
     memcpy(to, here, step);
-    for (; i + RUN <= end; i += RUN)
-        smooth_run(to + i, above + i, here + i, below + i, step, RUN);
-    smooth_run(to + i, above + i, here + i, below + i, step, end - i);
-    memcpy(to + end, here + end, step);
+    for (; i + RUN <= inner; i += RUN)
+        smooth_run(to + step + i, above + i, here + i, below + i, step, RUN);
+    smooth_run(to + step + i, above + i, here + i, below + i, step, inner - i);
+    memcpy(to + count - step, here + count - step, step);
 }
 
 bool vrt_colour_sharpness(struct vrt_image *image, double factor, struct vrt_buffer *rows, struct vrt_error *e)
