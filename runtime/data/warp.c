@@ -44,9 +44,31 @@ struct vrt_affine vrt_affine_translate(double x, double y)
     return (struct vrt_affine){{1, 0, x, 0, 1, y}};
 }
 
-static int clamp(int i, int limit)
+/* The picture with copies of its edges around it, two pixels each way, so that no neighbour needs a test. */
+struct padded {
+    uint8_t *data;              /* of the first pixel proper */
+    size_t stride;
+    int width, height;
+};
+
+static bool pad(struct padded *p, const struct vrt_image *image, struct vrt_buffer *spare, struct vrt_error *e)
 {
-    return i < 0 ? 0 : i < limit ? i : limit - 1;
+    size_t step = (size_t)image->channels, width = (size_t)image->width * step, stride = width + 4 * step;
+
+    if (!vrt_buffer_reserve(spare, ((size_t)image->height + 4) * stride, e))
+        return false;
+    for (int y = -2; y < image->height + 2; y++) {
+        int from = y < 0 ? 0 : y < image->height ? y : image->height - 1;
+        const uint8_t *row = image->pixels.data + (size_t)from * width;
+        uint8_t *to = spare->data + (size_t)(y + 2) * stride;
+        memcpy(to, row, step);
+        memcpy(to + step, row, step);
+        memcpy(to + 2 * step, row, width);
+        memcpy(to + 2 * step + width, row + width - step, step);
+        memcpy(to + 3 * step + width, row + width - step, step);
+    }
+    *p = (struct padded){spare->data + 2 * (stride + step), stride, image->width, image->height};
+    return true;
 }
 
 /* Parts a place from -1/2 on into a whole number and what is above it. */
@@ -58,20 +80,23 @@ static int whole(double *x)
     return i;
 }
 
+static const uint8_t *pixel_at(const struct padded *p, int x, int y, int channels)
+{
+    return p->data + y * (ptrdiff_t)p->stride + x * channels;
+}
+
 static double line(double a, double b, double d)
 {
     return a + (b - a) * d;
 }
 
-static inline void bilinear(uint8_t *to, const struct vrt_view *v, double dx, double dy, const int channels)
+static inline void bilinear(uint8_t *to, const struct padded *p, double x, double y, const int channels)
 {
-    int x = whole(&dx), y = whole(&dy);
-    const uint8_t *above = v->data + (size_t)clamp(y, v->height) * v->stride;
-    const uint8_t *below = v->data + (size_t)clamp(y + 1, v->height) * v->stride;
-    int left = clamp(x, v->width) * channels, right = clamp(x + 1, v->width) * channels;
+    int left = whole(&x), above = whole(&y);
+    const uint8_t *a = pixel_at(p, left, above, channels), *b = a + p->stride;
 
     for (int c = 0; c < channels; c++)
-        to[c] = (uint8_t)line(line(above[left + c], above[right + c], dx), line(below[left + c], below[right + c], dx), dy);
+        to[c] = (uint8_t)line(line(a[c], a[channels + c], x), line(b[c], b[channels + c], x), y);
 }
 
 static double cubic(double a, double b, double c, double d, double x)
@@ -83,66 +108,77 @@ static double cubic(double a, double b, double c, double d, double x)
 
 static uint8_t cut(double v)
 {
-    return (uint8_t)(v <= 0 ? 0 : v >= 255 ? 255 : v);
+    v = v < 0 ? 0 : v;
+    v = v > 255 ? 255 : v;
+    return (uint8_t)(int)v;
+}
+
+/* Four neighbours in a row, the second one at `p`. */
+static inline void cubic_row(double *to, const uint8_t *p, double x, const int channels)
+{
+    for (int c = 0; c < channels; c++)
+        to[c] = cubic(p[c - channels], p[c], p[c + channels], p[c + 2 * channels], x);
 }
 
 /* A direction in which a place is whole gives its pixel to the bit, so that shears and shifts need one row or column. */
-static inline void bicubic(uint8_t *to, const struct vrt_view *v, double dx, double dy, const int channels)
+static inline void bicubic(uint8_t *to, const struct padded *p, double x, double y, const int channels)
 {
-    int x = whole(&dx), y = whole(&dy), at[4];
-    int first = dy == 0 ? 1 : 0, last = dy == 0 ? 1 : 3;
-    double down[4][3];
+    int left = whole(&x), above = whole(&y);
+    const uint8_t *here = pixel_at(p, left, above, channels);
+    double rows[4][3];
 
-    for (int i = 0; i < 4; i++)
-        at[i] = clamp(x - 1 + i, v->width) * channels;
-    for (int i = first; i <= last; i++) {
-        const uint8_t *row = v->data + (size_t)clamp(y - 1 + i, v->height) * v->stride;
+    if (y == 0) {
+        cubic_row(rows[0], here, x, channels);
         for (int c = 0; c < channels; c++)
-            down[i][c] = dx == 0 ? row[at[1] + c] : cubic(row[at[0] + c], row[at[1] + c], row[at[2] + c], row[at[3] + c], dx);
+            to[c] = cut(rows[0][c]);
+        return;
     }
+    if (x == 0)
+        for (int i = 0; i < 4; i++)
+            for (int c = 0; c < channels; c++)
+                rows[i][c] = here[(i - 1) * (ptrdiff_t)p->stride + c];
+    else
+        for (int i = 0; i < 4; i++)
+            cubic_row(rows[i], here + (i - 1) * (ptrdiff_t)p->stride, x, channels);
     for (int c = 0; c < channels; c++)
-        to[c] = cut(dy == 0 ? down[1][c] : cubic(down[0][c], down[1][c], down[2][c], down[3][c], dy));
+        to[c] = cut(cubic(rows[0][c], rows[1][c], rows[2][c], rows[3][c], y));
 }
 
 /* One row; `filter` and `channels` are constants where this is called. */
-static inline void warp_row(uint8_t *to, const struct vrt_view *v, int y, const double *m, const uint8_t *fill,
+static inline void warp_row(uint8_t *to, const struct padded *p, int y, const double *m, const uint8_t *fill,
                             const enum vrt_filter filter, const int channels)
 {
     double below = y + 0.5;
 
-    for (int x = 0; x < v->width; x++, to += channels) {
+    for (int x = 0; x < p->width; x++, to += channels) {
         double from_x = m[0] * (x + 0.5) + m[1] * below + m[2], from_y = m[3] * (x + 0.5) + m[4] * below + m[5];
-        if (!(from_x >= 0 && from_x < v->width && from_y >= 0 && from_y < v->height))
+        if (!(from_x >= 0 && from_x < p->width && from_y >= 0 && from_y < p->height))
             memcpy(to, fill, (size_t)channels);
         else if (filter == VRT_BILINEAR)
-            bilinear(to, v, from_x - 0.5, from_y - 0.5, channels);
+            bilinear(to, p, from_x - 0.5, from_y - 0.5, channels);
         else
-            bicubic(to, v, from_x - 0.5, from_y - 0.5, channels);
+            bicubic(to, p, from_x - 0.5, from_y - 0.5, channels);
     }
 }
 
 bool vrt_warp(struct vrt_image *image, struct vrt_affine from, enum vrt_filter filter, const uint8_t fill[3],
               struct vrt_buffer *spare, struct vrt_error *e)
 {
-    struct vrt_view v = vrt_view_of(image);
-    struct vrt_buffer made;
+    size_t stride = (size_t)image->width * (size_t)image->channels;
+    struct padded p;
 
-    if (!vrt_buffer_reserve(spare, image->pixels.size, e))
+    if (!pad(&p, image, spare, e))
         return false;
-    for (int y = 0; y < v.height; y++) {
-        uint8_t *to = spare->data + (size_t)y * v.stride;
-        if (v.channels == 3 && filter == VRT_BILINEAR)
-            warp_row(to, &v, y, from.m, fill, VRT_BILINEAR, 3);
-        else if (v.channels == 3)
-            warp_row(to, &v, y, from.m, fill, VRT_BICUBIC, 3);
+    for (int y = 0; y < image->height; y++) {
+        uint8_t *to = image->pixels.data + (size_t)y * stride;
+        if (image->channels == 3 && filter == VRT_BILINEAR)
+            warp_row(to, &p, y, from.m, fill, VRT_BILINEAR, 3);
+        else if (image->channels == 3)
+            warp_row(to, &p, y, from.m, fill, VRT_BICUBIC, 3);
         else if (filter == VRT_BILINEAR)
-            warp_row(to, &v, y, from.m, fill, VRT_BILINEAR, 1);
+            warp_row(to, &p, y, from.m, fill, VRT_BILINEAR, 1);
         else
-            warp_row(to, &v, y, from.m, fill, VRT_BICUBIC, 1);
+            warp_row(to, &p, y, from.m, fill, VRT_BICUBIC, 1);
     }
-    made = *spare;
-    made.size = image->pixels.size;
-    *spare = image->pixels;
-    image->pixels = made;
     return true;
 }

@@ -18,7 +18,7 @@ struct vrt_affine vrt_affine_shear_x(double factor);
 struct vrt_affine vrt_affine_shear_y(double factor);
 struct vrt_affine vrt_affine_translate(double x, double y);
 
-/* In place; what was there stays in `spare`, whose memory serves the next call. */
+/* In place; `spare` is scratch memory. */
 bool vrt_warp(struct vrt_image *image, struct vrt_affine from, enum vrt_filter filter, const uint8_t fill[3],
               struct vrt_buffer *spare, struct vrt_error *e);
 
