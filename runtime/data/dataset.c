@@ -25,10 +25,22 @@ void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES])
             memcpy(names, split_names[row], sizeof split_names[row]);
 }
 
+bool vrt_split_name(const char *name, size_t length)
+{
+    static const char *const usual[] = {"train", "val", "validation", "test"};
+
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (strlen(usual[i]) == length && memcmp(usual[i], name, length) == 0)
+            return true;
+    return false;
+}
+
 char *vrt_dataset_where(const struct vrt_dataset *d)
 {
     char *where;
 
+    if (d->split[0] == 0)
+        return strdup(d->root);
     return asprintf(&where, "%s/%s", d->root, d->split) < 0 ? NULL : where;
 }
 
@@ -75,6 +87,14 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
     return true;
 }
 
+/* The root has class folders where a split would be. */
+static bool open_bare(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
+{
+    free(d->split);
+    d->split = strdup("");
+    return d->split != NULL ? vrt_folder_open(d, classes_of, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+}
+
 /* What is in the folder, in a few words, so that a wrong path is seen at once. */
 static void list_some(const char *root, char *text, size_t size)
 {
@@ -111,6 +131,8 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
         ok = vrt_tars_open(d, split, classes_of, &found, e);
     if (found)
         return ok;
+    if (vrt_dataset_bare(d->root))
+        return open_bare(d, classes_of, e);
     list_some(d->root, some, sizeof some);
     return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR files for it; it has: %s",
                     d->root, split, some[0] != 0 ? some : "nothing");
@@ -124,8 +146,8 @@ static bool describe(struct vrt_dataset *d, struct vrt_error *e)
         snprintf(ignored, sizeof ignored, ", %lld other files ignored", (long long)d->index.ignored);
     if (d->missing > 0)
         snprintf(missing, sizeof missing, ", %lld labels without a picture", (long long)d->missing);
-    if (asprintf(&d->describe, "%s %s, %s: %lld pictures, %lld classes%s%s", d->source->kind, d->root, d->split,
-                 (long long)d->index.nitems, (long long)d->index.nclasses, ignored, missing) >= 0)
+    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes%s%s", d->source->kind, d->root, d->split[0] != 0 ? ", " : "",
+                 d->split, (long long)d->index.nitems, (long long)d->index.nclasses, ignored, missing) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
@@ -207,6 +229,17 @@ bool vrt_dataset_same(const struct vrt_dataset *a, const struct vrt_dataset *b)
     return strcmp(a->root, b->root) == 0 && strcmp(a->split, b->split) == 0;
 }
 
+bool vrt_dataset_alone(const struct vrt_dataset *d)
+{
+    size_t n = strlen(d->root), first;
+
+    while (n > 0 && d->root[n - 1] == '/')
+        n--;
+    for (first = n; first > 0 && d->root[first - 1] != '/'; first--)
+        ;
+    return d->split[0] == 0 && !vrt_split_name(d->root + first, n - first);
+}
+
 bool vrt_dataset_numbers(const struct vrt_dataset *d)
 {
     return d->numbers;
@@ -234,7 +267,7 @@ void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, i
     if (d->width > 0)
         snprintf(text, (size_t)size, "%s[%lld]", name, (long long)i);
     else
-        snprintf(text, (size_t)size, "%s/%s", d->split, name);
+        snprintf(text, (size_t)size, "%s%s%s", d->split, d->split[0] != 0 ? "/" : "", name);
 }
 
 bool vrt_dataset_read(const struct vrt_dataset *d, int64_t i, int channels, struct vrt_image *out,

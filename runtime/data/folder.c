@@ -1,11 +1,13 @@
-/* A folder of class folders. Input: ROOT/SPLIT on disk; output: its index. Links are followed; class folders may have
+/* A folder of class folders. Input: ROOT/SPLIT on disk, or ROOT alone; output: its index. Links are followed; class folders may have
  * folders inside (to a depth), whose pictures belong to the class. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/base/file.h"
 #include "runtime/data/source.h"
@@ -102,7 +104,7 @@ static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item
 {
     char path[4096];
     const char *name = (const char *)d->index.names.data + item->name;
-    int n = snprintf(path, sizeof path, "%s/%s/%s", d->root, d->split, name);
+    int n = snprintf(path, sizeof path, "%s/%s%s%s", d->root, d->split, d->split[0] != 0 ? "/" : "", name);
 
     if (n < 0 || (size_t)n >= sizeof path)
         return vrt_fail(e, VRT_BAD_INPUT, "the path has more than %zu bytes; shorten it", sizeof path - 1);
@@ -111,6 +113,42 @@ static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item
 }
 
 const struct vrt_source vrt_folder_source = {"folder", folder_read};
+
+/* What the first entry of a folder is that counts: 'd' a folder, 'f' a file that may be a picture, 0 neither. */
+static char first_kind(int at, const char *name)
+{
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    char kind = 0;
+
+    while (dir != NULL && kind == 0 && (entry = readdir(dir)) != NULL)
+        if (vrt_index_takes(entry->d_name) && (kind = vrt_entry_kind(dir, entry)) == '?')
+            kind = 0;
+    if (dir != NULL)
+        closedir(dir);
+    else if (fd >= 0)
+        close(fd);
+    return kind;
+}
+
+bool vrt_dataset_bare(const char *root)
+{
+    DIR *dir = opendir(root);
+    struct dirent *entry;
+    bool split = false, deep = false, pictures = false;
+
+    while (dir != NULL && !split && !deep && (entry = readdir(dir)) != NULL)
+        if (entry->d_name[0] != '.' && vrt_entry_kind(dir, entry) == 'd') {
+            char kind = first_kind(dirfd(dir), entry->d_name);
+            split = vrt_split_name(entry->d_name, strlen(entry->d_name));
+            deep = kind == 'd';
+            pictures |= kind == 'f';
+        }
+    if (dir != NULL)
+        closedir(dir);
+    return pictures && !split && !deep;
+}
 
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
 {

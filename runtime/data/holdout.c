@@ -42,8 +42,8 @@ static bool goes(int64_t i, double share)
 static bool describe(struct vrt_dataset *d, const char *what, int64_t all, struct vrt_error *e)
 {
     free(d->describe);
-    if (asprintf(&d->describe, "%s %s, %s: %lld pictures, %lld classes (%s of %lld)", d->source->kind, d->root, d->split,
-                 (long long)d->index.nitems, (long long)d->index.nclasses, what, (long long)all) >= 0)
+    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes (%s of %lld)", d->source->kind, d->root, d->split[0] != 0 ? ", " : "",
+                 d->split, (long long)d->index.nitems, (long long)d->index.nclasses, what, (long long)all) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");

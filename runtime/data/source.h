@@ -20,7 +20,7 @@ struct vrt_source {
 struct vrt_dataset {
     const struct vrt_source *source;
     char *root;                     /* as given */
-    char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps */
+    char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps; "": the root is the split */
     char *describe;
     struct vrt_index index;
     struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */
@@ -39,6 +39,7 @@ char vrt_entry_kind(DIR *dir, const struct dirent *entry);
 /* The names that a split may have, best first; NULL ends. A split unknown to the table has its own name only. */
 #define VRT_SPLIT_NAMES 4
 void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]);
+bool vrt_split_name(const char *name, size_t length);           /* is it one of the usual ones? */
 
 /* Each fills the index (vrt_index_finish done), split, source, and what it reads from. */
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e);
@@ -73,7 +74,7 @@ bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *
 /* Is there a pair of IDX files in this folder? */
 bool vrt_idx_found(const char *root, const char *split);
 
-/* "ROOT/SPLIT", for messages; owned by the caller; NULL when memory is out. */
+/* "ROOT/SPLIT"; owned by the caller; NULL when memory is out. */
 char *vrt_dataset_where(const struct vrt_dataset *d);
 
 /* Items are bytes of the data set's blobs. */

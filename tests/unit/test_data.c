@@ -220,6 +220,40 @@ static void maps_classes(void **state)
     vrt_dataset_close(train);
 }
 
+/* Class folders right in the root. */
+static void reads_bare_folders(void **state)
+{
+    struct vrt_dataset *d;
+    struct vrt_image image = {0};
+    struct vrt_error e;
+    char name[64];
+
+    (void)state;
+    write_tree(in_folder("sets"), "a", 3, 2, 5);
+    write_file(in_folder("sets/a/README.txt"), "x", 1);
+    assert_true(vrt_dataset_bare(in_folder("sets/a")));
+    assert_true(vrt_dataset_open(&d, in_folder("sets/a"), "val", NULL, &e));
+    assert_int_equal(vrt_dataset_count(d), 6);
+    assert_non_null(strstr(vrt_dataset_describe(d), "sets/a: 6 pictures, 3 classes"));
+    vrt_dataset_item_name(d, 5, name, sizeof name);
+    assert_string_equal(name, "dog/01.png");
+    assert_true(vrt_dataset_read(d, 5, 1, &image, &e));
+    assert_int_equal(image.pixels.data[0], 86);
+    assert_true(vrt_dataset_alone(d));
+    vrt_dataset_close(d);
+    vrt_image_free(&image);
+    refused(in_folder("sets"), "val", NULL, "it has: a");                       /* folders in folders, no pictures */
+    assert_int_equal(rename(in_folder("sets/a"), in_folder("sets/val")), 0);
+    assert_true(vrt_dataset_open(&d, in_folder("sets/val//"), "val", NULL, &e));
+    assert_false(vrt_dataset_alone(d));                                         /* beside a training split, perhaps */
+    vrt_dataset_close(d);
+    assert_true(vrt_dataset_open(&d, in_folder("sets"), "val", NULL, &e));
+    assert_false(vrt_dataset_alone(d));
+    vrt_dataset_close(d);
+    assert_int_equal(rename(in_folder("sets/val/cat"), in_folder("sets/val/train")), 0);
+    refused(in_folder("sets/val"), "val", NULL, "it has: ");
+}
+
 static void refuses_data_sets(void **state)
 {
     struct vrt_buffer b = {0};
@@ -779,6 +813,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_folders_and_archives),
         cmocka_unit_test(maps_classes),
+        cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
         cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split),
         cmocka_unit_test(loads_the_same),
