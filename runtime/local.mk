@@ -15,6 +15,8 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/report.c %D%/io/report.h \
 	%D%/io/state.c %D%/io/state.h \
 	%D%/io/verdict.c %D%/io/verdict.h \
+	%D%/io/real.c %D%/io/real.h \
+	%D%/io/class_map.c %D%/io/class_map.h \
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \
 	%D%/program/main.c %D%/program/command.h \
