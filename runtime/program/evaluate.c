@@ -7,10 +7,14 @@
 
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/io/class_map.h"
 #include "runtime/io/progress.h"
+#include "runtime/io/real.h"
 #include "runtime/io/verdict.h"
+#include "runtime/program/classes.h"
 #include "runtime/program/command.h"
 #include "runtime/program/evaluate.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
@@ -23,8 +27,10 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int
     m->ctx.images = n;
     m->ctx.first_image = first;
     m->program->eval(&m->ctx);
-    for (int64_t i = 0; v->map != NULL && i < n; i++)
-        labels[i] = v->map[labels[i]];
+    for (int64_t i = 0; v->classes != NULL && i < n; i++)
+        labels[i] = v->classes->map[labels[i]];
+    if (v->classes != NULL)
+        vrt_classes_mask(v->classes, vrt_model_floats(m, VRT_OUTPUT), n);
     if (v->verdicts != NULL)
         vrt_verdicts(v->verdicts + score->images, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
     vrt_score_add(score, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
@@ -89,137 +95,210 @@ char *vrt_classes_text(const struct vrt_dataset *d)
     return text;
 }
 
-/* Match the data's classes to the names that the weights were trained with. */
-static bool map_by_name(const struct vrt_dataset *d, const json_t *names, int64_t outputs, int32_t *map,
-                        struct vrt_error *e)
+/* What all sets of a call share. */
+struct eval {
+    const struct vrt_options *o;
+    struct vrt_settings s;
+    struct vrt_model m;
+    struct vrt_class_rules rules;
+    struct vrt_class_map map;
+    struct vrt_real real;               /* path NULL: not wanted */
+    char *known;                        /* rules.known; owned */
+};
+
+/* One of them. */
+struct set {
+    char *name;                         /* owned; NULL: it is that of --data */
+    const char *what;                   /* how lines for people begin */
+    struct vrt_dataset *data;
+    struct vrt_classes classes;
+    struct vrt_real_score real;
+};
+
+static void print_name(const struct set *set)
 {
-    json_t *index = json_object();
-    size_t i;
-    json_t *name;
-    json_array_foreach(names, i, name)
-        if (json_is_string(name) && (int64_t)i < outputs)
-            json_object_set_new(index, json_string_value(name), json_integer((json_int_t)i));
-    bool ok = true;
-    for (int64_t c = 0; ok && c < vrt_dataset_classes(d); c++) {
-        json_t *own = vrt_json_text(vrt_dataset_class_name(d, c));
-        const json_t *at = json_object_get(index, json_string_value(own));
-        if (at == NULL)
-            ok = vrt_fail(e, VRT_BAD_INPUT, "the weights do not know the class `%.200s` of the data; evaluate on data with "
-                          "the classes they were trained with", json_string_value(own));
-        map[c] = at != NULL ? (int32_t)json_integer_value(at) : 0;
-        json_decref(own);
-    }
-    json_decref(index);
-    return ok;
+    json_t *name = set->name != NULL ? vrt_json_text(set->name) : NULL;
+    char *text = json_dumps(name, JSON_ENCODE_ANY);
+    printf("{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "", text != NULL ? "," : "");
+    free(text);
+    json_decref(name);
 }
 
-/* Are the classes mere numbers, in order, that the weights have as names? */
-static bool knows_numbers(const json_t *names)
-{
-    const char *first = json_string_value(json_array_get(names, 0));
-    return first != NULL && strcmp(first, "0") == 0;
-}
-
-/* Labels that are numbers are places among the sorted classes; a number beyond the weights' classes is none of them. Weights without
- * names (of another tool) have the sorted classes, too, and as many as the data. */
-static bool map_classes(const struct vrt_model *m, const struct vrt_dataset *d, const char *classes, int32_t *map,
-                        struct vrt_error *e)
-{
-    json_t *names = classes != NULL ? json_loads(classes, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-    bool ok = true;
-    for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
-        map[c] = (int32_t)c;
-    if (json_is_array(names) && vrt_dataset_numbers(d) && !knows_numbers(names)) {
-        if (vrt_dataset_classes(d) > (int64_t)json_array_size(names))
-            ok = vrt_fail(e, VRT_BAD_INPUT, "%s, but the weights were trained with %zu", vrt_dataset_describe(d), json_array_size(names));
-    } else if (json_is_array(names))
-        ok = map_by_name(d, names, m->program->classes, map, e);
-    else if (vrt_dataset_classes(d) != m->program->classes)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells %lld apart and the weights hold no names to match them by",
-                      vrt_dataset_describe(d), (long long)m->program->classes);
-    json_decref(names);
-    return ok;
-}
-
-static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, const char *what, bool as_json)
+static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, const struct set *set, bool as_json)
 {
     double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high, ece = vrt_calibration_error(v, s->images);
     vrt_interval(s->top1, s->images > 0 ? s->images : 1, &low, &high);
-    char number[32] = "null";               /* JSON has no NaN */
+    const struct vrt_real_score *real = &set->real;
+    char number[32] = "null", scored[60] = "", right[120] = "";         /* JSON has no NaN */
     if (isfinite(loss))
         snprintf(number, sizeof number, "%.17g", loss);
-    if (as_json)
-        printf("{\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
-               "\"calibration_error\":%.6f}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece);
-    else
-        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f\n",
-               what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,
-               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece);
+    if (set->classes.scored != NULL)
+        snprintf(scored, sizeof scored, as_json ? ",\"scored_classes\":%lld" : ", over %lld classes", (long long)set->classes.nscored);
+    if (real->applies && as_json)
+        snprintf(right, sizeof right, ",\"real_images\":%lld,\"real_top1\":%lld", (long long)real->images, (long long)real->top1);
+    else if (real->applies)
+        snprintf(right, sizeof right, ", ReaL %lld of %lld (%.2f %%)", (long long)real->top1, (long long)real->images,
+                 real->images > 0 ? 100.0 * (double)real->top1 / (double)real->images : 0.0);
+    if (as_json) {
+        print_name(set);
+        printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
+               "\"calibration_error\":%.6f%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
+               scored, right);
+    } else
+        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f%s%s\n",
+               set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,
+               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece, scored, right);
 }
 
-/* The names of the network's outputs: from the weights, else from the data, else numbers. */
-struct output_names { json_t *own; const struct vrt_dataset *data; const int32_t *map; char number[24]; };
-
-static const char *output_name(const void *data, int64_t c)
-{
-    struct output_names *names = (struct output_names *)(uintptr_t)data;
-    const char *own = json_string_value(json_array_get(names->own, (size_t)c));
-    if (own != NULL)
-        return own;
-    for (int64_t d = 0; d < vrt_dataset_classes(names->data); d++)
-        if (names->map[d] == c)
-            return vrt_dataset_class_name(names->data, d);
-    snprintf(names->number, sizeof names->number, "%lld", (long long)c);
-    return names->number;
-}
-
-static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v, const struct vrt_score *s, const char *classes,
+static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v, const struct vrt_score *s,
                          struct vrt_error *e)
 {
-    struct output_names names = { .own = classes != NULL ? json_loads(classes, 0, NULL) : NULL, .data = v->dataset, .map = v->map };
-    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images, o->program->classes, output_name, &names, e);
-    ok = ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, output_name, &names, e));
-    json_decref(names.own);
+    const struct vrt_classes *c = v->classes;
+    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images, c->outputs, vrt_classes_name, c, e);
+    return ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
+}
+
+static void tell(const char *set, const char *what)
+{
+    char text[2000];
+    snprintf(text, sizeof text, "%.900s: %.900s", set, what);
+    vrt_message("note", text);
+}
+
+static void picture_name(const void *data, int64_t i, char *text, int size)
+{
+    const struct vrt_evaluation *v = data;
+    vrt_dataset_item_name(v->dataset, vrt_dataset_spread(v->dataset, v->limit, i), text, size);
+}
+
+static bool count_real(const struct eval *x, const struct vrt_evaluation *v, int64_t n, struct set *set, struct vrt_error *e)
+{
+    int32_t *class_of = calloc((size_t)v->classes->outputs + 1, sizeof *class_of);
+    bool ok = class_of != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the ReaL labels");
+    if (ok && !vrt_classes_imagenet(v->classes, class_of))
+        ok = vrt_fail(e, VRT_BAD_INPUT, "ReaL labels are classes of ImageNet-1k, but no output of the network is called as one of "
+                      "them is (n01440764); name the outputs with --class-map, or leave out --real");
+    ok = ok && vrt_real_count(&x->real, v->verdicts, n, picture_name, v, class_of, &set->real, e);
+    free(class_of);
+    if (ok && !set->real.applies && x->o->nfiles < 2)
+        return vrt_fail(e, VRT_BAD_INPUT, "no picture is called ILSVRC2012_val_00000001.JPEG or the like, so there are no ReaL "
+                        "labels for them; leave out --real");
+    if (ok && !set->real.applies)
+        tell(set->what, "has other pictures than those with ReaL labels");
     return ok;
 }
 
-static bool eval_dataset(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s,
-                         const struct vrt_dataset *d, const char *classes, struct vrt_error *e)
+static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
 {
-    int32_t *map = calloc((size_t)vrt_dataset_classes(d) + 1, sizeof *map);
+    const struct vrt_dataset *d = set->data;
     struct vrt_evaluation v = {
-        .dataset = d, .transform = vrt_settings_transform(s, m->program, false), .limit = (int64_t)s->limit, .map = map,
+        .dataset = d, .transform = vrt_settings_transform(&x->s, x->m.program, false), .limit = (int64_t)x->s.limit,
+        .classes = &set->classes,
     };
     struct vrt_score score;
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
-    bool ok = (map != NULL && v.verdicts != NULL) || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
-    ok = ok && map_classes(m, d, classes, map, e) && vrt_check_classes(m, d, e);
+    bool ok = v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
+    ok = ok && vrt_classes_open(&set->classes, &x->rules, d, e);
     if (ok) {
-        m->program->pack_eval(&m->ctx);
-        ok = vrt_evaluate(m, &v, &score, e);
+        vrt_classes_note(&set->classes, &x->rules, set->what);
+        x->m.program->pack_eval(&x->m.ctx);
+        ok = vrt_evaluate(&x->m, &v, &score, e);
     }
-    ok = ok && write_tables(o, &v, &score, classes, e);
+    ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) && write_tables(x->o, &v, &score, e);
     if (ok)
-        print_score(&score, v.verdicts, vrt_dataset_describe(d), o->json);
+        print_score(&score, v.verdicts, set, x->o->json);
+    vrt_classes_close(&set->classes);
     free(v.verdicts);
-    free(map);
+    return ok;
+}
+
+/* Without operands the one set that --data means. An operand is NAME=ROOT or ROOT; the set is taken whole: data.holdout of the
+ * spec is for the data that were learnt from. */
+static bool open_set(const struct eval *x, const char *operand, struct set *set, struct vrt_error *e)
+{
+    struct vrt_settings s = x->s;
+    const char *equals = operand != NULL ? strchr(operand, '=') : NULL;
+    int64_t holdout = vrt_options_key(x->o->program, "data.holdout");
+    bool named = equals != NULL && equals > operand && memchr(operand, '/', (size_t)(equals - operand)) == NULL;
+    if (operand != NULL) {
+        s.data_root = named ? equals + 1 : operand;
+        set->name = named ? strndup(operand, (size_t)(equals - operand)) : strdup(operand);
+        if (set->name == NULL)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory for the data sets");
+    }
+    if (operand != NULL && (holdout < 0 || !x->o->keys[holdout].given))
+        s.holdout = 0;
+    if (!vrt_open_split(&s, x->o->split, &set->data, e))
+        return false;
+    set->what = named ? set->name : vrt_dataset_describe(set->data);
+    if (named)
+        tell(set->name, vrt_dataset_describe(set->data));
+    return true;
+}
+
+static bool eval_operand(struct eval *x, const char *operand, struct vrt_error *e)
+{
+    struct set set = { .name = NULL };
+    bool ok = open_set(x, operand, &set, e) && eval_set(x, &set, e);
+    vrt_dataset_close(set.data);
+    free(set.name);
+    fflush(stdout);
+    return ok;
+}
+
+/* A set that fails does not stop the others: its error is told at once, and the status is 1 in the end. */
+static int eval_all(struct eval *x, struct vrt_error *e)
+{
+    int failed = 0;
+    if (x->o->nfiles < 2)
+        return eval_operand(x, x->o->nfiles > 0 ? x->o->files[0] : NULL, e) ? VRT_OK : (int)e->code;
+    for (int i = 0; i < x->o->nfiles; i++)
+        if (!eval_operand(x, x->o->files[i], e)) {
+            vrt_message(x->o->files[i], e->text);
+            failed++;
+        }
+    if (failed > 0)
+        vrt_fail(e, VRT_BAD_INPUT, "%d of %d sets could not be evaluated", failed, x->o->nfiles);
+    return failed > 0 ? VRT_BAD_INPUT : VRT_OK;
+}
+
+static bool check_flags(const struct eval *x, struct vrt_error *e)
+{
+    const struct vrt_options *o = x->o;
+    int64_t root = vrt_options_key(o->program, "data.root");
+    if (o->nfiles > 0 && root >= 0 && o->keys[root].given)
+        return vrt_fail(e, VRT_USAGE, "give one set with --data, or any number without it: eval --weights FILE SET SET");
+    if (o->nfiles > 1 && (o->per_class != NULL || o->confusion != NULL))
+        return vrt_fail(e, VRT_USAGE, "the table of --%s is of one set; evaluate one at a time for it",
+                        o->per_class != NULL ? "per-class" : "confusion");
+    if (o->mask_classes && o->all_classes)
+        return vrt_fail(e, VRT_USAGE, "--mask-classes and --all-classes are each other's opposite; give one");
+    return vrt_need_weights(o, e) && (o->nfiles > 0 || vrt_need_data(&x->s, o, e));
+}
+
+static bool open_eval(struct eval *x, struct vrt_error *e)
+{
+    const struct vrt_options *o = x->o;
+    bool ok = (o->class_map == NULL || vrt_class_map_read(&x->map, o->class_map, o->program->classes, e)) &&
+              (o->real == NULL || vrt_real_read(&x->real, o->real, e)) &&
+              vrt_model_open(&x->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
+              vrt_load_weights(&x->m, o, &x->s, &x->known, e);
+    x->rules = (struct vrt_class_rules){
+        .outputs = o->program->classes, .known = x->known, .file = o->class_map != NULL ? &x->map : NULL, .only = o->mask_classes,
+        .all = o->all_classes,
+    };
     return ok;
 }
 
 int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct vrt_settings s;
-    struct vrt_model m = { 0 };
-    struct vrt_dataset *d = NULL;
-    char *classes = NULL;
-    if (!vrt_settings_read(&s, o, e) || !vrt_need_data(&s, o, e) || !vrt_need_weights(o, e))
-        return e->code;
-    bool ok = vrt_model_open(&m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
-              vrt_load_weights(&m, o, &s, &classes, e) &&
-              vrt_open_split(&s, o->split, &d, e) &&
-              eval_dataset(&m, o, &s, d, classes, e);
-    vrt_dataset_close(d);
-    vrt_model_close(&m);
-    free(classes);
-    return ok ? VRT_OK : (int)e->code;
+    struct eval x = { .o = o };
+    if (!vrt_settings_read(&x.s, o, e) || !check_flags(&x, e))
+        return (int)e->code;
+    int status = open_eval(&x, e) ? eval_all(&x, e) : (int)e->code;
+    vrt_model_close(&x.m);
+    vrt_class_map_free(&x.map);
+    vrt_real_free(&x.real);
+    free(x.known);
+    return status;
 }

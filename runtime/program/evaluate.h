@@ -10,6 +10,7 @@
 #include "runtime/data/loader.h"
 #include "runtime/io/metrics.h"
 
+struct vrt_classes;
 struct vrt_model;
 struct vrt_dataset;
 struct vrt_settings;
@@ -19,7 +20,7 @@ struct vrt_evaluation {
     const struct vrt_dataset *dataset;
     struct vrt_transform transform;
     int64_t limit;                          /* 0: all pictures */
-    const int32_t *map;                     /* class of the data -> output of the network; NULL: the same */
+    const struct vrt_classes *classes;      /* of the data among the outputs; NULL: the same, and all are scored over */
     const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
     struct vrt_verdict *verdicts;           /* of each picture, in order; NULL: not wanted */
 };

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 
 static const struct vrt_command commands[] = {
     { "train", "Train on the train split of --data, evaluate on its val split after each epoch.", NULL, VRT_TRAIN,
       vrt_command_train },
-    { "eval", "Classify a split of --data and count the hits.", NULL, VRT_EVAL, vrt_command_eval },
+    { "eval", "Classify a split of --data, or of each of several sets, and count the hits.", "[[NAME=]FOLDER]...", VRT_EVAL,
+      vrt_command_eval },
     { "predict", "Classify pictures: files, folders (with those below), - for a list of files on stdin, a split of --data.",
       "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict },
     { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
@@ -29,15 +31,6 @@ static void print_help(const struct vrt_program *p, const char *name, FILE *out)
     for (int i = 0; i < NCOMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n%s COMMAND --help tells the flags of a command.\n", name);
-}
-
-/* Names from files and pictures may hold anything; a terminal gets no control characters from us. */
-static void print_error(const char *name, const char *text)
-{
-    fprintf(stderr, "%s: ", name);
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' && *text != '\n' && *text != '\t' ? '?' : *text, stderr);
-    fputc('\n', stderr);
 }
 
 static bool find_command(const struct vrt_program *p, char **argv, int argc, const struct vrt_command **out,
@@ -108,6 +101,6 @@ int main(int argc, char **argv)
         status = (int)e.code;
     status = finish(status, &e);
     if (status != VRT_OK && e.text[0] != '\0')
-        print_error(name, e.text);
+        vrt_message(name, e.text);
     return status;
 }

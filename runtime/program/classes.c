@@ -1,0 +1,280 @@
+/* From class names to outputs: see classes.h. */
+#include "runtime/program/classes.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/data/dataset.h"
+#include "runtime/data/labels.h"
+#include "runtime/io/class_map.h"
+#include "runtime/program/message.h"
+#include "runtime/program/settings.h"
+
+/* -- names -- */
+
+static bool all_digits(const char *s)
+{
+    return *s != '\0' && s[strspn(s, "0123456789")] == '\0';
+}
+
+static bool data_numbers(const struct vrt_dataset *d)
+{
+    for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
+        if (!all_digits(vrt_dataset_class_name(d, c)))
+            return false;
+    return true;
+}
+
+/* Are the names mere numbers? Then numbers of the data are names, too, not places. */
+static bool names_numbers(const struct vrt_classes *c)
+{
+    for (int64_t i = 0; i < c->outputs; i++)
+        if (c->names[i] != NULL && !all_digits(c->names[i]))
+            return false;
+    return true;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static int32_t imagenet_label(const char *const *sorted, const char *name)
+{
+    const char *const *at = bsearch(&name, sorted, VRT_IMAGENET_CLASSES, sizeof *sorted, by_text);
+    return at != NULL ? (int32_t)(at - sorted) : -1;
+}
+
+static bool data_imagenet(const struct vrt_dataset *d, const char *const *sorted)
+{
+    for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
+        if (imagenet_label(sorted, vrt_dataset_class_name(d, c)) < 0)
+            return false;
+    return true;
+}
+
+/* What the outputs are called: the map's word counts most, then the weights'. Weights of another tool have no names; with 1000
+ * outputs, and classes of ImageNet-1k or numbers in the data, they are taken to be ImageNet-1k's. False: nothing is known. */
+static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d)
+{
+    const char *sorted[VRT_IMAGENET_CLASSES];
+    int64_t known;
+
+    vrt_imagenet_classes(sorted);
+    if (r->file != NULL && r->file->names != NULL)
+        memcpy(c->names, r->file->names, (size_t)c->outputs * sizeof *c->names);
+    else if (r->file != NULL)
+        for (int64_t i = 0; i < r->file->count && r->file->count == VRT_IMAGENET_CLASSES; i++)
+            c->names[r->file->outputs[i]] = sorted[i];
+    else if (json_is_array(c->own)) {
+        known = (int64_t)json_array_size(c->own);
+        for (int64_t i = 0; i < known && i < c->outputs; i++)
+            c->names[i] = json_string_value(json_array_get(c->own, (size_t)i));
+    } else if (c->outputs == VRT_IMAGENET_CLASSES && (data_imagenet(d, sorted) || data_numbers(d)))
+        memcpy(c->names, sorted, sizeof sorted);
+    else
+        return false;
+    return true;
+}
+
+/* -- places -- */
+
+/* Find each class of the data among n names, or say which is missing (NULL: none). Names in weights are valid UTF-8, so the
+ * data's are made so, too. */
+static bool find_classes(const struct vrt_dataset *d, const char *const *names, int64_t n, int32_t *at, const char **missing,
+                         struct vrt_error *e)
+{
+    json_t *index = json_object();
+
+    *missing = NULL;
+    for (int64_t i = 0; i < n; i++)
+        if (names[i] != NULL)
+            json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i));
+    for (int64_t c = 0; index != NULL && *missing == NULL && c < vrt_dataset_classes(d); c++) {
+        json_t *own = vrt_json_text(vrt_dataset_class_name(d, c));
+        const json_t *found = json_object_get(index, json_string_value(own));
+        if (found == NULL)
+            *missing = vrt_dataset_class_name(d, c);
+        at[c] = (int32_t)json_integer_value(found);
+        json_decref(own);
+    }
+    json_decref(index);
+    return index != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
+}
+
+/* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts (ImageNet-V2). */
+static bool number_classes(const struct vrt_dataset *d, int64_t n, const char *of, int32_t *at, struct vrt_error *e)
+{
+    for (int64_t c = 0; c < vrt_dataset_classes(d); c++) {
+        const char *name = vrt_dataset_class_name(d, c);
+        int64_t number = strlen(name) < 10 ? strtoll(name, NULL, 10) : INT64_MAX;
+        if (number >= n)
+            return vrt_fail(e, VRT_BAD_INPUT, "%s, but %s %lld, so that its class %.40s is none of them, counted from 0",
+                            vrt_dataset_describe(d), of, (long long)n, name);
+        at[c] = (int32_t)number;
+    }
+    return true;
+}
+
+static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+{
+    const char *missing;
+    int64_t known = json_is_array(c->own) && r->file == NULL ? (int64_t)json_array_size(c->own) : c->outputs;
+
+    if (!find_classes(d, c->names, c->outputs, c->map, &missing, e))
+        return false;
+    if (missing == NULL)
+        return true;
+    if (data_numbers(d) && !names_numbers(c))
+        return number_classes(d, known < c->outputs ? known : c->outputs, "the weights were trained with", c->map, e);
+    if (r->file != NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s does not name the class `%.200s` of the data", r->file->path, missing);
+    return vrt_fail(e, VRT_BAD_INPUT, "the weights do not know the class `%.200s` of the data; evaluate on data with "
+                    "the classes they were trained with", missing);
+}
+
+/* The lines of the map are for the classes of ImageNet-1k when there are 1000, else for the data's own. */
+static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file, const struct vrt_dataset *d, struct vrt_error *e)
+{
+    const char *sorted[VRT_IMAGENET_CLASSES];
+    const char *missing = "";
+
+    vrt_imagenet_classes(sorted);
+    if (data_numbers(d)) {
+        if (!number_classes(d, file->count, "the lines of --class-map are", c->map, e))
+            return false;
+        missing = NULL;
+    } else if (file->count == VRT_IMAGENET_CLASSES && !find_classes(d, sorted, VRT_IMAGENET_CLASSES, c->map, &missing, e))
+        return false;
+    if (missing != NULL && file->count != c->count)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has %lld lines, one for each class, but the data is %s", file->path,
+                        (long long)file->count, vrt_dataset_describe(d));
+    for (int64_t i = 0; i < c->count; i++)
+        c->map[i] = file->outputs[missing == NULL ? c->map[i] : i];
+    return true;
+}
+
+static bool map_in_order(struct vrt_classes *c, const struct vrt_dataset *d, struct vrt_error *e)
+{
+    if (c->count != c->outputs)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells %lld apart and the weights hold no names to match them by",
+                        vrt_dataset_describe(d), (long long)c->outputs);
+    for (int64_t i = 0; i < c->count; i++)
+        c->map[i] = (int32_t)i;
+    return true;
+}
+
+/* -- what is scored over -- */
+
+/* A set of its own with some of the classes is a test of these: ImageNet-A and -R. A split of a data set that lacks some may be
+ * an accident, and its other classes were learnt as well: there it must be asked for. One class alone would always be right. */
+static bool wants_mask(const struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d)
+{
+    int64_t of = r->file != NULL && r->file->outputs != NULL ? r->file->count : c->outputs;
+    bool named = r->file != NULL && r->file->names != NULL;
+    return !r->all && c->count < of && (r->only || named || (vrt_dataset_alone(d) && c->count > 1));
+}
+
+static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+{
+    bool own = wants_mask(c, r, d), *claimed = calloc((size_t)c->outputs + 1, sizeof *claimed);
+
+    if (claimed == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+    c->scored = claimed;
+    for (int64_t i = 0; i < c->count; i++) {
+        if (claimed[c->map[i]])
+            return vrt_fail(e, VRT_BAD_INPUT, "two classes of the data are one of the network, the second is `%.200s`",
+                            vrt_dataset_class_name(d, i));
+        claimed[c->map[i]] = true;
+    }
+    for (int64_t i = 0; !own && i < c->outputs; i++)
+        claimed[i] = r->file == NULL || r->file->outputs == NULL;
+    for (int64_t i = 0; !own && r->file != NULL && r->file->outputs != NULL && i < r->file->count; i++)
+        claimed[r->file->outputs[i]] = true;
+    for (int64_t i = 0; i < c->outputs; i++)
+        c->nscored += claimed[i];
+    if (c->nscored < c->outputs)
+        return true;
+    free(claimed);
+    c->scored = NULL;
+    return true;
+}
+
+bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+{
+    *c = (struct vrt_classes){ .outputs = r->outputs, .count = vrt_dataset_classes(d) };
+    c->own = r->known != NULL ? json_loads(r->known, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
+    c->map = calloc((size_t)c->count + 1, sizeof *c->map);
+    c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
+    if (c->map == NULL || c->names == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+    bool known = name_outputs(c, r, d);
+    bool ok = r->file != NULL && r->file->outputs != NULL ? map_by_lines(c, r->file, d, e)
+            : known ? map_by_name(c, r, d, e) : map_in_order(c, d, e);
+    ok = ok && choose_scored(c, r, d, e);
+    for (int64_t i = 0; ok && i < c->count; i++)
+        if (c->names[c->map[i]] == NULL)
+            c->names[c->map[i]] = vrt_dataset_class_name(d, i);
+    return ok;
+}
+
+void vrt_classes_close(struct vrt_classes *c)
+{
+    free(c->map);
+    free(c->scored);
+    free(c->names);
+    json_decref(c->own);
+    *c = (struct vrt_classes){ 0 };
+}
+
+void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r, const char *set)
+{
+    long long count = c->count, scored = c->nscored, outputs = c->outputs;
+    long long of = r->file != NULL && r->file->outputs != NULL ? r->file->count : outputs;
+    char text[1000];
+    if (c->scored != NULL && scored == count && count < of)
+        snprintf(text, sizeof text, "%.600s: scored over its %lld classes alone, of %lld (--all-classes: over the others, too)", set, count,
+                 of);
+    else if (c->scored != NULL)
+        snprintf(text, sizeof text, "%.600s: scored over the %lld outputs in --class-map, of %lld", set, scored, outputs);
+    if (c->scored != NULL)
+        vrt_message("note", text);
+    if (count < scored) {
+        snprintf(text, sizeof text, "the data has %lld classes, the program %lld; the other outputs have no pictures (--mask-classes scores "
+                 "over the data's alone)", count, outputs);
+        vrt_message("note", text);
+    }
+}
+
+void vrt_classes_mask(const struct vrt_classes *c, float *logits, int64_t n)
+{
+    for (int64_t i = 0; c->scored != NULL && i < n; i++)
+        for (int64_t k = 0; k < c->outputs; k++)
+            if (!c->scored[k])
+                logits[i * c->outputs + k] = -INFINITY;
+}
+
+const char *vrt_classes_name(const void *classes, int64_t output)
+{
+    struct vrt_classes *c = (struct vrt_classes *)(uintptr_t)classes;
+    if (c->names[output] != NULL)
+        return c->names[output];
+    snprintf(c->number, sizeof c->number, "%lld", (long long)output);
+    return c->number;
+}
+
+bool vrt_classes_imagenet(const struct vrt_classes *c, int32_t *class_of)
+{
+    const char *sorted[VRT_IMAGENET_CLASSES];
+    bool any = false;
+
+    vrt_imagenet_classes(sorted);
+    for (int64_t i = 0; i < c->outputs; i++) {
+        class_of[i] = c->names[i] != NULL ? imagenet_label(sorted, c->names[i]) : -1;
+        any |= class_of[i] >= 0;
+    }
+    return any;
+}
