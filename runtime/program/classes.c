@@ -130,7 +130,8 @@ static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r, 
     if (data_numbers(d) && !names_numbers(c))
         return number_classes(d, known < c->outputs ? known : c->outputs, "the weights were trained with", c->map, e);
     if (r->file != NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s does not name the class `%.200s` of the data", r->file->path, missing);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s does not name the class `%.200s` of the data; give this name to the output that stands "
+                        "for it, or take the class out of the data", r->file->path, missing);
     return vrt_fail(e, VRT_BAD_INPUT, "the weights do not know the class `%.200s` of the data; evaluate on data with "
                     "the classes they were trained with", missing);
 }
@@ -242,7 +243,7 @@ void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules 
         snprintf(text, sizeof text, "%.600s: scored over the %lld outputs in --class-map, of %lld", set, scored, outputs);
     if (c->scored != NULL)
         vrt_message("note", text);
-    if (count < scored) {
+    if (count < scored && !r->all) {
         snprintf(text, sizeof text, "the data has %lld classes, the program %lld; the other outputs have no pictures (--mask-classes scores "
                  "over the data's alone)", count, outputs);
         vrt_message("note", text);
