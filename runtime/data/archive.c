@@ -1,5 +1,6 @@
 /* The same tree inside a tar. Input: a blob; output: an index with the place of each picture's bytes, which are then
- * read in place. The split is searched at the top and below one leading folder; the top wins. */
+ * read in place. The split is searched at the top and below one leading folder; the top wins. Where there is none, class folders may be
+ * in their place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ struct scan {
 };
 
 /* `name` is below the split: "CLASS", "CLASS/file" or "CLASS/folder/file". */
-static bool add_member(struct scan *s, struct vrt_index *x, const struct vrt_member *m, const char *name, struct vrt_error *e)
+static bool add_member(const struct scan *s, struct vrt_index *x, const struct vrt_member *m, const char *name, struct vrt_error *e)
 {
     const char *slash = strchr(name, '/'), *file = strrchr(name, '/');
     int32_t id;
@@ -84,21 +85,77 @@ static bool scan_member(void *data, const struct vrt_member *m, struct vrt_error
     return name[length] == 0 || add_member(s, &s->found[depth][which], m, name + length + 1, e);
 }
 
-static bool scan_blob(struct scan *s, const struct vrt_blob *blob, struct vrt_error *e)
+static bool walk_blob(const char *path, const struct vrt_blob *blob, vrt_member_rule *rule, void *data, struct vrt_error *e)
 {
     const uint8_t *base;
     bool ok;
 
-    if (!vrt_blob_map(blob, s->path, &base, e))
+    if (!vrt_blob_map(blob, path, &base, e))
         return false;
-    ok = vrt_tar_walk(s->path, base, blob->size, scan_member, s, e);
+    ok = vrt_tar_walk(path, base, blob->size, rule, data, e);
     vrt_blob_unmap(blob, base);
+    return ok;
+}
+
+/* CLASS/FILE or LEAD/CLASS/FILE alone, without a split. */
+struct bare {
+    const struct scan *scan;
+    struct vrt_index index;
+    int depth;                                      /* slashes in a name: 1 or 2; 0: none was seen */
+    char lead[VRT_MAX_NAME];
+    bool other;                                     /* there is something else */
+};
+
+static bool bare_member(void *data, const struct vrt_member *m, struct vrt_error *e)
+{
+    struct bare *b = data;
+    const char *slash = strrchr(m->name, '/'), *class = m->name;
+    size_t lead = 0;
+    int depth = 0;
+
+    if (b->other || m->kind == 'd' || slash == NULL || !vrt_index_takes(slash + 1))
+        return true;
+    for (const char *c = m->name; *c != 0; c++)
+        depth += *c == '/';
+    if (depth == 2) {
+        lead = strcspn(m->name, "/");
+        class += lead + 1;
+    }
+    if (b->depth == 0) {
+        b->depth = depth;
+        memcpy(b->lead, m->name, lead);
+    }
+    b->other = depth > 2 || depth != b->depth || strncmp(b->lead, m->name, lead) != 0 || b->lead[lead] != 0 ||
+               vrt_split_name(b->lead, lead) || vrt_split_name(class, strcspn(class, "/"));
+    return b->other || add_member(b->scan, &b->index, m, class, e);
+}
+
+static bool open_bare(struct vrt_dataset *d, const struct scan *s, bool *found, struct vrt_error *e)
+{
+    struct bare *b = calloc(1, sizeof *b);
+    bool ok;
+
+    if (b == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+    b->scan = s;
+    ok = walk_blob(s->path, d->blobs[0], bare_member, b, e);
+    *found = ok && !b->other && (b->depth == 2 || b->index.nclasses > 1);    /* one folder of files is a flat data set */
+    if (*found) {
+        d->index = b->index;
+        d->bare = true;
+        d->split = strdup(b->lead);
+        ok = d->split != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+    } else
+        vrt_index_free(&b->index);
+    free(b);
     return ok;
 }
 
 /* Move the best candidate into d. */
 static bool choose(struct vrt_dataset *d, struct scan *s)
 {
+    bool bare = false;
+
     for (int depth = 0; depth < 2; depth++)
         for (int i = 0; i < VRT_SPLIT_NAMES; i++) {
             if (!s->seen[depth][i])
@@ -113,6 +170,8 @@ static bool choose(struct vrt_dataset *d, struct scan *s)
             d->split = NULL;
             return vrt_fail(s->error, VRT_BAD_INPUT, "no memory to read %s", s->path);
         }
+    if (!open_bare(d, s, &bare, s->error) || bare)
+        return bare;
     return vrt_fail(s->error, VRT_BAD_INPUT, "%s has no folder '%s' at its top or below one leading folder (it begins with "
                     "'%.200s'); pack SPLIT/CLASS/files", s->path, s->names[0], s->first);
 }
@@ -142,7 +201,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
     s->error = e;
     d->source = &tar;
     vrt_split_names(split, s->names);
-    ok = vrt_dataset_blob(d, d->root, known, e) && scan_blob(s, d->blobs[0], e) && choose(d, s);
+    ok = vrt_dataset_blob(d, d->root, known, e) && walk_blob(d->root, d->blobs[0], scan_member, s, e) && choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);

@@ -91,6 +91,7 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
 static bool open_bare(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     free(d->split);
+    d->bare = true;
     d->split = strdup("");
     return d->split != NULL ? vrt_folder_open(d, classes_of, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
 }
@@ -237,7 +238,7 @@ bool vrt_dataset_alone(const struct vrt_dataset *d)
         n--;
     for (first = n; first > 0 && d->root[first - 1] != '/'; first--)
         ;
-    return d->split[0] == 0 && !vrt_split_name(d->root + first, n - first);
+    return d->bare && !vrt_split_name(d->root + first, strcspn(d->root + first, "./"));
 }
 
 bool vrt_dataset_numbers(const struct vrt_dataset *d)

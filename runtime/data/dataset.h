@@ -13,7 +13,7 @@ struct vrt_image;
 /* Open one split ("train", "val", "test"; "val" falls back to "test" and "validation", "test" to "val") of what lies at `root`: class
  * folders (classes sorted by name, strcmp), a folder with labels beside, a tar, tars for splits, shards, IDX or CIFAR files: README.md
  * has the table. Archives are read in place through an index of our own; compressed ones are inflated once to memory or an unlinked file.
- * A folder with class folders right in it is its own only split, whatever split is asked for.
+ * A folder or tar with class folders right in it is its own only split, whatever split is asked for.
  * `classes_of`, when not NULL, is the dataset that defines the classes (the train split): a class of this split that it
  * lacks is an error that names it; a class folder without pictures is an error too. */
 bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *split,
@@ -29,7 +29,7 @@ int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
 /* Does a folder have class folders with pictures right in it, none of which is called as a split is? */
 bool vrt_dataset_bare(const char *root);
 
-/* Was such a folder opened, which is not called as a split itself? Then no training split lies beside it: it is a set of its own. */
+/* Was such a folder or tar opened, which is not called as a split itself? Then no training split lies beside it: it is a set of its own. */
 bool vrt_dataset_alone(const struct vrt_dataset *d);
 
 /* Take a share (0 < share < 1) of each class out of d, into a data set of its own with the same classes. */

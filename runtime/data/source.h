@@ -21,6 +21,7 @@ struct vrt_dataset {
     const struct vrt_source *source;
     char *root;                     /* as given */
     char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps; "": the root is the split */
+    bool bare;                      /* class folders where a split would be */
     char *describe;
     struct vrt_index index;
     struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */

@@ -237,15 +237,15 @@ void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules 
     long long of = r->file != NULL && r->file->outputs != NULL ? r->file->count : outputs;
     char text[1000];
     if (c->scored != NULL && scored == count && count < of)
-        snprintf(text, sizeof text, "%.600s: scored over its %lld classes alone, of %lld (--all-classes: over the others, too)", set, count,
-                 of);
+        snprintf(text, sizeof text, "%.600s: scored over its %lld classes alone, of %lld (--all-classes: over the others, too)", set,
+                 count, of);
     else if (c->scored != NULL)
         snprintf(text, sizeof text, "%.600s: scored over the %lld outputs in --class-map, of %lld", set, scored, outputs);
     if (c->scored != NULL)
         vrt_message("note", text);
     if (count < scored && !r->all) {
-        snprintf(text, sizeof text, "the data has %lld classes, the program %lld; the other outputs have no pictures (--mask-classes scores "
-                 "over the data's alone)", count, outputs);
+        snprintf(text, sizeof text, "the data has %lld classes, the program %lld; the other outputs have no pictures (--mask-classes "
+                 "scores over the data's alone)", count, outputs);
         vrt_message("note", text);
     }
 }

@@ -100,6 +100,10 @@ ends 2 'one at a time' "a table of two sets" ./net eval --weights $w in some --p
 ends 0 'top-1' "a table of one" ./net eval --weights $w some --per-class x.csv
 holds "no other class was predicted" test "$(awk -F , 'NR > 1 && $2 == 0 { n += $5 } END { print n + 0 }' x.csv)" = 0
 ends 0 '^folder some: 100 pictures, 5 classes: top-1' "a folder of class folders as --data" ./net eval --weights $w --data some
+tar cf some.tar some
+./net eval --weights $w some --json 2>/dev/null | sed 's/"set":"[^"]*"//' >wanted
+tarred() { ./net eval --weights $w some.tar --json | sed 's/"set":"[^"]*"//' | cmp - wanted; }
+holds "a tar of it is the same" tarred
 
 # When classes are left out, and when not.
 ends 0 '"top1"' "--all-classes" ./net eval --weights $w --data some --json --all-classes

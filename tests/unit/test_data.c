@@ -220,6 +220,50 @@ static void maps_classes(void **state)
     vrt_dataset_close(train);
 }
 
+/* LEAD/cat/00.png and LEAD/OTHER/01.png, with a note before. */
+static void write_bare(const char *path, const char *lead, const char *other)
+{
+    struct archive *a = archive_write_new();
+    struct vrt_buffer b = {0};
+    struct vrt_error e;
+    char name[100];
+
+    archive_write_set_format_pax_restricted(a);
+    assert_int_equal(archive_write_open_filename(a, path), ARCHIVE_OK);
+    snprintf(name, sizeof name, "%sREADME.txt", lead);
+    add_member(a, name, "x", 1, AE_IFREG);
+    for (int i = 0; i < 2; i++) {
+        write_gray(in_folder("one.png"), 50 + i);
+        assert_true(vrt_file_read(in_folder("one.png"), 1 << 20, &b, &e));
+        snprintf(name, sizeof name, "%s%s/%02d.png", lead, i == 0 ? "cat" : other, i);
+        add_member(a, name, b.data, b.size, AE_IFREG);
+    }
+    vrt_buffer_free(&b);
+    assert_int_equal(archive_write_close(a), ARCHIVE_OK);
+    archive_write_free(a);
+}
+
+static void check_bare(const char *path, const char *first, bool alone)
+{
+    struct vrt_dataset *d;
+    struct vrt_image image = {0};
+    struct vrt_error e;
+    char name[64];
+
+    if (!vrt_dataset_open(&d, path, "val", NULL, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(vrt_dataset_count(d), 2);
+    assert_int_equal(vrt_dataset_classes(d), 2);
+    assert_string_equal(vrt_dataset_class_name(d, 1), "dog");
+    vrt_dataset_item_name(d, 0, name, sizeof name);
+    assert_string_equal(name, first);
+    assert_true(vrt_dataset_read(d, 1, 1, &image, &e));
+    assert_int_equal(image.pixels.data[0], 51);
+    assert_int_equal(vrt_dataset_alone(d), alone);
+    vrt_dataset_close(d);
+    vrt_image_free(&image);
+}
+
 /* Class folders right in the root. */
 static void reads_bare_folders(void **state)
 {
@@ -242,6 +286,18 @@ static void reads_bare_folders(void **state)
     assert_true(vrt_dataset_alone(d));
     vrt_dataset_close(d);
     vrt_image_free(&image);
+    write_bare(in_folder("bare.tar"), "", "dog");
+    check_bare(in_folder("bare.tar"), "cat/00.png", true);
+    assert_int_equal(rename(in_folder("bare.tar"), in_folder("val.tar")), 0);
+    check_bare(in_folder("val.tar"), "cat/00.png", false);
+    write_bare(in_folder("bare.tar"), "set-a/", "dog");
+    check_bare(in_folder("bare.tar"), "set-a/cat/00.png", true);
+    write_bare(in_folder("bare.tar"), "train/", "dog");
+    refused(in_folder("bare.tar"), "val", NULL, "no folder 'val'");
+    write_bare(in_folder("bare.tar"), "", "train");
+    refused(in_folder("bare.tar"), "val", NULL, "no folder 'val'");
+    write_bare(in_folder("bare.tar"), "", "dog/deep");
+    refused(in_folder("bare.tar"), "val", NULL, "no folder 'val'");
     refused(in_folder("sets"), "val", NULL, "it has: a");                       /* folders in folders, no pictures */
     assert_int_equal(rename(in_folder("sets/a"), in_folder("sets/val")), 0);
     assert_true(vrt_dataset_open(&d, in_folder("sets/val//"), "val", NULL, &e));
