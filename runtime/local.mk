@@ -25,7 +25,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/model.c %D%/program/model.h \
 	%D%/program/splits.c %D%/program/splits.h \
 	%D%/program/schedule.c %D%/program/schedule.h \
-	%D%/program/evaluate.c %D%/program/evaluate.h %D%/program/classes.c %D%/program/classes.h \
+	%D%/program/evaluate.c %D%/program/eval.c %D%/program/evaluate.h %D%/program/classes.c %D%/program/classes.h \
 	%D%/program/message.c %D%/program/message.h \
 	%D%/program/run.c %D%/program/run.h \
 	%D%/program/signals.c %D%/program/signals.h \
