@@ -25,9 +25,10 @@ EXTRA_DIST += $(reference_tests) %D%/reference/README.md %D%/reference/record_de
 	%D%/reference/logits
 
 # Networks with and without experts, small ones: networks/*.safetensors are what PyTorch computed.
+reference_compiled = %D%/reference/compiled.c %D%/reference/compiled.h %D%/reference/hashes.c %D%/reference/hashes.h
 check_PROGRAMS += %D%/reference/test_vectors
 TESTS += %D%/reference/test_vectors
-%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c %D%/reference/compiled.c %D%/reference/compiled.h
+%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c $(reference_compiled)
 %C%_reference_test_vectors_CPPFLAGS = $(unit_cppflags)
 %C%_reference_test_vectors_CFLAGS = $(unit_cflags)
 %C%_reference_test_vectors_LDFLAGS = $(AM_LDFLAGS) -rdynamic
