@@ -91,11 +91,7 @@ static bool not_finite(const struct vrt_training *t, const char *what, double va
 static void update(struct vrt_training *t, double norm)
 {
     struct vrt_ctx *c = &t->m.ctx;
-    double count = (double)(t->at.step + 1);
-    c->grad_scale = t->s.clip > 0 && norm > t->s.clip ? t->s.clip / norm : 1.0;
-    c->bias1 = 1.0 - pow(t->s.beta1, count);
-    c->bias2 = 1.0 - pow(t->s.beta2, count);
-    c->ema_decay = t->s.ema > 0 ? vrt_schedule_ema(t->s.ema, t->at.step) : 0.0;
+    vrt_schedule_update(&t->s, t->at.step, norm, c);
     t->m.program->update(c);
     t->m.program->pack_train(c);
     vrt_model_drain(&t->m);

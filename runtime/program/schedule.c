@@ -1,4 +1,4 @@
-/* Learning rates: see schedule.h. */
+/* Learning rates and updates: see schedule.h. */
 #include <math.h>
 #include <string.h>
 
@@ -35,4 +35,22 @@ double vrt_schedule_lr(const struct vrt_schedule *s, int64_t step)
 double vrt_schedule_ema(double decay, int64_t step)
 {
     return fmin(decay, (1.0 + (double)step) / (10.0 + (double)step));
+}
+
+void vrt_schedule_constants(const struct vrt_settings *s, struct vrt_ctx *c)
+{
+    c->weight_decay = s->weight_decay;
+    c->beta1 = s->beta1;
+    c->beta2 = s->beta2;
+    c->eps = s->eps;
+    c->momentum = s->momentum;
+}
+
+void vrt_schedule_update(const struct vrt_settings *s, int64_t step, double norm, struct vrt_ctx *c)
+{
+    double count = (double)(step + 1);
+    c->grad_scale = s->clip > 0 && norm > s->clip ? s->clip / norm : 1.0;
+    c->bias1 = 1.0 - pow(s->beta1, count);
+    c->bias2 = 1.0 - pow(s->beta2, count);
+    c->ema_decay = s->ema > 0 ? vrt_schedule_ema(s->ema, step) : 0.0;
 }

@@ -94,11 +94,7 @@ static void set_constants(struct vrt_training *t)
     c->loss_scale = 1.0 / batch;
     c->balance_scale = (double)t->m.group / batch;
     c->drop_path = t->s.drop_path;
-    c->weight_decay = t->s.weight_decay;
-    c->beta1 = t->s.beta1;
-    c->beta2 = t->s.beta2;
-    c->eps = t->s.eps;
-    c->momentum = t->s.momentum;
+    vrt_schedule_constants(&t->s, c);
 }
 
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
