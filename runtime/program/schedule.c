@@ -46,11 +46,17 @@ void vrt_schedule_constants(const struct vrt_settings *s, struct vrt_ctx *c)
     c->momentum = s->momentum;
 }
 
+/* 1 - beta^step, of beta as the float that the generated code counts with: 1 - 0.999f is off by 1e-5 of itself, and the first steps
+ * would be, too. */
+static double bias(double beta, int64_t step)
+{
+    return 1.0 - pow((double)(float)beta, (double)step);
+}
+
 void vrt_schedule_update(const struct vrt_settings *s, int64_t step, double norm, struct vrt_ctx *c)
 {
-    double count = (double)(step + 1);
     c->grad_scale = s->clip > 0 && norm > s->clip ? s->clip / norm : 1.0;
-    c->bias1 = 1.0 - pow(s->beta1, count);
-    c->bias2 = 1.0 - pow(s->beta2, count);
+    c->bias1 = bias(s->beta1, step + 1);
+    c->bias2 = bias(s->beta2, step + 1);
     c->ema_decay = s->ema > 0 ? vrt_schedule_ema(s->ema, step) : 0.0;
 }
