@@ -153,3 +153,9 @@ void compiled_clear(struct compiled *c, enum vrt_region region)
     size_t bytes = (size_t)(region == VRT_BALANCE ? c->program->balance_bytes : c->program->params_bytes);
     memset(c->ctx.region[region], 0, bytes);
 }
+
+void compiled_average(struct compiled *c)
+{
+    c->ctx.region[VRT_EMA] = cleared(c->program->params_bytes);
+    memcpy(c->ctx.region[VRT_EMA], c->ctx.region[VRT_PARAMS], (size_t)c->program->params_bytes);
+}

@@ -22,5 +22,6 @@ void compiled_close(struct compiled *c);
 
 float *compiled_region(const struct compiled *c, enum vrt_region region, const struct vrt_param *p);
 void compiled_clear(struct compiled *c, enum vrt_region region);        /* PARAMS .. MOMENT2, BALANCE */
+void compiled_average(struct compiled *c);              /* EMA begins as PARAMS */
 
 #endif
