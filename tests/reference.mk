@@ -36,7 +36,7 @@ TESTS += %D%/reference/test_vectors
 EXTRA_DIST += %D%/reference/record_moe.py %D%/reference/twins.py %D%/reference/networks
 
 # Optimisers and what else a recipe says: optimisers/ is what PyTorch and timm computed.
-reference_recipes = %D%/reference/test_optimisers
+reference_recipes = %D%/reference/test_optimisers %D%/reference/test_recipe
 check_PROGRAMS += $(reference_recipes)
 TESTS += $(reference_recipes)
 %C%_reference_test_optimisers_SOURCES = %D%/reference/test_optimisers.c $(reference_compiled)
@@ -44,4 +44,9 @@ TESTS += $(reference_recipes)
 %C%_reference_test_optimisers_CFLAGS = $(unit_cflags)
 %C%_reference_test_optimisers_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 %C%_reference_test_optimisers_LDADD = $(compiler_libs) $(runtime_libs)
+%C%_reference_test_recipe_SOURCES = %D%/reference/test_recipe.c $(reference_compiled)
+%C%_reference_test_recipe_CPPFLAGS = $(unit_cppflags)
+%C%_reference_test_recipe_CFLAGS = $(unit_cflags)
+%C%_reference_test_recipe_LDFLAGS = $(AM_LDFLAGS) -rdynamic
+%C%_reference_test_recipe_LDADD = $(compiler_libs) $(runtime_libs)
 EXTRA_DIST += %D%/reference/record_optimisers.py %D%/reference/optimisers

@@ -8,9 +8,10 @@ All in double precision, into optimisers/:
 
     updates.safetensors         F32; CASE.NAME: weights of the network of optimisers/network.vmoe after 20 updates, every 7th of
                                 small tensors, every 61st of others; CASE.ema.NAME: their average
-    schedules.txt               a line each: name, settings, then the learning rate of each step
-    layer_decay.txt             a line each: network, tensor, factor on its learning rate
-    losses.safetensors          F32; logits and labels, and by loss: targets, the loss, its gradient
+    schedules.txt               a line each: name, kind, lr, warm-up, final, every and factor (schedule.h), then the rate of each
+                                step of 30
+    layer_decay.txt             a line each: network, tensor, factor on its learning rate for a decay of 0.75
+    losses.safetensors          F32; logits, labels, targets; LOSS.TARGETS and LOSS.TARGETS.gradient
 
 Weights and gradients are hashes, as in record_moe.py. Gradients are eight times smaller in each second step. The last expert
 gets none in the first three steps; its second layer begins at zero, as does the last layer of the network.
@@ -155,12 +156,11 @@ def record_schedules():
     rows = []
 
     def row(name, kind, warmup, final, every, factor, values):
-        assert kind != "cosine" or len(values) > warmup
         rows.append(" ".join([name, kind, *map(repr, (0.004, warmup, final, every, factor)), *map(repr, values)]))
 
     for warmup in (0, 1, 5):
-        row(f"torch.warmup.{warmup}", "cosine", warmup, 1e-5, 30, 0.1, rates(cosine(warmup, 1e-5, 30), 0.004, 30))
-        row(f"torch.constant.{warmup}", "constant", warmup, 0.0, 30, 0.1, rates(constant(warmup), 0.004, 12))
+        row(f"torch.warmup.{warmup}", "cosine", warmup, 1e-5, 30, 0.1, rates(cosine(warmup, 1e-5, 30), 0.004, 31))
+        row(f"torch.constant.{warmup}", "constant", warmup, 0.0, 30, 0.1, rates(constant(warmup), 0.004, 30))
     row("torch.stairs", "step", 0, 0.0, 7, 0.5, rates(stairs(7, 0.5), 0.004, 30))
     row("timm.cosine.0", "cosine", 0, 1e-5, 30, 0.1, rates(timm_cosine(0, 1e-5, 30), 0.004, 30, True))
     row("timm.cosine.5", "cosine", 5, 1e-5, 30, 0.1, rates(timm_cosine(5, 1e-5, 30), 0.004, 30, True))
@@ -244,8 +244,8 @@ def record_updates():
 
 def record_layer_decay():
     models = {
-        "convnext": timm.models.ConvNeXt(num_classes=5, depths=(2, 1, 3, 1), dims=(8, 16, 24, 32)),
-        "vit": timm.models.VisionTransformer(img_size=16, patch_size=4, num_classes=5, embed_dim=16, depth=3, num_heads=2),
+        "deep_convnext": timm.models.ConvNeXt(num_classes=5, depths=(2, 1, 3, 1), dims=(8, 16, 24, 32)),
+        "deep_vit": timm.models.VisionTransformer(img_size=16, patch_size=4, num_classes=5, embed_dim=16, depth=3, num_heads=2),
     }
     with open(OUT / "layer_decay.txt", "w") as out:
         for key, model in models.items():
