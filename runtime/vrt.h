@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define VRT_ABI_VERSION 3
+#define VRT_ABI_VERSION 4
 
 /* Regions of memory; offsets into them are constants of the generated code. */
 enum vrt_region {
@@ -23,6 +23,7 @@ enum vrt_region {
     VRT_OUTPUT,         /* (B,classes) f32, logits */
     VRT_FEATURES,       /* (B,features) f32, the input of the last layer with weights */
     VRT_BALANCE,        /* f32: see vrt_moe */
+    VRT_CHOICES,        /* (B,choices) f32, written by eval: see vrt_moe */
     VRT_REGIONS = 16
 };
 
@@ -80,8 +81,11 @@ struct vrt_moe {                /* one MoE layer, in order */
     const char *prefix;         /* of its tensors' names: "stages.2.blocks.8.mlp" */
     int32_t experts, top_k;     /* top_k: 0 unless tokens choose */
     int64_t balance_offset;     /* bytes into BALANCE: (experts) choices made, (experts) choices dropped, (1) items routed,
-                                 * (experts) choices since the last update, in training only; all f32, added to by every
-                                 * call, zeroed by the runtime after an update */
+                                 * (experts) choices since the last update, in training only, (1) sum over the items of the
+                                 * entropy in nats of the router's softmax without noise, 0 unless tokens choose; all f32,
+                                 * added to by every call, zeroed by the runtime after an update */
+    int64_t choices_offset;     /* floats into a row of CHOICES: (experts) choices of the picture that were kept; items are its
+                                 * tokens, or with routing per image the picture; soft: 0 */
 };
 
 enum vrt_key_type { VRT_KEY_BOOL, VRT_KEY_INT, VRT_KEY_FLOAT, VRT_KEY_TEXT };
@@ -119,6 +123,7 @@ struct vrt_program {
     const struct vrt_key *keys;
     int64_t nkeys;
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
+    int64_t choices;            /* the experts of all MoE layers: floats in a row of CHOICES */
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;     /* scratch: of each thread */
     int64_t moments;            /* that the optimiser keeps of each weight: 1 or 2 */
     void (*pack_eval)(struct vrt_ctx *);        /* PARAMS -> PACKED for eval only */

@@ -60,10 +60,11 @@ static void softmax_of(struct emit *e, struct row *x, int64_t E, V *lse)
         *lse = vadd(e, max, math_log(e, sum));
 }
 
-/* What a group gathers: probabilities at the front, then load probabilities, first choices, the squared log-sum-exps. */
+/* What a group gathers: probabilities at the front, then load probabilities, first choices, the squared log-sum-exps, entropies. */
 static V load_stats(struct emit *e, const struct routing *r)     { return atk(e, r->stats, r->E); }
 static V first_stats(struct emit *e, const struct routing *r)    { return atk(e, r->stats, 2 * r->E); }
 static V z_stats(struct emit *e, const struct routing *r)        { return atk(e, r->stats, 3 * r->E); }
+static V entropy_stats(struct emit *e, const struct routing *r)  { return atk(e, r->stats, 3 * r->E + 1); }
 
 void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice)
 {
@@ -86,7 +87,36 @@ void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice
 
 void balance_clear(struct emit *e, const struct routing *r)
 {
-    clear_floats(e, r->stats, ki(e, 3 * r->E + 1));
+    clear_floats(e, r->stats, ki(e, 3 * r->E + 2));
+}
+
+void entropy_add(struct emit *e, const struct routing *r, V clean)
+{
+    add_to(e, entropy_stats(e, r), softmax_entropy(e, clean, r->E));
+}
+
+/* The same routing, with the statistics of group g. */
+static struct routing with_group(struct emit *e, const struct routing *first, V g)
+{
+    struct routing r = *first;
+    r.stats = bytes(e, first->stats, imulk(e, g, decisions_stats(r.m)));
+    return r;
+}
+
+static V groups_of(struct emit *e, const struct routing *r, V pictures)
+{
+    return idiv(e, iaddk(e, pictures, r->m->group - 1), ki(e, r->m->group));
+}
+
+V entropy_total(struct emit *e, const struct routing *r, V pictures)
+{
+    struct loop l;
+    V sum = kf(e, 0);
+    loop_begin(e, &l, ki(e, 0), groups_of(e, r, pictures), 1, 1, &sum);
+    struct routing group = with_group(e, r, l.i);
+    sum = vadd(e, l.carry[0], load(e, e->f32, entropy_stats(e, &group)));
+    loop_end(e, &l, &sum);
+    return l.carry[0];
 }
 
 /* -- balance losses -- */
@@ -143,12 +173,13 @@ static V group_loss(struct emit *e, const struct routing *r)
 
 void emit_balance_sum(struct emit *e, const struct kernel_args *k)
 {
-    struct routing r = routing_of(e, k, k->p[0]);
-    int64_t group = r.m->group;
+    struct routing all = routing_of(e, k, k->p[0]);
+    int64_t group = all.m->group;
     struct loop l;
-    V sum = kf(e, 0), groups = idiv(e, iaddk(e, k->m, group - 1), ki(e, group));
-    loop_begin(e, &l, ki(e, 0), groups, 1, 1, &sum);
-    r.stats = bytes(e, bytesk(e, k->p[0], r.at.stats), imulk(e, l.i, decisions_stats(r.m)));
+    V sum = kf(e, 0);
+    all.stats = bytesk(e, k->p[0], all.at.stats);
+    loop_begin(e, &l, ki(e, 0), groups_of(e, &all, k->m), 1, 1, &sum);
+    struct routing r = with_group(e, &all, l.i);
     r.tokens = imulk(e, imin(e, ki(e, group), isub(e, k->m, imulk(e, l.i, group))), r.T);
     sum = vadd(e, l.carry[0], group_loss(e, &r));
     loop_end(e, &l, &sum);

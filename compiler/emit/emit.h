@@ -157,6 +157,7 @@ V ctx_region(struct emit *e, V ctx, int region);
 V row_max(struct emit *e, V x, int64_t n);
 void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum);     /* the largest; sum of exp(x - max) */
 V probability(struct emit *e, V x, V max, V inverse);                   /* exp(x - max) / sum; scalar or vector */
+V softmax_entropy(struct emit *e, V x, int64_t n);      /* of the probabilities, in nats */
 
 /* -- pack.c: b (K,N) as gemm wants it -- */
 void pack_panel(struct emit *e, V to, V x, int64_t ld, int64_t columns, int64_t K, int64_t panel);      /* one: columns are rows of x */

@@ -198,6 +198,7 @@ static V moes_table(struct emit *e)
         put(&r, ki32(e, g->moes[i]->experts));
         put(&r, ki32(e, g->moes[i]->choice == CHOICE_TOKEN ? g->moes[i]->top_k : 0));
         put(&r, ki(e, g->moes[i]->balance_offset));
+        put(&r, ki(e, g->moes[i]->choices_offset));
         rows[i] = structure(e, &r);
     }
     return table(e, rows, g->nmoes, "moes");
@@ -242,8 +243,8 @@ static V reals(struct emit *e, const double *v, int n)
 static void put_sizes(struct emit *e, struct row *r)
 {
     const struct plan *p = e->plan;
-    const int64_t sizes[] = {p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->balance_bytes, p->arena_eval_bytes,
-                             p->arena_train_bytes, p->scratch_bytes, plan_moments(p)};
+    const int64_t sizes[] = {p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->balance_bytes, p->choices,
+                             p->arena_eval_bytes, p->arena_train_bytes, p->scratch_bytes, plan_moments(p)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         put(r, ki(e, sizes[i]));
 }

@@ -1,5 +1,5 @@
 /* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each expert's rows are cut into
- * tiles. */
+ * tiles. What the runtime is told of the choices is counted on the way. */
 #include "config.h"
 
 #include "compiler/emit/routing.h"
@@ -20,9 +20,24 @@ static void count_choice(struct emit *e, const struct routing *r, V balance, V e
         add_to(e, at(e, balance, iaddk(e, expert, 2 * r->E + 1)), kf(e, 1));
 }
 
+static void clear_choices(struct emit *e, const struct routing *r, V choices, V pictures)
+{
+    struct loop l;
+    loop_begin(e, &l, ki(e, 0), pictures, 1, 0, NULL);
+    clear_floats(e, at(e, choices, imulk(e, l.i, e->plan->choices)), ki(e, r->E));
+    loop_end(e, &l, NULL);
+}
+
+/* The kept choice i counts for its picture. Slots mix tokens: nobody chose them. */
+static void count_for_picture(struct emit *e, const struct routing *r, V choices, V i, V expert)
+{
+    if (r->m->choice != CHOICE_SOFT)
+        add_to(e, at(e, at(e, choices, imulk(e, idiv(e, i, ki(e, r->T * r->K)), e->plan->choices)), expert), kf(e, 1));
+}
+
 /* counts[e]: rows of the kept choices of each expert. The program's counters gather the choices that were made, and the dropped ones;
- * what experts do not take was not chosen. */
-static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V n, bool training)
+ * what experts do not take was not chosen. In evaluation, choices (pictures, E) gets the kept ones of each picture. */
+static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V choices, V n, bool training)
 {
     struct loop l;
     struct branch br;
@@ -38,6 +53,8 @@ static void count_choices(struct emit *e, const struct routing *r, V choice, V s
     if_else(e, &br);
     if (!offered)
         count_choice(e, r, balance, expert, training);
+    if (!training)
+        count_for_picture(e, r, choices, l.i, expert);
     V p = int_at(e, counts, expert);
     store(e, iaddk(e, load(e, e->i32, p), r->m->span), p);
     if_end(e, &br);
@@ -102,8 +119,13 @@ void emit_route_sort(struct emit *e, const struct kernel_args *k)
     struct branch br;
     V counts = slot(e, e->i32, r.E), n = imulk(e, r.tokens, r.K);
     V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot), first = routing_field(e, &r, r.at.first);
+    bool training = k->call->size[1];
     if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
-    count_choices(e, &r, choice, slots, counts, k->p[1], n, k->call->size[1]);
+    if (!training)
+        clear_choices(e, &r, k->p[2], k->m);
+    count_choices(e, &r, choice, slots, counts, k->p[1], k->p[2], n, training);
+    if (r.m->choice == CHOICE_TOKEN)
+        add_to(e, atk(e, k->p[1], 3 * r.E + 1), entropy_total(e, &r, k->m));
     first_rows(e, &r, counts, first);
     place_rows(e, &r, choice, slots, counts, routing_field(e, &r, r.at.pair), n);
     cut_tiles(e, &r, first, routing_field(e, &r, r.at.tile), routing_field(e, &r, r.at.tile_first));

@@ -232,7 +232,7 @@ static void route_item(struct emit *e, const struct group *g, V i)
 {
     const struct routing *r = &g->r;
     V z = at(e, g->z, imulk(e, i, r->E)), choice = int_at(e, g->choice, imulk(e, i, r->K));
-    V gates = at(e, g->gates, imulk(e, i, r->K));
+    V gates = at(e, g->gates, imulk(e, i, r->K)), clean = at(e, g->logits, imulk(e, i, r->E));
     struct branch br;
     V first = NULL;
     if (r->m->choice == CHOICE_EXPERT) {
@@ -245,9 +245,10 @@ static void route_item(struct emit *e, const struct group *g, V i)
         choose_experts(e, r, r->m->bias ? g->scores : z, choice);
         if_end(e, &br);
         first = store_gates(e, r, z, choice, gates);
+        entropy_add(e, r, clean);
     }
     if (g->training)
-        balance_add(e, r, at(e, g->logits, imulk(e, i, r->E)), z, choice);
+        balance_add(e, r, clean, z, choice);
     if (g->sorted) {
         store(e, falling_key(e, first), int_at(e, g->sort.keys, i));
         store_index(e, i, g->sort.index, i);

@@ -30,6 +30,8 @@ void add_to(struct emit *e, V p, V v);                  /* one float */
 
 /* Statistics of a group: cleared, then added to token by token. */
 void balance_clear(struct emit *e, const struct routing *r);
+void entropy_add(struct emit *e, const struct routing *r, V clean);     /* in training and evaluation */
+V entropy_total(struct emit *e, const struct routing *r, V pictures);   /* of all groups; r->stats: of the first */
 void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice);
 
 #endif

@@ -38,6 +38,24 @@ void softmax_terms(struct emit *e, V x, int64_t n, V *max, V *sum)
     *sum = hsum(e, total);
 }
 
+static void entropy_body(struct emit *e, V i, V mask, V *carry, void *data)
+{
+    const struct row *r = data;
+    V d = vsub(e, vload(e, at(e, r->x, i), mask), r->max), y = vmasked(e, mask, math_exp(e, d), 0);
+    carry[0] = vadd(e, carry[0], y);
+    carry[1] = vfma(e, y, vmax(e, d, vkf(e, -100)), carry[1]);
+}
+
+/* With d = x - max and S the sum of exp(d): log S - sum of exp(d) d / S. Far below the maximum exp(d) is 0, and d may be infinite. */
+V softmax_entropy(struct emit *e, V x, int64_t n)
+{
+    struct row r = {.x = x, .max = splat(e, row_max(e, x, n))};
+    V sums[2] = {vkf(e, 0), vkf(e, 0)};
+    each_vector(e, ki(e, n), entropy_body, &r, sums, 2);
+    V sum = hsum(e, sums[0]);
+    return vsub(e, math_log(e, sum), vdiv(e, hsum(e, sums[1]), sum));
+}
+
 V probability(struct emit *e, V x, V max, V inverse)
 {
     return vmul(e, math_exp(e, vsub(e, x, max)), inverse);

@@ -84,6 +84,7 @@ static struct moe *new_moe(struct builder *b, const struct spec_moe *s, int64_t 
     m->batch_priority = s->batch_priority;
     m->key = g->next_key++;
     m->balance_offset = before ? before->balance_offset + moe_balance_bytes(before) : 0;
+    m->choices_offset = before ? before->choices_offset + before->experts : 0;
     fill_losses(m, s, g->training);
     fill_sizes(m, s, tokens);
     *ARENA_PUSH(g->arena, g->moes, g->nmoes, g->cap_moes) = m;

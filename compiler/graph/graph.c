@@ -101,10 +101,10 @@ bool moe_has_losses(const struct moe *m)
     return m->importance > 0 || m->load > 0 || m->switch_loss > 0 || m->z_loss > 0;
 }
 
-/* Choices made, choices dropped, items, and choices made since the last update. */
+/* Choices made, choices dropped, items, choices made since the last update, and the sum of the entropies. */
 int64_t moe_balance_bytes(const struct moe *m)
 {
-    return 4 * (3 * (int64_t)m->experts + 1);
+    return 4 * (3 * (int64_t)m->experts + 2);
 }
 
 int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens)

@@ -109,8 +109,8 @@ struct experts { struct moe *moe; int first, count; };
  *     first  (E+1) i32     first routed row of each expert
  *     tile   (tiles,4) i32 expert, first row, rows, 0 of each tile of at most `tile` rows, in order
  *     tile_first (E+1) i32 first tile of each expert; the last is the number of tiles
- *     stats  (groups,3E+1) f32 of each routing group: sums of clean probabilities; of load probabilities; first choices; sum of
- *                              squared log-sum-exps */
+ *     stats  (groups,3E+2) f32 of each routing group: sums of clean probabilities; of load probabilities; first choices; sum of
+ *                              squared log-sum-exps; where tokens choose, sum of the entropies of the clean probabilities */
 struct moe {
     int id;
     const char *name;           /* "s3[9].mlp" */
@@ -132,6 +132,7 @@ struct moe {
     struct param *bias;         /* (E), added to the probabilities for the choice only; NULL: off */
     struct value *decisions;
     int64_t balance_offset;     /* bytes into the BALANCE region */
+    int64_t choices_offset;     /* floats into a row of the CHOICES region */
     uint32_t key;               /* of the noise */
 };
 

@@ -43,6 +43,10 @@ int32_t *interp_choice(struct interp *it, const struct moe *m);    /* (N,K) expe
 int32_t *interp_slot(struct interp *it, const struct moe *m);      /* (N*span,K) routed row, or -1: dropped */
 int32_t *interp_first(struct interp *it, const struct moe *m);     /* (E+1) first routed row of each expert */
 
+/* Statistics of the last run, over all its images. */
+double interp_entropy(struct interp *it, const struct moe *m);     /* where tokens choose: sum over the items of that of softmax(clean) */
+void interp_counts(struct interp *it, const struct moe *m, double *counts);    /* (images,E) choices that were kept; soft: 0 */
+
 void interp_run(struct interp *it, size_t first, size_t end);      /* nodes first .. end-1 of the graph */
 
 /* The function whose gradient the backward nodes compute: the sum over the images of the cross-entropy * loss_scale + the

@@ -203,6 +203,42 @@ void interpret_route(struct interp *it, const struct node *n)
     }
 }
 
+/* -- statistics -- */
+
+static double entropy_of(const double *p, int n)
+{
+    double sum = 0;
+    for (int e = 0; e < n; e++)
+        sum -= p[e] > 0 ? p[e] * log(p[e]) : 0;
+    return sum;
+}
+
+double interp_entropy(struct interp *it, const struct moe *m)
+{
+    double sum = 0;
+    for (size_t i = 0; i < it->g->nforward; i++) {
+        const struct node *n = it->g->nodes[i];
+        if (n->op != NODE_route || n->moe != m || m->choice != CHOICE_TOKEN)
+            continue;
+        struct matrix clean = interp_in(it, n, 0);
+        for (int64_t t = 0; t < clean.rows; t++) {
+            interp_softmax(it->routing[m->id].p, matrix_row(clean, t), m->experts);
+            sum += entropy_of(it->routing[m->id].p, m->experts);
+        }
+    }
+    return sum;
+}
+
+void interp_counts(struct interp *it, const struct moe *m, double *counts)
+{
+    const struct interp_routing *r = &it->routing[m->id];
+    int64_t each = m->tokens * m->top_k;
+    for (int64_t i = 0; i < it->settings.images * m->experts; i++)
+        counts[i] = 0;
+    for (int64_t i = 0; i < it->settings.images * each && m->choice != CHOICE_SOFT; i++)
+        counts[i / each * m->experts + r->choice[i]] += r->slot[i / m->top_k * m->span * m->top_k + i % m->top_k] >= 0;
+}
+
 /* -- balance losses: weight * var / mean^2 over the experts, of each group -- */
 
 struct balance { double mean, variance; };

@@ -20,5 +20,5 @@ struct decisions plan_decisions(const struct moe *m, int64_t micro)
 
 int64_t decisions_stats(const struct moe *m)
 {
-    return 4 * (3 * (int64_t)m->experts + 1);
+    return 4 * (3 * (int64_t)m->experts + 2);
 }

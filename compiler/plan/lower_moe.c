@@ -27,6 +27,7 @@ static void sort_rows(struct lowering *lo, const struct node *n)
     struct call *c = moe_call(lo, n, DOMAIN_PARTS, KERNEL_route_sort);
     call_operand(c, decisions(lo, n));
     call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
+    call_operand(c, lo->g->training ? operand_nowhere() : operand_region(SPACE_CHOICES, 4 * n->moe->choices_offset, 0, 0));
 }
 
 void lower_route(struct lowering *lo, const struct node *n)

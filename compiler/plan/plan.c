@@ -68,7 +68,7 @@ struct plan *plan_make(struct arena *a, const struct graph *eval, const struct g
 static int64_t io_bytes(const struct plan *p)
 {
     const struct graph *g = p->eval;
-    return 4 * g->micro * (g->input->rows * g->input->cols + 2 * g->logits->cols + g->features->rows * g->features->cols);
+    return 4 * g->micro * (g->input->rows * g->input->cols + 2 * g->logits->cols + g->features->rows * g->features->cols + p->choices);
 }
 
 int64_t plan_memory_eval(const struct plan *p)
@@ -91,7 +91,7 @@ int64_t plan_memory_train(const struct plan *p, bool ema)
 /* -- printer -- */
 
 static const char *const spaces[] = {"params", "packed", "grads", "moment1", "moment2", "ema", "arena", "input", "target",
-                                     "output", "features", "balance", "scratch", "const", "-"};
+                                     "output", "features", "balance", "choices", "scratch", "const", "-"};
 
 static const char *const domains[] = {"rows", "images", "parts", "tiles", "groups", "experts", "expert parts", "expert tiles"};
 

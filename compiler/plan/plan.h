@@ -53,7 +53,7 @@ enum then {
 /* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
 enum space {
     SPACE_PARAMS, SPACE_PACKED, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA, SPACE_ARENA, SPACE_INPUT, SPACE_TARGET,
-    SPACE_OUTPUT, SPACE_FEATURES, SPACE_BALANCE, SPACE_SCRATCH, SPACE_CONST, SPACE_NONE
+    SPACE_OUTPUT, SPACE_FEATURES, SPACE_BALANCE, SPACE_CHOICES, SPACE_SCRATCH, SPACE_CONST, SPACE_NONE
 };
 
 struct buffer {
@@ -142,6 +142,7 @@ struct plan {
     enum optimiser optimiser;
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;
+    int64_t choices;            /* floats in a row of CHOICES: the experts of all layers */
     const float **consts;       /* tables */
     size_t *const_counts, nconsts, cap_consts, cap_counts;
     struct function pack_eval, pack_train, eval_step, train_step, norm, update;

@@ -96,8 +96,10 @@ void place_params(struct plan *p)
         if (multiplies(g->nodes[i], NODE_linear_dx, NODE_conv_dx))
             place_packed(p, g->nodes[i], true, &top);
     p->packed_train_bytes = top;
-    for (size_t i = 0; i < g->nmoes; i++)
+    for (size_t i = 0; i < g->nmoes; i++) {
         p->balance_bytes = g->moes[i]->balance_offset + moe_balance_bytes(g->moes[i]);
+        p->choices = g->moes[i]->choices_offset + g->moes[i]->experts;
+    }
 }
 
 /* -- packing -- */

@@ -42,7 +42,7 @@ static bool plan_regions(struct vrt_model *m, enum vrt_use use)
     if (__builtin_mul_overflow(p->height, p->width, &pixels) || __builtin_mul_overflow(pixels, p->channels, &values))
         return false;
     return image_bytes(p->micro, values, &bytes[VRT_INPUT]) && image_bytes(p->micro, p->classes, &bytes[VRT_OUTPUT]) &&
-           image_bytes(p->micro, p->features, &bytes[VRT_FEATURES]) &&
+           image_bytes(p->micro, p->features, &bytes[VRT_FEATURES]) && image_bytes(p->micro, p->choices, &bytes[VRT_CHOICES]) &&
            (!train || image_bytes(p->micro, p->classes, &bytes[VRT_TARGET]));
 }
 

@@ -108,6 +108,7 @@ static void make_regions(struct compiled *c)
     r[VRT_OUTPUT] = dirty(4 * p->micro * p->classes);
     r[VRT_FEATURES] = dirty(4 * p->micro * p->features);
     r[VRT_BALANCE] = cleared(p->balance_bytes);
+    r[VRT_CHOICES] = dirty(4 * p->micro * p->choices);
     assert_true(vrt_threads_start(&c->ctx, 2, p->scratch_bytes, &e));
 }
 

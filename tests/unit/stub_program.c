@@ -90,12 +90,17 @@ static void loss_task(void *ctx, int64_t i, void *scratch)
     arena[A_LOSS + i] = (float)loss;
 }
 
-static void count_experts(struct vrt_ctx *c)
+/* The router is as sure as can be: its entropy is 0. */
+static void count_experts(struct vrt_ctx *c, int training)
 {
-    float *balance = floats(c, VRT_BALANCE);
+    float *balance = floats(c, VRT_BALANCE), *choices = floats(c, VRT_CHOICES);
     const float *h = floats(c, VRT_ARENA) + A_HIDDEN;
-    for (int64_t i = 0; i < c->images; i++)
-        balance[h[i * HIDDEN] > 0.0f] += 1.0f;
+    for (int64_t i = 0; i < c->images; i++) {
+        int chosen = h[i * HIDDEN] > 0.0f;
+        balance[chosen] += 1.0f;
+        for (int e = 0; e < EXPERTS && !training; e++)
+            choices[i * EXPERTS + e] = e == chosen;
+    }
     balance[2 * EXPERTS] += (float)c->images;
 }
 
@@ -111,7 +116,7 @@ static void train_forward(struct vrt_ctx *c)
         c->loss += (double)arena[A_LOSS + i];
         c->balance_loss += penalty * square / GROUP;
     }
-    count_experts(c);
+    count_experts(c, 1);
 }
 
 static void hidden_task(void *ctx, int64_t i, void *scratch)
@@ -160,7 +165,7 @@ static void train(struct vrt_ctx *c)
 static void eval(struct vrt_ctx *c)
 {
     run_tasks(c, eval_task, c->images);
-    count_experts(c);
+    count_experts(c, 0);
 }
 
 static void pack(struct vrt_ctx *c)
@@ -239,7 +244,8 @@ const struct vrt_program vrt_program_table = {
     .mean = { 0.286, 0.286, 0.286 }, .std = { 0.353, 0.353, 0.353 }, .crop_pct = 1.0, .resample = 1, .micro = MICRO,
     .group = GROUP, .params = params, .nparams = NPARAMS, .moes = moes, .nmoes = 1, .keys = keys,
     .nkeys = sizeof keys / sizeof *keys, .params_bytes = TOTAL * 4, .packed_eval_bytes = TOTAL * 4,
-    .packed_train_bytes = TOTAL * 4, .balance_bytes = (2 * EXPERTS + 1) * 4, .arena_eval_bytes = A_TOTAL * 4,
-    .arena_train_bytes = A_TOTAL * 4, .scratch_bytes = 64, .moments = 2, .pack_eval = pack, .pack_train = pack, .eval = eval, .train = train,
+    .packed_train_bytes = TOTAL * 4, .balance_bytes = (3 * EXPERTS + 2) * 4, .choices = EXPERTS, .arena_eval_bytes = A_TOTAL * 4,
+    .arena_train_bytes = A_TOTAL * 4, .scratch_bytes = 64, .moments = 2, .pack_eval = pack, .pack_train = pack, .eval = eval,
+    .train = train,
     .train_forward = train_forward, .norm = norm, .update = update,
 };

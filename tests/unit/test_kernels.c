@@ -108,6 +108,7 @@ static void make_regions(struct machine *k, int threads)
     r[VRT_OUTPUT] = region(4 * g->micro * g->logits->cols);
     r[VRT_FEATURES] = region(4 * g->micro * g->features->rows * g->features->cols);
     r[VRT_BALANCE] = cleared(p->balance_bytes);
+    r[VRT_CHOICES] = region(4 * g->micro * p->choices);
     assert_true(vrt_threads_start(&k->ctx, threads, p->scratch_bytes, &e));
 }
 
@@ -205,22 +206,40 @@ static void agree(const char *what, const float *x, const double *y, int64_t n)
                  y[at], largest);
 }
 
+/* The kept choices of each picture, which only the evaluation counts. */
+static void choices_agree(struct machine *k, struct interp *it, const struct moe *m, const struct vrt_moe *own)
+{
+    double expected[64];
+    interp_counts(it, m, expected);
+    for (int64_t p = 0; p < k->ctx.images; p++)
+        for (int e = 0; e < m->experts; e++) {
+            const float *row = (const float *)k->ctx.region[VRT_CHOICES] + p * k->program->choices;
+            if ((double)row[own->choices_offset + e] != expected[p * m->experts + e])
+                fail_msg("choices: expert %d of picture %lld has %g, should be %g", e, (long long)p,
+                         row[own->choices_offset + e], expected[p * m->experts + e]);
+        }
+}
+
 static void routing_agrees(struct machine *k, struct interp *it, const struct graph *g)
 {
     for (size_t i = 0; i < g->nmoes; i++) {
         const struct moe *m = g->moes[i];
         const float *balance = (const float *)((char *)k->ctx.region[VRT_BALANCE] + k->program->moes[i].balance_offset);
-        double expected[64] = {0};
+        double expected[64] = {0}, entropy = interp_entropy(it, m);
         for (int64_t p = 0; p < k->ctx.images * m->tokens * m->top_k; p++) {
             int32_t expert = interp_choice(it, m)[p];
             bool dropped = interp_slot(it, m)[p / m->top_k * m->span * m->top_k + p % m->top_k] < 0;
             bool chosen = m->choice != CHOICE_EXPERT || !dropped;
             expected[expert] += chosen;
             expected[m->experts + expert] += chosen && dropped;
-            expected[2 * m->experts + 1 + expert] += chosen;        /* since the last update */
+            expected[2 * m->experts + 1 + expert] += chosen && g->training;         /* since the last update */
         }
         expected[2 * m->experts] = (double)(k->ctx.images * m->tokens);
         agree("routing", balance, expected, 3 * m->experts + 1);
+        if (!(fabs(balance[3 * m->experts + 1] - entropy) <= 1e-5 * entropy))
+            fail_msg("entropy: %.9g, should be %.9g", balance[3 * m->experts + 1], entropy);
+        if (!g->training)
+            choices_agree(k, it, m, &k->program->moes[i]);
     }
 }
 
@@ -228,6 +247,7 @@ static void train_agrees(struct machine *k)
 {
     struct interp *it = start(k, k->train, IMAGES);
     interp_run(it, 0, k->train->nnodes);
+    memset(k->ctx.region[VRT_BALANCE], 0, (size_t)k->program->balance_bytes);
     k->program->train(&k->ctx);
     routing_agrees(k, it, k->train);
     agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, k->train->logits), IMAGES * k->train->logits->cols);
@@ -244,7 +264,9 @@ static void eval_agrees(struct machine *k)
     const struct graph *g = k->eval;
     struct interp *it = start(k, g, IMAGES);
     interp_run(it, 0, g->nnodes);
+    memset(k->ctx.region[VRT_BALANCE], 0, (size_t)k->program->balance_bytes);
     k->program->eval(&k->ctx);
+    routing_agrees(k, it, g);
     agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, g->logits), IMAGES * g->logits->cols);
     agree("features", k->ctx.region[VRT_FEATURES], interp_value(it, g->features), IMAGES * g->features->rows * g->features->cols);
 }
