@@ -2,15 +2,12 @@
 #include "runtime/io/verdict.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/buffer.h"
-#include "runtime/base/file.h"
 #include "runtime/io/metrics.h"
-
-enum { BINS = 15 };
+#include "runtime/io/put.h"
 
 /* -- one picture -- */
 
@@ -47,93 +44,55 @@ void vrt_interval(int64_t hits, int64_t n, double *low, double *high)
     *high = hits == n ? 1 : fmin(1, middle + half);
 }
 
+void vrt_calibrate(struct vrt_bin bins[VRT_BINS], const struct vrt_verdict *v, int64_t n)
+{
+    memset(bins, 0, VRT_BINS * sizeof *bins);
+    for (int64_t i = 0; i < n; i++) {
+        int bin = (int)ceil((double)v[i].confidence * VRT_BINS) - 1;    /* bins are ((b) / 15, (b + 1) / 15] */
+        bin = bin < 0 ? 0 : bin >= VRT_BINS ? VRT_BINS - 1 : bin;
+        bins[bin].images++;
+        bins[bin].confidence += (double)v[i].confidence;
+        bins[bin].hits += v[i].predicted == v[i].label;
+    }
+}
+
 double vrt_calibration_error(const struct vrt_verdict *v, int64_t n)
 {
-    double sum[BINS] = { 0 }, hits[BINS] = { 0 }, error = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int bin = (int)ceil((double)v[i].confidence * BINS) - 1;        /* bins are ((b) / 15, (b + 1) / 15] */
-        bin = bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin;
-        sum[bin] += (double)v[i].confidence;
-        hits[bin] += v[i].predicted == v[i].label;
-    }
-    for (int b = 0; b < BINS; b++)
-        error += fabs(hits[b] - sum[b]);
+    struct vrt_bin bins[VRT_BINS];
+    double error = 0;
+    vrt_calibrate(bins, v, n);
+    for (int b = 0; b < VRT_BINS; b++)
+        error += fabs((double)bins[b].hits - bins[b].confidence);
     return n > 0 ? error / (double)n : 0;
 }
 
-/* -- tables -- */
-
-/* A field of a line; in quotes if it holds what separates. */
-static bool put_name(struct vrt_buffer *b, const char *name, struct vrt_error *e)
+void vrt_count_classes(struct vrt_class_count *counts, const struct vrt_verdict *v, int64_t n)
 {
-    if (name[strcspn(name, ",\"\r\n")] == '\0')
-        return vrt_buffer_append(b, name, strlen(name), e);
-    bool ok = vrt_buffer_append(b, "\"", 1, e);
-    for (; ok && *name != '\0'; name++)
-        ok = vrt_buffer_append(b, *name == '"' ? "\"\"" : name, *name == '"' ? 2 : 1, e);
-    return ok && vrt_buffer_append(b, "\"", 1, e);
-}
-
-static bool put_text(struct vrt_buffer *b, const char *text, struct vrt_error *e)
-{
-    return vrt_buffer_append(b, text, strlen(text), e);
-}
-
-static bool write_table(const char *path, struct vrt_buffer *b, bool ok, struct vrt_error *e)
-{
-    ok = ok && vrt_file_write(path, b->data, b->size, e);
-    vrt_buffer_free(b);
-    return ok;
-}
-
-bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes, vrt_class_namer *name, const void *data,
-                       struct vrt_error *e)
-{
-    struct count { int64_t images, top1, top5, predicted; } *counts = calloc((size_t)classes + 1, sizeof *counts);
-    struct vrt_buffer b = { 0 };
-    if (counts == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)classes);
     for (int64_t i = 0; i < n; i++) {
         counts[v[i].label].images++;
         counts[v[i].label].top1 += v[i].rank < 1;
         counts[v[i].label].top5 += v[i].rank < 5;
         counts[v[i].predicted].predicted++;
     }
-    bool ok = put_text(&b, "class,images,top1,top5,predicted\n", e);
-    for (int64_t c = 0; ok && c < classes; c++) {
-        char line[120];
-        snprintf(line, sizeof line, ",%lld,%lld,%lld,%lld\n", (long long)counts[c].images, (long long)counts[c].top1,
-                 (long long)counts[c].top5, (long long)counts[c].predicted);
-        ok = put_name(&b, name(data, c), e) && put_text(&b, line, e);
-    }
-    free(counts);
-    return write_table(path, &b, ok, e);
 }
-
-struct pair { int32_t label, predicted; int64_t images; };
 
 static int by_classes(const void *left, const void *right)
 {
-    const struct pair *a = left, *b = right;
+    const struct vrt_confusion *a = left, *b = right;
     return a->label != b->label ? (a->label < b->label ? -1 : 1) : a->predicted < b->predicted ? -1 : a->predicted > b->predicted;
 }
 
 static int by_images(const void *left, const void *right)
 {
-    const struct pair *a = left, *b = right;
+    const struct vrt_confusion *a = left, *b = right;
     return a->images != b->images ? (a->images > b->images ? -1 : 1) : by_classes(left, right);
 }
 
-bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t n, vrt_class_namer *name, const void *data,
-                         struct vrt_error *e)
+int64_t vrt_confusions(struct vrt_confusion *pairs, const struct vrt_verdict *v, int64_t n)
 {
-    struct pair *pairs = calloc((size_t)n + 1, sizeof *pairs);
-    struct vrt_buffer b = { 0 };
     int64_t count = 0;
-    if (pairs == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)n);
     for (int64_t i = 0; i < n; i++)
-        pairs[i] = (struct pair){ v[i].label, v[i].predicted, 1 };
+        pairs[i] = (struct vrt_confusion){ v[i].label, v[i].predicted, 1 };
     qsort(pairs, (size_t)n, sizeof *pairs, by_classes);
     for (int64_t i = 0; i < n; i++)
         if (count > 0 && by_classes(&pairs[count - 1], &pairs[i]) == 0)
@@ -141,13 +100,40 @@ bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t 
         else
             pairs[count++] = pairs[i];
     qsort(pairs, (size_t)count, sizeof *pairs, by_images);
-    bool ok = put_text(&b, "class,predicted,images\n", e);
-    for (int64_t i = 0; ok && i < count; i++) {
-        char line[40];
-        snprintf(line, sizeof line, ",%lld\n", (long long)pairs[i].images);
-        ok = put_name(&b, name(data, pairs[i].label), e) && put_text(&b, ",", e) && put_name(&b, name(data, pairs[i].predicted), e) &&
-             put_text(&b, line, e);
-    }
+    return count;
+}
+
+/* -- tables -- */
+
+bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes, vrt_class_namer *name,
+                       const void *data, struct vrt_error *e)
+{
+    struct vrt_class_count *counts = calloc((size_t)classes + 1, sizeof *counts);
+    struct vrt_buffer b = { 0 };
+    if (counts == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)classes);
+    vrt_count_classes(counts, v, n);
+    bool ok = vrt_put(&b, e, "class,images,top1,top5,predicted\n");
+    for (int64_t c = 0; ok && c < classes; c++)
+        ok = vrt_put_field(&b, name(data, c), e) &&
+             vrt_put(&b, e, ",%lld,%lld,%lld,%lld\n", (long long)counts[c].images, (long long)counts[c].top1,
+                     (long long)counts[c].top5, (long long)counts[c].predicted);
+    free(counts);
+    return vrt_put_away(&b, path, ok, e);
+}
+
+bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t n, vrt_class_namer *name, const void *data,
+                         struct vrt_error *e)
+{
+    struct vrt_confusion *pairs = calloc((size_t)n + 1, sizeof *pairs);
+    struct vrt_buffer b = { 0 };
+    if (pairs == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)n);
+    int64_t count = vrt_confusions(pairs, v, n);
+    bool ok = vrt_put(&b, e, "class,predicted,images\n");
+    for (int64_t i = 0; ok && i < count; i++)
+        ok = vrt_put_field(&b, name(data, pairs[i].label), e) && vrt_put(&b, e, ",") &&
+             vrt_put_field(&b, name(data, pairs[i].predicted), e) && vrt_put(&b, e, ",%lld\n", (long long)pairs[i].images);
     free(pairs);
-    return write_table(path, &b, ok, e);
+    return vrt_put_away(&b, path, ok, e);
 }

@@ -19,14 +19,24 @@ void vrt_verdicts(struct vrt_verdict *v, const float *logits, const int32_t *lab
 void vrt_interval(int64_t hits, int64_t n, double *low, double *high);
 
 /* Expected calibration error (Guo et al. 2017, equation 3) in 15 bins of confidence: sum of n_b / n |accuracy_b - confidence_b|. */
+enum { VRT_BINS = 15 };
+struct vrt_bin { int64_t images, hits; double confidence; };            /* confidence: a sum */
+void vrt_calibrate(struct vrt_bin bins[VRT_BINS], const struct vrt_verdict *v, int64_t n);
 double vrt_calibration_error(const struct vrt_verdict *v, int64_t n);
+
+struct vrt_class_count { int64_t images, top1, top5, predicted; };
+void vrt_count_classes(struct vrt_class_count *counts, const struct vrt_verdict *v, int64_t n);        /* adds */
+
+/* Pairs that occur, hits among them, most frequent first; room for n. Returns how many. */
+struct vrt_confusion { int32_t label, predicted; int64_t images; };
+int64_t vrt_confusions(struct vrt_confusion *pairs, const struct vrt_verdict *v, int64_t n);
 
 /* `name(data, c)` is the name of class c. CSV, quoted where a name needs it (RFC 4180); the file is replaced in one step.
  *   classes: class,images,top1,top5,predicted              a line for each class
  *   confusion: class,predicted,images                      a line for each pair that occurs, hits among them, most frequent first */
 typedef const char *vrt_class_namer(const void *data, int64_t c);
-bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes, vrt_class_namer *name, const void *data,
-                       struct vrt_error *e);
+bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes, vrt_class_namer *name,
+                       const void *data, struct vrt_error *e);
 bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t n, vrt_class_namer *name, const void *data,
                          struct vrt_error *e);
 

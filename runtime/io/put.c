@@ -1,0 +1,63 @@
+/* Text for files: see put.h. */
+#include "runtime/io/put.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/file.h"
+
+bool vrt_put(struct vrt_buffer *b, struct vrt_error *e, const char *format, ...)
+{
+    va_list args;
+    size_t need = 200;
+    for (;;) {
+        if (b->room - b->size < need && !vrt_buffer_reserve(b, 2 * b->room + need, e))
+            return false;
+        va_start(args, format);
+        int n = vsnprintf((char *)b->data + b->size, b->room - b->size, format, args);
+        va_end(args);
+        if (n < 0)
+            return vrt_fail(e, VRT_INTERNAL, "a text cannot be formatted");
+        need = (size_t)n + 1;
+        if (need <= b->room - b->size)
+            break;
+    }
+    b->size += need - 1;
+    return true;
+}
+
+bool vrt_put_number(struct vrt_buffer *b, double value, struct vrt_error *e)
+{
+    return isfinite(value) ? vrt_put(b, e, "%.9g", value) : vrt_put(b, e, "null");
+}
+
+bool vrt_put_string(struct vrt_buffer *b, const char *text, struct vrt_error *e)
+{
+    json_t *j = json_string(text);
+    char *quoted = j != NULL ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+    bool ok = vrt_put(b, e, "%s", quoted != NULL ? quoted : "\"\"");
+    free(quoted);
+    json_decref(j);
+    return ok;
+}
+
+bool vrt_put_field(struct vrt_buffer *b, const char *text, struct vrt_error *e)
+{
+    if (text[strcspn(text, ",\"\r\n")] == '\0')
+        return vrt_buffer_append(b, text, strlen(text), e);
+    bool ok = vrt_buffer_append(b, "\"", 1, e);
+    for (; ok && *text != '\0'; text++)
+        ok = vrt_buffer_append(b, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1, e);
+    return ok && vrt_buffer_append(b, "\"", 1, e);
+}
+
+bool vrt_put_away(struct vrt_buffer *b, const char *path, bool ok, struct vrt_error *e)
+{
+    ok = ok && vrt_file_write(path, b->data, b->size, e);
+    vrt_buffer_free(b);
+    return ok;
+}
