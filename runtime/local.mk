@@ -17,6 +17,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/verdict.c %D%/io/verdict.h \
 	%D%/io/real.c %D%/io/real.h \
 	%D%/io/class_map.c %D%/io/class_map.h \
+	%D%/io/experts.c %D%/io/experts.h \
 	%D%/io/put.c %D%/io/put.h \
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \

@@ -15,7 +15,7 @@ runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
 unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
 	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_io \
-	%D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy
+	%D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy %D%/unit/test_experts
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -49,6 +49,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_data_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_data_CFLAGS = $(unit_cflags)
 %C%_unit_test_data_LDADD = $(runtime_libs)
+
+%C%_unit_test_experts_SOURCES = %D%/unit/test_experts.c %D%/unit/stub_program.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
+%C%_unit_test_experts_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_experts_CFLAGS = $(unit_cflags)
+%C%_unit_test_experts_LDADD = $(runtime_libs)
 
 %C%_unit_test_io_SOURCES = %D%/unit/test_io.c %D%/unit/stub_program.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/io/experts.h"
 #include "runtime/io/metrics.h"
+#include "runtime/io/put.h"
 
 enum { LINE = 1024 };
 
@@ -35,10 +37,10 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
     return true;
 }
 
-static bool append(int fd, int64_t *bytes, const char *line, int length, const char *name, struct vrt_error *e)
+static bool append(int fd, int64_t *bytes, const char *line, size_t length, const char *name, struct vrt_error *e)
 {
-    *bytes += length;
-    return vrt_file_put(fd, name, line, (size_t)length, e);
+    *bytes += (int64_t)length;
+    return vrt_file_put(fd, name, line, length, e);
 }
 
 bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_bytes, int64_t csv_bytes, bool *lost,
@@ -48,7 +50,7 @@ bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_b
     *lost = false;
     if (open_at(&m->jsonl, folder, "metrics.jsonl", &m->jsonl_bytes, lost, e) &&
         open_at(&m->csv, folder, "metrics.csv", &m->csv_bytes, lost, e) &&
-        (m->csv_bytes > 0 || append(m->csv, &m->csv_bytes, csv_header, (int)sizeof csv_header - 1, "metrics.csv", e)))
+        (m->csv_bytes > 0 || append(m->csv, &m->csv_bytes, csv_header, sizeof csv_header - 1, "metrics.csv", e)))
         return true;
     vrt_metrics_close(m);
     return false;
@@ -70,7 +72,7 @@ bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, st
                      "\"grad_norm\":%s,\"img_per_s\":%s}\n", (long long)r->step, (long long)r->epoch,
                      number(t[0], "%.9g", r->loss), number(t[1], "%.9g", r->balance_loss), number(t[2], "%.9g", r->lr),
                      number(t[3], "%.9g", r->grad_norm), number(t[4], "%.1f", r->images_per_s));
-    return append(m->jsonl, &m->jsonl_bytes, line, n, "metrics.jsonl", e);
+    return append(m->jsonl, &m->jsonl_bytes, line, (size_t)n, "metrics.jsonl", e);
 }
 
 static double mean_loss(const struct vrt_score *s)
@@ -78,28 +80,32 @@ static double mean_loss(const struct vrt_score *s)
     return s->images > 0 ? s->loss / (double)s->images : 0.0;
 }
 
-int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *r)
+bool vrt_metrics_epoch_text(struct vrt_buffer *b, const struct vrt_epoch_record *r, struct vrt_error *e)
 {
     char t[6][32];
-    return snprintf(text, (size_t)size, "{\"eval\":\"val\",\"step\":%lld,\"epoch\":%lld,\"images\":%lld,\"top1\":%lld,"
-                    "\"top5\":%lld,\"loss\":%s,\"train_loss\":%s,\"balance_loss\":%s,\"lr\":%s,\"img_per_s\":%s,"
-                    "\"seconds\":%s}", (long long)r->step, (long long)r->epoch, (long long)r->val.images,
-                    (long long)r->val.top1, (long long)r->val.top5, number(t[0], "%.9g", mean_loss(&r->val)),
-                    number(t[1], "%.9g", r->train_loss), number(t[2], "%.9g", r->balance_loss), number(t[3], "%.9g", r->lr),
-                    number(t[4], "%.1f", r->images_per_s), number(t[5], "%.1f", r->seconds));
+    bool ok = vrt_put(b, e, "{\"eval\":\"val\",\"step\":%lld,\"epoch\":%lld,\"images\":%lld,\"top1\":%lld,"
+                      "\"top5\":%lld,\"loss\":%s,\"train_loss\":%s,\"balance_loss\":%s,\"lr\":%s,\"img_per_s\":%s,"
+                      "\"seconds\":%s,\"moe\":[", (long long)r->step, (long long)r->epoch, (long long)r->val.images,
+                      (long long)r->val.top1, (long long)r->val.top5, number(t[0], "%.9g", mean_loss(&r->val)),
+                      number(t[1], "%.9g", r->train_loss), number(t[2], "%.9g", r->balance_loss), number(t[3], "%.9g", r->lr),
+                      number(t[4], "%.1f", r->images_per_s), number(t[5], "%.1f", r->seconds));
+    for (int64_t i = 0; ok && i < r->nmoes; i++)
+        ok = vrt_put(b, e, i > 0 ? ",{" : "{") && vrt_put_layer(b, &r->moes[i], r->balance, e) && vrt_put(b, e, "}");
+    return ok && vrt_put(b, e, "]}\n");
 }
 
 bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e)
 {
     char line[LINE];
-    int n = vrt_metrics_epoch_text(line, sizeof line - 1, r);
-    line[n++] = '\n';
-    if (!append(m->jsonl, &m->jsonl_bytes, line, n, "metrics.jsonl", e))
+    struct vrt_buffer b = { 0 };
+    bool ok = vrt_metrics_epoch_text(&b, r, e) && append(m->jsonl, &m->jsonl_bytes, (char *)b.data, b.size, "metrics.jsonl", e);
+    vrt_buffer_free(&b);
+    if (!ok)
         return false;
-    n = snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%lld,%lld,%lld,%.9g,%.1f,%.1f\n", (long long)r->epoch,
-                 (long long)r->step, r->lr, r->train_loss, r->balance_loss, (long long)r->val.images,
-                 (long long)r->val.top1, (long long)r->val.top5, mean_loss(&r->val), r->images_per_s, r->seconds);
-    return append(m->csv, &m->csv_bytes, line, n, "metrics.csv", e);
+    int n = snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%lld,%lld,%lld,%.9g,%.1f,%.1f\n", (long long)r->epoch,
+                     (long long)r->step, r->lr, r->train_loss, r->balance_loss, (long long)r->val.images,
+                     (long long)r->val.top1, (long long)r->val.top5, mean_loss(&r->val), r->images_per_s, r->seconds);
+    return append(m->csv, &m->csv_bytes, line, (size_t)n, "metrics.csv", e);
 }
 
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e)

@@ -1,14 +1,16 @@
 /* The records of a run: metrics.jsonl, one line per optimiser step and per evaluation, and metrics.csv, one per epoch.
  *
- * Lines go out by one write(2) each, from a buffer of the caller's stack: no allocation in a step. The lengths of the files
- * are part of the saved state; opening cuts off what was written after it, so that every step stands there once. */
+ * Lines go out by one write(2) each, those of steps from a buffer of the caller's stack: no allocation in a step. The lengths of
+ * the files are part of the saved state; opening cuts off what was written after it, so that every step stands there once. */
 #ifndef RUNTIME_IO_METRICS_H
 #define RUNTIME_IO_METRICS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
+#include "runtime/vrt.h"
 
 struct vrt_score {              /* of pictures classified */
     int64_t images, top1, top5; /* counts */
@@ -25,6 +27,9 @@ struct vrt_epoch_record {
     int64_t step, epoch;
     double lr, train_loss, balance_loss, images_per_s, seconds;
     struct vrt_score val;
+    const struct vrt_moe *moes;
+    int64_t nmoes;
+    const double *balance;      /* the program's sums over the epoch's training, see vrt_put_layer() */
 };
 
 struct vrt_metrics {
@@ -41,8 +46,8 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e);     /* before a state that counts on them is saved */
 void vrt_metrics_close(struct vrt_metrics *m);
 
-/* The epoch's line of metrics.jsonl, without the newline; the length. */
-int vrt_metrics_epoch_text(char *text, int size, const struct vrt_epoch_record *r);
+/* Append the epoch's line of metrics.jsonl, with its newline; with many experts it is long. */
+bool vrt_metrics_epoch_text(struct vrt_buffer *b, const struct vrt_epoch_record *r, struct vrt_error *e);
 
 /* The rank of a label, 0 for top-1: the number of logits above its own plus the number of equal ones with a lower index; a NaN
  * counts as above. */

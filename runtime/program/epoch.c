@@ -211,13 +211,18 @@ static void print_loads(const struct vrt_training *t)
     }
 }
 
-static void print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best)
+static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best, struct vrt_error *e)
 {
-    char text[1024], took[32];
+    char took[32];
     double n = r->val.images > 0 ? (double)r->val.images : 1.0;
     if (t->o->json) {
-        vrt_metrics_epoch_text(text, sizeof text, r);
-        printf("%s\n", text);
+        struct vrt_buffer b = { 0 };
+        bool ok = vrt_metrics_epoch_text(&b, r, e);
+        if (ok)
+            fwrite(b.data, 1, b.size, stdout);
+        vrt_buffer_free(&b);
+        if (!ok)
+            return false;
     } else {
         printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss %.4f  lr %.3g  "
                "%.0f img/s  %s%s\n", (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
@@ -226,6 +231,7 @@ static void print_epoch(const struct vrt_training *t, const struct vrt_epoch_rec
         print_loads(t);
     }
     fflush(stdout);
+    return true;
 }
 
 bool vrt_training_save_weights(const struct vrt_training *t, const char *name, struct vrt_error *e)
@@ -239,7 +245,10 @@ bool vrt_training_save_weights(const struct vrt_training *t, const char *name, s
  * result. */
 bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
 {
-    struct vrt_epoch_record r = { .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds };
+    struct vrt_epoch_record r = {
+        .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds, .moes = t->m.program->moes,
+        .nmoes = t->m.program->nmoes, .balance = t->m.balance,
+    };
     double steps = (double)t->steps;
     if (!vrt_training_evaluate(t, &r.val, e))
         return false;
@@ -257,7 +266,8 @@ bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
         t->at.best_top1 = r.val.top1;
         t->at.best_epoch = r.epoch;
     }
-    print_epoch(t, &r, best);
+    if (!print_epoch(t, &r, best, e))
+        return false;
     vrt_model_reset_balance(&t->m);
     t->at.epoch++;
     t->at.batch = 0;

@@ -7,6 +7,7 @@
 
 #include "runtime/data/dataset.h"
 #include "runtime/io/class_map.h"
+#include "runtime/io/experts.h"
 #include "runtime/io/real.h"
 #include "runtime/io/verdict.h"
 #include "runtime/program/classes.h"
@@ -78,7 +79,9 @@ static bool write_tables(const struct vrt_options *o, const struct vrt_evaluatio
 {
     const struct vrt_classes *c = v->classes;
     bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images, c->outputs, vrt_classes_name, c, e);
-    return ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
+    ok = ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
+    ok = ok && (o->experts == NULL || vrt_write_experts(o->experts, v->experts, vrt_classes_name, c, e));
+    return ok && (o->similarity == NULL || vrt_write_similarity(o->similarity, v->experts, e));
 }
 
 static void tell(const char *set, const char *what)
@@ -119,9 +122,14 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         .classes = &set->classes,
     };
     struct vrt_score score;
+    struct vrt_experts experts = { 0 };
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
     bool ok = v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
     ok = ok && vrt_classes_open(&set->classes, &x->rules, d, e);
+    if (x->o->experts != NULL || x->o->similarity != NULL) {
+        ok = ok && vrt_experts_open(&experts, x->m.program, x->o->similarity != NULL, e);
+        v.experts = &experts;
+    }
     if (ok) {
         vrt_classes_note(&set->classes, &x->rules, set->what);
         x->m.program->pack_eval(&x->m.ctx);
@@ -130,6 +138,7 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
     ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) && write_tables(x->o, &v, &score, e);
     if (ok)
         print_score(&score, v.verdicts, set, x->o->json);
+    vrt_experts_close(&experts);
     vrt_classes_close(&set->classes);
     free(v.verdicts);
     return ok;
@@ -185,15 +194,23 @@ static int eval_all(struct eval *x, struct vrt_error *e)
     return failed > 0 ? VRT_BAD_INPUT : VRT_OK;
 }
 
+static const char *wanted_table(const struct vrt_options *o)
+{
+    return o->per_class != NULL ? "per-class" : o->confusion != NULL ? "confusion" : o->experts != NULL ? "experts" :
+           o->similarity != NULL ? "similarity" : NULL;
+}
+
 static bool check_flags(const struct eval *x, struct vrt_error *e)
 {
     const struct vrt_options *o = x->o;
     int64_t root = vrt_options_key(o->program, "data.root");
     if (o->nfiles > 0 && root >= 0 && o->keys[root].given)
         return vrt_fail(e, VRT_USAGE, "give one set with --data, or any number without it: eval --weights FILE SET SET");
-    if (o->nfiles > 1 && (o->per_class != NULL || o->confusion != NULL))
-        return vrt_fail(e, VRT_USAGE, "the table of --%s is of one set; evaluate one at a time for it",
-                        o->per_class != NULL ? "per-class" : "confusion");
+    if (o->nfiles > 1 && wanted_table(o) != NULL)
+        return vrt_fail(e, VRT_USAGE, "the table of --%s is of one set; evaluate one at a time for it", wanted_table(o));
+    if (o->program->nmoes == 0 && (o->experts != NULL || o->similarity != NULL))
+        return vrt_fail(e, VRT_USAGE, "%s has no experts; leave out --%s", o->program->name,
+                        o->experts != NULL ? "experts" : "similarity");
     if (o->mask_classes && o->all_classes)
         return vrt_fail(e, VRT_USAGE, "--mask-classes and --all-classes are each other's opposite; give one");
     return vrt_need_weights(o, e) && (o->nfiles > 0 || vrt_need_data(&x->s, o, e));

@@ -5,6 +5,7 @@
 
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/io/experts.h"
 #include "runtime/io/progress.h"
 #include "runtime/io/verdict.h"
 #include "runtime/program/classes.h"
@@ -25,6 +26,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int
         vrt_classes_mask(v->classes, vrt_model_floats(m, VRT_OUTPUT), n);
     if (v->verdicts != NULL)
         vrt_verdicts(v->verdicts + score->images, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
+    if (v->experts != NULL)
+        vrt_experts_add(v->experts, vrt_model_floats(m, VRT_BALANCE), vrt_model_floats(m, VRT_CHOICES), labels, n);
     vrt_score_add(score, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
 }
 

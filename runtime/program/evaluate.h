@@ -11,6 +11,7 @@
 #include "runtime/io/metrics.h"
 
 struct vrt_classes;
+struct vrt_experts;
 struct vrt_model;
 struct vrt_dataset;
 struct vrt_settings;
@@ -23,6 +24,7 @@ struct vrt_evaluation {
     const struct vrt_classes *classes;      /* of the data among the outputs; NULL: the same, and all are scored over */
     const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
     struct vrt_verdict *verdicts;           /* of each picture, in order; NULL: not wanted */
+    struct vrt_experts *experts;            /* who got what is added here; NULL: not wanted */
 };
 
 /* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was set. */

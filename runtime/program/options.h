@@ -41,7 +41,8 @@ struct vrt_options {
     int nfiles;
     bool help, json, resume, train, logits, features, dry_run;
     bool upcycle, mask_classes, all_classes;
-    const char *out, *weights, *split, *keep_experts, *per_class, *confusion, *class_map, *real;   /* NULL: not given */
+    const char *out, *weights, *split, *keep_experts, *per_class, *confusion, *experts, *similarity, *class_map, *real;
+                                        /* NULL: not given */
     int64_t threads, top, batch, save_every;
     double seconds, upcycle_noise;
 };

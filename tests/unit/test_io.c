@@ -350,7 +350,7 @@ static void falls_back_to_the_older_state(void **state)
 static void cuts_metrics(void **state)
 {
     const struct vrt_step_record step = { 1, 1, 2.5, 0.0, 1e-3, NAN, 10.0 };
-    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0 } };
+    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0 }, NULL, 0, NULL };
     struct vrt_metrics m;
     struct vrt_error e;
     bool lost;
@@ -367,7 +367,7 @@ static void cuts_metrics(void **state)
     struct vrt_buffer b = read_bytes(in_folder("metrics.jsonl"));
     assert_string_equal((char *)b.data, "{\"step\":1,\"epoch\":1,\"loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"grad_norm\":null,"
                         "\"img_per_s\":10.0}\n{\"eval\":\"val\",\"step\":1,\"epoch\":1,\"images\":4,\"top1\":2,\"top5\":3,"
-                        "\"loss\":1.5,\"train_loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"img_per_s\":10.0,\"seconds\":1.0}\n");
+                        "\"loss\":1.5,\"train_loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"img_per_s\":10.0,\"seconds\":1.0,\"moe\":[]}\n");
     vrt_buffer_free(&b);
     assert_true(vrt_metrics_open(&m, folder, 1 << 20, csv, &lost, &e));
     assert_true(lost);
