@@ -29,6 +29,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/schedule.c %D%/program/schedule.h \
 	%D%/program/evaluate.c %D%/program/eval.c %D%/program/evaluate.h %D%/program/classes.c %D%/program/classes.h \
 	%D%/program/message.c %D%/program/message.h \
+	%D%/program/analysis.c %D%/program/analysis.h \
 	%D%/program/run.c %D%/program/run.h \
 	%D%/program/signals.c %D%/program/signals.h \
 	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \

@@ -28,7 +28,7 @@ static bool try_all(struct vrt_training *t, struct dry *d, struct vrt_error *e)
     d->step = t->at.epoch_seconds / (double)(t->end > 1 ? t->end - 1 : 1);
     double began = vrt_seconds(), limit = t->s.limit;
     t->s.limit = 2.0 * (double)t->m.program->micro;
-    if (!vrt_training_evaluate(t, &score, e))
+    if (!vrt_training_evaluate(t, NULL, &score, e))
         return false;
     t->s.limit = limit;
     d->evaluate = (vrt_seconds() - began) / (double)(score.images > 0 ? score.images : 1);

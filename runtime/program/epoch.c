@@ -7,6 +7,7 @@
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
+#include "runtime/program/analysis.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -170,13 +171,13 @@ bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
 }
 
 /* On the validation split, with the averaged weights where there are any: they stand in for PARAMS during the calls. */
-bool vrt_training_evaluate(struct vrt_training *t, struct vrt_score *score, struct vrt_error *e)
+bool vrt_training_evaluate(struct vrt_training *t, struct vrt_analysis *a, struct vrt_score *score, struct vrt_error *e)
 {
     struct vrt_ctx *c = &t->m.ctx;
     void *params = c->region[VRT_PARAMS];
     struct vrt_evaluation v = {
         .dataset = t->val, .transform = vrt_settings_transform(&t->s, t->m.program, false), .limit = (int64_t)t->s.limit,
-        .stop = &vrt_stop_signal,
+        .stop = &vrt_stop_signal, .verdicts = a != NULL ? a->verdicts : NULL, .experts = a != NULL ? &a->experts : NULL,
     };
     if (c->region[VRT_EMA] != NULL) {
         c->region[VRT_PARAMS] = c->region[VRT_EMA];
@@ -241,25 +242,24 @@ bool vrt_training_save_weights(const struct vrt_training *t, const char *name, s
     return written(t, vrt_model_save(&t->m, region, vrt_run_path(&t->run, name, path), t->classes, e), e);
 }
 
-/* The end of an epoch. The state comes last: until it is saved, a resumed run does all of this again, with the same
- * result. */
-bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
+static bool write_analysis(const struct vrt_training *t, const struct vrt_analysis *a, const struct vrt_epoch_record *r,
+                           struct vrt_error *e)
 {
-    struct vrt_epoch_record r = {
-        .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds, .moes = t->m.program->moes,
-        .nmoes = t->m.program->nmoes, .balance = t->m.balance,
-    };
+    char path[PATH_MAX];
+    return written(t, vrt_analysis_write(a, vrt_run_path(&t->run, "analysis.json", path), r, t->classes, e), e);
+}
+
+/* The state comes last: until it is saved, a resumed run does all of this again, with the same result. */
+static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, struct vrt_epoch_record r, struct vrt_error *e)
+{
     double steps = (double)t->steps;
-    if (!vrt_training_evaluate(t, &r.val, e))
-        return false;
-    if (vrt_stop_signal != 0)
-        return true;
     r.lr = vrt_schedule_lr(&t->schedule, t->at.step - 1);
     r.train_loss = t->at.epoch_loss / steps;
     r.balance_loss = t->at.epoch_balance / steps;
     r.images_per_s = steps * (double)(t->images * t->calls) / (r.seconds + 1e-9);
     bool best = r.val.top1 > t->at.best_top1;
-    if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || (best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
+    if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
+        (best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
         !vrt_training_save_weights(t, "last.safetensors", e))
         return false;
     if (best) {
@@ -273,4 +273,18 @@ bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
     t->at.batch = 0;
     t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
     return vrt_training_save_state(t, e);
+}
+
+bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_epoch_record r = {
+        .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds, .moes = t->m.program->moes,
+        .nmoes = t->m.program->nmoes, .balance = t->m.balance,
+    };
+    struct vrt_analysis a;
+    bool ok = vrt_analysis_open(&a, t->m.program, vrt_dataset_count(t->val), e) && vrt_training_evaluate(t, &a, &r.val, e);
+    if (ok && vrt_stop_signal == 0)
+        ok = record_epoch(t, &a, r, e);
+    vrt_analysis_close(&a);
+    return ok;
 }

@@ -15,6 +15,8 @@
 #include "runtime/program/schedule.h"
 #include "runtime/program/settings.h"
 
+struct vrt_analysis;
+
 struct vrt_training {
     const struct vrt_options *o;
     struct vrt_settings s;
@@ -40,8 +42,8 @@ void vrt_training_close(struct vrt_training *t);
 /* The steps of the epoch that are still to do, until `end` or a signal asks to stop. */
 bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e);
 
-/* On the validation split, with the averaged weights where there are any. */
-bool vrt_training_evaluate(struct vrt_training *t, struct vrt_score *score, struct vrt_error *e);
+/* On the validation split, with the averaged weights where there are any. a: what is to be analysed; NULL: nothing. */
+bool vrt_training_evaluate(struct vrt_training *t, struct vrt_analysis *a, struct vrt_score *score, struct vrt_error *e);
 
 /* Evaluation, metrics, weights, and last the state: until it is saved, a resumed run does all of this again, with the same result. */
 bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e);

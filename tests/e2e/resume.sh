@@ -8,12 +8,14 @@ program "$here/tiny_tokens.vmoe" ./tokens
 "$make_data" tree colour 20 320 80 4
 tar cf colour.tar colour
 
-# What a step was, without how long it took; each step once, in order.
+# What a step and an evaluation were, without how long they took; each once, in order.
+evaluations() { sed -n '/"eval"/s/"img_per_s".*"moe"/"moe"/p' "$1/metrics.jsonl"; }
 steps() { sed -n 's/^\({"step":.*\),"img_per_s.*/\1/p' "$1/metrics.jsonl"; }
 same_run() {
     cmp "$1/last.safetensors" "$2/last.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors" &&
         steps "$1" >steps.1 && steps "$2" >steps.2 && cmp steps.1 steps.2 &&
-        [ "$(grep -c '"eval"' "$1/metrics.jsonl")" = "$(grep -c '"eval"' "$2/metrics.jsonl")" ] &&
+        cmp "$1/analysis.json" "$2/analysis.json" && evaluations "$1" >steps.1 && evaluations "$2" >steps.2 &&
+        [ -s steps.1 ] && cmp steps.1 steps.2 &&
         [ "$(wc -l <"$1/metrics.csv")" = "$(wc -l <"$2/metrics.csv")" ]
 }
 

@@ -1,5 +1,5 @@
-/* What is told of the experts, against numbers counted by hand: the sums of an evaluation, its tables and the line of
- * an epoch with more experts than any fixed buffer holds, read back by another reader. */
+/* What is told of the experts, against numbers counted by hand: the sums of an evaluation, its tables, the line of an epoch with
+ * more experts than any fixed buffer holds, and analysis.json, read back by another reader. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "runtime/base/file.h"
 #include "runtime/io/experts.h"
 #include "runtime/io/metrics.h"
+#include "runtime/program/analysis.h"
 #include "tests/unit/fixture.h"
 
 /* Two layers: tokens choose among three experts, then two experts choose.
@@ -133,9 +134,58 @@ static void tells_many_experts(void **state)
     vrt_buffer_free(&b);
 }
 
+/* Three pictures: a hit, a label that came third, a hit with less confidence. */
+static void writes_analysis(void **state)
+{
+    const struct vrt_epoch_record r = { .step = 30, .epoch = 3, .val = { 3, 2, 3, 3.0 } };
+    struct vrt_analysis a;
+    struct vrt_error e;
+    char path[600];
+    (void)state;
+    assert_true(vrt_analysis_open(&a, &program, 3, &e));
+    vrt_experts_close(&a.experts);
+    add_calls(&a.experts, false);
+    a.verdicts[0] = (struct vrt_verdict){ 0, 0, 0, 0.9f };
+    a.verdicts[1] = (struct vrt_verdict){ 2, 1, 2, 0.5f };
+    a.verdicts[2] = (struct vrt_verdict){ 2, 2, 0, 0.5f };
+    snprintf(path, sizeof path, "%s/analysis.json", folder);
+    assert_true(vrt_analysis_write(&a, path, &r, "[\"x \\\"y\\\"\",\"\\u0001\"]", &e));
+    vrt_analysis_close(&a);
+    json_t *got = json_load_file(path, 0, NULL), *wanted = json_loads(
+        "{\"epoch\":3,\"step\":30,\"images\":3,\"top1\":2,\"top5\":3,\"loss\":1,"
+        "\"classes\":[{\"name\":\"x \\\"y\\\"\",\"images\":1,\"top1\":1,\"top5\":1},"
+        "{\"name\":\"\\u0001\",\"images\":0,\"top1\":0,\"top5\":0},"
+        "{\"name\":\"2\",\"images\":2,\"top1\":1,\"top5\":2}],\"confused\":[{\"true\":2,\"predicted\":1,\"count\":1}],"
+        "\"moe\":[{\"layer\":\"a[1].mlp\",\"load\":[0.5,0.375,0.125],\"dropped\":0.25,\"entropy\":0.75,"
+        "\"classes\":[[3,1,0],[0,0,0],[1,2,0]]},"
+        "{\"layer\":\"b, \\\"2\\\"\",\"load\":[0.5,0.5],\"dropped\":0,\"entropy\":null,"
+        "\"classes\":[[2,0],[0,0],[1,3]]}]}", 0, NULL);
+    assert_non_null(wanted);
+    json_t *calibration = json_incref(json_object_get(got, "calibration")), *bins = json_object_get(calibration, "bins");
+    json_object_del(got, "calibration");
+    const char *const members[] = { "epoch", "step", "images", "top1", "top5", "classes", "confused" };
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        assert_true(json_equal(json_object_get(got, members[i]), json_object_get(wanted, members[i])));
+    assert_true(number_of(got, "loss") == 1);
+    char *texts[2] = { json_dumps(json_object_get(got, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
+                       json_dumps(json_object_get(wanted, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) };
+    assert_string_equal(texts[0], texts[1]);
+    /* |1 - 0.9| of one picture, |1 - 1.0| of the two in the bin of 0.5, of three. */
+    assert_true(fabs(number_of(calibration, "error") - 0.1 / 3) < 1e-6);
+    assert_int_equal(json_array_size(bins), 15);
+    assert_true(number_of(json_array_get(bins, 13), "images") == 1 && number_of(json_array_get(bins, 7), "hits") == 1);
+    assert_true(number_of(json_array_get(bins, 7), "confidence") == 1.0);
+    free(texts[0]);
+    free(texts[1]);
+    json_decref(calibration);
+    json_decref(got);
+    json_decref(wanted);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_choices), cmocka_unit_test(tells_many_experts) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_choices), cmocka_unit_test(tells_many_experts),
+                                        cmocka_unit_test(writes_analysis) };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("experts", tests, make_folder, remove_folder);
     return 0;
