@@ -109,7 +109,11 @@ save_and_kill() {
 holds "SIGUSR1 saves and goes on" save_and_kill
 
 # States that cannot be used.
-damage() { printf 'x' | dd of="$1" bs=1 seek="$(($(wc -c <"$1") / 2))" conv=notrunc 2>/dev/null; }
+damage() {      # the byte in the middle becomes the next one
+    at=$(($(wc -c <"$1") / 2))
+    byte=$(od -An -tu1 -j "$at" -N 1 "$1")
+    printf "\\$(printf %03o $(((byte + 1) % 256)))" | dd of="$1" bs=1 seek="$at" conv=notrunc 2>/dev/null
+}
 newest() { ls -t "$1"/state/*.state | head -1; }
 cp -r maps.a maps.worn
 sed -i "$(($(wc -l <maps.worn/metrics.jsonl) - 3)),\$d" maps.worn/metrics.jsonl
