@@ -1,4 +1,4 @@
-/* Policies of changes, drawn anew for each picture: RandAugment as timm has it, 3-Augment of DeiT-III, colour jitter.
+/* Policies of changes, drawn anew for each picture: RandAugment as timm has it, 3-Augment (Touvron and others 2022), colour jitter.
  *
  * What is drawn and what is done are apart: draws take a fixed count of numbers from the stream, and the rest is exact. */
 #ifndef RUNTIME_DATA_POLICY_H
