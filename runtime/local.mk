@@ -1,6 +1,7 @@
 # The library that every generated program is linked with.
 include $(srcdir)/runtime/base.mk
 include $(srcdir)/runtime/data.mk
+include $(srcdir)/runtime/report.mk
 
 pkglib_LIBRARIES += %D%/libvrt.a
 
@@ -8,6 +9,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/vrt.h %D%/abi.def \
 	$(runtime_base_SOURCES) \
 	$(runtime_data_SOURCES) \
+	$(runtime_report_SOURCES) \
 	%D%/io/safetensors.c %D%/io/safetensors.h \
 	%D%/io/adapt.c %D%/io/adapt.h %D%/io/adapt_rules.c %D%/io/adapt_rules.h \
 	%D%/io/rename.c %D%/io/rename.h \
@@ -38,6 +40,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/bench.c %D%/program/bench_data.c \
 	%D%/program/check.c \
 	%D%/program/info.c \
+	%D%/program/reporting.c \
 	%D%/program/gradcheck.c
 
 # No contraction: a x b + c has the same bits on every processor, so pictures are Pillow's whatever -march is given.

@@ -17,6 +17,7 @@ int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e);
 int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e);     /* what `bench --data` does */
 int vrt_command_info(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e);
+int vrt_command_report(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e);
 
 /* The number of threads of --threads, else that of the processors. */

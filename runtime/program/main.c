@@ -18,6 +18,7 @@ static const struct vrt_command commands[] = {
     { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
     { "check-data", "Read every picture of --data once; list what cannot be read and what is odd.", NULL, VRT_CHECK_DATA,
       vrt_command_check_data },
+    { "report", "Write the page of the run in --out again, from its files: report.html.", NULL, VRT_REPORT, vrt_command_report },
     { "info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO, vrt_command_info },
     { "gradcheck", "Check the gradient of every parameter against central differences.", NULL, VRT_GRADCHECK,
       vrt_command_gradcheck },

@@ -17,7 +17,7 @@ static const struct flag {
     double min, max;
     const char *argument, *help;
 } flags[] = {
-    { "out", TEXT, VRT_TRAIN, offsetof(struct vrt_options, out), 0, 0, "FOLDER", "the run folder (default runs/NAME)" },
+    { "out", TEXT, VRT_TRAIN | VRT_REPORT, offsetof(struct vrt_options, out), 0, 0, "FOLDER", "the run folder (default runs/NAME)" },
     { "resume", SWITCH, VRT_TRAIN, offsetof(struct vrt_options, resume), 0, 0, NULL,
       "go on with the run in --out; before any state exists it starts afresh" },
     { "dry-run", SWITCH, VRT_TRAIN, offsetof(struct vrt_options, dry_run), 0, 0, NULL,
@@ -55,7 +55,7 @@ static const struct flag {
       "pictures per call (default: as many as the program holds)" },
     { "train", SWITCH, VRT_BENCH, offsetof(struct vrt_options, train), 0, 0, NULL, "measure training steps" },
     { "seconds", NUMBER, VRT_BENCH, offsetof(struct vrt_options, seconds), 0.01, 1e6, "S", "how long to measure (default 3)" },
-    { "threads", WHOLE, VRT_ALL & ~VRT_INFO, offsetof(struct vrt_options, threads), 1, 1024, "N",
+    { "threads", WHOLE, VRT_ALL & ~(VRT_INFO | VRT_REPORT), offsetof(struct vrt_options, threads), 1, 1024, "N",
       "threads (default: all processors); results do not depend on it" },
     { "json", SWITCH, VRT_ALL, offsetof(struct vrt_options, json), 0, 0, NULL, "results as JSON" },
     { "help", SWITCH, VRT_ALL, offsetof(struct vrt_options, help), 0, 0, NULL, "this text" },

@@ -12,7 +12,7 @@
 /* Commands, as bits: a flag says which ones have it. */
 enum vrt_commands {
     VRT_TRAIN = 1, VRT_EVAL = 2, VRT_PREDICT = 4, VRT_BENCH = 8, VRT_INFO = 16, VRT_GRADCHECK = 32, VRT_CHECK_DATA = 64,
-    VRT_ALL = 127
+    VRT_REPORT = 128, VRT_ALL = 255
 };
 
 struct vrt_options;

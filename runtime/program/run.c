@@ -24,7 +24,7 @@
 #include "runtime/program/settings.h"
 
 static const char *const file_names[] = {
-    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state",
+    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state", "report.html",
 };
 enum { NFILES = sizeof file_names / sizeof *file_names };
 

@@ -42,13 +42,19 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
         vrt_catch_signals();
         vrt_training_tell(&t);
     }
-    while (ok && vrt_stop_signal == 0 && t.at.epoch < (int64_t)t.s.epochs)
+    bool began = ok;
+    while (ok && vrt_stop_signal == 0 && t.at.epoch < (int64_t)t.s.epochs) {
         ok = vrt_training_steps(&t, e) && (vrt_stop_signal != 0 || vrt_training_end_epoch(&t, e));
+        if (ok && vrt_stop_signal == 0 && t.at.epoch < (int64_t)t.s.epochs)
+            vrt_training_report(&t, false);
+    }
     if (ok && t.at.epoch < (int64_t)t.s.epochs)
         status = stopped(&t, e);
     else if (ok && !o->json)
         printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t.at.best_top1,
                (long long)t.at.best_epoch, t.run.folder);
+    if (began)
+        vrt_training_report(&t, true);
     vrt_training_close(&t);
     return ok ? status : (int)e->code;
 }

@@ -1,0 +1,63 @@
+/* The page of a run: after each epoch, and by the command `report` for any run folder. */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/program/command.h"
+#include "runtime/program/options.h"
+#include "runtime/program/training.h"
+#include "runtime/report/events.h"
+#include "runtime/report/page.h"
+
+static bool write_report(const char *folder, const struct vrt_program *p, const struct vrt_history *h, enum vrt_run_state state,
+                         struct vrt_error *e)
+{
+    struct vrt_report r = {
+        .folder = folder, .history = h, .state = state, .now = (double)time(NULL), .info_text = p->info_text, .info_json = p->info_json,
+    };
+    return vrt_report_write(&r, e) && (!h->metrics || vrt_events_write(folder, h, e));
+}
+
+void vrt_training_report(const struct vrt_training *t, bool ended)
+{
+    enum vrt_run_state state = t->at.epoch >= (int64_t)t->s.epochs ? VRT_RUN_FINISHED : ended ? VRT_RUN_STOPPED : VRT_RUN_GOES_ON;
+    struct vrt_history h;
+    struct vrt_error e;
+    if (!vrt_history_read(&h, t->run.folder, &e) || !write_report(t->run.folder, t->m.program, &h, state, &e))
+        fprintf(stderr, "note: %s; the training does not need it, and `report --out %s` makes it again\n", e.text, t->run.folder);
+    vrt_history_free(&h);
+}
+
+/* A training holds the lock of its folder. */
+static bool is_running(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
+    if (fd >= 0)
+        close(fd);
+    return held;
+}
+
+static enum vrt_run_state state_of(const char *folder, const struct vrt_history *h)
+{
+    double all = vrt_history_key(h, "train.epochs"), done = h->nepochs > 0 ? h->epochs[h->nepochs - 1].epoch : 0;
+    return is_running(folder) ? VRT_RUN_GOES_ON : done >= all ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
+}
+
+int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
+{
+    struct vrt_history h;
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s%s", o->out != NULL ? o->out : "runs/", o->out != NULL ? "" : o->program->name);
+    bool ok = vrt_history_read(&h, folder, e);
+    if (ok && h.run == NULL && !h.metrics && h.analysis == NULL)
+        ok = vrt_fail(e, VRT_BAD_INPUT, "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read", folder);
+    ok = ok && write_report(folder, o->program, &h, state_of(folder, &h), e);
+    vrt_history_free(&h);
+    if (ok)
+        printf(o->json ? "{\"report\":\"%s/report.html\"}\n" : "%s/report.html\n", folder);
+    return ok ? VRT_OK : (int)e->code;
+}

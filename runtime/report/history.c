@@ -1,0 +1,224 @@
+/* Reading a run folder: see history.h. A long run has 100,000 lines of steps, all of one form, so those are scanned by hand. */
+#include "runtime/report/history.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "runtime/base/file.h"
+
+enum { LINE = 1024, LIMIT = 1 << 28 };
+
+static const char *const step_names[] = { "step", "epoch", "loss", "balance_loss", "lr", "grad_norm", "img_per_s" };
+static const char *const epoch_names[] = {
+    "step", "epoch", "images", "top1", "top5", "loss", "train_loss", "balance_loss", "lr", "img_per_s", "seconds",
+};
+enum { NSTEP = sizeof step_names / sizeof *step_names, NEPOCH = sizeof epoch_names / sizeof *epoch_names };
+_Static_assert(sizeof(struct vrt_step_point) == NSTEP * sizeof(double), "one name for each field");
+_Static_assert(offsetof(struct vrt_epoch_point, moe) == NEPOCH * sizeof(double), "one name for each number");
+
+double vrt_member(const json_t *object, const char *name)
+{
+    const json_t *j = json_object_get(object, name);
+    return json_is_number(j) ? json_number_value(j) : NAN;
+}
+
+/* Room for one more of `size` bytes. */
+static bool grow(void **list, size_t n, size_t size, struct vrt_error *e)
+{
+    if (n > 0 && (n & (n - 1)) != 0)
+        return true;
+    void *more = reallocarray(*list, n > 0 ? 2 * n : 1, size);
+    if (more == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl", n);
+    *list = more;
+    return true;
+}
+
+/* -- lines -- */
+
+/* {"name":number, ...} with the names of a step, in any order; false if the line has any other form. */
+static bool scan_step(const char *at, double value[NSTEP])
+{
+    char *end;
+    for (size_t i = 0; i < NSTEP; i++)
+        value[i] = NAN;
+    for (size_t next = 0; *at == '{' || *at == ','; next++) {
+        if (at[1] != '"')
+            return false;
+        const char *name = at + 2, *close = strchr(name, '"');
+        if (close == NULL || close[1] != ':')
+            return false;
+        size_t n = (size_t)(close - name), i = next % NSTEP;
+        for (size_t tries = 0; strncmp(step_names[i], name, n) != 0 || step_names[i][n] != '\0'; i = (i + 1) % NSTEP)
+            if (++tries == NSTEP)
+                return false;
+        at = close + 2;
+        if (strncmp(at, "null", 4) == 0) {
+            at += 4;
+            continue;
+        }
+        value[i] = strtod(at, &end);
+        if (end == at)
+            return false;
+        at = end;
+    }
+    return *at == '}' && isfinite(value[0]);
+}
+
+static bool add_step(struct vrt_history *h, const char *line, struct vrt_error *e)
+{
+    double value[NSTEP];
+    if (!scan_step(line, value))
+        return true;
+    if (!grow((void **)&h->steps, h->nsteps, sizeof *h->steps, e))
+        return false;
+    memcpy(&h->steps[h->nsteps++], value, sizeof value);
+    return true;
+}
+
+static bool add_other(struct vrt_history *h, const char *line, size_t n, struct vrt_error *e)
+{
+    json_t *j = json_loadb(line, n, 0, NULL);
+    const char *split = json_string_value(json_object_get(j, "eval"));
+    if (j == NULL)
+        return true;                    /* cut off while it was written */
+    json_array_append_new(h->lines, j);
+    if (json_is_string(json_object_get(j, "warning")))
+        json_array_append(h->warnings, j);
+    if (split == NULL || strcmp(split, "val") != 0)
+        return true;
+    if (!grow((void **)&h->epochs, h->nepochs, sizeof *h->epochs, e))
+        return false;
+    struct vrt_epoch_point *p = &h->epochs[h->nepochs++];
+    double value[NEPOCH];
+    for (size_t i = 0; i < NEPOCH; i++)
+        value[i] = vrt_member(j, epoch_names[i]);
+    memcpy(p, value, sizeof value);
+    p->moe = json_object_get(j, "moe");
+    p->steps_before = h->nsteps;
+    return true;
+}
+
+static bool read_lines(struct vrt_history *h, const struct vrt_map *map, struct vrt_error *e)
+{
+    static const char step[] = "{\"step\":";
+    const char *at = (const char *)map->data, *end = at + map->size;
+    char line[LINE];
+    bool ok = true;
+    while (ok && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        if (newline == NULL)
+            break;
+        size_t n = (size_t)(newline - at);
+        if (n < sizeof line && n > sizeof step && memcmp(at, step, sizeof step - 1) == 0) {
+            memcpy(line, at, n);
+            line[n] = '\0';
+            ok = add_step(h, line, e);
+        } else if (n > 0)
+            ok = add_other(h, at, n, e);
+        at = newline + 1;
+    }
+    return ok;
+}
+
+/* -- files -- */
+
+static const char *in_folder(const char *folder, const char *name, char path[PATH_MAX])
+{
+    snprintf(path, PATH_MAX, "%s/%s", folder, name);
+    return path;
+}
+
+bool vrt_history_read(struct vrt_history *h, const char *folder, struct vrt_error *e)
+{
+    char path[PATH_MAX];
+    struct stat s;
+    struct vrt_map map;
+    struct vrt_error ignored;
+    *h = (struct vrt_history){ .lines = json_array(), .warnings = json_array() };
+    if (strlen(folder) > PATH_MAX - 64 || stat(folder, &s) != 0 || !S_ISDIR(s.st_mode))
+        return vrt_fail(e, VRT_BAD_INPUT, "%.300s is no folder of a run; give one by --out", folder);
+    h->run = json_load_file(in_folder(folder, "run.json", path), 0, NULL);
+    h->analysis = json_load_file(in_folder(folder, "analysis.json", path), 0, NULL);
+    if (!vrt_file_read(in_folder(folder, "spec.vmoe", path), LIMIT, &h->spec, &ignored))
+        vrt_buffer_free(&h->spec);
+    if (!vrt_file_map(in_folder(folder, "metrics.jsonl", path), &map, &ignored))
+        return true;
+    h->metrics = true;
+    bool ok = map.data == NULL || read_lines(h, &map, e);
+    vrt_file_unmap(&map);
+    return ok;
+}
+
+void vrt_history_free(struct vrt_history *h)
+{
+    free(h->steps);
+    free(h->epochs);
+    json_decref(h->run);
+    json_decref(h->analysis);
+    json_decref(h->lines);
+    json_decref(h->warnings);
+    vrt_buffer_free(&h->spec);
+    *h = (struct vrt_history){ 0 };
+}
+
+/* -- what is asked of them -- */
+
+long vrt_history_best(const struct vrt_history *h)
+{
+    long best = -1;
+    for (size_t i = 0; i < h->nepochs; i++)
+        if (best < 0 || h->epochs[i].top1 > h->epochs[best].top1)
+            best = (long)i;
+    return best;
+}
+
+double vrt_history_key(const struct vrt_history *h, const char *key)
+{
+    const json_t *j = json_object_get(json_object_get(h->run, "keys"), key);
+    const char *text = json_string_value(j);
+    char *end;
+    if (text == NULL)
+        return json_is_number(j) ? json_number_value(j) : NAN;
+    double value = strtod(text, &end);
+    return end == text ? NAN : value;
+}
+
+double vrt_history_epoch_steps(const struct vrt_history *h)
+{
+    if (h->nepochs > 0) {
+        const struct vrt_epoch_point *last = &h->epochs[h->nepochs - 1];
+        return last->epoch > 0 ? last->step / last->epoch : 0;
+    }
+    double pictures = vrt_member(json_object_get(h->run, "data"), "pictures"), batch = vrt_history_key(h, "train.batch");
+    double limit = vrt_history_key(h, "data.limit"), steps;
+    pictures = limit > 0 && limit < pictures ? limit : pictures;
+    steps = floor(pictures / batch);
+    return steps > 0 && isfinite(steps) ? steps : 0;
+}
+
+double vrt_history_started(const struct vrt_history *h)
+{
+    const char *text = json_string_value(json_object_get(h->run, "started"));
+    struct tm utc = { 0 };
+    time_t t = text != NULL && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc) != NULL ? timegm(&utc) : 0;
+    return t > 0 ? (double)t : 0;
+}
+
+const json_t *vrt_history_layer(const struct vrt_epoch_point *p, const char *layer)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach((json_t *)(uintptr_t)p->moe, i, entry) {
+        const char *name = json_string_value(json_object_get(entry, "layer"));
+        if (name != NULL && strcmp(name, layer) == 0)
+            return entry;
+    }
+    return NULL;
+}

@@ -1,0 +1,150 @@
+/* Text, escapes and numbers: see markup.h. */
+#include "runtime/report/markup.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static void add(struct vrt_markup *m, const char *text, size_t n)
+{
+    if (!m->failed)
+        m->failed = !vrt_buffer_append(&m->b, text, n, m->e);
+}
+
+void vrt_html(struct vrt_markup *m, const char *text)
+{
+    add(m, text, strlen(text));
+}
+
+/* Formats hold numbers and texts of ours, all of them short. */
+void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (n < 0 || n >= (int)sizeof text)
+        m->failed = m->failed || !vrt_fail(m->e, VRT_INTERNAL, "a piece of the report is too long: %.60s", text);
+    else
+        add(m, text, (size_t)n);
+}
+
+/* The length of the character that begins here, 0 if it is none of UTF-8 or none that XML may hold. */
+static size_t character(const unsigned char *s)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+    if (n <= 1)
+        return n == 1 && (s[0] >= ' ' || s[0] == '\n' || s[0] == '\t') && s[0] != 0x7f;
+    uint32_t c = s[0] & (0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    bool fits = c >= least[n] && c < 0x110000 && (c < 0xd800 || c > 0xdfff) && c != 0xfffe && c != 0xffff && c >= 0xa0;
+    return fits ? n : 0;
+}
+
+void vrt_html_part(struct vrt_markup *m, const char *text, size_t size)
+{
+    const unsigned char *s = (const unsigned char *)text, *end = s + size;
+    while (s < end) {
+        size_t n = character(s);
+        const char *as = n == 0 ? "\xef\xbf\xbd" : *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;" :
+                         *s == '"' ? "&quot;" : *s == '\'' ? "&#39;" : NULL;
+        if (as != NULL)
+            vrt_html(m, as);
+        else
+            add(m, (const char *)s, n);
+        s += n > 0 ? n : 1;
+    }
+}
+
+void vrt_html_text(struct vrt_markup *m, const char *text)
+{
+    vrt_html_part(m, text, strlen(text));
+}
+
+const char *vrt_count_text(vrt_number t, double n)
+{
+    char digits[32];
+    size_t out = 0;
+    if (!(fabs(n) < 1e15))
+        return "–";
+    int length = snprintf(digits, sizeof digits, "%.0f", n);
+    for (int i = 0; i < length; i++) {
+        t[out++] = digits[i];
+        if (i + 1 < length && (length - 1 - i) % 3 == 0 && digits[i] != '-')
+            t[out++] = ',';
+    }
+    t[out] = '\0';
+    return t;
+}
+
+const char *vrt_short_text(vrt_number t, double n)
+{
+    static const struct { double unit; const char *name; } units[] = { { 1e12, " T" }, { 1e9, " G" }, { 1e6, " M" }, { 1e3, " k" } };
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (n >= units[i].unit) {
+            double x = n / units[i].unit;
+            snprintf(t, sizeof(vrt_number), "%.*f%s", x < 10 ? 2 : x < 100 ? 1 : 0, x, units[i].name);
+            return t;
+        }
+    return vrt_count_text(t, n);
+}
+
+const char *vrt_value_text(vrt_number t, double x)
+{
+    double size = fabs(x);
+    if (!isfinite(x))
+        return "–";
+    if (size >= 1e5 && size < 1e15)
+        return vrt_count_text(t, x);
+    if (size == 0 || (size >= 1e-3 && size < 1e5)) {
+        int whole = size < 1 ? 1 : (int)floor(log10(size)) + 1;
+        snprintf(t, sizeof(vrt_number), "%.*f", whole < 4 ? 4 - whole + (size < 0.1 && size > 0) : 0, x);
+        return t;
+    }
+    snprintf(t, sizeof(vrt_number), "%.2e", x);
+    return t;
+}
+
+const char *vrt_percent_text(vrt_number t, double part, double all)
+{
+    if (!(all > 0) || !isfinite(part))
+        return "–";
+    snprintf(t, sizeof(vrt_number), "%.2f", 100 * part / all);
+    return t;
+}
+
+const char *vrt_seconds_text(vrt_number t, double s)
+{
+    if (!(s >= 0 && s < 1e10))
+        return "–";
+    long long n = llround(s);
+    if (s < 10)
+        snprintf(t, sizeof(vrt_number), "%.1f s", s);
+    else if (n < 60)
+        snprintf(t, sizeof(vrt_number), "%lld s", n);
+    else if (n < 3600)
+        snprintf(t, sizeof(vrt_number), "%lld min %lld s", n / 60, n % 60);
+    else if (n < 86400)
+        snprintf(t, sizeof(vrt_number), "%lld h %lld min", n / 3600, n / 60 % 60);
+    else
+        snprintf(t, sizeof(vrt_number), "%lld d %lld h", n / 86400, n / 3600 % 24);
+    return t;
+}
+
+const char *vrt_clock_text(vrt_number t, double unix_seconds)
+{
+    struct tm utc;
+    time_t when = unix_seconds > 0 && unix_seconds < 1e11 ? (time_t)unix_seconds : 0;
+    if (gmtime_r(&when, &utc) == NULL || strftime(t, sizeof(vrt_number), "%Y-%m-%d %H:%M UTC", &utc) == 0)
+        return "–";
+    return t;
+}

@@ -1,0 +1,206 @@
+/* What the last evaluation says of classes: hits of each, the pairs that are confused, how sure the network is. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/report/section.h"
+
+enum { ALL_SHOWN = 60, ENDS = 25, STEPS = 20, PAIRS_SHOWN = 20, BARS = 100 };
+
+struct class { size_t index; double images, top1, top5, share; };
+
+static int by_share(const void *a, const void *b)
+{
+    const struct class *x = a, *y = b;
+    if (x->share != y->share)
+        return (y->share > x->share) - (y->share < x->share);
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* Classes with pictures, the best first; *n of them. NULL: none, or no memory. */
+static struct class *read_classes(struct vrt_page *p, const json_t *list, size_t *n)
+{
+    struct class *c = calloc(json_array_size(list) + 1, sizeof *c);
+    *n = 0;
+    for (size_t i = 0; c != NULL && i < json_array_size(list); i++) {
+        const json_t *j = json_array_get(list, i);
+        struct class one = { i, vrt_member(j, "images"), vrt_member(j, "top1"), vrt_member(j, "top5"), 0 };
+        one.share = one.top1 / one.images;
+        if (one.images > 0 && isfinite(one.share))
+            c[(*n)++] = one;
+    }
+    if (c == NULL && !p->m.failed)
+        p->m.failed = !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for %zu classes in the report", json_array_size(list));
+    else
+        qsort(c, *n, sizeof *c, by_share);
+    return c;
+}
+
+static void class_rows(struct vrt_page *p, const struct class *c, size_t n)
+{
+    vrt_number t[3];
+    for (size_t i = 0; i < n; i++) {
+        vrt_html(&p->m, "\n<tr><th scope=\"row\">");
+        vrt_html_text(&p->m, vrt_class_name(p, c[i].index));
+        vrt_htmlf(&p->m, "</th><td>%s</td><td class=\"bar\" style=\"--v:%.1f%%\">%s</td><td>%s</td></tr>", vrt_count_text(t[0], c[i].images),
+                  100 * c[i].share, vrt_percent_text(t[1], c[i].top1, c[i].images), vrt_percent_text(t[2], c[i].top5, c[i].images));
+    }
+}
+
+static void class_table(struct vrt_page *p, const char *caption, const struct class *c, size_t n)
+{
+    vrt_htmlf(&p->m, "<div class=\"scroll\"><table class=\"sort\"><caption>%s</caption><thead><tr><th scope=\"col\">class</th>"
+              "<th scope=\"col\">pictures</th><th scope=\"col\">top-1 %%</th><th scope=\"col\">top-5 %%</th></tr></thead><tbody>", caption);
+    class_rows(p, c, n);
+    vrt_html(&p->m, "</tbody></table></div>");
+}
+
+/* How many classes have which accuracy, in steps of 5 %. */
+static void distribution(struct vrt_page *p, const struct class *c, size_t n)
+{
+    size_t count[STEPS] = { 0 }, most = 1;
+    for (size_t i = 0; i < n; i++) {
+        size_t bin = (size_t)fmin(STEPS - 1, c[i].share * STEPS);
+        most = ++count[bin] > most ? count[bin] : most;
+    }
+    vrt_html(&p->m, "<figure class=\"plot\"><figcaption><b>Classes by their top-1</b></figcaption>"
+             "<svg viewBox=\"0 0 480 200\" role=\"img\"><title>Number of classes by top-1 accuracy</title>");
+    for (int b = 0; b < STEPS; b++) {
+        double height = 140.0 * (double)count[b] / (double)most;
+        vrt_htmlf(&p->m, "<rect class=\"c0\" x=\"%.1f\" y=\"%.1f\" width=\"20\" height=\"%.1f\"><title>%d – %d %%: %zu classes</title></rect>",
+                  20 + 22.0 * b, 160 - height, height, 5 * b, 5 * b + 5, count[b]);
+        if (count[b] > 0)
+            vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%.1f\" y=\"%.1f\">%zu</text>", 30 + 22.0 * b, 156 - height, count[b]);
+    }
+    for (int i = 0; i <= 4; i++)
+        vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%.1f\" y=\"176\">%d%%</text>", 19 + 110.0 * i, 25 * i);
+    vrt_html(&p->m, "<path class=\"axis\" d=\"M14 160.5H466\"/><text class=\"ex name\" x=\"240\" y=\"196\">top-1 of a class</text></svg></figure>");
+}
+
+void vrt_section_classes(struct vrt_page *p)
+{
+    const json_t *list = json_object_get(p->h->analysis, "classes");
+    size_t n;
+    vrt_section_begin(p, "classes", "Classes", NULL);
+    struct class *c = read_classes(p, list, &n);
+    if (list == NULL || n == 0)
+        vrt_html(&p->m, "<p class=\"none\">analysis.json is missing or holds no classes; each evaluation of a training writes it.</p>");
+    else if (n <= ALL_SHOWN) {
+        vrt_html(&p->m, n > 12 ? "<div class=\"grid2\"><div>" : "");
+        class_table(p, "Hits of each class at the last evaluation, the best first", c, n > 12 ? (n + 1) / 2 : n);
+        vrt_html(&p->m, n > 12 ? "</div><div>" : "");
+        if (n > 12)
+            class_table(p, "The other half", c + (n + 1) / 2, n / 2);
+        vrt_html(&p->m, n > 12 ? "</div></div>" : "");
+    } else {
+        distribution(p, c, n);
+        vrt_html(&p->m, "<div class=\"grid2\"><div>");
+        class_table(p, "The 25 best classes", c, ENDS);
+        vrt_html(&p->m, "</div><div>");
+        class_table(p, "The 25 worst classes", c + n - ENDS, ENDS);
+        vrt_htmlf(&p->m, "</div></div><details><summary>All %zu classes</summary>", n);
+        class_table(p, "Hits of each class at the last evaluation", c, n);
+        vrt_html(&p->m, "</details>");
+    }
+    vrt_html(&p->m, "</section>");
+    free(c);
+}
+
+/* -- mistakes -- */
+
+static void pair_table(struct vrt_page *p, const json_t *list, size_t first, size_t end, double most)
+{
+    vrt_number t;
+    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort\"><caption>Classes taken for one another, the most frequent first</caption><thead>"
+             "<tr><th scope=\"col\">is</th><th scope=\"col\">was taken for</th><th scope=\"col\">times</th><th scope=\"col\">of its pictures"
+             "</th></tr></thead><tbody>");
+    for (size_t i = first; i < end; i++) {
+        const json_t *j = json_array_get(list, i);
+        double label = vrt_member(j, "true"), other = vrt_member(j, "predicted"), count = vrt_member(j, "count");
+        if (!(label >= 0 && other >= 0 && label < 1e9 && other < 1e9))
+            continue;
+        double images = vrt_member(json_array_get(json_object_get(p->h->analysis, "classes"), (size_t)label), "images");
+        vrt_html(&p->m, "\n<tr><th scope=\"row\">");
+        vrt_html_text(&p->m, vrt_class_name(p, (size_t)label));
+        vrt_html(&p->m, "</th><td class=\"word\">");
+        vrt_html_text(&p->m, vrt_class_name(p, (size_t)other));
+        vrt_htmlf(&p->m, "</td><td class=\"bar\" style=\"--v:%.1f%%\">%.0f</td>", most > 0 ? 100 * count / most : 0, count);
+        vrt_htmlf(&p->m, "<td>%s %%</td></tr>", vrt_percent_text(t, count, images));
+    }
+    vrt_html(&p->m, "</tbody></table></div>");
+}
+
+static void pairs(struct vrt_page *p)
+{
+    const json_t *list = json_object_get(p->h->analysis, "confused");
+    size_t n = json_array_size(list), shown = n < PAIRS_SHOWN ? n : PAIRS_SHOWN;
+    double most = vrt_member(json_array_get(list, 0), "count");
+    if (n == 0) {
+        vrt_html(&p->m, list == NULL ? "<p class=\"none\">No pairs are recorded.</p>" : "<p class=\"none\">No picture was misclassified.</p>");
+        return;
+    }
+    pair_table(p, list, 0, shown, most);
+    if (n == shown)
+        return;
+    vrt_htmlf(&p->m, "<details><summary>%zu more pairs</summary>", n - shown);
+    pair_table(p, list, shown, n, most);
+    vrt_html(&p->m, "</details>");
+}
+
+/* Hits over confidence: on the diagonal a network knows how sure it may be. Below: how many pictures each bin holds. */
+static void reliability(struct vrt_page *p, const json_t *bins)
+{
+    size_t n = json_array_size(bins);
+    double width = 400.0 / (double)n, most = 1;
+    vrt_number t;
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, vrt_member(json_array_get(bins, i), "images"));
+    vrt_html(&p->m, "<svg viewBox=\"0 0 480 400\" role=\"img\"><title>Reliability diagram: share of hits by confidence</title>");
+    for (int i = 0; i <= 4; i++)
+        vrt_htmlf(&p->m, "<path class=\"grid\" d=\"M54 %.1fH454\"/><text class=\"ey\" x=\"48\" y=\"%.1f\">%d%%</text>"
+                  "<text class=\"ex\" x=\"%d\" y=\"376\">%d%%</text>", 270 - 65.0 * i, 274 - 65.0 * i, 25 * i, 54 + 100 * i, 25 * i);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *bin = json_array_get(bins, i);
+        double images = vrt_member(bin, "images"), sure = vrt_member(bin, "confidence") / images, hit = vrt_member(bin, "hits") / images;
+        if (!(images > 0) || !isfinite(sure + hit))
+            continue;
+        double x = 54 + width * (double)i, gap = 260 * fabs(hit - sure);
+        vrt_htmlf(&p->m, "<g><title>confidence %.1f %%, hits %.1f %%, %s pictures</title><rect class=\"c0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
+                  "height=\"%.1f\"/>", 100 * sure, 100 * hit, vrt_count_text(t, images), x + 1, 270 - 260 * hit, width - 2, 260 * hit);
+        vrt_htmlf(&p->m, "<rect class=\"gap\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", x + 1, 270 - 260 * fmax(hit, sure),
+                  width - 2, gap);
+        vrt_htmlf(&p->m, "<rect class=\"c7\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/></g>", x + 1, 356 - 64 * images / most,
+                  width - 2, 64 * images / most);
+    }
+    vrt_html(&p->m, "<path class=\"diagonal\" d=\"M54 270L454 10\"/><path class=\"axis\" d=\"M54 270.5H454M54 356.5H454\"/>"
+             "<text class=\"ex name\" x=\"254\" y=\"396\">confidence of the first guess</text></svg>");
+}
+
+static void calibration(struct vrt_page *p)
+{
+    const json_t *j = json_object_get(p->h->analysis, "calibration"), *bins = json_object_get(j, "bins");
+    double error = vrt_member(j, "error");
+    if (json_array_size(bins) == 0)
+        return;
+    vrt_htmlf(&p->m, "<figure class=\"plot\"><figcaption><b>Calibration</b><span class=\"legend\"><span class=\"key\"><i class=\"k0\"></i>hits</span>"
+              "<span class=\"key\"><i class=\"kgap\"></i>gap to the confidence</span><span class=\"key\"><i class=\"k7\"></i>pictures</span>"
+              "</span></figcaption>");
+    reliability(p, bins);
+    vrt_htmlf(&p->m, "<p class=\"note\">Expected calibration error %.2f %%: how far confidence and hits lie apart, on average.</p></figure>",
+              100 * error);
+}
+
+void vrt_section_mistakes(struct vrt_page *p)
+{
+    vrt_section_begin(p, "mistakes", "Mistakes", NULL);
+    if (p->h->analysis == NULL)
+        vrt_html(&p->m, "<p class=\"none\">analysis.json is missing: confused pairs and calibration are not known.</p>");
+    else {
+        vrt_html(&p->m, "<div class=\"grid2\"><div>");
+        pairs(p);
+        vrt_html(&p->m, "</div><div>");
+        calibration(p);
+        vrt_html(&p->m, "</div></div>");
+    }
+    vrt_html(&p->m, "</section>");
+}
