@@ -2,12 +2,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "runtime/program/command.h"
 #include "runtime/program/options.h"
+#include "runtime/program/settings.h"
 #include "runtime/program/training.h"
 #include "runtime/report/events.h"
 #include "runtime/report/page.h"
@@ -47,6 +49,17 @@ static enum vrt_run_state state_of(const char *folder, const struct vrt_history 
     return is_running(folder) ? VRT_RUN_GOES_ON : done >= all ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
 }
 
+static void print_path(const struct vrt_options *o, const char *folder)
+{
+    char path[PATH_MAX + 20];
+    snprintf(path, sizeof path, "%s/report.html", folder);
+    json_t *j = o->json ? json_pack("{s:o}", "report", vrt_json_text(path)) : NULL;
+    char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
+    printf("%s\n", text != NULL ? text : path);
+    free(text);
+    json_decref(j);
+}
+
 int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
 {
     struct vrt_history h;
@@ -58,6 +71,6 @@ int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
     ok = ok && write_report(folder, o->program, &h, state_of(folder, &h), e);
     vrt_history_free(&h);
     if (ok)
-        printf(o->json ? "{\"report\":\"%s/report.html\"}\n" : "%s/report.html\n", folder);
+        print_path(o, folder);
     return ok ? VRT_OK : (int)e->code;
 }

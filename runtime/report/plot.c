@@ -110,7 +110,7 @@ static void log_ticks(struct vrt_markup *m, const struct axes *a, const char *un
 {
     static const double parts[] = { 1, 2, 5 };
     vrt_number t;
-    int every = (int)ceil((a->y1 - a->y0) / 6), count = a->y1 - a->y0 < 1.8 ? 3 : 1;
+    int every = (int)ceil((a->y1 - a->y0) / 6), count = a->y1 - a->y0 < 2.6 ? 3 : 1;
     for (int d = (int)floor(a->y0); d <= (int)ceil(a->y1); d += every > 0 ? every : 1)
         for (int i = 0; i < count; i++) {
             double v = parts[i] * pow(10, d);

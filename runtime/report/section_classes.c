@@ -42,8 +42,8 @@ static void class_rows(struct vrt_page *p, const struct class *c, size_t n)
     for (size_t i = 0; i < n; i++) {
         vrt_html(&p->m, "\n<tr><th scope=\"row\">");
         vrt_html_text(&p->m, vrt_class_name(p, c[i].index));
-        vrt_htmlf(&p->m, "</th><td>%s</td><td class=\"bar\" style=\"--v:%.1f%%\">%s</td><td>%s</td></tr>", vrt_count_text(t[0], c[i].images),
-                  100 * c[i].share, vrt_percent_text(t[1], c[i].top1, c[i].images), vrt_percent_text(t[2], c[i].top5, c[i].images));
+        vrt_htmlf(&p->m, "</th><td>%s</td><td class=\"bar\" style=\"--v:%.3f\">%s</td><td>%s</td></tr>", vrt_count_text(t[0], c[i].images),
+                  c[i].share, vrt_percent_text(t[1], c[i].top1, c[i].images), vrt_percent_text(t[2], c[i].top5, c[i].images));
     }
 }
 
@@ -63,18 +63,18 @@ static void distribution(struct vrt_page *p, const struct class *c, size_t n)
         size_t bin = (size_t)fmin(STEPS - 1, c[i].share * STEPS);
         most = ++count[bin] > most ? count[bin] : most;
     }
-    vrt_html(&p->m, "<figure class=\"plot\"><figcaption><b>Classes by their top-1</b></figcaption>"
-             "<svg viewBox=\"0 0 480 200\" role=\"img\"><title>Number of classes by top-1 accuracy</title>");
+    vrt_html(&p->m, "<figure class=\"plot wide\"><figcaption><b>Classes by their top-1</b></figcaption>"
+             "<svg viewBox=\"0 0 1080 190\" role=\"img\"><title>Number of classes by top-1 accuracy</title>");
     for (int b = 0; b < STEPS; b++) {
-        double height = 140.0 * (double)count[b] / (double)most;
-        vrt_htmlf(&p->m, "<rect class=\"c0\" x=\"%.1f\" y=\"%.1f\" width=\"20\" height=\"%.1f\"><title>%d – %d %%: %zu classes</title></rect>",
-                  20 + 22.0 * b, 160 - height, height, 5 * b, 5 * b + 5, count[b]);
+        double height = 130.0 * (double)count[b] / (double)most, x = 20 + 52.0 * b;
+        vrt_htmlf(&p->m, "<rect class=\"c0\" x=\"%.0f\" y=\"%.1f\" width=\"50\" height=\"%.1f\"><title>%d – %d %%: %zu classes</title></rect>", x + 1,
+                  150 - height, height, 5 * b, 5 * b + 5, count[b]);
         if (count[b] > 0)
-            vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%.1f\" y=\"%.1f\">%zu</text>", 30 + 22.0 * b, 156 - height, count[b]);
+            vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%.0f\" y=\"%.1f\">%zu</text>", x + 26, 144 - height, count[b]);
     }
-    for (int i = 0; i <= 4; i++)
-        vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%.1f\" y=\"176\">%d%%</text>", 19 + 110.0 * i, 25 * i);
-    vrt_html(&p->m, "<path class=\"axis\" d=\"M14 160.5H466\"/><text class=\"ex name\" x=\"240\" y=\"196\">top-1 of a class</text></svg></figure>");
+    for (int i = 0; i <= 10; i++)
+        vrt_htmlf(&p->m, "<text class=\"ex\" x=\"%d\" y=\"167\">%d%%</text>", 20 + 104 * i, 10 * i);
+    vrt_html(&p->m, "<path class=\"axis\" d=\"M14 150.5H1066\"/><text class=\"ex name\" x=\"540\" y=\"187\">top-1 of a class</text></svg></figure>");
 }
 
 void vrt_section_classes(struct vrt_page *p)
@@ -111,9 +111,9 @@ void vrt_section_classes(struct vrt_page *p)
 static void pair_table(struct vrt_page *p, const json_t *list, size_t first, size_t end, double most)
 {
     vrt_number t;
-    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort\"><caption>Classes taken for one another, the most frequent first</caption><thead>"
-             "<tr><th scope=\"col\">is</th><th scope=\"col\">was taken for</th><th scope=\"col\">times</th><th scope=\"col\">of its pictures"
-             "</th></tr></thead><tbody>");
+    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort pairs\"><caption>Classes taken for one another, the most frequent first</caption><thead>"
+             "<tr><th scope=\"col\">is</th><th scope=\"col\" class=\"word\">was taken for</th><th scope=\"col\">times</th><th scope=\"col\">of its pictures</th>"
+             "</tr></thead><tbody>");
     for (size_t i = first; i < end; i++) {
         const json_t *j = json_array_get(list, i);
         double label = vrt_member(j, "true"), other = vrt_member(j, "predicted"), count = vrt_member(j, "count");
@@ -124,7 +124,7 @@ static void pair_table(struct vrt_page *p, const json_t *list, size_t first, siz
         vrt_html_text(&p->m, vrt_class_name(p, (size_t)label));
         vrt_html(&p->m, "</th><td class=\"word\">");
         vrt_html_text(&p->m, vrt_class_name(p, (size_t)other));
-        vrt_htmlf(&p->m, "</td><td class=\"bar\" style=\"--v:%.1f%%\">%.0f</td>", most > 0 ? 100 * count / most : 0, count);
+        vrt_htmlf(&p->m, "</td><td class=\"bar\" style=\"--v:%.3f\">%.0f</td>", most > 0 ? count / most : 0, count);
         vrt_htmlf(&p->m, "<td>%s %%</td></tr>", vrt_percent_text(t, count, images));
     }
     vrt_html(&p->m, "</tbody></table></div>");

@@ -30,8 +30,8 @@ static void overview_row(struct vrt_page *p, const struct vrt_layer *l)
     vrt_html_text(&p->m, l->name);
     vrt_htmlf(&p->m, "</th><td>%zu</td>", l->experts);
     if (l->n > 0)
-        vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.1f%%\">%.1f %% <small>%.2f ×</small></td><td>%.1f %%</td><td>%s %%</td>", 100 * most,
-                  100 * most, most / even, 100 * least, vrt_percent_text(t[0], l->dropped[l->n - 1], 1));
+        vrt_htmlf(&p->m, "<td>%.1f %% <small>%.2f ×</small></td><td>%.1f %%</td><td>%s %%</td>", 100 * most,
+                  most / even, 100 * least, vrt_percent_text(t[0], l->dropped[l->n - 1], 1));
     else
         vrt_html(&p->m, "<td>–</td><td>–</td><td>–</td>");
     if (isfinite(entropy) && l->experts > 1)
@@ -198,7 +198,7 @@ static void favourites(struct vrt_page *p, const struct vrt_meeting *t, size_t k
             if (after && (best == t->classes || v > t->share[k * t->classes + best]))
                 best = i;
         }
-        if (best == t->classes)
+        if (best == t->classes || t->share[k * t->classes + best] < 0.005)
             return;
         before = t->share[k * t->classes + best];
         last = best;
@@ -210,13 +210,16 @@ static void favourites(struct vrt_page *p, const struct vrt_meeting *t, size_t k
 
 static void expert_table(struct vrt_page *p, const struct vrt_layer *l, const struct vrt_meeting *t)
 {
-    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort\"><caption>Experts, with the classes of which they got the largest share</caption>"
-             "<thead><tr><th scope=\"col\">expert</th><th scope=\"col\">load in training</th><th scope=\"col\">most of</th></tr></thead><tbody>");
+    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort tight\"><caption>Experts, with the classes of which they got the largest share</caption>"
+             "<thead><tr><th scope=\"col\">expert</th><th scope=\"col\">load in training</th><th scope=\"col\" class=\"word\">most of</th></tr></thead><tbody>");
+    double most = 0;
+    for (size_t k = 0; k < l->experts; k++)
+        most = fmax(most, last_load(l, k));
     for (size_t k = 0; k < l->experts; k++) {
         double load = last_load(l, k);
         vrt_htmlf(&p->m, "\n<tr><th scope=\"row\">%zu</th>", k);
         if (isfinite(load))
-            vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.1f%%\">%.1f %%</td><td class=\"word\">", 100 * load, 100 * load);
+            vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.3f\">%.1f %%</td><td class=\"word\">", most > 0 ? load / most : 0, 100 * load);
         else
             vrt_html(&p->m, "<td>–</td><td class=\"word\">");
         if (k < t->experts)
@@ -256,8 +259,11 @@ static void layer_part(struct vrt_page *p, const json_t *entry, bool fold, bool 
     vrt_htmlf(&p->m, " <small>%zu experts</small></%s>", l.experts, fold ? "summary" : "h3");
     dead_experts(p, &l);
     if (l.n > 0) {
-        vrt_html(&p->m, "<div class=\"grid3\">");
-        load_figure(p, &l);
+        if (l.experts > BANDS)
+            load_figure(p, &l);
+        vrt_htmlf(&p->m, "<div class=\"%s\">", l.experts > BANDS ? "grid2" : "grid3");
+        if (l.experts <= BANDS)
+            load_figure(p, &l);
         router_figures(p, &l);
         vrt_html(&p->m, "</div>");
     } else

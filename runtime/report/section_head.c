@@ -1,6 +1,8 @@
 /* The head of the page: what ran, how far it is, what came out. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/io/verdict.h"
@@ -66,7 +68,7 @@ static void accuracy_tiles(struct vrt_page *p)
     const struct vrt_epoch_point *b = &h->epochs[i], *last = &h->epochs[h->nepochs - 1];
     if (b->images >= 1 && b->top1 >= 0 && b->top1 <= b->images) {
         vrt_interval((int64_t)b->top1, (int64_t)b->images, &low, &high);
-        snprintf(below, sizeof below, "95 %% interval %.2f – %.2f<br/>%s of %s, after epoch %s", 100 * low, 100 * high,
+        snprintf(below, sizeof below, "95 %% interval %.2f–%.2f<br/>%s of %s<br/>after epoch %s", 100 * low, 100 * high,
                  vrt_count_text(t[1], b->top1), vrt_count_text(t[2], b->images), vrt_count_text(t[3], b->epoch));
         tile(p, "best top-1", vrt_percent_text(t[0], b->top1, b->images), " %", below);
     }
@@ -178,12 +180,12 @@ static void data_fact(struct vrt_page *p)
 static void facts(struct vrt_page *p)
 {
     const json_t *run = p->h->run, *host = json_object_get(run, "host");
-    char text[400], started[60] = "";
+    char text[400], started[60] = "", folder[PATH_MAX];
     vrt_number t;
     vrt_html(&p->m, "<dl class=\"facts\">");
     data_fact(p);
     command_line(p);
-    fact(p, "folder", p->r->folder);
+    fact(p, "folder", realpath(p->r->folder, folder) != NULL ? folder : p->r->folder);
     fact(p, "weights from", text_of(run, "weights"));
     snprintf(text, sizeof text, "%.100s (%.60s %.100s), %.0f processors, %.0f threads", text_of(host, "name"), text_of(host, "machine"),
              text_of(host, "system"), vrt_member(host, "processors"), vrt_member(run, "threads"));

@@ -25,8 +25,8 @@ static void layer_table(struct vrt_page *p)
         vrt_html(&p->m, "</th><td>");
         for (size_t k = 0; k < json_array_size(output); k++)
             vrt_htmlf(&p->m, "%s%.0f", k > 0 ? " × " : "", json_number_value(json_array_get(output, k)));
-        vrt_htmlf(&p->m, "</td><td class=\"bar\" style=\"--v:%.1f%%\">%s</td>", params > 0 ? 100 * own / params : 0, vrt_count_text(t[0], own));
-        vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.1f%%\">%s</td></tr>", macs > 0 ? 100 * work / macs : 0, vrt_count_text(t[1], work));
+        vrt_htmlf(&p->m, "</td><td class=\"bar\" style=\"--v:%.3f\">%s</td>", params > 0 ? own / params : 0, vrt_count_text(t[0], own));
+        vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.3f\">%s</td></tr>", macs > 0 ? work / macs : 0, vrt_count_text(t[1], work));
     }
     vrt_html(&p->m, "</tbody></table></div>");
 }
@@ -46,7 +46,7 @@ static void settings_table(struct vrt_page *p)
     if (json_object_size(keys) == 0)
         return;
     vrt_html(&p->m, "<details><summary>The settings of the run</summary><div class=\"scroll\"><table class=\"keys\">"
-             "<caption>Every key that a flag could have changed</caption><thead><tr><th scope=\"col\">key</th><th scope=\"col\">value</th></tr>"
+             "<caption>Every key that a flag could have changed</caption><thead><tr><th scope=\"col\">key</th><th scope=\"col\" class=\"word\">value</th></tr>"
              "</thead><tbody>");
     json_object_foreach(keys, key, value) {
         snprintf(number, sizeof number, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "%.10g", json_number_value(value));
