@@ -25,4 +25,5 @@ rule runtime runtime/
 rule runtime/base runtime/base/ runtime/vrt.h runtime/abi.def
 rule runtime/data runtime/data/ runtime/base/
 rule runtime/io runtime/io/ runtime/base/ runtime/vrt.h
+rule runtime/report runtime/report/ runtime/base/ runtime/io/verdict.h
 echo "1..$n"

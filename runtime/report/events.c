@@ -17,7 +17,7 @@
 #include "runtime/base/file.h"
 #include "runtime/report/crc32c.h"
 
-enum { TAG = 200 };
+enum { TAG = 200, USUAL = 160 };        /* bytes of a tag at most, of a step's frame */
 static const char prefix[] = "events.out.tfevents.", suffix[] = ".vmoe";
 
 struct events {
@@ -156,6 +156,8 @@ bool vrt_events_make(struct vrt_buffer *b, const struct vrt_history *h, struct v
     double now = vrt_history_started(h), batch = vrt_history_key(h, "train.batch");
     size_t epoch = 0;
     b->size = 0;
+    v.failed = !vrt_buffer_reserve(b, (h->nsteps + h->nepochs + 1) * USUAL, e) || !vrt_buffer_reserve(&v.message, TAG, e) ||
+               !vrt_buffer_reserve(&v.summary, TAG, e);
     begin_event(&v, now);
     put_bytes(&v, &v.message, 0x1a, version, sizeof version - 1);
     end_event(&v);

@@ -1,7 +1,6 @@
 /* Reading a run folder: see history.h. A long run has 100,000 lines of steps, all of one form, so those are scanned by hand. */
 #include "runtime/report/history.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -26,18 +25,6 @@ double vrt_member(const json_t *object, const char *name)
 {
     const json_t *j = json_object_get(object, name);
     return json_is_number(j) ? json_number_value(j) : NAN;
-}
-
-/* Room for one more of `size` bytes. */
-static bool grow(void **list, size_t n, size_t size, struct vrt_error *e)
-{
-    if (n > 0 && (n & (n - 1)) != 0)
-        return true;
-    void *more = reallocarray(*list, n > 0 ? 2 * n : 1, size);
-    if (more == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl", n);
-    *list = more;
-    return true;
 }
 
 /* -- lines -- */
@@ -71,30 +58,24 @@ static bool scan_step(const char *at, double value[NSTEP])
     return *at == '}' && isfinite(value[0]);
 }
 
-static bool add_step(struct vrt_history *h, const char *line, struct vrt_error *e)
+static void add_step(struct vrt_history *h, const char *line)
 {
     double value[NSTEP];
-    if (!scan_step(line, value))
-        return true;
-    if (!grow((void **)&h->steps, h->nsteps, sizeof *h->steps, e))
-        return false;
-    memcpy(&h->steps[h->nsteps++], value, sizeof value);
-    return true;
+    if (scan_step(line, value))
+        memcpy(&h->steps[h->nsteps++], value, sizeof value);
 }
 
-static bool add_other(struct vrt_history *h, const char *line, size_t n, struct vrt_error *e)
+static void add_other(struct vrt_history *h, const char *line, size_t n)
 {
     json_t *j = json_loadb(line, n, 0, NULL);
     const char *split = json_string_value(json_object_get(j, "eval"));
     if (j == NULL)
-        return true;                    /* cut off while it was written */
+        return;                         /* cut off while it was written */
     json_array_append_new(h->lines, j);
     if (json_is_string(json_object_get(j, "warning")))
         json_array_append(h->warnings, j);
     if (split == NULL || strcmp(split, "val") != 0)
-        return true;
-    if (!grow((void **)&h->epochs, h->nepochs, sizeof *h->epochs, e))
-        return false;
+        return;
     struct vrt_epoch_point *p = &h->epochs[h->nepochs++];
     double value[NEPOCH];
     for (size_t i = 0; i < NEPOCH; i++)
@@ -102,29 +83,46 @@ static bool add_other(struct vrt_history *h, const char *line, size_t n, struct 
     memcpy(p, value, sizeof value);
     p->moe = json_object_get(j, "moe");
     p->steps_before = h->nsteps;
+}
+
+static bool is_step(const char *line, size_t n)
+{
+    static const char step[] = "{\"step\":";
+    return n < LINE && n > sizeof step && memcmp(line, step, sizeof step - 1) == 0;
+}
+
+/* Whole lines only: the last one may still be growing. *line is the first byte; false at the end. */
+static bool next_line(const char **at, const char *end, const char **line, size_t *n)
+{
+    const char *newline = *at < end ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
+    if (newline == NULL)
+        return false;
+    *line = *at;
+    *n = (size_t)(newline - *at);
+    *at = newline + 1;
     return true;
 }
 
+/* Lines are counted before they are read, so room is made once, whatever their number. */
 static bool read_lines(struct vrt_history *h, const struct vrt_map *map, struct vrt_error *e)
 {
-    static const char step[] = "{\"step\":";
-    const char *at = (const char *)map->data, *end = at + map->size;
-    char line[LINE];
-    bool ok = true;
-    while (ok && at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        if (newline == NULL)
-            break;
-        size_t n = (size_t)(newline - at);
-        if (n < sizeof line && n > sizeof step && memcmp(at, step, sizeof step - 1) == 0) {
-            memcpy(line, at, n);
-            line[n] = '\0';
-            ok = add_step(h, line, e);
+    const char *first = (const char *)map->data, *end = first + map->size, *at = first, *line;
+    size_t n, steps = 0, others = 0;
+    char text[LINE];
+    while (next_line(&at, end, &line, &n))
+        *(is_step(line, n) ? &steps : &others) += 1;
+    h->steps = calloc(steps + 1, sizeof *h->steps);
+    h->epochs = calloc(others + 1, sizeof *h->epochs);
+    if (h->steps == NULL || h->epochs == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl", steps + others);
+    for (at = first; next_line(&at, end, &line, &n); )
+        if (is_step(line, n)) {
+            memcpy(text, line, n);
+            text[n] = '\0';
+            add_step(h, text);
         } else if (n > 0)
-            ok = add_other(h, at, n, e);
-        at = newline + 1;
-    }
-    return ok;
+            add_other(h, line, n);
+    return true;
 }
 
 /* -- files -- */

@@ -9,6 +9,8 @@
 #include "runtime/base/file.h"
 #include "runtime/report/section.h"
 
+enum { USUAL = 1 << 20 };               /* bytes of a page, so that it seldom has to grow */
+
 static const char *const style[] = {
 #include "runtime/report/style.def"
 };
@@ -116,6 +118,7 @@ bool vrt_report_write(const struct vrt_report *r, struct vrt_error *e)
     int n = snprintf(path, sizeof path, "%s/report.html", r->folder);
     if (n <= 0 || n >= (int)sizeof path)
         return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", r->folder);
+    p.m.failed = !vrt_buffer_reserve(&p.m.b, USUAL, e);
     p.info = info_of_run(r);
     page_head(&p);
     vrt_section_head(&p);
