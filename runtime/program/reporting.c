@@ -18,7 +18,8 @@ static bool write_report(const char *folder, const struct vrt_program *p, const 
                          struct vrt_error *e)
 {
     struct vrt_report r = {
-        .folder = folder, .history = h, .state = state, .now = (double)time(NULL), .info_text = p->info_text, .info_json = p->info_json,
+        .folder = folder, .history = h, .state = state, .now = (double)time(NULL), .info_text = p->info_text,
+        .info_json = p->info_json,
     };
     return vrt_report_write(&r, e) && (!h->metrics || vrt_events_write(folder, h, e));
 }
@@ -67,7 +68,8 @@ int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
     snprintf(folder, sizeof folder, "%s%s", o->out != NULL ? o->out : "runs/", o->out != NULL ? "" : o->program->name);
     bool ok = vrt_history_read(&h, folder, e);
     if (ok && h.run == NULL && !h.metrics && h.analysis == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read", folder);
+        ok = vrt_fail(e, VRT_BAD_INPUT, "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read",
+                      folder);
     ok = ok && write_report(folder, o->program, &h, state_of(folder, &h), e);
     vrt_history_free(&h);
     if (ok)

@@ -1,7 +1,7 @@
 /* TFRecord frames around protobuf messages, both by hand: see events.h.
  *
- * A frame: length (8 bytes), its masked CRC, the message, its masked CRC. A message is Event { wall_time = 1: double, step = 2: varint,
- * file_version = 3: text, summary = 5 { value = 1 { tag = 1: text, simple_value = 2: float }, ... } }. */
+ * A frame: length (8 bytes), its masked CRC, the message, its masked CRC. A message is Event { wall_time = 1: double,
+ * step = 2: varint, file_version = 3: text, summary = 5 { value = 1 { tag = 1: text, simple_value = 2: float }, ... } }. */
 #include "runtime/report/events.h"
 
 #include <ctype.h>
@@ -180,7 +180,8 @@ bool vrt_events_make(struct vrt_buffer *b, const struct vrt_history *h, struct v
 static void file_name(char *name, size_t size, const struct vrt_history *h)
 {
     const char *host = json_string_value(json_object_get(json_object_get(h->run, "host"), "name"));
-    int n = snprintf(name, size, "%s%.0f.%.60s%s", prefix, vrt_history_started(h), host != NULL && *host != '\0' ? host : "host", suffix);
+    int n = snprintf(name, size, "%s%.0f.%.60s%s", prefix, vrt_history_started(h),
+                     host != NULL && *host != '\0' ? host : "host", suffix);
     for (int i = (int)sizeof prefix - 1; i < n; i++)
         if (!isalnum((unsigned char)name[i]) && strchr("._-", name[i]) == NULL)
             name[i] = '_';

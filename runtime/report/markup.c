@@ -70,6 +70,34 @@ void vrt_html_text(struct vrt_markup *m, const char *text)
     vrt_html_part(m, text, strlen(text));
 }
 
+void vrt_table_begin(struct vrt_markup *m, const char *kind, const char *caption, const char *heads)
+{
+    vrt_htmlf(m, "<div class=\"scroll\"><table class=\"%s\"><caption>%s</caption><thead><tr>", kind, caption);
+    for (const char *head = heads, *end; *head != '\0'; head = end + (*end == '|')) {
+        bool words = *head == '<';
+        end = strchrnul(head, '|');
+        vrt_htmlf(m, "<th scope=\"col\"%s>%.*s</th>", words ? " class=\"word\"" : "", (int)(end - head) - words, head + words);
+    }
+    vrt_html(m, "</tr></thead><tbody>");
+}
+
+void vrt_table_end(struct vrt_markup *m)
+{
+    vrt_html(m, "</tbody></table></div>");
+}
+
+void vrt_row_begin(struct vrt_markup *m, const char *name)
+{
+    vrt_html(m, "\n<tr><th scope=\"row\">");
+    vrt_html_text(m, name);
+    vrt_html(m, "</th>");
+}
+
+void vrt_bar_cell(struct vrt_markup *m, double part, const char *text)
+{
+    vrt_htmlf(m, "<td class=\"bar\" style=\"--v:%.3f\">%s</td>", isfinite(part) ? part : 0, text);
+}
+
 const char *vrt_count_text(vrt_number t, double n)
 {
     char digits[32];
@@ -88,7 +116,9 @@ const char *vrt_count_text(vrt_number t, double n)
 
 const char *vrt_short_text(vrt_number t, double n)
 {
-    static const struct { double unit; const char *name; } units[] = { { 1e12, " T" }, { 1e9, " G" }, { 1e6, " M" }, { 1e3, " k" } };
+    static const struct { double unit; const char *name; } units[] = {
+        { 1e12, " T" }, { 1e9, " G" }, { 1e6, " M" }, { 1e3, " k" },
+    };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (n >= units[i].unit) {
             double x = n / units[i].unit;

@@ -24,6 +24,18 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...) __attribute__((for
 void vrt_html_text(struct vrt_markup *m, const char *text);
 void vrt_html_part(struct vrt_markup *m, const char *text, size_t n);  /* its first n bytes */
 
+/* -- tables -- */
+
+/* Down to "<tbody>". `kind`: classes of the style sheet. `heads`: of the columns, with | between them; < before one of words. */
+void vrt_table_begin(struct vrt_markup *m, const char *kind, const char *caption, const char *heads);
+void vrt_table_end(struct vrt_markup *m);
+
+/* A row begins with its name, which may be any text. */
+void vrt_row_begin(struct vrt_markup *m, const char *name);
+
+/* A cell with a bar of `part` (0 to 1) of its width beside the text, which is our own. */
+void vrt_bar_cell(struct vrt_markup *m, double part, const char *text);
+
 /* -- numbers, as people read them -- */
 
 typedef char vrt_number[40];

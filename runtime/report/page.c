@@ -51,9 +51,10 @@ void vrt_heat_map(struct vrt_markup *m, const char *title, const double *cell, s
         const char *end = "";
         for (size_t r = 0; r < rows; r++)
             for (size_t c = 0, next; c < columns; c = next) {
-                for (next = c + 1; next < columns && strength(cell[r * columns + next], top) == strength(cell[r * columns + c], top); )
+                const double *row = cell + r * columns;
+                for (next = c + 1; next < columns && strength(row[next], top) == strength(row[c], top); )
                     next++;
-                if (strength(cell[r * columns + c], top) != level)
+                if (strength(row[c], top) != level)
                     continue;
                 if (*end == '\0')
                     vrt_htmlf(m, "<path class=\"q%d\" d=\"", level);
@@ -83,7 +84,8 @@ static void page_head(struct vrt_page *p)
 {
     const char *model = json_string_value(json_object_get(p->h->run, "model"));
     vrt_html(&p->m, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/><meta name=\"color-scheme\" content=\"light dark\"/>"
+             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
+             "<meta name=\"color-scheme\" content=\"light dark\"/>"
              "<title>");
     vrt_html_text(&p->m, model != NULL ? model : "run");
     vrt_html(&p->m, " – vmoe run</title>\n<style>/*<![CDATA[*/\n");
@@ -93,7 +95,8 @@ static void page_head(struct vrt_page *p)
 
 static void page_foot(struct vrt_page *p)
 {
-    vrt_html(&p->m, "\n<footer>Made by the program itself from the files of its run folder. Nothing is loaded from elsewhere.</footer>"
+    vrt_html(&p->m, "\n<footer>Made by the program itself from the files of its run folder. "
+             "Nothing is loaded from elsewhere.</footer>"
              "\n<script>//<![CDATA[\n");
     put_lines(&p->m, script, sizeof script / sizeof *script);
     vrt_html(&p->m, "//]]></script></body></html>\n");

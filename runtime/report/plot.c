@@ -101,8 +101,8 @@ static const char *tick_text(vrt_number t, double v, double step)
 
 static void y_tick(struct vrt_markup *m, double y, const char *text, const char *unit)
 {
-    vrt_htmlf(m, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"ey\">%s%s</text>", LEFT, y, WIDTH - RIGHT,
-              LEFT - 6, y + 4, text, unit != NULL ? unit : "");
+    vrt_htmlf(m, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"ey\">%s%s</text>", LEFT, y,
+              WIDTH - RIGHT, LEFT - 6, y + 4, text, unit != NULL ? unit : "");
 }
 
 /* A decade each; between them 2 and 5 where decades are few. */
@@ -131,8 +131,8 @@ static void frame(struct vrt_markup *m, const struct axes *a, const struct vrt_p
     for (double i = ceil(a->x0 / step - 1e-9); i * step <= a->x1 + 1e-9 * step; i++)
         vrt_htmlf(m, "<path class=\"tick\" d=\"M%.1f %dv4\"/><text x=\"%.1f\" y=\"%d\" class=\"ex\">%s</text>", at_x(a, i * step),
                   HEIGHT - BOTTOM, at_x(a, i * step), HEIGHT - BOTTOM + 16, tick_text(t, i * step, step));
-    vrt_htmlf(m, "<path class=\"axis\" d=\"M%d %dH%d\"/><text x=\"%.0f\" y=\"%d\" class=\"ex name\">%s</text>", LEFT, HEIGHT - BOTTOM,
-              WIDTH - RIGHT, LEFT + wide / 2, HEIGHT - 3, p->x_name);
+    vrt_htmlf(m, "<path class=\"axis\" d=\"M%d %dH%d\"/><text x=\"%.0f\" y=\"%d\" class=\"ex name\">%s</text>", LEFT,
+              HEIGHT - BOTTOM, WIDTH - RIGHT, LEFT + wide / 2, HEIGHT - 3, p->x_name);
 }
 
 static const double *last_of(const struct vrt_series *s)
@@ -189,7 +189,8 @@ static void begin_svg(struct vrt_markup *m, const struct axes *a)
 
 /* -- what is drawn -- */
 
-static void area(struct vrt_markup *m, const struct axes *a, int colour, const double *x, const double *low, const double *high, size_t n)
+static void area(struct vrt_markup *m, const struct axes *a, int colour, const double *x, const double *low, const double *high,
+                 size_t n)
 {
     const char *move = "M";
     vrt_htmlf(m, "<path class=\"area c%d\" d=\"", colour);
@@ -249,45 +250,63 @@ void vrt_plot_lines(struct vrt_markup *m, const struct vrt_plot *p, const struct
             area(m, &a, s[k].colour, s[k].x, s[k].low, s[k].high, s[k].n);
     for (size_t k = 0; k < ns; k++)
         line(m, &a, &s[k]);
-    vrt_htmlf(m, "</svg>%s</figure>", a.log ? "<p class=\"note\">Logarithmic axis: the largest values lie far from the others.</p>" : "");
+    vrt_html(m, "</svg>");
+    if (a.log)
+        vrt_html(m, "<p class=\"note\">Logarithmic axis: the largest values lie far from the others.</p>");
+    vrt_html(m, "</figure>");
+}
+
+static void bands_head(struct vrt_markup *m, const struct vrt_plot *p, const double *y, size_t parts, size_t n)
+{
+    vrt_html(m, "<figure class=\"plot bands\"><figcaption><b>");
+    vrt_html_text(m, p->title);
+    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">", p->x_name);
+    for (size_t k = 0; k < parts; k++)
+        vrt_htmlf(m, "<span class=\"key\"><i class=\"k%zu\"></i>%zu <span class=\"v\">%.1f%%</span></span>", k % VRT_COLOURS, k,
+                  y[k * n + n - 1]);
+    vrt_html(m, "</span></figcaption>");
+}
+
+/* Bands lie on one another: the upper edge of each is the lower one of the next. One point is drawn as a stretch. */
+static void bands(struct vrt_markup *m, const struct axes *a, const double *x, const double *y, double *edge, size_t parts,
+                  size_t n)
+{
+    double ends[2] = { a->x0, a->x1 }, *above = edge + n;
+    for (size_t k = 0; k < parts; k++) {
+        for (size_t i = 0; i < n; i++)
+            above[i] = edge[i] + (isfinite(y[k * n + i]) ? y[k * n + i] : 0);
+        double low[2] = { edge[0], edge[0] }, high[2] = { above[0], above[0] };
+        if (n == 1)
+            area(m, a, (int)(k % VRT_COLOURS), ends, low, high, 2);
+        else
+            area(m, a, (int)(k % VRT_COLOURS), x, edge, above, n);
+        memcpy(edge, above, n * sizeof *edge);
+    }
 }
 
 void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double *x, const double *y, size_t parts, size_t n)
 {
-    double *edge = calloc(2 * n + 1, sizeof *edge), *above = edge != NULL ? edge + n : NULL;
-    struct axes a = { x != NULL && n > 0 ? x[0] : 0, n > 0 ? x[n - 1] : 1, 0, p->high, false };
+    double *edge = calloc(2 * n + 1, sizeof *edge);
     if (edge == NULL || n == 0) {
         free(edge);
         nothing(m, p);
         return;
     }
-    a.x0 -= n == 1 ? 0.5 : 0;
-    a.x1 += n == 1 ? 0.5 : 0;
-    vrt_html(m, "<figure class=\"plot bands\"><figcaption><b>");
-    vrt_html_text(m, p->title);
-    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">", p->x_name);
-    for (size_t k = 0; k < parts; k++)
-        vrt_htmlf(m, "<span class=\"key\"><i class=\"k%zu\"></i>%zu <span class=\"v\">%.1f%%</span></span>", k % VRT_COLOURS, k, y[k * n + n - 1]);
-    vrt_html(m, "</span></figcaption>");
+    struct axes a = { x[0] - (n == 1 ? 0.5 : 0), x[n - 1] + (n == 1 ? 0.5 : 0), 0, p->high, false };
+    bands_head(m, p, y, parts, n);
     begin_svg(m, &a);
     vrt_html(m, "<title>");
     vrt_html_text(m, p->title);
     vrt_htmlf(m, "</title><desc>One band for each of %zu experts; their shares add up to 100 %%.</desc>", parts);
-    for (size_t k = 0; k < parts; k++) {
-        double pair_x[2] = { a.x0, a.x1 }, pair_low[2], pair_high[2];
-        for (size_t i = 0; i < n; i++)
-            above[i] = edge[i] + (isfinite(y[k * n + i]) ? y[k * n + i] : 0);
-        pair_low[0] = pair_low[1] = edge[0];
-        pair_high[0] = pair_high[1] = above[0];
-        if (n == 1)
-            area(m, &a, (int)(k % VRT_COLOURS), pair_x, pair_low, pair_high, 2);
-        else
-            area(m, &a, (int)(k % VRT_COLOURS), x, edge, above, n);
-        memcpy(edge, above, n * sizeof *edge);
-    }
+    bands(m, &a, x, y, edge, parts, n);
     frame(m, &a, p);
     vrt_html(m, "</svg></figure>");
     free(edge);
+}
+
+void vrt_plot_box(struct vrt_markup *m, const char *kind, double x, double y, double width, double height)
+{
+    vrt_htmlf(m, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", kind, x, y, width, height);
 }
 
 void vrt_thin(struct vrt_thin *t, const double *x, const double *y, size_t stride, size_t n)

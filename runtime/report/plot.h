@@ -34,6 +34,9 @@ void vrt_plot_lines(struct vrt_markup *m, const struct vrt_plot *p, const struct
 /* Shares that add up to `p->high`: y (parts, n), one band for each part. */
 void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double *x, const double *y, size_t parts, size_t n);
 
+/* A rectangle of a hand-made picture; `kind`: classes of the style sheet. */
+void vrt_plot_box(struct vrt_markup *m, const char *kind, double x, double y, double width, double height);
+
 /* Many points as at most VRT_POINTS: the mean of each bin with its least and its largest value. No value is left out of those. */
 struct vrt_thin {
     size_t n;

@@ -58,9 +58,12 @@ static void accuracy_plot(struct vrt_page *p, struct column *c, struct column *d
     vrt_plot_lines(&p->m, &plot, s, 2);
 }
 
-static void step_plot(struct vrt_page *p, struct vrt_thin *t, const char *title, const double *first, int colour, bool zero, bool spread)
+static void step_plot(struct vrt_page *p, struct vrt_thin *t, const char *title, const double *first, int colour, bool zero,
+                      bool spread)
 {
-    struct vrt_plot plot = { .title = title, .x_name = vrt_page_x_name(p), .zero = zero, .spread = spread, .low = NAN, .high = NAN };
+    struct vrt_plot plot = {
+        .title = title, .x_name = vrt_page_x_name(p), .zero = zero, .spread = spread, .low = NAN, .high = NAN,
+    };
     struct vrt_series s = steps_series(p, t, first, "per step", colour);
     if (!t->whole)
         s.name = "mean; the band spans all steps";

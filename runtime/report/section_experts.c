@@ -26,9 +26,8 @@ static void overview_row(struct vrt_page *p, const struct vrt_layer *l)
         least = fmin(least, last_load(l, k));
         dead += vrt_layer_dead_since(l, k) > 0;
     }
-    vrt_html(&p->m, "\n<tr><th scope=\"row\">");
-    vrt_html_text(&p->m, l->name);
-    vrt_htmlf(&p->m, "</th><td>%zu</td>", l->experts);
+    vrt_row_begin(&p->m, l->name);
+    vrt_htmlf(&p->m, "<td>%zu</td>", l->experts);
     if (l->n > 0)
         vrt_htmlf(&p->m, "<td>%.1f %% <small>%.2f ×</small></td><td>%.1f %%</td><td>%s %%</td>", 100 * most,
                   most / even, 100 * least, vrt_percent_text(t[0], l->dropped[l->n - 1], 1));
@@ -43,10 +42,8 @@ static void overview_row(struct vrt_page *p, const struct vrt_layer *l)
 
 static void overview(struct vrt_page *p, const json_t *list)
 {
-    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort\"><caption>MoE layers in the training of the last epoch. Times the equal share is "
-             "what one expert gets over 1/E.</caption><thead><tr><th scope=\"col\">layer</th><th scope=\"col\">experts</th>"
-             "<th scope=\"col\">largest load</th><th scope=\"col\">smallest</th><th scope=\"col\">dropped</th>"
-             "<th scope=\"col\">router entropy</th><th scope=\"col\">dead</th></tr></thead><tbody>");
+    vrt_table_begin(&p->m, "sort", "MoE layers in the training of the last epoch. “×” is times an equal share, 1/E.",
+                    "layer|experts|largest load|smallest|dropped|router entropy|dead");
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct vrt_layer l;
         if (!p->m.failed && !vrt_layer_read(&l, p->h, json_array_get(list, i), p->m.e))
@@ -56,7 +53,7 @@ static void overview(struct vrt_page *p, const json_t *list)
             vrt_layer_free(&l);
         }
     }
-    vrt_html(&p->m, "</tbody></table></div>");
+    vrt_table_end(&p->m);
 }
 
 /* -- loads over the epochs -- */
@@ -72,7 +69,8 @@ static void row_labels(struct vrt_markup *m, size_t n)
 
 static void load_map(struct vrt_page *p, const double *y, size_t experts, size_t n, double first, double last)
 {
-    vrt_htmlf(&p->m, "<figure class=\"plot\"><figcaption><b>Load of each expert</b><span class=\"legend\"><span class=\"scale\">0<i></i>"
+    vrt_htmlf(&p->m, "<figure class=\"plot\"><figcaption><b>Load of each expert</b><span class=\"legend\"><span class=\"scale\">"
+              "0<i></i>"
               "2 × equal share</span></span></figcaption><div class=\"map\" style=\"--rows:%zu\">", experts);
     row_labels(&p->m, experts);
     vrt_heat_map(&p->m, "Load of each expert (rows) over the epochs (columns)", y, experts, n, 200 / (double)experts);
@@ -104,7 +102,7 @@ static void load_figure(struct vrt_page *p, const struct vrt_layer *l)
 static void router_figures(struct vrt_page *p, const struct vrt_layer *l)
 {
     struct vrt_plot plot = { .title = "Dropped choices", .unit = "%", .x_name = "epoch", .zero = true, .low = NAN, .high = NAN };
-    double *percent = calloc(l->n + 1, sizeof *percent), even = log((double)l->experts), ends[2] = { 0, 0 }, evens[2] = { even, even };
+    double *percent = calloc(l->n + 1, sizeof *percent), even = log((double)l->experts), ends[2], evens[2] = { even, even };
     bool sure = false;
     if (percent == NULL) {
         p->m.failed = p->m.failed || !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for the routers in the report");
@@ -143,7 +141,8 @@ static void dead_experts(struct vrt_page *p, const struct vrt_layer *l)
 
 static void class_cells(struct vrt_page *p, const struct vrt_meeting *t)
 {
-    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"cells\"><caption>Which expert the choices of each class went to, in %, at the last evaluation"
+    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"cells\"><caption>Which expert the choices of each class went to, in %, "
+             "at the last evaluation"
              "</caption><thead><tr><th scope=\"col\">expert</th>");
     for (size_t i = 0; i < t->classes; i++) {
         vrt_html(&p->m, "<th scope=\"col\"><span>");
@@ -175,12 +174,14 @@ static void class_map(struct vrt_page *p, const struct vrt_meeting *t)
             top = fmax(top, cell[k * n + i]);
         }
     }
-    vrt_htmlf(&p->m, "<figure class=\"plot\"><figcaption><b>Classes by expert</b><span class=\"legend\"><span class=\"scale\">0<i></i>%.0f %% of "
+    vrt_htmlf(&p->m, "<figure class=\"plot\"><figcaption><b>Classes by expert</b><span class=\"legend\"><span class=\"scale\">"
+              "0<i></i>%.0f %% of "
               "the choices of a class</span></span></figcaption><div class=\"map\" style=\"--rows:%zu\">", 100 * top, t->experts);
     row_labels(&p->m, t->experts);
     if (cell != NULL)
         vrt_heat_map(&p->m, "Share of the choices of classes (columns) that each expert (rows) got", cell, t->experts, n, top);
-    vrt_htmlf(&p->m, "</div><p class=\"note\">%zu classes from left to right, sorted by the expert that gets most of them%s.</p></figure>", t->classes,
+    vrt_htmlf(&p->m, "</div><p class=\"note\">%zu classes from left to right, sorted by the expert that gets most of them%s.</p>"
+              "</figure>", t->classes,
               n < t->classes ? "; a column is the mean of neighbours" : "");
     free(cell);
 }
@@ -210,23 +211,24 @@ static void favourites(struct vrt_page *p, const struct vrt_meeting *t, size_t k
 
 static void expert_table(struct vrt_page *p, const struct vrt_layer *l, const struct vrt_meeting *t)
 {
-    vrt_html(&p->m, "<div class=\"scroll\"><table class=\"sort tight\"><caption>Experts, with the classes of which they got the largest share</caption>"
-             "<thead><tr><th scope=\"col\">expert</th><th scope=\"col\">load in training</th><th scope=\"col\" class=\"word\">most of</th></tr></thead><tbody>");
     double most = 0;
     for (size_t k = 0; k < l->experts; k++)
         most = fmax(most, last_load(l, k));
+    vrt_table_begin(&p->m, "sort tight", "Experts, with the classes of which they got the largest share",
+                    "expert|load in training|<most of");
     for (size_t k = 0; k < l->experts; k++) {
+        char name[24], text[40];
         double load = last_load(l, k);
-        vrt_htmlf(&p->m, "\n<tr><th scope=\"row\">%zu</th>", k);
-        if (isfinite(load))
-            vrt_htmlf(&p->m, "<td class=\"bar\" style=\"--v:%.3f\">%.1f %%</td><td class=\"word\">", most > 0 ? load / most : 0, 100 * load);
-        else
-            vrt_html(&p->m, "<td>–</td><td class=\"word\">");
+        snprintf(name, sizeof name, "%zu", k);
+        snprintf(text, sizeof text, isfinite(load) ? "%.1f %%" : "–", 100 * load);
+        vrt_row_begin(&p->m, name);
+        vrt_bar_cell(&p->m, load / most, text);
+        vrt_html(&p->m, "<td class=\"word\">");
         if (k < t->experts)
             favourites(p, t, k);
         vrt_html(&p->m, "</td></tr>");
     }
-    vrt_html(&p->m, "</tbody></table></div>");
+    vrt_table_end(&p->m);
 }
 
 static void class_part(struct vrt_page *p, const struct vrt_layer *l)
@@ -254,7 +256,8 @@ static void layer_part(struct vrt_page *p, const json_t *entry, bool fold, bool 
         p->m.failed = true;
         return;
     }
-    vrt_htmlf(&p->m, "\n<%s class=\"layer\"%s><%s>", fold ? "details" : "article", open ? " open=\"open\"" : "", fold ? "summary" : "h3");
+    vrt_htmlf(&p->m, "\n<%s class=\"layer\"%s><%s>", fold ? "details" : "article", open ? " open=\"open\"" : "",
+              fold ? "summary" : "h3");
     vrt_html_text(&p->m, l.name);
     vrt_htmlf(&p->m, " <small>%zu experts</small></%s>", l.experts, fold ? "summary" : "h3");
     dead_experts(p, &l);

@@ -39,7 +39,8 @@ static void state_line(struct vrt_page *p)
         vrt_htmlf(&p->m, "epoch %s", vrt_count_text(t, done));
     vrt_htmlf(&p->m, " · step %s", vrt_count_text(t, steps));
     if (p->r->state == VRT_RUN_GOES_ON && done > 0 && all > done)
-        vrt_htmlf(&p->m, " · about %s of training left", vrt_seconds_text(left, sum_seconds(h) / (double)h->nepochs * (all - done)));
+        vrt_htmlf(&p->m, " · about %s of training left",
+                  vrt_seconds_text(left, sum_seconds(h) / (double)h->nepochs * (all - done)));
     vrt_htmlf(&p->m, " · updated %s</p>", vrt_clock_text(t, p->r->now));
     double share = all > 0 && p->epoch_steps > 0 ? steps / p->epoch_steps / all : 0;
     if (p->r->state != VRT_RUN_FINISHED && share > 0)
@@ -90,7 +91,8 @@ static void speed_tile(struct vrt_page *p)
     if (h->nepochs == 0)
         return;
     if (pictures > 0 && seconds > 0)
-        snprintf(below, sizeof below, "%s pictures per second<br/>%s seen", vrt_count_text(t, pictures / seconds), vrt_short_text(s, pictures));
+        snprintf(below, sizeof below, "%s pictures per second<br/>%s seen", vrt_count_text(t, pictures / seconds),
+                 vrt_short_text(s, pictures));
     else
         snprintf(below, sizeof below, "%s pictures per second", vrt_count_text(t, h->epochs[h->nepochs - 1].speed));
     tile(p, "training time", vrt_seconds_text(t, seconds), "", below);
@@ -98,7 +100,8 @@ static void speed_tile(struct vrt_page *p)
 
 static void size_tile(struct vrt_page *p)
 {
-    double total = vrt_member(p->info, "params_total"), active = vrt_member(p->info, "params_active"), macs = vrt_member(p->info, "macs");
+    double total = vrt_member(p->info, "params_total"), active = vrt_member(p->info, "params_active");
+    double macs = vrt_member(p->info, "macs");
     vrt_number t[3];
     char below[120];
     if (!(total > 0))
@@ -187,7 +190,8 @@ static void facts(struct vrt_page *p)
     command_line(p);
     fact(p, "folder", realpath(p->r->folder, folder) != NULL ? folder : p->r->folder);
     fact(p, "weights from", text_of(run, "weights"));
-    snprintf(text, sizeof text, "%.100s (%.60s %.100s), %.0f processors, %.0f threads", text_of(host, "name"), text_of(host, "machine"),
+    snprintf(text, sizeof text, "%.100s (%.60s %.100s), %.0f processors, %.0f threads", text_of(host, "name"),
+             text_of(host, "machine"),
              text_of(host, "system"), vrt_member(host, "processors"), vrt_member(run, "threads"));
     fact(p, "host", host != NULL ? text : "");
     if (vrt_history_started(p->h) > 0)
@@ -214,7 +218,8 @@ static void warnings(struct vrt_page *p)
         vrt_html(&p->m, "<li>");
         vrt_html_text(&p->m, text_of(w, "warning"));
         if (isfinite(vrt_member(w, "epoch")))
-            vrt_htmlf(&p->m, " <small>epoch %.0f, step %s</small>", vrt_member(w, "epoch"), vrt_count_text(t, vrt_member(w, "step")));
+            vrt_htmlf(&p->m, " <small>epoch %.0f, step %s</small>", vrt_member(w, "epoch"),
+                      vrt_count_text(t, vrt_member(w, "step")));
         vrt_html(&p->m, "</li>");
     }
     vrt_html(&p->m, "</ul>");

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The page of a run: while it trains, when it was stopped, when it has ended; well-formed, and nothing in it that a browser would load.
+# The page of a run, while it trains, when it was stopped and when it has ended: well-formed, and nothing in it that a browser
+# would load.
 . "$top_srcdir/tests/e2e/common.sh"
 
 check_page=$tools/check_page
@@ -28,7 +29,8 @@ cp -r run shown
 cat >shown/analysis.json <<'END'
 {"epoch":2,"step":32,"images":128,"top1":64,"top5":128,"loss":1,
 "calibration":{"error":0.1,"bins":[{"images":128,"confidence":70,"hits":64}]},
-"classes":[{"name":"</td><script>alert(1)</script>","images":64,"top1":20,"top5":64},{"name":"b & \"c\"","images":64,"top1":44,"top5":64}],
+"classes":[{"name":"</td><script>alert(1)</script>","images":64,"top1":20,"top5":64},
+{"name":"b & \"c\"","images":64,"top1":44,"top5":64}],
 "confused":[{"true":0,"predicted":1,"count":44}],
 "moe":[{"layer":"s1[2].mlp","load":[0.5,0.5],"dropped":0,"entropy":0.5,"classes":[[10,0],[0,10]]},
 {"layer":"s2[1].mlp","load":[0.5,0.5],"dropped":0,"entropy":0.5,"classes":[[10,0],[5,5]]}]}
@@ -39,8 +41,8 @@ holds "a name is text" says shown '&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&
 holds "classes and experts" test "$(grep -o '<h3>s[12].[12]..mlp\|<table class="cells">' shown/report.html | wc -l)" = 4
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
 if [ -n "$browser" ] && [ -z "$sanitized" ]; then
-    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" --host-resolver-rules='MAP * 0.0.0.0' \
-        --enable-logging=stderr --dump-dom "file://$work/shown/report.html" >dom 2>console
+    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" \
+        --host-resolver-rules='MAP * 0.0.0.0' --enable-logging=stderr --dump-dom "file://$work/shown/report.html" >dom 2>console
     holds "a browser shows it" grep -q '<h1>tiny_maps</h1>' dom
     holds "its tables can be sorted" grep -q '<th scope="col"><button type="button">' dom
     holds "nothing on the console" test "$(grep -c ':CONSOLE' console)" = 0

@@ -1,5 +1,5 @@
-/* One pass over the text with a stack of open elements: see strict_page.h. Strings of our own script and style sheet are searched for
- * whatever loads something; text between tags may say anything. */
+/* One pass over the text with a stack of open elements: see strict_page.h. Script and style sheet are searched for whatever loads
+ * something; text between tags may say anything. */
 #include "tests/unit/strict_page.h"
 
 #include <ctype.h>

@@ -29,35 +29,42 @@ static const char *in_folder(const char *name)
     return text;
 }
 
-static void write_text(const char *name, const char *text)
+/* With ' for ", so that JSON can be read here. */
+static void write_json(const char *name, const char *text)
 {
     struct vrt_error e;
-    assert_true(vrt_file_write(in_folder(name), text, strlen(text), &e));
+    char *copy = strdup(text);
+    for (char *at = copy; *at != '\0'; at++)
+        *at = *at == '\'' ? '"' : *at;
+    assert_true(vrt_file_write(in_folder(name), copy, strlen(copy), &e));
+    free(copy);
 }
 
-static const char run_json[] = "{\"model\":\"m<&\\\"'>\",\"spec_hash\":\"abc\",\"started\":\"2026-01-02T03:04:05Z\",\"command\":[\"./m\",\"it's\"],"
-    "\"host\":{\"name\":\"a b/c\",\"system\":\"s\",\"machine\":\"x\",\"processors\":2},\"threads\":2,\"images_per_call\":4,"
-    "\"keys\":{\"train.epochs\":\"3 epochs\",\"train.batch\":8,\"train.seed\":0,\"data.root\":\"/d<script>\",\"data.train\":\"t\",\"data.val\":\"v\"},"
-    "\"data\":{\"pictures\":16,\"classes\":\"x\"}}";
+static const char run_json[] =
+    "{'model':'m<&\\u0022\\u0027>','spec_hash':'abc','started':'2026-01-02T03:04:05Z','command':['./m','it\\u0027s'],"
+    "'host':{'name':'a b/c','system':'s','machine':'x','processors':2},'threads':2,'images_per_call':4,"
+    "'keys':{'train.epochs':'3 epochs','train.batch':8,'train.seed':0,'data.root':'/d<script>','data.train':'t','data.val':'v'},"
+    "'data':{'pictures':16,'classes':'x'}}";
 
 static const char metrics[] =
-    "{\"step\":1,\"epoch\":1,\"loss\":2.5,\"balance_loss\":0.25,\"lr\":0.001,\"grad_norm\":null,\"img_per_s\":16.0}\n"
-    "{\"step\":2,\"epoch\":1,\"loss\":1.5e0,\"balance_loss\":0.125,\"lr\":1e-05,\"grad_norm\":3,\"img_per_s\":4.0}\n"
-    "{\"eval\":\"val\",\"step\":2,\"epoch\":1,\"images\":8,\"top1\":2,\"top5\":6,\"loss\":1.75,\"train_loss\":2,\"balance_loss\":0.1,\"lr\":1e-05,"
-    "\"img_per_s\":8,\"seconds\":2.5,\"moe\":[{\"layer\":\"a[1].mlp\",\"load\":[0.5,0.48,0.02],\"dropped\":0.25,\"entropy\":1.0}]}\n"
-    "{\"warning\":\"a <b> & \\\"c\\\"\",\"step\":2,\"epoch\":1}\n"
+    "{'step':1,'epoch':1,'loss':2.5,'balance_loss':0.25,'lr':0.001,'grad_norm':null,'img_per_s':16.0}\n"
+    "{'step':2,'epoch':1,'loss':1.5e0,'balance_loss':0.125,'lr':1e-05,'grad_norm':3,'img_per_s':4.0}\n"
+    "{'eval':'val','step':2,'epoch':1,'images':8,'top1':2,'top5':6,'loss':1.75,'train_loss':2,'balance_loss':0.1,'lr':1e-05,"
+    "'img_per_s':8,'seconds':2.5,'moe':[{'layer':'a[1].mlp','load':[0.5,0.48,0.02],'dropped':0.25,'entropy':1.0}]}\n"
+    "{'warning':'a <b> & \\u0022c\\u0022','step':2,'epoch':1}\n"
     "no line of ours\n"
-    "{\"step\":3,\"epoch\":2,\"loss\":1.25,\"balance_loss\":0.125,\"lr\":0.5,\"grad_norm\":2,\"img_per_s\":8.0}\n"
-    "{\"eval\":\"other\",\"step\":3,\"epoch\":2,\"images\":8,\"top1\":8,\"top5\":8}\n"
-    "{\"eval\":\"val\",\"step\":4,\"epoch\":2,\"images\":8,\"top1\":4,\"top5\":8,\"loss\":1.5,\"train_loss\":1.2,\"balance_loss\":0.1,\"lr\":0.5,"
-    "\"img_per_s\":8,\"seconds\":2.5,\"moe\":[{\"layer\":\"a[1].mlp\",\"load\":[0.6,0.39,0.01],\"dropped\":0,\"entropy\":null}]}\n"
-    "{\"step\":5,\"epoch\":3,\"loss\":1.0,\"bala";
+    "{'step':3,'epoch':2,'loss':1.25,'balance_loss':0.125,'lr':0.5,'grad_norm':2,'img_per_s':8.0}\n"
+    "{'eval':'other','step':3,'epoch':2,'images':8,'top1':8,'top5':8}\n"
+    "{'eval':'val','step':4,'epoch':2,'images':8,'top1':4,'top5':8,'loss':1.5,'train_loss':1.2,'balance_loss':0.1,'lr':0.5,"
+    "'img_per_s':8,'seconds':2.5,'moe':[{'layer':'a[1].mlp','load':[0.6,0.39,0.01],'dropped':0,'entropy':null}]}\n"
+    "{'step':5,'epoch':3,'loss':1.0,'bala";
 
-static const char analysis[] = "{\"epoch\":2,\"step\":4,\"images\":8,\"top1\":4,\"top5\":8,\"loss\":1.5,"
-    "\"calibration\":{\"error\":0.1,\"bins\":[{\"images\":8,\"confidence\":5.5,\"hits\":4},{\"images\":0,\"confidence\":0,\"hits\":0}]},"
-    "\"classes\":[{\"name\":\"<i>\",\"images\":4,\"top1\":1,\"top5\":4},{\"name\":\"b&\\u0001\",\"images\":4,\"top1\":3,\"top5\":4}],"
-    "\"confused\":[{\"true\":0,\"predicted\":1,\"count\":3},{\"true\":99,\"predicted\":-1,\"count\":1}],"
-    "\"moe\":[{\"layer\":\"a[1].mlp\",\"entropy\":1.0,\"load\":[0.5,0.5,0],\"classes\":[[1,9,0],[6,2,0]]}]}";
+static const char analysis[] =
+    "{'epoch':2,'step':4,'images':8,'top1':4,'top5':8,'loss':1.5,"
+    "'calibration':{'error':0.1,'bins':[{'images':8,'confidence':5.5,'hits':4},{'images':0,'confidence':0,'hits':0}]},"
+    "'classes':[{'name':'<i>','images':4,'top1':1,'top5':4},{'name':'b&\\u0001','images':4,'top1':3,'top5':4}],"
+    "'confused':[{'true':0,'predicted':1,'count':3},{'true':99,'predicted':-1,'count':1}],"
+    "'moe':[{'layer':'a[1].mlp','entropy':1.0,'load':[0.5,0.5,0],'classes':[[1,9,0],[6,2,0]]}]}";
 
 static struct vrt_history read_history(void)
 {
@@ -71,8 +78,8 @@ static void test_history(void **state)
 {
     (void)state;
     struct vrt_error e;
-    write_text("run.json", run_json);
-    write_text("metrics.jsonl", metrics);
+    write_json("run.json", run_json);
+    write_json("metrics.jsonl", metrics);
     struct vrt_history h = read_history();
     assert_int_equal(h.nsteps, 3);                          /* the torn line is not there */
     assert_int_equal(h.nepochs, 2);                         /* nor the other evaluation */
@@ -99,7 +106,7 @@ static void test_meeting(void **state)
     (void)state;
     struct vrt_error e;
     struct vrt_meeting t;
-    write_text("analysis.json", analysis);
+    write_json("analysis.json", analysis);
     struct vrt_history h = read_history();
     assert_true(vrt_meeting_read(&t, &h, "a[1].mlp", &e));
     assert_true(t.classes == 2 && t.experts == 3);
@@ -151,7 +158,8 @@ static void test_escape(void **state)
     struct vrt_error e;
     struct vrt_markup m = { .e = &e };
     vrt_html_text(&m, "<a href='x'>&\"\t\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \x01 \xff \xc0\xaf \xed\xa0\x80 \xe2\x82 \xc2\x80.");
-    static const char wanted[] = "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\t\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xef\xbf\xbd \xef\xbf\xbd "
+    static const char wanted[] = "&lt;a href=&#39;x&#39;&gt;&amp;&quot;\t\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xef\xbf\xbd "
+    "\xef\xbf\xbd "
         "\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd.";
     assert_int_equal(m.b.size, sizeof wanted - 1);
     assert_memory_equal(m.b.data, wanted, m.b.size);
@@ -202,10 +210,10 @@ static void assert_says(const struct vrt_buffer *b, const char *text, bool does)
 
 static void test_page(void **state)
 {
-    static const char info[] = "{\"spec_hash\":\"abc\",\"params_total\":1234567,\"params_active\":1000,\"macs\":5,\"layers\":[{\"name\":\"stem<\","
-        "\"output\":[4,8],\"params\":10,\"macs\":20}]}";
+    static const char info[] = "{\"spec_hash\":\"abc\",\"params_total\":1234567,\"params_active\":1000,\"macs\":5,"
+        "\"layers\":[{\"name\":\"stem<\",\"output\":[4,8],\"params\":10,\"macs\":20}]}";
     (void)state;
-    write_text("spec.vmoe", "model <m> & more\n");
+    write_json("spec.vmoe", "model <m> & more\n");
     struct vrt_buffer b = make_page(info);
     assert_says(&b, "m&lt;&amp;&quot;&#39;&gt;</h1>", true);
     assert_says(&b, "epoch 2 of 3", true);
@@ -242,20 +250,20 @@ static void test_missing(void **state)
         vrt_buffer_free(&b);
         for (size_t cut = 0; cut < strlen(texts[i]); cut += 7) {
             char *part = strndup(texts[i], cut);
-            write_text(names[i], part);
+            write_json(names[i], part);
             b = make_page(NULL);
             vrt_buffer_free(&b);
             free(part);
         }
-        write_text(names[i], texts[i]);
+        write_json(names[i], texts[i]);
     }
-    write_text("analysis.json", "{\"classes\":[1,{\"name\":5},{}],\"confused\":[{},7],\"moe\":[{\"layer\":\"x\",\"load\":[]},3,{\"load\":{}}],"
-               "\"calibration\":{\"bins\":[1,{}]}}");
-    write_text("metrics.jsonl", "{\"eval\":\"val\",\"epoch\":-1,\"images\":-5,\"top1\":1e300,\"moe\":[4,{\"layer\":\"x\",\"load\":[\"a\",2]}]}\n");
+    write_json("analysis.json", "{'classes':[1,{'name':5},{}],'confused':[{},7],'calibration':{'bins':[1,{}]},"
+               "'moe':[{'layer':'x','load':[]},3,{'load':{}}]}");
+    write_json("metrics.jsonl", "{'eval':'val','epoch':-1,'images':-5,'top1':1e300,'moe':[4,{'layer':'x','load':['a',2]}]}\n");
     struct vrt_buffer b = make_page(NULL);
     vrt_buffer_free(&b);
-    write_text("analysis.json", analysis);
-    write_text("metrics.jsonl", metrics);
+    write_json("analysis.json", analysis);
+    write_json("metrics.jsonl", metrics);
 }
 
 /* -- the event file -- */
@@ -417,30 +425,30 @@ static struct vrt_buffer written_events(void)
 /* As a training goes: an epoch more, then a resume that cut the metrics off and did steps again. */
 static void test_events_file(void **state)
 {
-    static const char again[] = "{\"step\":3,\"epoch\":2,\"loss\":9,\"balance_loss\":9,\"lr\":9,\"grad_norm\":9,\"img_per_s\":8.0}\n";
+    static const char again[] = "{'step':3,'epoch':2,'loss':9,'balance_loss':9,'lr':9,'grad_norm':9,'img_per_s':8.0}\n";
     (void)state;
-    const char *second = strstr(metrics, "{\"warning\"");
+    const char *second = strstr(metrics, "{'warning'");
     char *first = strndup(metrics, (size_t)(second - metrics)), *redone = NULL;
-    write_text("metrics.jsonl", first);
+    write_json("metrics.jsonl", first);
     struct vrt_buffer a = written_events();
-    write_text("metrics.jsonl", metrics);
+    write_json("metrics.jsonl", metrics);
     struct vrt_buffer b = written_events();
     assert_true(b.size > a.size);
     assert_memory_equal(a.data, b.data, a.size);
     assert_true(asprintf(&redone, "%s%s", first, again) > 0);
-    write_text("metrics.jsonl", redone);
+    write_json("metrics.jsonl", redone);
     struct vrt_buffer c = written_events();
     struct events v = get_events(&c);
     assert_int_equal(v.n, 4 + 5 + 6 + 5);
     assert_scalar(&v.s[15], 1767323048.5, 3, "train/loss", 9);
     char *later = strdup(run_json);
     memcpy(strstr(later, "03:04:05"), "05:04:05", 8);
-    write_text("run.json", later);                          /* begun again: the old file goes */
+    write_json("run.json", later);                          /* begun again: the old file goes */
     struct vrt_buffer d = written_events();
     v = get_events(&d);
     assert_true(v.s[0].wall_time == 1767330245.5);
-    write_text("run.json", run_json);
-    write_text("metrics.jsonl", metrics);
+    write_json("run.json", run_json);
+    write_json("metrics.jsonl", metrics);
     vrt_buffer_free(&a);
     vrt_buffer_free(&b);
     vrt_buffer_free(&c);
@@ -454,10 +462,13 @@ static void test_events_file(void **state)
 static void test_strict(void **state)
 {
     static const char *const bad[] = {
-        "<p></p>", "<!DOCTYPE html>\n<p>", "<!DOCTYPE html>\n<p></b>", "<!DOCTYPE html>\n<p>a & b</p>", "<!DOCTYPE html>\n<p>\xff</p>",
-        "<!DOCTYPE html>\n<a href=\"x\"></a>", "<!DOCTYPE html>\n<p src=\"x\"/>", "<!DOCTYPE html>\n<img/>", "<!DOCTYPE html>\n<p a=b></p>",
+        "<p></p>", "<!DOCTYPE html>\n<p>", "<!DOCTYPE html>\n<p></b>", "<!DOCTYPE html>\n<p>a & b</p>", "<!DOCTYPE html>\n<p>"
+        "\xff</p>",
+        "<!DOCTYPE html>\n<a href=\"x\"></a>", "<!DOCTYPE html>\n<p src=\"x\"/>", "<!DOCTYPE html>\n<img/>", "<!DOCTYPE html>"
+        "\n<p a=b></p>",
         "<!DOCTYPE html>\n<p style=\"background:url(x)\"/>", "<!DOCTYPE html>\n<style>/*<![CDATA[*/@import x/*]]>*/</style>",
-        "<!DOCTYPE html>\n<script>//<![CDATA[\nfetch('x')//]]></script>", "<!DOCTYPE html>\n<script>a()</script>", "<!DOCTYPE html>\n<p a=\"1\" a=\"2\"/>",
+        "<!DOCTYPE html>\n<script>//<![CDATA[\nfetch('x')//]]></script>", "<!DOCTYPE html>\n<script>a()</script>", "<!DOCTYPE "
+        "html>\n<p a=\"1\" a=\"2\"/>",
         "<!DOCTYPE html>\n<p>\x01</p>",
     };
     size_t at;
