@@ -66,7 +66,7 @@ static void step_plot(struct vrt_page *p, struct vrt_thin *t, const char *title,
     };
     struct vrt_series s = steps_series(p, t, first, "per step", colour);
     if (!t->whole)
-        s.name = "mean; the band spans all steps";
+        s.name = "mean and range";
     vrt_plot_lines(&p->m, &plot, &s, 1);
 }
 

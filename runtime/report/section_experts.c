@@ -141,6 +141,9 @@ static void dead_experts(struct vrt_page *p, const struct vrt_layer *l)
 
 static void class_cells(struct vrt_page *p, const struct vrt_meeting *t)
 {
+    double top = 0;
+    for (size_t i = 0; i < t->experts * t->classes; i++)
+        top = fmax(top, t->share[i]);
     vrt_html(&p->m, "<div class=\"scroll\"><table class=\"cells\"><caption>Which expert the choices of each class went to, in %, "
              "at the last evaluation"
              "</caption><thead><tr><th scope=\"col\">expert</th>");
@@ -154,7 +157,8 @@ static void class_cells(struct vrt_page *p, const struct vrt_meeting *t)
         vrt_htmlf(&p->m, "\n<tr><th scope=\"row\">%zu</th>", k);
         for (size_t i = 0; i < t->classes; i++) {
             double share = t->share[k * t->classes + i];
-            vrt_htmlf(&p->m, "<td%s style=\"--h:%.2f\">%.0f</td>", share > 0.55 ? " class=\"hi\"" : "", share, 100 * share);
+            vrt_htmlf(&p->m, "<td%s style=\"--h:%.2f\">%.0f</td>", share > 0.6 * top ? " class=\"hi\"" : "", share / top,
+                      100 * share);
         }
         vrt_html(&p->m, "</tr>");
     }

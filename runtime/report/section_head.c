@@ -157,6 +157,7 @@ static void data_fact(struct vrt_page *p)
     const json_t *keys = json_object_get(p->h->run, "keys");
     vrt_number t;
     double pictures = vrt_member(json_object_get(p->h->run, "data"), "pictures"), holdout = vrt_member(keys, "data.holdout");
+    double limit = vrt_history_key(p->h, "data.limit");
     size_t classes = json_array_size(json_object_get(p->h->analysis, "classes"));
     if (text_of(keys, "data.root")[0] == '\0')
         return;
@@ -167,6 +168,8 @@ static void data_fact(struct vrt_page *p)
     vrt_htmlf(&p->m, "” (%s pictures", vrt_count_text(t, pictures));
     if (classes > 0)
         vrt_htmlf(&p->m, " of %s classes", vrt_count_text(t, (double)classes));
+    if (limit > 0 && limit < pictures)
+        vrt_htmlf(&p->m, ", %s of them taken", vrt_count_text(t, limit));
     vrt_html(&p->m, "), evaluate on ");
     if (holdout > 0)
         vrt_htmlf(&p->m, "the %.4g %% of each class that are held out", 100 * holdout);

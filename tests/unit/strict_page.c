@@ -85,7 +85,7 @@ static bool read_attribute(struct reader *r, char name[NAME])
 /* The content of a style or a script, in CDATA. */
 static bool read_code(struct reader *r, const char *name)
 {
-    static const char *const fetching[] = { "url(", "@import", "http", "fetch", "import(", "XMLHttp", "WebSocket", "<" "/" };
+    static const char *const fetching[] = { "url(", "@import", "http", "fetch", "import(", "XMLHttp", "WebSocket", "</" };
     const char *end = strstr(r->at, "]]>"), *close = strstr(r->at, "</");
     if (strstr(r->at, "<![CDATA[") == NULL || strstr(r->at, "<![CDATA[") > r->at + 8 || end == NULL || close == NULL || close < end)
         return fail(r, "code outside of CDATA");
