@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,18 +20,25 @@ void vrt_html(struct vrt_markup *m, const char *text)
     add(m, text, strlen(text));
 }
 
-/* Formats hold numbers and texts of ours, all of them short. */
 void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
 {
-    char text[1024];
+    char text[1024], *longer = NULL;
     va_list arguments;
     va_start(arguments, format);
     int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (n < 0 || n >= (int)sizeof text)
-        m->failed = m->failed || !vrt_fail(m->e, VRT_INTERNAL, "a piece of the report is too long: %.60s", text);
-    else
+    if (n >= 0 && n < (int)sizeof text) {
         add(m, text, (size_t)n);
+        return;
+    }
+    va_start(arguments, format);                        /* 1e308 in full, and the like */
+    n = vasprintf(&longer, format, arguments);
+    va_end(arguments);
+    if (n >= 0)
+        add(m, longer, (size_t)n);
+    else
+        m->failed = m->failed || !vrt_fail(m->e, VRT_BAD_INPUT, "no memory for the report");
+    free(longer);
 }
 
 /* The length of the character that begins here, 0 if it is none of UTF-8 or none that XML may hold. */

@@ -257,9 +257,11 @@ static void test_missing(void **state)
         }
         write_json(names[i], texts[i]);
     }
-    write_json("analysis.json", "{'classes':[1,{'name':5},{}],'confused':[{},7],'calibration':{'bins':[1,{}]},"
+    write_json("analysis.json", "{'classes':[1,{'name':5},{}],'confused':[{},7],'calibration':{'bins':[1,{},"
+               "{'images':1e-300,'confidence':1e8,'hits':-1e8}]},"
                "'moe':[{'layer':'x','load':[]},3,{'load':{}}]}");
-    write_json("metrics.jsonl", "{'eval':'val','epoch':-1,'images':-5,'top1':1e300,'moe':[4,{'layer':'x','load':['a',2]}]}\n");
+    write_json("metrics.jsonl", "{'step':1,'epoch':1e308,'loss':-1e308,'lr':1e308}\n{'step':1e308,'loss':1e308}\n"
+               "{'eval':'val','epoch':-1,'images':-5,'top1':1e300,'moe':[4,{'layer':'x','load':['a',2]}]}\n");
     struct vrt_buffer b = make_page(NULL);
     vrt_buffer_free(&b);
     write_json("analysis.json", analysis);
