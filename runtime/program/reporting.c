@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/training.h"
@@ -24,13 +25,21 @@ static bool write_report(const char *folder, const struct vrt_program *p, const 
     return vrt_report_write(&r, e) && (!h->metrics || vrt_events_write(folder, h, e));
 }
 
+static void tell(const struct vrt_error *e, const char *folder)
+{
+    char text[sizeof e->text];
+    snprintf(text, sizeof text, "%.1000s; the training does not need it, and `report --out %.900s` makes it again", e->text,
+             folder);
+    vrt_message("note", text);
+}
+
 void vrt_training_report(const struct vrt_training *t, bool ended)
 {
     enum vrt_run_state state = t->at.epoch >= (int64_t)t->s.epochs ? VRT_RUN_FINISHED : ended ? VRT_RUN_STOPPED : VRT_RUN_GOES_ON;
     struct vrt_history h;
     struct vrt_error e;
     if (!vrt_history_read(&h, t->run.folder, &e) || !write_report(t->run.folder, t->m.program, &h, state, &e))
-        fprintf(stderr, "note: %s; the training does not need it, and `report --out %s` makes it again\n", e.text, t->run.folder);
+        tell(&e, t->run.folder);
     vrt_history_free(&h);
 }
 

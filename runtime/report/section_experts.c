@@ -157,7 +157,7 @@ static void class_cells(struct vrt_page *p, const struct vrt_meeting *t)
         vrt_htmlf(&p->m, "\n<tr><th scope=\"row\">%zu</th>", k);
         for (size_t i = 0; i < t->classes; i++) {
             double share = t->share[k * t->classes + i];
-            vrt_htmlf(&p->m, "<td%s style=\"--h:%.2f\">%.0f</td>", share > 0.6 * top ? " class=\"hi\"" : "", share / top,
+            vrt_htmlf(&p->m, "<td%s style=\"--h:%.2f\">%.0f</td>", share > 0.75 * top ? " class=\"hi\"" : "", share / top,
                       100 * share);
         }
         vrt_html(&p->m, "</tr>");
