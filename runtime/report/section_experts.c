@@ -292,6 +292,6 @@ void vrt_section_experts(struct vrt_page *p)
     else
         overview(p, list);
     for (size_t i = 0; i < n; i++)
-        layer_part(p, json_array_get(list, i), n > OPEN_LAYERS, i == 0);
+        layer_part(p, json_array_get(list, i), n > OPEN_LAYERS, n > OPEN_LAYERS && i == 0);
     vrt_html(&p->m, "</section>");
 }

@@ -9,13 +9,14 @@ program "$here/tiny_tokens.vmoe" ./tokens
 "$make_data" tree colour 20 640 16 4
 rgb=colour
 
-# Allocations of runs of one epoch that differ in their number of steps only. The loader's threads may allocate: the JPEG
-# library does for each picture. IDX pictures need none, so there all threads are counted.
+# Allocations of runs of one epoch that differ in their number of steps only: nothing is learnt, so the evaluation and its report
+# are the same. The loader's threads may allocate: the JPEG library does for each picture. IDX pictures need none, so there all
+# threads are counted.
 count_allocations() {
     program=$1 data=$2 limit=$3 threads=$4
     rm -rf counted
     COUNT_MALLOC=$work/counts ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0 LD_PRELOAD=$tools/count_malloc.so \
-        ./"$program" train --data $data --out counted --epochs 1 --limit $limit --threads $threads --save-every 1000000 \
+        ./"$program" train --data $data --out counted --epochs 1 --lr 1e-30 --limit $limit --threads $threads --save-every 1000000 \
         >counted.out 2>&1 || { note <counted.out; return 1; }
     read -r main all <counts
 }

@@ -17,6 +17,10 @@ top1=$(sed -n 's/.*"eval".*"top1":\([0-9]*\).*/\1/p' run/metrics.jsonl | sort -n
 holds "its best top-1" says run "$top1 of 128<br/>"
 holds "its size" says run '>21.5 k<'
 holds "its layers" says run '<th scope="row">s2.enter</th>'
+holds "both layers of experts" test "$(grep -c '<article class="layer">' run/report.html)" = 2
+holds "the load of each of their experts" test "$(grep -o '<path class="area c[0-3]"' run/report.html | wc -l)" -ge 7
+holds "each class" says run '<th scope="row">3</th><td>32</td>'
+holds "nothing is missing" test -z "$(grep -o 'is missing[^<]*' run/report.html)"
 holds "its spec" says run 'model tiny_maps {'
 if command -v xmllint >/dev/null; then
     holds "xmllint agrees" xmllint --noout run/report.html
