@@ -1,6 +1,6 @@
 # Damaged input. The two programs are run by hand with --seed and --count for longer hunts.
 fuzz_sources = %D%/fuzz/mutate.c %D%/fuzz/mutate.h %D%/fuzz/watch.c %D%/fuzz/watch.h
-fuzz_tests = %D%/fuzz/fuzz_spec %D%/fuzz/fuzz_files
+fuzz_tests = %D%/fuzz/fuzz_spec %D%/fuzz/fuzz_files %D%/fuzz/bombs
 check_PROGRAMS += $(fuzz_tests)
 TESTS += $(fuzz_tests)
 
@@ -12,3 +12,8 @@ TESTS += $(fuzz_tests)
 %C%_fuzz_fuzz_files_CPPFLAGS = $(unit_cppflags)
 %C%_fuzz_fuzz_files_CFLAGS = $(unit_cflags)
 %C%_fuzz_fuzz_files_LDADD = $(runtime_libs)
+
+%C%_fuzz_bombs_SOURCES = %D%/fuzz/bombs.c
+%C%_fuzz_bombs_CPPFLAGS = $(unit_cppflags)
+%C%_fuzz_bombs_CFLAGS = $(unit_cflags)
+%C%_fuzz_bombs_LDADD = $(runtime_libs)

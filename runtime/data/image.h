@@ -11,8 +11,8 @@
 #include "runtime/base/status.h"
 
 #define VRT_IMAGE_MAX_SIDE 65500            /* pixels: the limit of JPEG */
-#define VRT_IMAGE_MAX_PIXELS 178956970      /* in all: 512 MiB of RGB */
-#define VRT_IMAGE_MAX_FILE (256 << 20)      /* bytes of an encoded picture */
+#define VRT_IMAGE_MAX_PIXELS (128 << 20)    /* in all: 384 MiB of RGB */
+#define VRT_IMAGE_MAX_FILE (64 << 20)       /* bytes of an encoded picture */
 
 /* A zeroed struct is an empty image. Its buffers grow and stay, so one image decodes any number of files. */
 struct vrt_image {

@@ -12,7 +12,8 @@
 
 #define MAX_MEMORY (384 << 20)          /* bytes of the library's own, for progressive files */
 #define MAX_SCANS 100
-#define MAX_WORK (1ll << 32)            /* scans x pixels: some ten seconds */
+#define MAX_WORK (5ll << 28)            /* visits of a pixel by a scan, of nearly a nanosecond each; a byte costs as much as 20 of them: */
+#define BYTE_WORK 20                    /* a progressive photo of 100 megapixels passes, all that pass take less than two seconds */
 
 struct reader {
     struct jpeg_decompress_struct info;
@@ -20,6 +21,7 @@ struct reader {
     struct jpeg_progress_mgr progress;
     jmp_buf escape;
     struct vrt_error *error;
+    size_t size;                        /* of the file */
 };
 
 /* The library's own errors end here. */
@@ -55,12 +57,12 @@ static void on_message(j_common_ptr info, int level)
 static void on_progress(j_common_ptr info)
 {
     struct reader *r = info->client_data;
-    long long scans = r->info.input_scan_number;
+    long long scans = r->info.input_scan_number, pixels = (long long)r->info.image_width * r->info.image_height;
 
-    if (scans <= MAX_SCANS && scans * r->info.image_width * r->info.image_height <= MAX_WORK)
+    if (scans < 2 || (scans <= MAX_SCANS && scans * pixels + BYTE_WORK * (long long)r->size <= MAX_WORK))
         return;
-    vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with more than %lld scans; save it again as a plain JPEG, or remove it",
-             scans - 1);
+    vrt_fail(r->error, VRT_BAD_INPUT, "decoding this JPEG takes too long: %u x %u pixels in more than %lld scans; save it again as a "
+             "plain (not progressive) JPEG, or remove it", r->info.image_width, r->info.image_height, scans - 1);
     longjmp(r->escape, 1);
 }
 
@@ -102,6 +104,8 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
     if (r->info.out_color_space == JCS_UNKNOWN)
         return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with %d colour components, which have no known meaning; convert it",
                         r->info.num_components);
+    if (r->info.arith_code)             /* five megabytes take a second */
+        return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with arithmetic coding, which few programs read; save it again as a plain JPEG");
     r->info.dct_method = JDCT_ISLOW;
     r->info.do_fancy_upsampling = TRUE;
     jpeg_calc_output_dimensions(&r->info);
@@ -118,7 +122,7 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
 
 bool vrt_jpeg_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
 {
-    struct reader r = {.error = e};
+    struct reader r = {.error = e, .size = size};
     volatile bool ok = false;
 
     start(&r);

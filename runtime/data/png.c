@@ -6,14 +6,15 @@
 
 #include <png.h>
 
-#define MAX_CHUNK (8 << 20)             /* bytes of memory for one chunk that is not pixels */
-#define MAX_CHUNKS 128                  /* chunks kept */
+#define MAX_PIXELS (64 << 20)           /* what passes this */
+#define MAX_ROWS (96 << 20)             /* and this, bytes of pixels before compression, takes less than two seconds */
+#define SLACK (64 << 10)                /* bytes that are read for one row, beyond twice the row */
 
 struct reader {
     png_structp png;
     png_infop info;
     const uint8_t *bytes;
-    size_t left;
+    size_t left, quota;                 /* of bytes: in the file, for this row */
     struct vrt_image *image;
     struct vrt_error *error;
 };
@@ -40,17 +41,30 @@ static void on_read(png_structp png, png_bytep to, size_t size)
 
     if (size > r->left)
         png_error(png, "truncated: the file ends before the picture does");
+    if (size > r->quota)                /* behind the last row the library would inflate all there is */
+        png_error(png, "more data than pixels");
     memcpy(to, r->bytes, size);
     r->bytes += size;
     r->left -= size;
+    r->quota -= size;
 }
 
+/* Only the chunks that make pixels are looked at: a text can be compressed a thousandfold. */
 static void set_limits(png_structp png)
 {
     png_set_user_limits(png, VRT_IMAGE_MAX_SIDE, VRT_IMAGE_MAX_SIDE);
-    png_set_chunk_malloc_max(png, MAX_CHUNK);
-    png_set_chunk_cache_max(png, MAX_CHUNKS);
-    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+}
+
+static bool check_work(const struct reader *r)
+{
+    uint64_t width = png_get_image_width(r->png, r->info), height = png_get_image_height(r->png, r->info);
+
+    if (width * height <= MAX_PIXELS && png_get_rowbytes(r->png, r->info) * height <= MAX_ROWS)
+        return true;
+    return vrt_fail(r->error, VRT_BAD_INPUT, "decoding this PNG takes too long: %llu x %llu pixels of %d x %d bits; make it smaller, or save "
+                    "it as a JPEG", (unsigned long long)width, (unsigned long long)height, png_get_channels(r->png, r->info),
+                    png_get_bit_depth(r->png, r->info));
 }
 
 /* Ask for 8-bit gray or RGB, whatever is stored. */
@@ -73,10 +87,14 @@ static bool decode(struct reader *r, int channels)
 {
     struct vrt_image *image = r->image;
     int passes, stored;
+    size_t row;
 
     set_limits(r->png);
     png_set_read_fn(r->png, r, on_read);
     png_read_info(r->png, r->info);
+    if (!check_work(r))
+        return false;
+    row = png_get_rowbytes(r->png, r->info);
     set_output(r->png, r->info, channels);
     passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
@@ -87,14 +105,16 @@ static bool decode(struct reader *r, int channels)
     if (png_get_rowbytes(r->png, r->info) != (size_t)image->width * (size_t)stored || (stored != 1 && stored != 3))
         return vrt_fail(r->error, VRT_BAD_INPUT, "PNG with an unknown layout of pixels; convert it");
     for (int pass = 0; pass < passes; pass++)
-        for (int y = 0; y < image->height; y++)
+        for (int y = 0; y < image->height; y++) {
+            r->quota = 2 * row + SLACK;
             png_read_row(r->png, image->pixels.data + (size_t)y * (size_t)image->width * (size_t)stored, NULL);
+        }
     return true;
 }
 
 bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
 {
-    struct reader r = {.bytes = bytes, .left = size, .image = image, .error = e};
+    struct reader r = {.bytes = bytes, .left = size, .quota = SIZE_MAX, .image = image, .error = e};
     volatile bool ok = false;
 
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
