@@ -12,8 +12,10 @@
 
 #define MAX_MEMORY (384 << 20)          /* bytes of the library's own, for progressive files */
 #define MAX_SCANS 100
-#define MAX_WORK (5ll << 28)            /* visits of a pixel by a scan, of nearly a nanosecond each; a byte costs as much as 20 of them: */
-#define BYTE_WORK 20                    /* a progressive photo of 100 megapixels passes, all that pass take less than two seconds */
+/* Visits of a pixel by a scan, of nearly a nanosecond each; a byte of the file costs as much as 20. A progressive photo of 100
+ * megapixels passes; whatever passes takes less than two seconds. */
+#define MAX_WORK (5ll << 28)
+#define BYTE_WORK 20
 
 struct reader {
     struct jpeg_decompress_struct info;
@@ -61,8 +63,8 @@ static void on_progress(j_common_ptr info)
 
     if (scans < 2 || (scans <= MAX_SCANS && scans * pixels + BYTE_WORK * (long long)r->size <= MAX_WORK))
         return;
-    vrt_fail(r->error, VRT_BAD_INPUT, "decoding this JPEG takes too long: %u x %u pixels in more than %lld scans; save it again as a "
-             "plain (not progressive) JPEG, or remove it", r->info.image_width, r->info.image_height, scans - 1);
+    vrt_fail(r->error, VRT_BAD_INPUT, "decoding this JPEG takes too long: %u x %u pixels in more than %lld scans; save it "
+             "again as a plain (not progressive) JPEG, or remove it", r->info.image_width, r->info.image_height, scans - 1);
     longjmp(r->escape, 1);
 }
 
@@ -105,7 +107,8 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
         return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with %d colour components, which have no known meaning; convert it",
                         r->info.num_components);
     if (r->info.arith_code)             /* five megabytes take a second */
-        return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with arithmetic coding, which few programs read; save it again as a plain JPEG");
+        return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with arithmetic coding, which few programs read; save it again as a "
+                        "plain JPEG");
     r->info.dct_method = JDCT_ISLOW;
     r->info.do_fancy_upsampling = TRUE;
     jpeg_calc_output_dimensions(&r->info);

@@ -62,8 +62,8 @@ static bool check_work(const struct reader *r)
 
     if (width * height <= MAX_PIXELS && png_get_rowbytes(r->png, r->info) * height <= MAX_ROWS)
         return true;
-    return vrt_fail(r->error, VRT_BAD_INPUT, "decoding this PNG takes too long: %llu x %llu pixels of %d x %d bits; make it smaller, or save "
-                    "it as a JPEG", (unsigned long long)width, (unsigned long long)height, png_get_channels(r->png, r->info),
+    return vrt_fail(r->error, VRT_BAD_INPUT, "decoding this PNG takes too long: %llu x %llu pixels of %d x %d bits; make it "
+                    "smaller, or save it as a JPEG", (unsigned long long)width, (unsigned long long)height, png_get_channels(r->png, r->info),
                     png_get_bit_depth(r->png, r->info));
 }
 

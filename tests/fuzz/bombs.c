@@ -172,7 +172,8 @@ static size_t data_size(const struct png *p)
 static void put_packed(const struct png *p, const uint8_t *plain, size_t size, size_t times)
 {
     uint8_t *packed = malloc(2 * size + 1000);
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)plain, .avail_in = (uInt)size, .next_out = packed, .avail_out = (uInt)(2 * size + 1000) };
+    z_stream z = { .next_in = (Bytef *)(uintptr_t)plain, .avail_in = (uInt)size, .next_out = packed,
+                   .avail_out = (uInt)(2 * size + 1000) };
     deflateInit2(&z, p->noise ? 1 : 6, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY);
     deflate(&z, Z_FULL_FLUSH);
     for (size_t i = 0; i < times; i++)
