@@ -18,3 +18,16 @@ TESTS += $(fuzz_tests)
 %C%_fuzz_bombs_CPPFLAGS = $(unit_cppflags)
 %C%_fuzz_bombs_CFLAGS = $(unit_cflags)
 %C%_fuzz_bombs_LDADD = $(runtime_libs)
+
+# Led by coverage: one program, with all that it fuzzes built anew by clang; see the head of coverage.c.
+FUZZ_CC = clang
+fuzz_coverage = %D%/fuzz/coverage.c %D%/fuzz/readers.c %D%/fuzz/seeds.c %D%/fuzz/mend.c %D%/fuzz/mutate.c \
+	$(filter runtime/base/%.c runtime/data/%.c runtime/io/%.c,$(runtime_libvrt_a_SOURCES))
+EXTRA_DIST += %D%/fuzz/coverage.c
+CLEANFILES += %D%/fuzz/coverage
+
+fuzz: %D%/fuzz/coverage
+%D%/fuzz/coverage: $(fuzz_coverage)
+	$(AM_V_CCLD)$(FUZZ_CC) -o $@ -O1 -g -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(DEFS) $(unit_cppflags) $(fuzz_coverage:%=$(srcdir)/%) $(runtime_LIBS)
+.PHONY: fuzz

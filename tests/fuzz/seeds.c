@@ -208,8 +208,12 @@ void fuzz_make_kit(struct fuzz_bytes *b)
 
 /* -- labels of val_00000001.png, val_00000002.png and val_00000003.png -- */
 
-void fuzz_make_numbers(struct fuzz_bytes *b) { put_text(b, "val_00000001.png 65\nval/val_00000002.png 970\r\nval_00000003.png 0\n"); }
 void fuzz_make_truth(struct fuzz_bytes *b) { put_text(b, "490\n361\n171\n"); }
+
+void fuzz_make_numbers(struct fuzz_bytes *b)
+{
+    put_text(b, "val_00000001.png 65\nval/val_00000002.png 970\r\nval_00000003.png 0\n");
+}
 
 void fuzz_make_solution(struct fuzz_bytes *b)
 {

@@ -1,0 +1,75 @@
+/* One kind of file through its reader, led by coverage (libFuzzer). `make fuzz` builds it with clang and the sanitizers;
+ *     tests/fuzz/coverage --kind=rgb.jpg -runs=1000000 FOLDER
+ * keeps in FOLDER what reached something new. A file that ends the program is written to the current folder; give it as
+ * argument to run it again. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/fuzz/readers.h"
+#include "tests/fuzz/seeds.h"
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t room);
+
+static const struct fuzz_kind *kind = fuzz_kinds;
+static struct fuzz_bytes good, bytes;
+static char folder[] = "/dev/shm/vmoe-fuzz-XXXXXX";
+
+static void remove_folder(void)
+{
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    fuzz_must(system(command) == 0, command);
+}
+
+/* libFuzzer leaves options with two dashes to the program. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    for (int i = 1; i < *argc; i++)
+        for (size_t k = 0; k < FUZZ_KINDS; k++)
+            if (strncmp((*argv)[i], "--kind=", 7) == 0 && strcmp((*argv)[i] + 7, fuzz_kinds[k].name) == 0)
+                kind = &fuzz_kinds[k];
+    fprintf(stderr, "kind: %s\n", kind->name);
+    fuzz_must(mkdtemp(folder) != NULL, folder);
+    atexit(remove_folder);
+    good = fuzz_bytes_new(FUZZ_ROOM);
+    bytes = fuzz_bytes_new(FUZZ_ROOM);
+    kind->make(&good);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_bytes_set(&bytes, data, size);
+    int outcome = fuzz_read(kind, folder, &bytes);
+    fuzz_must(outcome < CASE_FAILED, outcome < CASE_FAILED ? "" : fuzz_failures[outcome - CASE_FAILED]);
+    return 0;
+}
+
+/* Begins with the whole file. Then libFuzzer's own mutations, which know what comparisons were missed, in turn with ours. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed)
+{
+    struct fuzz_random r = fuzz_random_start(seed, size);
+    bool own = fuzz_below(&r, 2);
+    if (size < 2 && good.size <= room) {
+        memcpy(data, good.data, good.size);
+        return good.size;
+    }
+    if (!own)
+        size = LLVMFuzzerMutate(data, size, room);
+    fuzz_bytes_set(&bytes, data, size);
+    while (own && bytes.size) {
+        fuzz_mutate_binary(&bytes, &r);
+        own = fuzz_below(&r, 5) < 2;
+    }
+    if (kind->mend && fuzz_below(&r, 16))
+        kind->mend(&bytes);
+    size = bytes.size < room ? bytes.size : room;
+    memcpy(data, bytes.data, size);
+    return size;
+}
