@@ -20,6 +20,7 @@
 #include "runtime/data/tar.h"
 
 #define NO_LABEL (-1)
+#define MAX_JSON (1 << 20)          /* bytes of a text about one picture; parsed it takes up to forty times as many */
 
 struct sample {                     /* of one key, while its members come by */
     char key[VRT_MAX_NAME];         /* the name up to the first dot after the last slash */
@@ -276,9 +277,13 @@ static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_e
 static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     json_error_t where;
-    json_t *root = m->bytes != NULL ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where) : NULL, *label;
+    json_t *root, *label;
     bool ok = true;
 
+    if (m->size > MAX_JSON)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path, m->name,
+                        (unsigned long long)m->size, MAX_JSON);
+    root = m->bytes != NULL ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where) : NULL;
     if (root == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name, m->bytes != NULL ? where.text : "empty");
     label = json_object_get(root, "label");

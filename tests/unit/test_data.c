@@ -622,6 +622,33 @@ static void write_shards(const char *folder_name, bool json)
     }
 }
 
+/* A text about a picture may have a mebibyte, and not a byte more. */
+static void refuses_large_texts(void **state)
+{
+    enum { MOST = 1 << 20 };
+    char *text = malloc(MOST + 1);
+    struct archive *a;
+
+    (void)state;
+    memset(text, ' ', MOST + 1);
+    memcpy(text, "{\"label\": 0}", 12);
+    mkdir(in_folder("texts"), 0777);
+    for (int more = 0; more < 2; more++) {
+        struct vrt_dataset *d = NULL;
+        struct vrt_error e;
+        a = begin_tar(in_folder("texts/train-0.tar"), ARCHIVE_FILTER_NONE);
+        add_gray(a, "s.png", 1);
+        add_member(a, "s.json", text, (size_t)(MOST + more), AE_IFREG);
+        end_tar(a);
+        if (more)
+            refused(in_folder("texts"), "train", NULL, "s.json has 1048577 bytes; at most 1048576 are read");
+        else
+            assert_true(vrt_dataset_open(&d, in_folder("texts"), "train", NULL, &e));
+        vrt_dataset_close(d);
+    }
+    free(text);
+}
+
 static void reads_tars_of_a_split(void **state)
 {
     static const char *const classes[] = {"cat", "cat-2", "dog"};
@@ -871,7 +898,8 @@ int main(void)
         cmocka_unit_test(maps_classes),
         cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
-        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split),
+        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders),
+        cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts),
         cmocka_unit_test(loads_the_same),
         cmocka_unit_test(repeats),
         cmocka_unit_test(names_bad_pictures),
