@@ -1,4 +1,4 @@
-# Damaged input. The two programs are run by hand with --seed and --count for longer hunts.
+# Damaged input. fuzz_spec and fuzz_files are run by hand with --seed and --count for longer hunts, coverage by run.sh.
 fuzz_sources = %D%/fuzz/mutate.c %D%/fuzz/mutate.h %D%/fuzz/watch.c %D%/fuzz/watch.h
 fuzz_readers = %D%/fuzz/readers.c %D%/fuzz/readers.h %D%/fuzz/seeds.c %D%/fuzz/seeds.h %D%/fuzz/mend.c %D%/fuzz/mend.h
 fuzz_tests = %D%/fuzz/fuzz_spec %D%/fuzz/fuzz_files %D%/fuzz/bombs
@@ -23,7 +23,7 @@ TESTS += $(fuzz_tests)
 FUZZ_CC = clang
 fuzz_coverage = %D%/fuzz/coverage.c %D%/fuzz/readers.c %D%/fuzz/seeds.c %D%/fuzz/mend.c %D%/fuzz/mutate.c \
 	$(filter runtime/base/%.c runtime/data/%.c runtime/io/%.c,$(runtime_libvrt_a_SOURCES))
-EXTRA_DIST += %D%/fuzz/coverage.c
+EXTRA_DIST += %D%/fuzz/coverage.c %D%/fuzz/run.sh
 CLEANFILES += %D%/fuzz/coverage
 
 fuzz: %D%/fuzz/coverage

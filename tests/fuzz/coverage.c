@@ -1,7 +1,7 @@
 /* One kind of file through its reader, led by coverage (libFuzzer). `make fuzz` builds it with clang and the sanitizers;
  *     tests/fuzz/coverage --kind=rgb.jpg -runs=1000000 FOLDER
- * keeps in FOLDER what reached something new. A file that ends the program is written to the current folder; give it as
- * argument to run it again. */
+ * keeps in FOLDER what reached something new; run.sh does so for each kind. A file that ends the program is written to the
+ * current folder; give it as argument to run it again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +27,23 @@ static void remove_folder(void)
     fuzz_must(system(command) == 0, command);
 }
 
+/* The kind of that name; without it, the names there are. */
+static void choose(const char *name)
+{
+    for (kind = fuzz_kinds; kind < fuzz_kinds + FUZZ_KINDS; kind++)
+        if (strcmp(kind->name, name) == 0)
+            return;
+    for (size_t i = 0; i < FUZZ_KINDS; i++)
+        printf("%s\n", fuzz_kinds[i].name);
+    exit(2);
+}
+
 /* libFuzzer leaves options with two dashes to the program. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     for (int i = 1; i < *argc; i++)
-        for (size_t k = 0; k < FUZZ_KINDS; k++)
-            if (strncmp((*argv)[i], "--kind=", 7) == 0 && strcmp((*argv)[i] + 7, fuzz_kinds[k].name) == 0)
-                kind = &fuzz_kinds[k];
-    fprintf(stderr, "kind: %s\n", kind->name);
+        if (strncmp((*argv)[i], "--kind=", 7) == 0)
+            choose((*argv)[i] + 7);
     fuzz_must(mkdtemp(folder) != NULL, folder);
     atexit(remove_folder);
     good = fuzz_bytes_new(FUZZ_ROOM);
