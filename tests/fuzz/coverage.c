@@ -18,11 +18,13 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t room);
 
 static const struct fuzz_kind *kind = fuzz_kinds;
 static struct fuzz_bytes good, bytes;
+static uint64_t taken;
 static char folder[] = "/dev/shm/vmoe-fuzz-XXXXXX";
 
-static void remove_folder(void)
+static void finish(void)
 {
     char command[100];
+    fprintf(stderr, "%s: %llu were read\n", kind->name, (unsigned long long)taken);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     fuzz_must(system(command) == 0, command);
 }
@@ -45,7 +47,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         if (strncmp((*argv)[i], "--kind=", 7) == 0)
             choose((*argv)[i] + 7);
     fuzz_must(mkdtemp(folder) != NULL, folder);
-    atexit(remove_folder);
+    atexit(finish);
     good = fuzz_bytes_new(FUZZ_ROOM);
     bytes = fuzz_bytes_new(FUZZ_ROOM);
     kind->make(&good);
@@ -56,18 +58,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     fuzz_bytes_set(&bytes, data, size);
     int outcome = fuzz_read(kind, folder, &bytes);
+    taken += outcome == CASE_TAKEN;
     fuzz_must(outcome < CASE_FAILED, outcome < CASE_FAILED ? "" : fuzz_failures[outcome - CASE_FAILED]);
     return 0;
 }
 
-/* Begins with the whole file. Then libFuzzer's own mutations, which know what comparisons were missed, in turn with ours. */
+/* Begins with the whole file, and again and again: coverage knows nothing of the libraries behind a reader, and would stay with
+ * what they refuse. Then libFuzzer's own mutations, which know what comparisons were missed, in turn with ours. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed)
 {
     struct fuzz_random r = fuzz_random_start(seed, size);
-    bool own = fuzz_below(&r, 2);
-    if (size < 2 && good.size <= room) {
+    bool whole = (size < 2 || fuzz_below(&r, 3) == 0) && good.size <= room, own = fuzz_below(&r, 2);
+    if (whole) {
         memcpy(data, good.data, good.size);
-        return good.size;
+        size = good.size;
     }
     if (!own)
         size = LLVMFuzzerMutate(data, size, room);

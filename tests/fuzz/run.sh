@@ -13,6 +13,7 @@ for kind; do
     mkdir -p "fuzz-corpus/$kind"
     $fuzz --kind="$kind" -runs="$runs" -max_len=65536 -timeout=5 -rss_limit_mb=3000 -print_final_stats=1 \
         -artifact_prefix="fuzz-corpus/$kind-" "fuzz-corpus/$kind" >"fuzz-corpus/$kind.log" 2>&1 || failed=1 && :
-    echo "$kind: $(grep -E '^Done|^SUMMARY' "fuzz-corpus/$kind.log"), $(sed -n 's/stat::peak_rss_mb: */peak MiB /p' "fuzz-corpus/$kind.log")"
+    grep -E '^Done|^SUMMARY|were read|^stat::(slowest|peak)' "fuzz-corpus/$kind.log" | tr '\n' ' '
+    echo
 done
 exit $failed
