@@ -16,6 +16,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/positions.c %D%/io/positions.h \
 	%D%/io/report.c %D%/io/report.h \
 	%D%/io/state.c %D%/io/state.h \
+	%D%/io/manifest.c %D%/io/manifest.h \
 	%D%/io/verdict.c %D%/io/verdict.h \
 	%D%/io/real.c %D%/io/real.h \
 	%D%/io/class_map.c %D%/io/class_map.h \

@@ -158,13 +158,25 @@ bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *
     return true;
 }
 
+bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e)
+{
+    int failed;
+
+    do
+        failed = fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+    while (failed != 0 && errno == EINTR);
+    if (failed == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG && errno != EIO))
+        return true;                                    /* not every file system can */
+    return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s, which takes %.1f MB: %s", w->path, (double)size / 1e6, strerror(errno));
+}
+
 bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e)
 {
     return vrt_file_put(w->fd, w->temporary, data, size, e);
 }
 
 /* The name itself is durable only once its folder is. Some file systems cannot sync a folder: that is no failure. */
-static bool sync_folder(const char *path, struct vrt_error *e)
+bool vrt_file_sync_name(const char *path, struct vrt_error *e)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
@@ -198,7 +210,7 @@ bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e)
         return fail(e, "replace", w->path);
     free(w->temporary);
     w->temporary = NULL;
-    return sync_folder(w->path, e);
+    return vrt_file_sync_name(w->path, e);
 }
 
 void vrt_writer_abandon(struct vrt_writer *w)

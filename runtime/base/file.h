@@ -36,8 +36,13 @@ struct vrt_writer {
 
 bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e);
 bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e);
+/* Take `size` bytes of the disk before the first is written, where the file system can: a full disk or a quota shows at once. */
+bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e);
 bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e);
 void vrt_writer_abandon(struct vrt_writer *w);          /* also after commit: does nothing then */
+
+/* Make the name of a file or folder durable: sync the folder that it stands in. */
+bool vrt_file_sync_name(const char *path, struct vrt_error *e);
 
 /* A folder and all in it; what cannot be removed stays. */
 void vrt_folder_remove(const char *path);

@@ -37,20 +37,33 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
     return true;
 }
 
-static bool append(int fd, int64_t *bytes, const char *line, size_t length, const char *name, struct vrt_error *e)
+/* The place is told by a path: a run writes into many. */
+static bool append(const struct vrt_metrics *m, int fd, int64_t *bytes, const char *line, size_t length, const char *name, struct vrt_error *e)
 {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", m->folder, name);
     *bytes += (int64_t)length;
-    return vrt_file_put(fd, name, line, length, e);
+    return vrt_file_put(fd, path, line, length, e);
+}
+
+static bool append_jsonl(struct vrt_metrics *m, const char *line, size_t length, struct vrt_error *e)
+{
+    return append(m, m->jsonl, &m->jsonl_bytes, line, length, "metrics.jsonl", e);
+}
+
+static bool append_csv(struct vrt_metrics *m, const char *line, size_t length, struct vrt_error *e)
+{
+    return append(m, m->csv, &m->csv_bytes, line, length, "metrics.csv", e);
 }
 
 bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_bytes, int64_t csv_bytes, bool *lost,
                       struct vrt_error *e)
 {
-    *m = (struct vrt_metrics){ .jsonl = -1, .csv = -1, .jsonl_bytes = jsonl_bytes, .csv_bytes = csv_bytes };
+    *m = (struct vrt_metrics){ .jsonl = -1, .csv = -1, .folder = folder, .jsonl_bytes = jsonl_bytes, .csv_bytes = csv_bytes };
     *lost = false;
     if (open_at(&m->jsonl, folder, "metrics.jsonl", &m->jsonl_bytes, lost, e) &&
         open_at(&m->csv, folder, "metrics.csv", &m->csv_bytes, lost, e) &&
-        (m->csv_bytes > 0 || append(m->csv, &m->csv_bytes, csv_header, sizeof csv_header - 1, "metrics.csv", e)))
+        (m->csv_bytes > 0 || append_csv(m, csv_header, sizeof csv_header - 1, e)))
         return true;
     vrt_metrics_close(m);
     return false;
@@ -72,7 +85,7 @@ bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, st
                      "\"grad_norm\":%s,\"img_per_s\":%s}\n", (long long)r->step, (long long)r->epoch,
                      number(t[0], "%.9g", r->loss), number(t[1], "%.9g", r->balance_loss), number(t[2], "%.9g", r->lr),
                      number(t[3], "%.9g", r->grad_norm), number(t[4], "%.1f", r->images_per_s));
-    return append(m->jsonl, &m->jsonl_bytes, line, (size_t)n, "metrics.jsonl", e);
+    return append_jsonl(m, line, (size_t)n, e);
 }
 
 static double mean_loss(const struct vrt_score *s)
@@ -98,21 +111,21 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
 {
     char line[LINE];
     struct vrt_buffer b = { 0 };
-    bool ok = vrt_metrics_epoch_text(&b, r, e) && append(m->jsonl, &m->jsonl_bytes, (char *)b.data, b.size, "metrics.jsonl", e);
+    bool ok = vrt_metrics_epoch_text(&b, r, e) && append_jsonl(m, (char *)b.data, b.size, e);
     vrt_buffer_free(&b);
     if (!ok)
         return false;
     int n = snprintf(line, sizeof line, "%lld,%lld,%.9g,%.9g,%.9g,%lld,%lld,%lld,%.9g,%.1f,%.1f\n", (long long)r->epoch,
                      (long long)r->step, r->lr, r->train_loss, r->balance_loss, (long long)r->val.images,
                      (long long)r->val.top1, (long long)r->val.top5, mean_loss(&r->val), r->images_per_s, r->seconds);
-    return append(m->csv, &m->csv_bytes, line, (size_t)n, "metrics.csv", e);
+    return append_csv(m, line, (size_t)n, e);
 }
 
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e)
 {
     if (fdatasync(m->jsonl) == 0 && fdatasync(m->csv) == 0)
         return true;
-    return vrt_fail(e, VRT_BAD_INPUT, "cannot write metrics.jsonl and metrics.csv: %s", strerror(errno));
+    return vrt_fail(e, VRT_BAD_INPUT, "cannot write metrics.jsonl and metrics.csv in %s: %s", m->folder, strerror(errno));
 }
 
 void vrt_metrics_close(struct vrt_metrics *m)

@@ -34,6 +34,7 @@ struct vrt_epoch_record {
 
 struct vrt_metrics {
     int jsonl, csv;             /* file descriptors */
+    const char *folder;         /* the caller's, for messages */
     int64_t jsonl_bytes, csv_bytes;
 };
 

@@ -278,7 +278,7 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams, cons
 }
 
 /* The header is padded with spaces so that the data begin at a multiple of 64 bytes. */
-static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_error *e)
+static bool write_header(struct vrt_writer *w, const json_t *header, uint64_t data_bytes, struct vrt_error *e)
 {
     char *text = json_dumps(header, JSON_COMPACT);
     if (text == NULL)
@@ -288,8 +288,8 @@ static bool write_header(struct vrt_writer *w, const json_t *header, struct vrt_
     unsigned char size[8];
     for (int i = 0; i < 8; i++)
         size[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
-    bool ok = vrt_writer_write(w, size, 8, e) && vrt_writer_write(w, text, length, e) &&
-              vrt_writer_write(w, spaces, padding, e);
+    bool ok = vrt_writer_reserve(w, 8 + length + padding + data_bytes, e) && vrt_writer_write(w, size, 8, e) &&
+              vrt_writer_write(w, text, length, e) && vrt_writer_write(w, spaces, padding, e);
     free(text);
     return ok;
 }
@@ -298,10 +298,13 @@ bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t 
                       const struct vrt_meta *meta, size_t nmeta, struct vrt_error *e)
 {
     struct vrt_writer w;
+    uint64_t bytes = 0;
     if (!vrt_writer_begin(&w, path, e))
         return false;
+    for (int64_t i = 0; i < nparams; i++)
+        bytes += (uint64_t)params[i].count * 4;
     json_t *header = make_header(params, nparams, meta, nmeta);
-    bool ok = write_header(&w, header, e);
+    bool ok = write_header(&w, header, bytes, e);
     json_decref(header);
     for (int64_t i = 0; ok && i < nparams; i++)
         ok = vrt_writer_write(&w, (const char *)block + params[i].offset, (size_t)params[i].count * 4, e);

@@ -1,5 +1,6 @@
 /* main() of every generated program: finds the command, runs it, prints the error and returns the exit status
  * (0 done, 1 bad input, 2 wrong usage, 3 a fault of ours; train: 128 + the signal that stopped it). */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "this program was built for another version of the runtime; build it again\n");
         return VRT_INTERNAL;
     }
+    signal(SIGXFSZ, SIG_IGN);           /* a file beyond the limit is an error of its write */
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         print_help(p, name != NULL ? name : p->name, stdout);
     else if (strcmp(argv[1], "--version") == 0)

@@ -442,6 +442,18 @@ static void help_row(FILE *out, const char *name, const char *argument, const ch
     fprintf(out, "  %-24s %s\n", left, help);
 }
 
+static void help_keys(const struct vrt_options *o, FILE *out)
+{
+    const struct vrt_program *p = o->program;
+    const struct vrt_command *c = o->command;
+    help_row(out, "set", "PATH=VALUE", "any of these keys:");
+    for (int64_t i = 0; i < p->nkeys; i++) {
+        char value[200];
+        if (p->keys[i].runtime && (c->bit == VRT_TRAIN || commands_of_key(&p->keys[i]) & c->bit))
+            fprintf(out, "      %-32s %s\n", p->keys[i].path, key_text(&p->keys[i], value, sizeof value));
+    }
+}
+
 void vrt_options_help(const struct vrt_options *o, FILE *out)
 {
     const struct vrt_program *p = o->program;
@@ -460,12 +472,10 @@ void vrt_options_help(const struct vrt_options *o, FILE *out)
         snprintf(help, sizeof help, "%s (%s)", key->help != NULL ? key->help : key->path, key_text(key, value, sizeof value));
         help_row(out, key->flag, arguments[key->type], help);
     }
-    if (!(c->bit & set_commands))
-        return;
-    help_row(out, "set", "PATH=VALUE", "any of these keys:");
-    for (int64_t i = 0; i < p->nkeys; i++) {
-        char value[200];
-        if (p->keys[i].runtime && (c->bit == VRT_TRAIN || commands_of_key(&p->keys[i]) & c->bit))
-            fprintf(out, "      %-32s %s\n", p->keys[i].path, key_text(&p->keys[i], value, sizeof value));
-    }
+    if (c->bit & set_commands)
+        help_keys(o, out);
+    if (c->bit == VRT_TRAIN)
+        fprintf(out, "\nExit status: 0 done; 1 bad input, data that have gone, a disk that is full, or losses that are not finite; 2 wrong usage;\n"
+                "3 a fault of the program; 130 or 143 stopped by SIGINT or SIGTERM after its step, with the state saved. SIGUSR1 saves the\n"
+                "state and goes on. train --resume --out FOLDER goes on from the newest good state; no other flag is needed.\n");
 }

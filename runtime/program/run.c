@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@
 #include "runtime/program/settings.h"
 
 static const char *const file_names[] = {
-    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state", "report.html",
+    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state", "manifest.json", "analysis.json",
+    "report.html",
 };
 enum { NFILES = sizeof file_names / sizeof *file_names };
 
@@ -44,8 +46,11 @@ static bool make_folder(const char *path, struct vrt_error *e)
             continue;
         char end = *at;
         *at = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+        bool made = mkdir(part, 0777) == 0;
+        if (!made && errno != EEXIST)
             return vrt_fail(e, VRT_BAD_INPUT, "cannot make the folder %s: %s; choose another --out", part, strerror(errno));
+        if (made && !vrt_file_sync_name(part, e))
+            return false;
         *at = end;
         if (end == '\0')
             return true;
@@ -104,13 +109,14 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
     char path[PATH_MAX], note[PATH_MAX + 100];
-    if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), note, sizeof note, e))
+    if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note, e))
         return false;
-    if (note[0] != '\0')
-        fprintf(stderr, "note: %s; going on from the older one\n", note);
     if (r->state != NULL) {
         r->sequence = vrt_state_sequence(r->state);
         r->before = json_loads(vrt_state_text(r->state), 0, NULL);
+        if (note[0] != '\0')
+            fprintf(stderr, "warning: %s; going on from the state of step %lld\n", note,
+                    (long long)json_integer_value(json_object_get(r->before, "step")));
         return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
     }
     r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
@@ -257,16 +263,6 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     return ok;
 }
 
-static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
-{
-    char path[PATH_MAX];
-    const char *spec = o->program->spec_text;
-    bool lost;
-    return write_run_json(r, o, vrt_threads_count(&m->ctx), e) && make_folder(vrt_run_path(r, "state", path), e) &&
-           vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e) &&
-           vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e);
-}
-
 /* The blocks of a state, in this order: weights, moments, counts of the experts, average. */
 static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blocks[VRT_STATE_BLOCKS])
 {
@@ -277,6 +273,32 @@ static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blo
             blocks[n++] = (struct vrt_state_block){ m->ctx.region[regions[i]], m->bytes[regions[i]] };
     blocks[n++] = (struct vrt_state_block){ m->balance, m->nbalance * (int64_t)sizeof *m->balance };
     return n;
+}
+
+/* What the run will fill: two states and a third while it is written, the same of weights. A disk without that much room is told now,
+ * not after the first epoch. */
+static bool check_room(const struct vrt_run *r, const struct vrt_model *m, struct vrt_error *e)
+{
+    struct vrt_state_block blocks[VRT_STATE_BLOCKS];
+    struct statvfs disk;
+    double needed = 3.0 * (double)m->bytes[VRT_PARAMS];
+    size_t n = state_blocks(m, blocks);
+    for (size_t i = 0; i < n; i++)
+        needed += 3.0 * (double)blocks[i].bytes;
+    if (statvfs(r->folder, &disk) != 0 || disk.f_blocks == 0 || (double)disk.f_bavail * (double)disk.f_frsize >= needed)
+        return true;
+    return vrt_fail(e, VRT_BAD_INPUT, "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or choose another "
+                    "--out", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
+}
+
+static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
+{
+    char path[PATH_MAX];
+    const char *spec = o->program->spec_text;
+    bool lost;
+    return check_room(r, m, e) && write_run_json(r, o, vrt_threads_count(&m->ctx), e) &&
+           make_folder(vrt_run_path(r, "state", path), e) && vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
+           vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e);
 }
 
 bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e)

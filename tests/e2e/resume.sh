@@ -120,7 +120,7 @@ sed -i "$(($(wc -l <maps.worn/metrics.jsonl) - 3)),\$d" maps.worn/metrics.jsonl
 ends 0 'lines are missing from the metrics' "lost lines of the metrics are told" ./maps train --data gray --out maps.worn --resume
 cp -r maps.a maps.bad
 damage "$(newest maps.bad)"
-ends 0 'damaged.*going on from the older' "a damaged state: the older one serves" ./maps train --data gray --out maps.bad --resume
+ends 0 'damaged.*going on from the state of step' "a damaged state: the older one serves" ./maps train --data gray --out maps.bad --resume
 holds "and ends in the same weights" cmp maps.a/last.safetensors maps.bad/last.safetensors
 for s in maps.bad/state/*.state; do damage "$s"; done
 ends 1 'is damaged.*no older state' "two damaged states are an error" ./maps train --data gray --out maps.bad --resume

@@ -259,7 +259,7 @@ static int read_state(const char *root, const struct fuzz_bytes *b)
     }
     write_file(root, "0.state", b);
     write_file(root, "1.state", b->size % 2 ? &whole : b);
-    bool good = vrt_state_open(&s, root, note, sizeof note, &e);
+    bool good = vrt_state_open(&s, root, UINT64_MAX, note, sizeof note, &e);
     good = good && strlen(vrt_state_text(s)) < FUZZ_ROOM && vrt_state_read(s, blocks, 2, &e);
     vrt_state_close(s);
     return outcome_of(good, &e);

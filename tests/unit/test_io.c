@@ -293,7 +293,7 @@ static uint64_t load_number(const char *where, char *note, size_t size)
     struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
     struct vrt_state *s;
     struct vrt_error e;
-    assert_true(vrt_state_open(&s, where, note, size, &e));
+    assert_true(vrt_state_open(&s, where, UINT64_MAX, note, size, &e));
     if (s == NULL)
         return 0;
     assert_true(vrt_state_read(s, blocks, 2, &e));
@@ -342,9 +342,51 @@ static void falls_back_to_the_older_state(void **state)
     write_bytes(newest, "x", 1);
     snprintf(newest, sizeof newest, "%s/0.state", where);
     write_bytes(newest, "x", 1);
-    assert_false(vrt_state_open(&s, where, note, sizeof note, &e));
+    assert_false(vrt_state_open(&s, where, UINT64_MAX, note, sizeof note, &e));
     assert_null(s);
     vrt_buffer_free(&b);
+}
+
+/* What manifest.json says is held against what is there. */
+static void believes_the_manifest(void **state)
+{
+    char note[600], where[600], path[3][700];
+    (void)state;
+    snprintf(where, sizeof where, "%s", in_folder("listed"));
+    assert_int_equal(mkdir(where, 0777), 0);
+    for (int i = 0; i < 3; i++)
+        snprintf(path[i], sizeof path[i], "%s/%s", where, i == 0 ? "0.state" : i == 1 ? "1.state" : "manifest.json");
+    for (uint64_t i = 1; i <= 2; i++)
+        save_number(where, i, "{\"step\":3}");
+    struct vrt_buffer older = read_bytes(path[0]), list = read_bytes(path[2]);
+    assert_non_null(strstr((char *)list.data, "\"file\": \"0.state\",\n      \"sequence\": 2,\n      \"step\": 3,"));
+    for (uint64_t i = 3; i <= 4; i++)
+        save_number(where, i, "{\"step\":3}");
+    struct vrt_buffer newest = read_bytes(path[0]), now = read_bytes(path[2]);
+    write_bytes(path[0], older.data, older.size);               /* sound, but an older one has come back under its name */
+    assert_int_equal(load_number(where, note, sizeof note), 3);
+    assert_non_null(strstr(note, "0.state, of step 3, is damaged (it is not the one that manifest.json names)"));
+    unlink(path[0]);
+    assert_int_equal(load_number(where, note, sizeof note), 3);
+    assert_non_null(strstr(note, "is gone"));
+    write_bytes(path[0], newest.data, newest.size);
+    assert_int_equal(load_number(where, note, sizeof note), 4);
+    assert_string_equal(note, "");
+    write_bytes(path[2], list.data, list.size);                 /* killed before the list was written */
+    assert_int_equal(load_number(where, note, sizeof note), 4);
+    assert_string_equal(note, "");
+    for (size_t i = 0; i < now.size - 2; i++) {                 /* a list that is cut off is told, and no reason to stop */
+        write_bytes(path[2], now.data, i);
+        assert_int_equal(load_number(where, note, sizeof note), 4);
+        assert_non_null(strstr(note, "manifest.json is damaged"));
+    }
+    unlink(path[2]);
+    assert_int_equal(load_number(where, note, sizeof note), 4);
+    assert_string_equal(note, "");
+    vrt_buffer_free(&older);
+    vrt_buffer_free(&list);
+    vrt_buffer_free(&newest);
+    vrt_buffer_free(&now);
 }
 
 static void cuts_metrics(void **state)
@@ -558,6 +600,7 @@ int main(void)
         cmocka_unit_test(keeps_the_old_file),
         cmocka_unit_test(takes_the_newest_state),
         cmocka_unit_test(falls_back_to_the_older_state),
+        cmocka_unit_test(believes_the_manifest),
         cmocka_unit_test(cuts_metrics),
         cmocka_unit_test(counts_hits), cmocka_unit_test(judges_pictures),
         cmocka_unit_test(plans_learning_rates),
