@@ -261,6 +261,28 @@ const char *vrt_dataset_describe(const struct vrt_dataset *d)
     return d->describe;
 }
 
+/* A place where nothing is mounted any more is an empty folder. */
+bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
+{
+    const struct dirent *entry = NULL;
+    char *where;
+    DIR *dir;
+
+    if (d->source != &vrt_folder_source)
+        return true;                            /* its files are open */
+    where = vrt_dataset_where(d);
+    dir = where != NULL ? opendir(where) : NULL;
+    while (dir != NULL && (entry = readdir(dir)) != NULL && entry->d_name[0] == '.')
+        continue;
+    if (dir != NULL)
+        closedir(dir);
+    if (entry == NULL)
+        vrt_fail(e, VRT_BAD_INPUT, "the data have gone: there is nothing left in %s; bring it back (is it mounted?)",
+                 where != NULL ? where : d->root);
+    free(where);
+    return entry != NULL;
+}
+
 void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size)
 {
     const char *name = (const char *)d->index.names.data + d->index.items[i].name;

@@ -47,6 +47,9 @@ const char *vrt_dataset_describe(const struct vrt_dataset *d);          /* "fold
 /* Decode picture i to 8-bit pixels with `channels` (1 or 3) channels. Safe to call from several threads at once. */
 bool vrt_dataset_read(const struct vrt_dataset *d, int64_t i, int channels, struct vrt_image *out, struct vrt_error *e);
 
+/* Are the pictures of a folder still where they were found? It may be unmounted or removed while it is used. */
+bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e);
+
 /* "train/cat/0001.jpg", for messages; into a buffer of the caller. */
 void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size);
 

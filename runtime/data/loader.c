@@ -2,11 +2,12 @@
  *
  * Threads take pictures one by one in the order of the epoch and put them into a ring of batches; the caller copies out
  * the oldest. A picture's floats depend on (seed, epoch, its number in the data set), so neither the number of threads
- * nor the size of a batch changes them. */
+ * nor the size of a batch changes them; nor do they change what stands in for a picture that cannot be read. */
 #include "runtime/data/loader.h"
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,12 +20,18 @@
 #define MAX_COPIES 16           /* one word of the random numbers' counter holds both */
 #define MAX_EPOCH 0xFFFFFF
 
+struct unread {                 /* pictures that could not be read, in any order until they are delivered */
+    struct vrt_unread *rows;
+    int64_t count, room;
+};
+
 struct slot {
     float *input;
     int32_t *labels;
     int64_t done;               /* pictures, good or bad */
-    int64_t bad;                /* the first bad picture of the epoch's order, -1: none */
-    struct vrt_error error;     /* of that picture */
+    struct unread unread;
+    bool failed;                /* nothing can be delivered, for this reason: */
+    struct vrt_error error;
 };
 
 struct place { int64_t picture, copy; };
@@ -44,6 +51,8 @@ struct vrt_loader {
     struct worker *workers;
     int started;
     double waited;
+    struct unread given;        /* of the batch delivered last */
+    int64_t row;                /* pictures in a row, up to there, that could not be read (evaluation) */
     pthread_mutex_t lock;       /* guards what follows, and the slots' counts and errors */
     pthread_cond_t room, ready; /* for workers: a slot came free; for the caller: a batch is done */
     int64_t next;               /* the next picture to take */
@@ -89,6 +98,11 @@ static struct place place_of(const struct vrt_loader *l, int64_t p)
     return (struct place){vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p), copy};
 }
 
+int64_t vrt_loader_picture(const struct vrt_loader *l, int64_t place)
+{
+    return place_of(l, place).picture;
+}
+
 /* Read, change and store the picture at place p of the epoch. */
 static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e)
 {
@@ -102,6 +116,46 @@ static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, s
         return false;
     vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch + ((uint32_t)at.copy << 24), (uint32_t)at.picture);
     return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train ? &random : NULL, input, e);
+}
+
+/* In place of a picture that cannot be read: which one depends on the epoch's order alone. */
+static bool stand_in(struct worker *w, int64_t p, float *input, int32_t *label)
+{
+    const struct vrt_loader *l = w->loader;
+    int64_t tries = VRT_UNREAD_ROW * (l->options.copies > 1 ? l->options.copies : 1);       /* copies may be neighbours */
+    struct vrt_error ignored;
+
+    if (!l->options.train) {
+        memset(input, 0, (size_t)l->pixels * sizeof *input);
+        return true;
+    }
+    for (int64_t k = 1; k < tries && k < l->count; k++)
+        if (prepare(w, (p + k) % l->count, input, label, &ignored))
+            return true;
+    return false;
+}
+
+/* Called with the lock held. */
+static void note_unread(struct vrt_loader *l, struct slot *s, int64_t p, const struct vrt_error *error)
+{
+    struct unread *u = &s->unread;
+
+    if (u->count == u->room) {
+        struct vrt_unread *more = realloc(u->rows, (size_t)(u->room + VRT_UNREAD_ROW) * sizeof *more);
+        if (more == NULL) {
+            s->failed = !vrt_fail(&s->error, VRT_BAD_INPUT, "no memory to note that %.400s", error->text);
+            return;
+        }
+        u->rows = more;
+        u->room += VRT_UNREAD_ROW;
+    }
+    u->rows[u->count] = (struct vrt_unread){.place = p % l->options.batch, .picture = vrt_loader_picture(l, p)};
+    snprintf(u->rows[u->count++].reason, VRT_UNREAD_TEXT, "%.*s", VRT_UNREAD_TEXT - 1, error->text);
+}
+
+static void none_in_row(struct vrt_error *e, const char *first)
+{
+    vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor can any of those after it: are the data still there?", first);
 }
 
 /* Pictures in batch b. */
@@ -131,13 +185,17 @@ static void *work(void *argument)
     while ((p = take(l)) >= 0) {
         int64_t batch = p / l->options.batch, place = p % l->options.batch;
         struct slot *s = &l->slots[batch % SLOTS];
-        bool ok;
+        float *input = s->input + place * l->pixels;
+        bool read, ok;
         pthread_mutex_unlock(&l->lock);
-        ok = prepare(w, p, s->input + place * l->pixels, s->labels + place, &error);
+        read = prepare(w, p, input, s->labels + place, &error);
+        ok = read || stand_in(w, p, input, s->labels + place);
         pthread_mutex_lock(&l->lock);
-        if (!ok && (s->bad < 0 || p < s->bad)) {
-            s->bad = p;
-            s->error = error;
+        if (!read)
+            note_unread(l, s, p, &error);
+        if (!ok && !s->failed) {
+            s->failed = true;
+            none_in_row(&s->error, error.text);
         }
         if (++s->done == batch_size(l, batch))
             pthread_cond_signal(&l->ready);
@@ -180,7 +238,6 @@ static bool make_slots(struct vrt_loader *l, struct vrt_error *e)
                         (long long)l->options.batch);
     for (int i = 0; i < SLOTS; i++) {
         struct slot *s = &l->slots[i];
-        s->bad = -1;
         s->input = malloc(floats * sizeof *s->input);
         s->labels = malloc((size_t)l->options.batch * sizeof *s->labels);
         if (s->input == NULL || s->labels == NULL)
@@ -266,10 +323,12 @@ void vrt_loader_close(struct vrt_loader *l)
     for (int i = 0; i < SLOTS; i++) {
         free(l->slots[i].input);
         free(l->slots[i].labels);
+        free(l->slots[i].unread.rows);
     }
     pthread_cond_destroy(&l->room);
     pthread_cond_destroy(&l->ready);
     pthread_mutex_destroy(&l->lock);
+    free(l->given.rows);
     free(l->workers);
     free(l->order);
     free(l);
@@ -289,27 +348,72 @@ static struct slot *wait_for_batch(struct vrt_loader *l)
     return s;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct vrt_unread *left = a, *right = b;
+
+    return left->place < right->place ? -1 : left->place > right->place;
+}
+
+/* Take over what the slot says of pictures that could not be read. At evaluation a row of them goes on from batch to batch. */
+static bool take_unread(struct vrt_loader *l, struct slot *s, int64_t n, struct vrt_error *e)
+{
+    struct unread empty = l->given;
+    int64_t before = -1;
+
+    l->given = s->unread;
+    s->unread = empty;
+    s->unread.count = 0;
+    if (l->given.count > 0)
+        qsort(l->given.rows, (size_t)l->given.count, sizeof *l->given.rows, by_place);
+    if (l->given.count > 0 && !vrt_dataset_there(l->options.dataset, e))
+        return false;
+    for (int64_t i = 0; i < l->given.count && !l->options.train; i++) {
+        const struct vrt_unread *u = &l->given.rows[i];
+        l->row = u->place == before + 1 ? l->row + 1 : 1;
+        before = u->place;
+        if (l->row >= VRT_UNREAD_ROW) {
+            vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor could the %d pictures before it: are the data still there?", u->reason,
+                     VRT_UNREAD_ROW - 1);
+            return false;
+        }
+    }
+    if (before != n - 1)
+        l->row = 0;
+    return true;
+}
+
 bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e)
 {
+    int64_t count = batch_size(l, l->batch);
     struct slot *s;
 
-    *n = batch_size(l, l->batch);
-    if (*n == 0)
+    *n = 0;
+    l->given.count = 0;
+    if (count == 0)
         return true;
     s = wait_for_batch(l);
-    if (s->bad >= 0) {
+    if (!take_unread(l, s, count, e))
+        return false;
+    if (s->failed) {
         *e = s->error;
-        *n = 0;
         return false;
     }
-    memcpy(input, s->input, (size_t)(*n * l->pixels) * sizeof *input);
-    memcpy(labels, s->labels, (size_t)*n * sizeof *labels);
+    *n = count;
+    memcpy(input, s->input, (size_t)(count * l->pixels) * sizeof *input);
+    memcpy(labels, s->labels, (size_t)count * sizeof *labels);
     pthread_mutex_lock(&l->lock);
     s->done = 0;
     l->batch++;
     pthread_cond_broadcast(&l->room);
     pthread_mutex_unlock(&l->lock);
     return true;
+}
+
+const struct vrt_unread *vrt_loader_unread(const struct vrt_loader *l, int64_t *n)
+{
+    *n = l->given.count;
+    return l->given.rows;
 }
 
 double vrt_loader_waited(const struct vrt_loader *l)

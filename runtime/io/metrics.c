@@ -38,7 +38,8 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
 }
 
 /* The place is told by a path: a run writes into many. */
-static bool append(const struct vrt_metrics *m, int fd, int64_t *bytes, const char *line, size_t length, const char *name, struct vrt_error *e)
+static bool append(const struct vrt_metrics *m, int fd, int64_t *bytes, const char *line, size_t length, const char *name,
+                   struct vrt_error *e)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", m->folder, name);
@@ -95,7 +96,9 @@ static double mean_loss(const struct vrt_score *s)
 
 bool vrt_metrics_epoch_text(struct vrt_buffer *b, const struct vrt_epoch_record *r, struct vrt_error *e)
 {
-    char t[6][32];
+    char t[6][32], unread[40] = "";
+    if (r->val.unread > 0)
+        snprintf(unread, sizeof unread, ",\"bad\":%lld", (long long)r->val.unread);
     bool ok = vrt_put(b, e, "{\"eval\":\"val\",\"step\":%lld,\"epoch\":%lld,\"images\":%lld,\"top1\":%lld,"
                       "\"top5\":%lld,\"loss\":%s,\"train_loss\":%s,\"balance_loss\":%s,\"lr\":%s,\"img_per_s\":%s,"
                       "\"seconds\":%s,\"moe\":[", (long long)r->step, (long long)r->epoch, (long long)r->val.images,
@@ -104,7 +107,7 @@ bool vrt_metrics_epoch_text(struct vrt_buffer *b, const struct vrt_epoch_record 
                       number(t[4], "%.1f", r->images_per_s), number(t[5], "%.1f", r->seconds));
     for (int64_t i = 0; ok && i < r->nmoes; i++)
         ok = vrt_put(b, e, i > 0 ? ",{" : "{") && vrt_put_layer(b, &r->moes[i], r->balance, e) && vrt_put(b, e, "}");
-    return ok && vrt_put(b, e, "]}\n");
+    return ok && vrt_put(b, e, "]%s}\n", unread);
 }
 
 bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e)
@@ -119,6 +122,11 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
                      (long long)r->step, r->lr, r->train_loss, r->balance_loss, (long long)r->val.images,
                      (long long)r->val.top1, (long long)r->val.top5, mean_loss(&r->val), r->images_per_s, r->seconds);
     return append_csv(m, line, (size_t)n, e);
+}
+
+bool vrt_metrics_text(struct vrt_metrics *m, const char *line, struct vrt_error *e)
+{
+    return append_jsonl(m, line, strlen(line), e) && append_jsonl(m, "\n", 1, e);
 }
 
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e)

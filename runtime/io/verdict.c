@@ -72,7 +72,8 @@ void vrt_count_classes(struct vrt_class_count *counts, const struct vrt_verdict 
         counts[v[i].label].images++;
         counts[v[i].label].top1 += v[i].rank < 1;
         counts[v[i].label].top5 += v[i].rank < 5;
-        counts[v[i].predicted].predicted++;
+        if (v[i].predicted >= 0)
+            counts[v[i].predicted].predicted++;
     }
 }
 
@@ -133,7 +134,8 @@ bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t 
     bool ok = vrt_put(&b, e, "class,predicted,images\n");
     for (int64_t i = 0; ok && i < count; i++)
         ok = vrt_put_field(&b, name(data, pairs[i].label), e) && vrt_put(&b, e, ",") &&
-             vrt_put_field(&b, name(data, pairs[i].predicted), e) && vrt_put(&b, e, ",%lld\n", (long long)pairs[i].images);
+             vrt_put_field(&b, pairs[i].predicted >= 0 ? name(data, pairs[i].predicted) : "(unreadable)", e) &&
+             vrt_put(&b, e, ",%lld\n", (long long)pairs[i].images);
     free(pairs);
     return vrt_put_away(&b, path, ok, e);
 }

@@ -7,7 +7,8 @@
 #include "runtime/base/status.h"
 
 struct vrt_verdict {
-    int32_t label, predicted;           /* predicted: the first of the largest logits; NaN counts as the largest */
+    int32_t label, predicted;           /* predicted: the first of the largest logits; NaN counts as the largest;
+                                         * -1: none, the picture could not be read */
     int32_t rank;                       /* of the label: 0 is top-1, see vrt_rank() */
     float confidence;                   /* softmax of the predicted logit; 0 where it is not a number */
 };

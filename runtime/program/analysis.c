@@ -77,7 +77,7 @@ static bool put_confused(struct vrt_buffer *b, const struct vrt_verdict *v, int6
     int64_t count = vrt_confusions(pairs, v, n), told = 0;
     bool ok = vrt_put(b, e, ",\n\"confused\":[");
     for (int64_t i = 0; ok && i < count && told < most_confused; i++)
-        if (pairs[i].label != pairs[i].predicted)
+        if (pairs[i].predicted >= 0 && pairs[i].label != pairs[i].predicted)
             ok = vrt_put(b, e, "%s{\"true\":%d,\"predicted\":%d,\"count\":%lld}", told++ > 0 ? "," : "", pairs[i].label,
                          pairs[i].predicted, (long long)pairs[i].images);
     free(pairs);

@@ -8,6 +8,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
 #include "runtime/program/analysis.h"
+#include "runtime/program/faults.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -58,6 +59,7 @@ static bool accumulate(struct vrt_training *t, double *loss, double *balance, st
     const struct vrt_program *p = t->m.program;
     struct vrt_ctx *c = &t->m.ctx;
     *loss = *balance = 0.0;
+    t->step_unread = 0;
     c->step = (uint64_t)t->at.step;
     struct vrt_mix mix = draw_mix(t);
     for (int64_t i = 0; i < t->calls; i++) {
@@ -66,6 +68,8 @@ static bool accumulate(struct vrt_training *t, double *loss, double *balance, st
             return false;
         if (n != t->images)
             return vrt_fail(e, VRT_INTERNAL, "the epoch ended after %lld pictures of a batch", (long long)(i * t->images + n));
+        if (!vrt_training_unread(t, e))
+            return false;
         vrt_mix_apply(&mix, vrt_model_floats(&t->m, VRT_INPUT), n, t->group, (int)p->height, (int)p->width, (int)p->channels);
         vrt_model_targets(&t->m, t->labels, n, t->s.label_smoothing, &mix, t->group);
         c->first_image = i * t->images;
@@ -107,28 +111,17 @@ static void show_bar(struct vrt_training *t, double loss, double speed)
     vrt_progress_show(&t->bar, t->at.batch, speed, rest);
 }
 
-static bool train_step(struct vrt_training *t, struct vrt_error *e)
+/* What a step with a finite result adds to the training. */
+static bool count_step(struct vrt_training *t, double loss, double balance, double norm, double seconds, struct vrt_error *e)
 {
-    struct vrt_ctx *c = &t->m.ctx;
-    double began = vrt_seconds(), loss, balance;
-    c->lr = vrt_schedule_lr(&t->schedule, t->at.step);
-    if (!accumulate(t, &loss, &balance, e))
-        return false;
-    if (!isfinite(loss + balance))
-        return not_finite(t, "the loss", loss + balance, e);
-    t->m.program->norm(c);
-    double norm = sqrt(c->grad_norm2);
-    if (!isfinite(norm))
-        return not_finite(t, "the norm of the gradients", norm, e);
-    update(t, norm);
-    double seconds = vrt_seconds() - began, speed = (double)(t->images * t->calls) / (seconds + 1e-9);
+    double speed = (double)(t->images * t->calls) / (seconds + 1e-9);
     t->at.step++;
     t->at.batch++;
     t->at.epoch_loss += loss;
     t->at.epoch_balance += balance;
     t->at.epoch_seconds += seconds;
     struct vrt_step_record record = {
-        .step = t->at.step, .epoch = t->at.epoch + 1, .loss = loss, .balance_loss = balance, .lr = c->lr, .grad_norm = norm,
+        .step = t->at.step, .epoch = t->at.epoch + 1, .loss = loss, .balance_loss = balance, .lr = t->m.ctx.lr, .grad_norm = norm,
         .images_per_s = speed,
     };
     show_bar(t, loss, speed);
@@ -140,6 +133,24 @@ static int64_t copies_apart(const struct vrt_training *t)
 {
     int64_t apart = t->images * t->calls / (int64_t)t->s.repeat;
     return apart > t->group ? apart / t->group * t->group : t->group;
+}
+
+static bool train_step(struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_ctx *c = &t->m.ctx;
+    double began = vrt_seconds(), loss, balance;
+    c->lr = vrt_schedule_lr(&t->schedule, t->at.step);
+    if (!accumulate(t, &loss, &balance, e))
+        return vrt_training_keep(t, e);
+    t->at.epoch_unread += t->step_unread;
+    if (!isfinite(loss + balance))
+        return not_finite(t, "the loss", loss + balance, e);
+    t->m.program->norm(c);
+    double norm = sqrt(c->grad_norm2);
+    if (!isfinite(norm))
+        return not_finite(t, "the norm of the gradients", norm, e);
+    update(t, norm);
+    return count_step(t, loss, balance, norm, vrt_seconds() - began, e);
 }
 
 /* The steps of an epoch that are still to do. */
@@ -177,7 +188,8 @@ bool vrt_training_evaluate(struct vrt_training *t, struct vrt_analysis *a, struc
     void *params = c->region[VRT_PARAMS];
     struct vrt_evaluation v = {
         .dataset = t->val, .transform = vrt_settings_transform(&t->s, t->m.program, false), .limit = (int64_t)t->s.limit,
-        .stop = &vrt_stop_signal, .verdicts = a != NULL ? a->verdicts : NULL, .experts = a != NULL ? &a->experts : NULL,
+        .stop = &vrt_stop_signal, .unread = &t->unread, .verdicts = a != NULL ? a->verdicts : NULL,
+        .experts = a != NULL ? &a->experts : NULL,
     };
     if (c->region[VRT_EMA] != NULL) {
         c->region[VRT_PARAMS] = c->region[VRT_EMA];
@@ -214,7 +226,9 @@ static void print_loads(const struct vrt_training *t)
 
 static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best, struct vrt_error *e)
 {
-    char took[32];
+    char took[32], unread[60] = "";
+    if (r->val.unread > 0)
+        snprintf(unread, sizeof unread, "  %lld unreadable", (long long)r->val.unread);
     double n = r->val.images > 0 ? (double)r->val.images : 1.0;
     if (t->o->json) {
         struct vrt_buffer b = { 0 };
@@ -226,9 +240,9 @@ static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_rec
             return false;
     } else {
         printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss %.4f  lr %.3g  "
-               "%.0f img/s  %s%s\n", (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
+               "%.0f img/s  %s%s%s\n", (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
                (long long)r->val.images, 100.0 * (double)r->val.top1 / n, 100.0 * (double)r->val.top5 / n,
-               r->val.loss / n, r->lr, r->images_per_s, vrt_duration(took, r->seconds), best ? "  best" : "");
+               r->val.loss / n, r->lr, r->images_per_s, vrt_duration(took, r->seconds), unread, best ? "  best" : "");
         print_loads(t);
     }
     fflush(stdout);
@@ -260,7 +274,7 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     bool best = r.val.top1 > t->at.best_top1;
     if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
         (best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
-        !vrt_training_save_weights(t, "last.safetensors", e))
+        !vrt_training_save_weights(t, "last.safetensors", e) || !written(t, vrt_training_review(t, e), e))
         return false;
     if (best) {
         t->at.best_top1 = r.val.top1;
@@ -272,6 +286,7 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     t->at.epoch++;
     t->at.batch = 0;
     t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
+    t->at.epoch_unread = 0;
     return vrt_training_save_state(t, e);
 }
 
@@ -282,7 +297,8 @@ bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
         .nmoes = t->m.program->nmoes, .balance = t->m.balance,
     };
     struct vrt_analysis a;
-    bool ok = vrt_analysis_open(&a, t->m.program, vrt_dataset_count(t->val), e) && vrt_training_evaluate(t, &a, &r.val, e);
+    bool ok = vrt_analysis_open(&a, t->m.program, vrt_dataset_count(t->val), e) &&
+              (vrt_training_evaluate(t, &a, &r.val, e) || vrt_training_keep(t, e));
     if (ok && vrt_stop_signal == 0)
         ok = record_epoch(t, &a, r, e);
     vrt_analysis_close(&a);

@@ -18,6 +18,7 @@
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/splits.h"
+#include "runtime/program/unread.h"
 
 /* What all sets of a call share. */
 struct eval {
@@ -53,7 +54,7 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, 
     double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high, ece = vrt_calibration_error(v, s->images);
     vrt_interval(s->top1, s->images > 0 ? s->images : 1, &low, &high);
     const struct vrt_real_score *real = &set->real;
-    char number[32] = "null", scored[60] = "", right[120] = "";         /* JSON has no NaN */
+    char number[32] = "null", scored[60] = "", right[120] = "", unread[60] = "";         /* JSON has no NaN */
     if (isfinite(loss))
         snprintf(number, sizeof number, "%.17g", loss);
     if (set->classes.scored != NULL)
@@ -63,15 +64,17 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, 
     else if (real->applies)
         snprintf(right, sizeof right, ", ReaL %lld of %lld (%.2f %%)", (long long)real->top1, (long long)real->images,
                  real->images > 0 ? 100.0 * (double)real->top1 / (double)real->images : 0.0);
+    if (s->unread > 0)
+        snprintf(unread, sizeof unread, as_json ? ",\"bad\":%lld" : ", %lld unreadable and so wrong", (long long)s->unread);
     if (as_json) {
         print_name(set);
         printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
-               "\"calibration_error\":%.6f%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
-               scored, right);
+               "\"calibration_error\":%.6f%s%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
+               scored, right, unread);
     } else
-        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f%s%s\n",
+        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f%s%s%s\n",
                set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,
-               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece, scored, right);
+               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece, scored, right, unread);
 }
 
 static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v, const struct vrt_score *s,
@@ -121,10 +124,13 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         .dataset = d, .transform = vrt_settings_transform(&x->s, x->m.program, false), .limit = (int64_t)x->s.limit,
         .classes = &set->classes,
     };
+    struct vrt_unread_list unread;
     struct vrt_score score;
     struct vrt_experts experts = { 0 };
+    v.unread = &unread;
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
-    bool ok = v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
+    bool ok = vrt_unread_open(&unread, NULL, e);
+    ok = ok && (v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results"));
     ok = ok && vrt_classes_open(&set->classes, &x->rules, d, e);
     if (x->o->experts != NULL || x->o->similarity != NULL) {
         ok = ok && vrt_experts_open(&experts, x->m.program, x->o->similarity != NULL, e);
@@ -140,6 +146,7 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         print_score(&score, v.verdicts, set, x->o->json);
     vrt_experts_close(&experts);
     vrt_classes_close(&set->classes);
+    vrt_unread_close(&unread);
     free(v.verdicts);
     return ok;
 }

@@ -1,5 +1,6 @@
 /* Classifying a split: see evaluate.h. */
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,23 +13,55 @@
 #include "runtime/program/evaluate.h"
 #include "runtime/program/model.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/unread.h"
+
+/* A picture that could not be read counts as wrong. */
+static void score_row(const struct vrt_evaluation *v, const float *logits, const int32_t *label, bool unread, int64_t classes,
+                      struct vrt_score *score)
+{
+    if (!unread) {
+        if (v->verdicts != NULL)
+            vrt_verdicts(v->verdicts + score->images, logits, label, 1, classes);
+        vrt_score_add(score, logits, label, 1, classes);
+        return;
+    }
+    if (v->verdicts != NULL)
+        v->verdicts[score->images] = (struct vrt_verdict){ .label = *label, .predicted = -1, .rank = (int32_t)classes };
+    score->images++;
+    score->unread++;
+    score->loss += log((double)(v->classes != NULL && v->classes->scored != NULL ? v->classes->nscored : classes));
+}
 
 /* One call of the network on n pictures whose labels stand in `labels`. */
-static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, int32_t *labels, int64_t n, int64_t first,
+static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, const struct vrt_loader *loader, int32_t *labels, int64_t n,
                         struct vrt_score *score)
 {
+    int64_t bad, at = 0, classes = m->program->classes;
+    const struct vrt_unread *rows = vrt_loader_unread(loader, &bad);
+    const float *logits = vrt_model_floats(m, VRT_OUTPUT);
     m->ctx.images = n;
-    m->ctx.first_image = first;
+    m->ctx.first_image = score->images;
     m->program->eval(&m->ctx);
     for (int64_t i = 0; v->classes != NULL && i < n; i++)
         labels[i] = v->classes->map[labels[i]];
     if (v->classes != NULL)
         vrt_classes_mask(v->classes, vrt_model_floats(m, VRT_OUTPUT), n);
-    if (v->verdicts != NULL)
-        vrt_verdicts(v->verdicts + score->images, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
     if (v->experts != NULL)
         vrt_experts_add(v->experts, vrt_model_floats(m, VRT_BALANCE), vrt_model_floats(m, VRT_CHOICES), labels, n);
-    vrt_score_add(score, vrt_model_floats(m, VRT_OUTPUT), labels, n, m->program->classes);
+    for (int64_t i = 0; i < n; i++) {
+        bool unread = at < bad && rows[at].place == i;
+        score_row(v, logits + i * classes, labels + i, unread, classes, score);
+        at += unread;
+    }
+}
+
+static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader, struct vrt_progress *bar, struct vrt_error *e)
+{
+    int64_t n;
+    const struct vrt_unread *rows = vrt_loader_unread(loader, &n);
+    if (n > 0)
+        vrt_progress_clear(bar);
+    return n == 0 || vrt_unread_tell(v->unread, v->dataset, rows, n, "it counts as wrong", e);
 }
 
 static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_loader *loader, int32_t *labels,
@@ -40,7 +73,11 @@ static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, stru
     vrt_progress_start(&bar, "evaluate", 0, v->limit > 0 && v->limit < total ? v->limit : total);
     bool ok = vrt_loader_next(loader, vrt_model_floats(m, VRT_INPUT), labels, &n, e);
     while (ok && n > 0 && (v->stop == NULL || *v->stop == 0)) {
-        score_batch(m, v, labels, n, score->images, score);
+        if (!tell_unread(v, loader, &bar, e)) {
+            ok = false;
+            break;
+        }
+        score_batch(m, v, loader, labels, n, score);
         vrt_progress_show(&bar, score->images, (double)score->images / (vrt_seconds() - began + 1e-9), "");
         ok = vrt_loader_next(loader, vrt_model_floats(m, VRT_INPUT), labels, &n, e);
     }

@@ -15,6 +15,7 @@ struct vrt_experts;
 struct vrt_model;
 struct vrt_dataset;
 struct vrt_settings;
+struct vrt_unread_list;
 struct vrt_verdict;
 
 struct vrt_evaluation {
@@ -25,6 +26,7 @@ struct vrt_evaluation {
     const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
     struct vrt_verdict *verdicts;           /* of each picture, in order; NULL: not wanted */
     struct vrt_experts *experts;            /* who got what is added here; NULL: not wanted */
+    struct vrt_unread_list *unread;         /* where pictures that cannot be read are told; they count, and are no hits */
 };
 
 /* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was set. */

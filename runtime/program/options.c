@@ -64,7 +64,8 @@ enum { NFLAGS = sizeof flags / sizeof *flags };
 
 /* Which commands offer the flags of keys: the first row whose path begins the key's. */
 static const struct { const char *path; unsigned commands; } key_commands[] = {
-    { "data.train", VRT_TRAIN | VRT_CHECK_DATA }, { "data.holdout", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA },
+    { "data.train", VRT_TRAIN | VRT_CHECK_DATA }, { "data.bad", VRT_TRAIN },
+    { "data.holdout", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA },
     { "data.", VRT_TRAIN | VRT_EVAL | VRT_PREDICT | VRT_CHECK_DATA | VRT_BENCH },
     { "train.seed", VRT_TRAIN | VRT_BENCH | VRT_GRADCHECK },
     { "", VRT_TRAIN },

@@ -189,7 +189,7 @@ static bool tell_difference(const char *name, const json_t *then, const json_t *
     return true;
 }
 
-/* The data may have moved; everything else must be as it was. */
+/* The data may have moved, and more bad pictures be borne; everything else must be as it was. */
 static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
 {
     static const char *const names[] = { "spec_hash", "images_per_call", "data" };
@@ -200,7 +200,7 @@ static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
         tell_difference(names[i], json_object_get(r->before, names[i]), json_object_get(r->identity, names[i]), text,
                         sizeof text);
     json_object_foreach(json_object_get(r->identity, "keys"), path, now)
-        if (strcmp(path, "data.root") != 0)
+        if (strcmp(path, "data.root") != 0 && strcmp(path, "data.bad") != 0)
             tell_difference(path, json_object_get(keys, path), now, text, sizeof text);
     if (text[0] == '\0')
         return true;
@@ -307,11 +307,9 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     char path[PATH_MAX];
     if (!vrt_metrics_sync(&r->metrics, e))
         return false;
-    json_t *j = json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "step", (json_int_t)at->step, "epoch",
-                          (json_int_t)at->epoch, "batch", (json_int_t)at->batch, "epoch_loss", at->epoch_loss,
-                          "epoch_balance", at->epoch_balance, "epoch_seconds", at->epoch_seconds, "best_top1",
-                          (json_int_t)at->best_top1, "best_epoch", (json_int_t)at->best_epoch, "jsonl_bytes",
-                          (json_int_t)r->metrics.jsonl_bytes, "csv_bytes", (json_int_t)r->metrics.csv_bytes);
+    json_t *j = vrt_position_json(at);
+    json_object_set_new(j, "jsonl_bytes", json_integer(r->metrics.jsonl_bytes));
+    json_object_set_new(j, "csv_bytes", json_integer(r->metrics.csv_bytes));
     json_object_update(j, r->identity);
     char *text = json_dumps(j, JSON_COMPACT);
     json_decref(j);
@@ -323,27 +321,20 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     return ok;
 }
 
-static bool restore(struct vrt_run *r, struct vrt_model *m, struct vrt_position *at, struct vrt_error *e)
+/* Model, position and metrics as they were when `state` was saved; `text` is its text. */
+static bool restore(struct vrt_run *r, const struct vrt_state *state, const json_t *text, struct vrt_model *m, struct vrt_position *at,
+                    struct vrt_error *e)
 {
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
-    json_int_t step, epoch, batch, top1, best, jsonl, csv;
+    const json_t *jsonl = json_object_get(text, "jsonl_bytes"), *csv = json_object_get(text, "csv_bytes");
     bool lost;
-    if (json_unpack(r->before, "{s:I, s:I, s:I, s:F, s:F, s:F, s:I, s:I, s:I, s:I}", "step", &step, "epoch", &epoch, "batch",
-                    &batch, "epoch_loss", &at->epoch_loss, "epoch_balance", &at->epoch_balance, "epoch_seconds",
-                    &at->epoch_seconds, "best_top1", &top1, "best_epoch", &best, "jsonl_bytes", &jsonl, "csv_bytes", &csv))
+    if (!vrt_position_read(at, text) || !json_is_integer(jsonl) || !json_is_integer(csv))
         return vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", r->folder);
-    at->step = step;
-    at->epoch = epoch;
-    at->batch = batch;
-    at->best_top1 = top1;
-    at->best_epoch = best;
-    if (!vrt_state_read(r->state, blocks, state_blocks(m, blocks), e) ||
-        !vrt_metrics_open(&r->metrics, r->folder, jsonl, csv, &lost, e))
+    if (!vrt_state_read(state, blocks, state_blocks(m, blocks), e) ||
+        !vrt_metrics_open(&r->metrics, r->folder, json_integer_value(jsonl), json_integer_value(csv), &lost, e))
         return false;
     if (lost)
         fprintf(stderr, "note: lines are missing from the metrics in %s; the training itself is whole\n", r->folder);
-    vrt_state_close(r->state);
-    r->state = NULL;
     return true;
 }
 
@@ -354,8 +345,12 @@ bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct 
     r->identity = make_identity(o, train, images_per_call);
     if (r->before != NULL && !compare_identity(r, e))
         return false;
-    if (r->state != NULL)
-        return restore(r, m, at, e);
+    if (r->state != NULL) {
+        bool ok = restore(r, r->state, r->before, m, at, e);
+        vrt_state_close(r->state);
+        r->state = NULL;
+        return ok;
+    }
     if (m->bytes[VRT_EMA] > 0)
         memcpy(m->ctx.region[VRT_EMA], m->ctx.region[VRT_PARAMS], (size_t)m->bytes[VRT_EMA]);
     return start_files(r, o, m, e);

@@ -12,18 +12,13 @@
 
 #include "runtime/base/status.h"
 #include "runtime/io/metrics.h"
+#include "runtime/program/position.h"
 
 struct vrt_adapt;
 struct vrt_dataset;
 struct vrt_model;
 struct vrt_options;
 struct vrt_state;
-
-struct vrt_position {                   /* how far a training is: all that is not in the model's memory */
-    int64_t step, epoch, batch;         /* done: steps in all, epochs, steps of this epoch */
-    double epoch_loss, epoch_balance, epoch_seconds;    /* sums over the steps of this epoch */
-    int64_t best_top1, best_epoch;      /* -1, 0: none yet */
-};
 
 struct vrt_run {
     char folder[PATH_MAX - 64];

@@ -25,6 +25,7 @@ static const struct number_row {
 #define ROW(path, field, standard, min, max, rule) { path, offsetof(struct vrt_settings, field), standard, min, max, rule }
     ROW("data.limit", limit, 0, 0, 1e15, WHOLE),
     ROW("data.holdout", holdout, 0, 0, 1, BELOW),
+    ROW("data.bad", bad, 0.001, 0, 1, 0),
     ROW("augment.random_resized_crop", random_resized_crop, 0, 0, 1, WHOLE),
     ROW("augment.min_scale", min_scale, 0.08, 0, 1, ABOVE),
     ROW("augment.max_scale", max_scale, 1, 0, 1, ABOVE),

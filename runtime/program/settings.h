@@ -17,6 +17,7 @@ struct vrt_settings {
     const char *data_root, *data_train, *data_val, *schedule;
     double limit, epochs, batch, seed;                                      /* whole numbers */
     double holdout;
+    double bad;                         /* share of the pictures that may be unreadable in an epoch */
     double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip;
     double randaugment, magnitude, magnitude_std, increasing, three_augment, color_jitter, random_erase;
     double mixup, cutmix, mix_probability, mix_switch, repeat;

@@ -31,6 +31,12 @@ static int stopped(struct vrt_training *t, struct vrt_error *e)
     return 128 + (int)vrt_stop_signal;
 }
 
+static void tell_end(const struct vrt_training *t)
+{
+    printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t->at.best_top1,
+           (long long)t->at.best_epoch, t->run.folder);
+}
+
 int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
 {
     if (o->dry_run)
@@ -51,8 +57,7 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
     if (ok && t.at.epoch < (int64_t)t.s.epochs)
         status = stopped(&t, e);
     else if (ok && !o->json)
-        printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t.at.best_top1,
-               (long long)t.at.best_epoch, t.run.folder);
+        tell_end(&t);
     if (began)
         vrt_training_report(&t, true);
     vrt_training_close(&t);

@@ -105,7 +105,8 @@ bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, stru
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
     if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) || !open_data(t, e) ||
         !plan_steps(t, e) || !first_weights(t, e) ||
-        !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e))
+        !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e) ||
+        !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
         return false;
     set_constants(t);
     t->m.program->pack_train(&t->m.ctx);
@@ -118,6 +119,7 @@ void vrt_training_close(struct vrt_training *t)
     vrt_loader_close(t->loader);
     vrt_dataset_close(t->val);
     vrt_dataset_close(t->train);
+    vrt_unread_close(&t->unread);
     vrt_run_close(&t->run);
     vrt_model_close(&t->m);
     free(t->classes);

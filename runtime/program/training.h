@@ -14,6 +14,7 @@
 #include "runtime/program/run.h"
 #include "runtime/program/schedule.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/unread.h"
 
 struct vrt_analysis;
 
@@ -33,6 +34,9 @@ struct vrt_training {
     int64_t group;                      /* pictures that are routed and mixed together; divides `images` */
     int64_t end;                        /* steps of an epoch that are done: all, but in a dry run */
     double saved_at, save_took;         /* seconds */
+    struct vrt_unread_list unread;
+    char unread_path[PATH_MAX];         /* bad_pictures.txt */
+    int64_t step_unread;                /* pictures of this step that could not be read */
 };
 
 /* Settings, data, network and run folder; with a state, all stands where it was saved. Close it also after a failure. */

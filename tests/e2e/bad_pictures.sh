@@ -78,10 +78,60 @@ ends 0 'done: best' "odd pictures train" ./tokens train --data good --out odd.ru
 for kind in truncated huge fake empty; do
     cp -r good bad.$kind
     cp $kind.jpg bad.$kind/train/class01/00001.jpg
-    ends 1 "bad.$kind: train/class01/00001.jpg: ." "training names the $kind picture" \
-        ./tokens train --data bad.$kind --out bad.$kind.run --threads 1
+    ends 1 "bad.$kind: train/class01/00001.jpg: .*data.bad bears 0" "training that bears none names the $kind picture" \
+        ./tokens train --data bad.$kind --out bad.$kind.run --bad-pictures 0 --threads 1
 done
-ends 1 'test/class01/00000.jpg: truncated' "so does eval" ./tokens eval --data odd --weights $w --threads 1
+same_run() { cmp "$1/last.safetensors" "$2/last.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors"; }
+ends 0 'warning: bad.truncated: train/class01/00001.jpg: truncated JPEG.*another picture stands in' "else others stand in for it" \
+    ./tokens train --data bad.truncated --out borne --threads 1
+holds "it is told once" test "$(grep -c 'stands in' err)" = 1
+holds "and listed once" test "$(cut -f 1 borne/bad_pictures.txt)" = train/class01/00001.jpg
+holds "each epoch tells in its metrics" test "$(grep -c '"warning":"1 pictures of epoch' borne/metrics.jsonl)" = 4
+./tokens train --data bad.truncated --out borne.2 --threads 2 >/dev/null 2>&1
+holds "two threads: the same bits" same_run borne borne.2
+cp fake.jpg bad.truncated/train/class03/00002.jpg
+ends 1 "2 of this epoch's pictures cannot be read, and data.bad bears 1 .*bad_pictures.txt" "more than the share end it" \
+    ./tokens train --data bad.truncated --out spent --threads 1
+holds "and are listed" test "$(cut -f 1 spent/bad_pictures.txt | sort | tr '\n' ' ')" = \
+    'train/class01/00001.jpg train/class03/00002.jpg '
+ends 0 'done: best' "a larger share goes on" ./tokens train --resume --out spent --bad-pictures 0.05
+ends 0 'done: best' "or bears them at once" ./tokens train --data bad.truncated --out borne.3 --bad-pictures 0.05 --threads 1
+holds "with the same bits" same_run borne.3 spent
+
+# Evaluated, they are wrong.
+ends 0 'of 17 .*1 unreadable and so wrong' "eval counts them as wrong" ./tokens eval --data odd --weights $w --threads 1 \
+    --per-class odd.csv --confusion odd.pairs
+holds "and tells them" grep -q 'warning: odd: test/class01/00000.jpg: truncated JPEG.*counts as wrong' err
+holds "so do the tables" sh -c "grep -q '^class01,(unreadable),1' odd.pairs && [ \$(awk -F, 'NR > 1 { n += \$5 } END { print n }' odd.csv) = 16 ]"
+ends 0 '"images":17,"top1":[0-9]+,.*"bad":1}' "eval says so as JSON" ./tokens eval --data odd --weights $w --threads 1 --json
+top1=$(field out top1)
+rm odd/test/class01/00000.jpg
+./tokens eval --data odd --weights $w --threads 1 --json >less
+holds "no other picture counts otherwise" test "$top1" = "$(field less top1)"
+cp truncated.jpg odd/test/class01/00000.jpg
+ends 0 'unreadable' "so does the evaluation of a training" ./tokens train --data odd --out odd.run.2 --threads 1 --epochs 1
+holds "in its metrics, too" grep -q '"eval":"val".*"images":17,.*"bad":1}' odd.run.2/metrics.jsonl
+
+# Data that go away, and come back.
+vanish() {
+    ./tokens train --data gone --out gone.run --epochs 150 --threads 1 >gone.out 2>gone.err &
+    pid=$!
+    for _ in $(seq 200); do
+        [ -s gone.run/metrics.jsonl ] && break
+        sleep 0.02
+    done
+    mv gone away
+    wait $pid
+}
+cp -r good gone
+ends 1 '' "the data go away" vanish
+holds "the folder is named" grep -q 'the data have gone: there is nothing left in gone/' gone.err
+holds "what was learnt is saved" grep -q 'saved; then go on with' gone.err
+holds "no picture is called bad" test ! -s gone.run/bad_pictures.txt
+mv away gone
+holds "they are back" ./tokens train --resume --out gone.run
+./tokens train --data gone --out there.run --epochs 150 --threads 1 >/dev/null
+holds "the same bits" same_run there.run gone.run
 
 # Folders that are no data set.
 data_error() {

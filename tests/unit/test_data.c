@@ -796,27 +796,114 @@ static void repeats(void **state)
     vrt_dataset_close(d);
 }
 
-static void names_bad_pictures(void **state)
+/* An epoch with pictures that cannot be read: their places, ended by -1, and numbers. */
+static int64_t run_unread(struct vrt_loader_options o, float *input, int32_t *labels, int64_t *places, int64_t *pictures)
 {
-    static float input[16 * 48];
-    int32_t labels[16];
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
     struct vrt_loader *l;
     struct vrt_error e;
+    int64_t n, bad, total = 0;
+
+    assert_true(vrt_loader_open(&l, &o, &e));
+    for (;;) {
+        assert_true(vrt_loader_next(l, input + total * 48, labels + total, &n, &e));
+        if (n == 0)
+            break;
+        const struct vrt_unread *rows = vrt_loader_unread(l, &bad);
+        for (int64_t i = 0; i < bad; i++) {
+            assert_non_null(strstr(rows[i].reason, "03x.jpg: truncated"));
+            *places++ = total + rows[i].place;
+            *pictures++ = rows[i].picture;
+            assert_int_equal(vrt_loader_picture(l, total + rows[i].place), rows[i].picture);
+        }
+        total += n;
+    }
+    *places = -1;
+    vrt_loader_close(l);
+    return total;
+}
+
+/* In training the next picture stands in, whatever the threads and the batches; at evaluation it is zeros under its own label. */
+static void bears_bad_pictures(void **state)
+{
+    static float input[16 * 48], again[16 * 48], zeros[48];
+    int32_t labels[16], labels_again[16];
+    int64_t places[17], places_again[17], pictures[17];
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
     struct vrt_dataset *d;
+    struct vrt_error e;
 
     (void)state;
     write_file(in_folder("tree/train/cat-2/03x.jpg"), "\xff\xd8\xff\xe0", 4);
     assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
     o.dataset = d;
+    assert_int_equal(run_unread(o, input, labels, places, pictures), 16);
+    assert_true(places[0] >= 0 && places[1] == -1 && places[0] == pictures[0]);
+    assert_memory_equal(input + places[0] * 48, zeros, sizeof zeros);
+    assert_int_equal(labels[places[0]], vrt_dataset_label(d, places[0]));
+    o.train = true;
+    o.transform.flip = 0.5;
+    for (o.seed = 0; o.seed < 20; o.seed++) {
+        o.batch = 4;
+        o.threads = 1;
+        assert_int_equal(run_unread(o, input, labels, places, pictures), 16);
+        assert_true(places[0] >= 0 && places[1] == -1);
+        int64_t next = (places[0] + 1) % 16;
+        assert_memory_equal(input + places[0] * 48, input + next * 48, 48 * sizeof *input);
+        assert_int_equal(labels[places[0]], labels[next]);
+        o.batch = 1;
+        o.threads = 3;
+        assert_int_equal(run_unread(o, again, labels_again, places_again, pictures), 16);
+        assert_memory_equal(input, again, sizeof input);
+        assert_memory_equal(labels, labels_again, sizeof labels);
+        assert_int_equal(places[0], places_again[0]);
+    }
+    vrt_dataset_close(d);
+    unlink(in_folder("tree/train/cat-2/03x.jpg"));
+}
+
+/* Rows of pictures that cannot be read, and a folder that is gone, are no bad pictures. */
+static void tells_vanished_data(void **state)
+{
+    static float input[60 * 48];
+    int32_t labels[60];
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
+    struct vrt_loader *l;
+    struct vrt_error e;
+    struct vrt_dataset *d;
+    char name[80];
+
+    (void)state;
+    mkdir(in_folder("gone"), 0777);
+    mkdir(in_folder("gone/train"), 0777);
+    mkdir(in_folder("gone/train/a"), 0777);
+    mkdir(in_folder("gone/train/b"), 0777);
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "gone/train/%c/%02d.jpg", i < 20 ? 'a' : 'b', i);
+        write_file(in_folder(name), "\xff\xd8\xff\xe0", i < 20 ? 4 : 3);
+    }
+    assert_true(vrt_dataset_open(&d, in_folder("gone"), "train", NULL, &e));
+    o.dataset = d;
     assert_int_equal(run_epoch(o, input, labels, &e), -1);
-    assert_non_null(strstr(e.text, "train/cat-2/03x.jpg: truncated"));
+    assert_non_null(strstr(e.text, "nor could the 15 pictures before it"));
+    o.train = true;
+    assert_int_equal(run_epoch(o, input, labels, &e), -1);
+    assert_non_null(strstr(e.text, "nor can any of those after it"));
     assert_true(vrt_loader_open(&l, &o, &e));       /* closed while the threads work */
     vrt_loader_close(l);
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "gone/train/%c/%02d.jpg", i < 20 ? 'a' : 'b', i);
+        unlink(in_folder(name));
+    }
+    rmdir(in_folder("gone/train/a"));
+    rmdir(in_folder("gone/train/b"));
+    assert_int_equal(run_epoch(o, input, labels, &e), -1);
+    assert_non_null(strstr(e.text, "the data have gone: there is nothing left in"));
+    rmdir(in_folder("gone/train"));
+    assert_int_equal(run_epoch(o, input, labels, &e), -1);
+    assert_non_null(strstr(e.text, "the data have gone: there is nothing left in"));
     o.threads = 0;
     assert_false(vrt_loader_open(&l, &o, &e));
     vrt_dataset_close(d);
-    unlink(in_folder("tree/train/cat-2/03x.jpg"));
 }
 
 static void writes_files(void **state)
@@ -902,7 +989,8 @@ int main(void)
         cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts),
         cmocka_unit_test(loads_the_same),
         cmocka_unit_test(repeats),
-        cmocka_unit_test(names_bad_pictures),
+        cmocka_unit_test(bears_bad_pictures),
+        cmocka_unit_test(tells_vanished_data),
         cmocka_unit_test(writes_files),
         cmocka_unit_test(runs_tasks),
     };

@@ -392,7 +392,7 @@ static void believes_the_manifest(void **state)
 static void cuts_metrics(void **state)
 {
     const struct vrt_step_record step = { 1, 1, 2.5, 0.0, 1e-3, NAN, 10.0 };
-    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0 }, NULL, 0, NULL };
+    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0, 0 }, NULL, 0, NULL };
     struct vrt_metrics m;
     struct vrt_error e;
     bool lost;

@@ -1,0 +1,42 @@
+/* How far a training is, as JSON: see position.h. */
+#include "runtime/program/position.h"
+
+#include <stddef.h>
+
+/* The numbers of a position, by name: whole ones, and sums. */
+static const struct { const char *name; size_t offset; } wholes[] = {
+#define FIELD(name) { #name, offsetof(struct vrt_position, name) }
+    FIELD(step), FIELD(epoch), FIELD(batch), FIELD(best_top1), FIELD(best_epoch),
+    FIELD(epoch_unread),
+}, reals[] = {
+    FIELD(epoch_loss), FIELD(epoch_balance), FIELD(epoch_seconds),
+#undef FIELD
+};
+enum { NWHOLES = sizeof wholes / sizeof *wholes, NREALS = sizeof reals / sizeof *reals };
+
+json_t *vrt_position_json(const struct vrt_position *at)
+{
+    json_t *j = json_object();
+    for (size_t i = 0; i < NWHOLES; i++)
+        json_object_set_new(j, wholes[i].name, json_integer(*(const int64_t *)(const void *)((const char *)at + wholes[i].offset)));
+    for (size_t i = 0; i < NREALS; i++)
+        json_object_set_new(j, reals[i].name, json_real(*(const double *)(const void *)((const char *)at + reals[i].offset)));
+    return j;
+}
+
+bool vrt_position_read(struct vrt_position *at, const json_t *j)
+{
+    for (size_t i = 0; i < NWHOLES; i++) {
+        const json_t *v = json_object_get(j, wholes[i].name);
+        if (!json_is_integer(v))
+            return false;
+        *(int64_t *)(void *)((char *)at + wholes[i].offset) = json_integer_value(v);
+    }
+    for (size_t i = 0; i < NREALS; i++) {
+        const json_t *v = json_object_get(j, reals[i].name);
+        if (!json_is_number(v))
+            return false;
+        *(double *)(void *)((char *)at + reals[i].offset) = json_number_value(v);
+    }
+    return true;
+}

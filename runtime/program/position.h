@@ -1,0 +1,20 @@
+/* How far a training is: all of a state that is not in the model's memory. */
+#ifndef RUNTIME_PROGRAM_POSITION_H
+#define RUNTIME_PROGRAM_POSITION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vrt_position {
+    int64_t step, epoch, batch;         /* done: steps in all, epochs, steps of this epoch */
+    double epoch_loss, epoch_balance, epoch_seconds;    /* sums over the steps of this epoch */
+    int64_t best_top1, best_epoch;      /* -1, 0: none yet */
+    int64_t epoch_unread;               /* pictures of this epoch that could not be read */
+};
+
+/* Every number of it by its name; false where one is missing. */
+json_t *vrt_position_json(const struct vrt_position *at);
+bool vrt_position_read(struct vrt_position *at, const json_t *j);
+
+#endif
