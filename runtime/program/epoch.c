@@ -39,6 +39,8 @@ static bool time_to_save(const struct vrt_training *t)
 {
     if (vrt_save_signal != 0)
         return true;
+    if (t->at.in_row > 0)               /* these weights may be the ones that fail */
+        return false;
     if (t->o->save_every > 0)
         return t->at.step % t->o->save_every == 0;
     return vrt_seconds() - t->saved_at > fmax(save_seconds, t->save_took / save_share);
@@ -53,12 +55,13 @@ static struct vrt_mix draw_mix(const struct vrt_training *t)
     return vrt_mix_draw(&o, (int)t->m.program->height, (int)t->m.program->width, &random);
 }
 
-/* All calls of one step: gradients of the whole batch. */
-static bool accumulate(struct vrt_training *t, double *loss, double *balance, struct vrt_error *e)
+/* All calls of one step: gradients of the whole batch. *bad is the first call whose loss is not finite, else -1. */
+static bool accumulate(struct vrt_training *t, double *loss, double *balance, int64_t *bad, struct vrt_error *e)
 {
     const struct vrt_program *p = t->m.program;
     struct vrt_ctx *c = &t->m.ctx;
     *loss = *balance = 0.0;
+    *bad = -1;
     t->step_unread = 0;
     c->step = (uint64_t)t->at.step;
     struct vrt_mix mix = draw_mix(t);
@@ -77,19 +80,12 @@ static bool accumulate(struct vrt_training *t, double *loss, double *balance, st
         t->m.program->train(c);
         *loss += c->loss;
         *balance += c->balance_loss;
+        if (*bad < 0 && !isfinite(c->loss + c->balance_loss))
+            *bad = i;
     }
     *loss *= c->loss_scale;
     *balance *= c->balance_scale;
     return true;
-}
-
-static bool not_finite(const struct vrt_training *t, const char *what, double value, struct vrt_error *e)
-{
-    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g). The training has stopped before it could "
-                    "spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1",
-                    (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, isnan(value) ? "not a number" : "infinite",
-                    t->m.ctx.lr, t->run.sequence > 0 ? "the last state and weights in " : "nothing was saved yet",
-                    t->run.sequence > 0 ? t->run.folder : "", t->run.sequence > 0 ? " are good" : "");
 }
 
 /* The optimiser's part of a step. */
@@ -117,6 +113,7 @@ static bool count_step(struct vrt_training *t, double loss, double balance, doub
     double speed = (double)(t->images * t->calls) / (seconds + 1e-9);
     t->at.step++;
     t->at.batch++;
+    t->at.in_row = 0;
     t->at.epoch_loss += loss;
     t->at.epoch_balance += balance;
     t->at.epoch_seconds += seconds;
@@ -135,26 +132,27 @@ static int64_t copies_apart(const struct vrt_training *t)
     return apart > t->group ? apart / t->group * t->group : t->group;
 }
 
-static bool train_step(struct vrt_training *t, struct vrt_error *e)
+static bool train_step(struct vrt_training *t, bool *back, struct vrt_error *e)
 {
     struct vrt_ctx *c = &t->m.ctx;
     double began = vrt_seconds(), loss, balance;
-    c->lr = vrt_schedule_lr(&t->schedule, t->at.step);
-    if (!accumulate(t, &loss, &balance, e))
+    int64_t bad;
+    c->lr = t->at.lr_factor * vrt_schedule_lr(&t->schedule, t->at.step);
+    if (!accumulate(t, &loss, &balance, &bad, e))
         return vrt_training_keep(t, e);
     t->at.epoch_unread += t->step_unread;
     if (!isfinite(loss + balance))
-        return not_finite(t, "the loss", loss + balance, e);
+        return vrt_training_skip(t, "the loss", loss + balance, bad, back, e);
     t->m.program->norm(c);
     double norm = sqrt(c->grad_norm2);
     if (!isfinite(norm))
-        return not_finite(t, "the norm of the gradients", norm, e);
+        return vrt_training_skip(t, "the norm of the gradients", norm, -1, back, e);
     update(t, norm);
     return count_step(t, loss, balance, norm, vrt_seconds() - began, e);
 }
 
-/* The steps of an epoch that are still to do. */
-bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
+/* The steps of an epoch that are still to do, until the training goes back to another place. */
+static bool run_steps(struct vrt_training *t, bool *back, struct vrt_error *e)
 {
     char title[64];
     struct vrt_loader_options lo = {
@@ -163,6 +161,7 @@ bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
         .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit, .copies = (int64_t)t->s.repeat,
         .apart = copies_apart(t),
     };
+    *back = false;
     if (t->at.batch == t->steps)
         return true;
     if (!vrt_loader_open(&t->loader, &lo, e))
@@ -170,14 +169,23 @@ bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
     snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->at.epoch + 1, (long long)t->s.epochs);
     vrt_progress_start(&t->bar, title, t->at.batch, t->steps);
     bool ok = true;
-    while (ok && t->at.batch < t->end && vrt_stop_signal == 0) {
-        ok = train_step(t, e);
-        if (ok && t->at.batch < t->steps && time_to_save(t))
+    while (ok && !*back && t->at.batch < t->end && vrt_stop_signal == 0) {
+        ok = train_step(t, back, e);
+        if (ok && !*back && t->at.batch < t->steps && time_to_save(t))
             ok = vrt_training_save_state(t, e);
     }
     vrt_progress_clear(&t->bar);
     vrt_loader_close(t->loader);
     t->loader = NULL;
+    return ok;
+}
+
+bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
+{
+    bool back, ok;
+    do
+        ok = run_steps(t, &back, e);
+    while (ok && back);
     return ok;
 }
 
@@ -266,10 +274,10 @@ static bool write_analysis(const struct vrt_training *t, const struct vrt_analys
 /* The state comes last: until it is saved, a resumed run does all of this again, with the same result. */
 static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, struct vrt_epoch_record r, struct vrt_error *e)
 {
-    double steps = (double)t->steps;
-    r.lr = vrt_schedule_lr(&t->schedule, t->at.step - 1);
-    r.train_loss = t->at.epoch_loss / steps;
-    r.balance_loss = t->at.epoch_balance / steps;
+    double steps = (double)(t->steps - t->at.epoch_skipped);
+    r.lr = t->at.lr_factor * vrt_schedule_lr(&t->schedule, t->at.step - 1);
+    r.train_loss = steps > 0 ? t->at.epoch_loss / steps : NAN;
+    r.balance_loss = steps > 0 ? t->at.epoch_balance / steps : NAN;
     r.images_per_s = steps * (double)(t->images * t->calls) / (r.seconds + 1e-9);
     bool best = r.val.top1 > t->at.best_top1;
     if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
@@ -286,7 +294,7 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     t->at.epoch++;
     t->at.batch = 0;
     t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
-    t->at.epoch_unread = 0;
+    t->at.epoch_skipped = t->at.epoch_unread = 0;
     return vrt_training_save_state(t, e);
 }
 

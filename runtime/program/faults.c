@@ -42,6 +42,75 @@ static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format
     return write_warning(t, text, e);
 }
 
+/* -- steps without a finite result -- */
+
+static const char *kind(double value)
+{
+    return isnan(value) ? "not a number" : "infinite";
+}
+
+/* "a.jpg, b.jpg, ... (16 of 64)": the pictures of a call, or of the whole step. */
+static const char *name_pictures(const struct vrt_training *t, int64_t call, char *text, size_t size)
+{
+    int64_t first = (t->at.batch * t->calls + (call < 0 ? 0 : call)) * t->images, n = t->images * (call < 0 ? t->calls : 1);
+    size_t used = 0;
+    for (int64_t i = 0; i < n && i < VRT_PICTURES_NAMED && used < size; i++) {
+        char name[80];
+        vrt_dataset_item_name(t->train, vrt_loader_picture(t->loader, first + i), name, sizeof name);
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", name);
+    }
+    if (n > VRT_PICTURES_NAMED && used < size)
+        snprintf(text + used, size - used, ", ... (%d of %lld)", VRT_PICTURES_NAMED, (long long)n);
+    return text;
+}
+
+static bool stop_here(const struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
+{
+    bool saved = t->run.sequence > 0;
+    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. The training has stopped before "
+                    "it could spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. The pictures were %s",
+                    (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value), t->m.ctx.lr, VRT_SKIPS - 1,
+                    saved ? "the last state and weights in " : "nothing was saved yet", saved ? t->run.folder : "",
+                    saved ? " are good" : "", pictures);
+}
+
+/* To a state whose weights have not seen the first of these steps: one that was saved since has the very weights that fail. */
+static bool go_back(struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
+{
+    int64_t step = t->at.step, went = t->at.went_back;
+    double factor = t->at.lr_factor / 2;
+    bool found = false;
+    if (went < VRT_RETURNS && !vrt_run_go_back(&t->run, step + 1 - VRT_SKIPS, &t->m, &t->at, &found, e))
+        return false;
+    if (!found)
+        return stop_here(t, what, value, pictures, e);
+    t->at.went_back = went + 1;
+    t->at.lr_factor = factor;
+    t->m.program->pack_train(&t->m.ctx);
+    return warn(t, e, "step %lld: %s is %s, the last of %d steps in a row without a finite result; back to the state of step %lld, and on with "
+                "%g of the learning rate; the pictures were %s", (long long)step + 1, what, kind(value), VRT_SKIPS, (long long)t->at.step,
+                factor, pictures);
+}
+
+bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call, bool *back, struct vrt_error *e)
+{
+    char pictures[1100] = "";
+    name_pictures(t, call, pictures, sizeof pictures);
+    memset(t->m.ctx.region[VRT_GRADS], 0, (size_t)t->m.bytes[VRT_GRADS]);
+    if (t->m.bytes[VRT_BALANCE] > 0)
+        memset(t->m.ctx.region[VRT_BALANCE], 0, (size_t)t->m.bytes[VRT_BALANCE]);
+    *back = t->at.in_row + 1 >= VRT_SKIPS;
+    if (*back)
+        return go_back(t, what, value, pictures, e);
+    t->at.step++;
+    t->at.batch++;
+    t->at.skipped++;
+    t->at.epoch_skipped++;
+    t->at.in_row++;
+    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s", (long long)t->at.step, what, kind(value),
+                t->m.ctx.lr, pictures);
+}
+
 /* -- pictures that cannot be read -- */
 
 bool vrt_training_unread(struct vrt_training *t, struct vrt_error *e)
@@ -75,8 +144,35 @@ bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
 
 /* -- the end of an epoch -- */
 
+/* An expert without a hundredth of an even share learns next to nothing. It is told once, and again after it has revived. */
+static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char *dead, struct vrt_error *e)
+{
+    const double *chosen = t->m.balance + moe->balance_offset / 4;
+    char list[200] = "";
+    double all = 0.0;
+    for (int32_t j = 0; j < moe->experts; j++)
+        all += chosen[j];
+    for (int32_t j = 0; all > 0 && j < moe->experts; j++) {
+        bool now = chosen[j] * 100.0 * moe->experts < all;
+        size_t used = strlen(list);
+        if (now && dead[j] == '.')
+            snprintf(list + used, sizeof list - used, "%s%d", used > 0 ? ", " : "", j);
+        dead[j] = now ? 'x' : '.';
+    }
+    return list[0] == '\0' || warn(t, e, "%s: of its %d experts these had less than a hundredth of an even share of epoch %lld's choices: %s; "
+                                   "a larger weight of the balance loss or a lower learning rate may help", moe->name, moe->experts,
+                                   (long long)t->at.epoch + 1, list);
+}
+
 bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)
 {
-    return t->at.epoch_unread == 0 || warn(t, e, "%lld pictures of epoch %lld could not be read, and others stood in for them: see bad_pictures.txt",
-                                           (long long)t->at.epoch_unread, (long long)t->at.epoch + 1);
+    const struct vrt_program *p = t->m.program;
+    char *dead = t->run.dead;
+    bool ok = true;
+    if (t->at.epoch_unread > 0)
+        ok = warn(t, e, "%lld pictures of epoch %lld could not be read, and others stood in for them: see bad_pictures.txt",
+                  (long long)t->at.epoch_unread, (long long)t->at.epoch + 1);
+    for (int64_t i = 0; ok && i < p->nmoes; dead += p->moes[i++].experts)
+        ok = review_layer(t, &p->moes[i], dead, e);
+    return ok;
 }

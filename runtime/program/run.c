@@ -147,6 +147,7 @@ void vrt_run_close(struct vrt_run *r)
     vrt_state_close(r->state);
     json_decref(r->before);
     json_decref(r->identity);
+    free(r->dead);
     if (r->lock >= 0)
         close(r->lock);
 }
@@ -308,6 +309,7 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     if (!vrt_metrics_sync(&r->metrics, e))
         return false;
     json_t *j = vrt_position_json(at);
+    json_object_set_new(j, "dead", json_string(r->dead));
     json_object_set_new(j, "jsonl_bytes", json_integer(r->metrics.jsonl_bytes));
     json_object_set_new(j, "csv_bytes", json_integer(r->metrics.csv_bytes));
     json_object_update(j, r->identity);
@@ -327,9 +329,12 @@ static bool restore(struct vrt_run *r, const struct vrt_state *state, const json
 {
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
     const json_t *jsonl = json_object_get(text, "jsonl_bytes"), *csv = json_object_get(text, "csv_bytes");
+    const char *dead = json_string_value(json_object_get(text, "dead"));
     bool lost;
-    if (!vrt_position_read(at, text) || !json_is_integer(jsonl) || !json_is_integer(csv))
+    if (!vrt_position_read(at, text) || !json_is_integer(jsonl) || !json_is_integer(csv) || dead == NULL || strlen(dead) != strlen(r->dead))
         return vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", r->folder);
+    strcpy(r->dead, dead);
+    vrt_metrics_close(&r->metrics);
     if (!vrt_state_read(state, blocks, state_blocks(m, blocks), e) ||
         !vrt_metrics_open(&r->metrics, r->folder, json_integer_value(jsonl), json_integer_value(csv), &lost, e))
         return false;
@@ -338,11 +343,58 @@ static bool restore(struct vrt_run *r, const struct vrt_state *state, const json
     return true;
 }
 
+static int64_t state_step(const struct vrt_state *s)
+{
+    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
+    const json_t *step = json_object_get(text, "step");
+    int64_t value = json_is_integer(step) ? (int64_t)json_integer_value(step) : INT64_MAX;
+    json_decref(text);
+    return value;
+}
+
+static char *all_alive(const struct vrt_program *p)
+{
+    size_t experts = 0;
+    for (int64_t i = 0; i < p->nmoes; i++)
+        experts += (size_t)p->moes[i].experts;
+    char *dead = calloc(experts + 1, 1);
+    return dead != NULL ? memset(dead, '.', experts) : NULL;
+}
+
+/* The next state is written over a newer one that is passed by: its weights are of no use. */
+bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found, struct vrt_error *e)
+{
+    struct vrt_state *s = NULL;
+    struct vrt_error ignored;
+    char path[PATH_MAX], note[PATH_MAX + 100];
+    uint64_t below = UINT64_MAX;
+    *found = false;
+    vrt_run_path(r, "state", path);
+    while (vrt_state_open(&s, path, below, note, sizeof note, &ignored) && s != NULL && state_step(s) >= step) {
+        below = vrt_state_sequence(s);
+        vrt_state_close(s);
+        s = NULL;
+    }
+    if (s == NULL)
+        return true;
+    *found = true;
+    if (r->sequence % 2 == (vrt_state_sequence(s) + 1) % 2)
+        r->sequence++;
+    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
+    bool ok = restore(r, s, text, m, at, e);
+    json_decref(text);
+    vrt_state_close(s);
+    return ok;
+}
+
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
                    struct vrt_model *m, struct vrt_position *at, struct vrt_error *e)
 {
-    *at = (struct vrt_position){ .best_top1 = -1 };
+    *at = (struct vrt_position){ .best_top1 = -1, .lr_factor = 1.0 };
     r->identity = make_identity(o, train, images_per_call);
+    r->dead = all_alive(m->program);
+    if (r->dead == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts");
     if (r->before != NULL && !compare_identity(r, e))
         return false;
     if (r->state != NULL) {

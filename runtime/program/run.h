@@ -25,6 +25,7 @@ struct vrt_run {
     int lock;                           /* the open folder, locked against a second training in it; -1: closed */
     bool fresh;                         /* no state was found */
     uint64_t sequence;                  /* of the last state */
+    char *dead;                         /* a letter for each expert of the network: `x` was told to be without choices, else `.` */
     struct vrt_state *state;            /* found by open, NULL after it was restored */
     json_t *before;                     /* what an earlier training of this folder left: its state's text or run.json */
     json_t *identity;
@@ -43,6 +44,10 @@ const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o
  * state if there is one. */
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
                    struct vrt_model *m, struct vrt_position *at, struct vrt_error *e);
+
+/* Restore the newest state that was saved before `step`; its weights have not seen it. *found is false, and nothing changed, where
+ * there is none. */
+bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found, struct vrt_error *e);
 
 /* Save everything that the next step depends on. */
 bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e);

@@ -33,6 +33,9 @@ static int stopped(struct vrt_training *t, struct vrt_error *e)
 
 static void tell_end(const struct vrt_training *t)
 {
+    if (t->at.skipped > 0 || t->at.went_back > 0)
+        printf("steps skipped: %lld, returns to an earlier state: %lld; the warnings in metrics.jsonl tell more\n", (long long)t->at.skipped,
+               (long long)t->at.went_back);
     printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t->at.best_top1,
            (long long)t->at.best_epoch, t->run.folder);
 }

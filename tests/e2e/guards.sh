@@ -1,0 +1,82 @@
+#!/bin/sh
+# What a training watches by itself: losses and gradients that are not finite, experts that nobody chooses.
+. "$top_srcdir/tests/e2e/common.sh"
+"$make_data" idx gray 16 64 16 4
+"$make_data" idx more 16 320 16 4
+
+# Gradients are spoilt in the products of BLAS, which programs for old processors call. 2 steps an epoch.
+spoil() {
+    steps=$1 lr=$2 out=$3
+    shift 3
+    NAN_STEPS=$steps NAN_LR=$lr LD_PRELOAD=$tools/fail_calls.so ./old train --data gray --out "$out" --threads 1 --save-every 2 "$@"
+}
+warnings() { grep -c '^{"warning":".*not a number.*","step":[0-9]*,"epoch":[0-9]*}$' "$1/metrics.jsonl"; }
+steps() { sed -n 's/^{"step":\([0-9]*\),.*/\1/p' "$1/metrics.jsonl" | tr '\n' ' '; }
+rate_at() { sed -n 's/^{"step":'"$2"',.*"lr":\([^,]*\),.*/\1/p' "$1/metrics.jsonl"; }
+half_of() { awk -v a="$1" -v b="$2" 'BEGIN { d = 2 * a - b; exit !(a > 0 && d < 1e-6 * b && d > -1e-6 * b) }'; }
+if [ -n "$sanitized" ]; then
+    skip "gradients that are not finite" "the sanitizer wants to be loaded first"
+elif [ "$(uname -m)" != x86_64 ]; then
+    skip "gradients that are not finite" "the program must call BLAS"
+else
+    program "$here/tiny_maps.vmoe" ./old --target x86-64-v2
+    ./old train --data gray --out fine --threads 1 >/dev/null 2>&1
+    ends 0 'warning: step 4: the norm of the gradients is not a number .*the step is skipped; its pictures are train-images.*\(16 of 32\)' \
+        "a step that is not finite is skipped" spoil 4-4 0 one
+    holds "it is in the metrics" test "$(warnings one)" = 1
+    holds "and is no step" test "$(steps one)" = "1 2 3 5 6 7 8 "
+    holds "and is counted" grep -q 'steps skipped: 1, returns to an earlier state: 0' out
+    spoil 4-4 0 one.2 >/dev/null 2>&1
+    holds "twice the same bits" cmp one/last.safetensors one.2/last.safetensors
+    ends 1 differ "the step is missing" cmp one/last.safetensors fine/last.safetensors
+
+    ends 0 'step 6: .* last of 3 steps in a row.*back to the state of step 2, and on with 0.5 of the learning rate' \
+        "three in a row: back, with half the learning rate" spoil 4-6 0.002 three
+    holds "and on to the end" test "$(steps three)" = "1 2 3 4 5 7 8 "
+    holds "with half the learning rate" half_of "$(rate_at three 8)" "$(rate_at fine 8)"
+    holds "as before until there" test "$(rate_at three 2)" = "$(rate_at fine 2)"
+    stop_between() {
+        for last in 3 5 7; do       # stopped somewhere behind the return, and before it
+            rm -rf cut
+            NAN_STEPS=4-6 NAN_LR=0.002 LD_PRELOAD=$tools/fail_calls.so \
+                ./old train --data gray --out cut --threads 1 --save-every 2 >cut.out 2>&1 &
+            pid=$!
+            for _ in $(seq 100); do
+                grep -q "\"step\":$last," cut/metrics.jsonl 2>/dev/null && break
+                sleep 0.01
+            done
+            kill -9 $pid 2>/dev/null
+            wait $pid 2>/dev/null
+            NAN_STEPS=4-6 NAN_LR=0.002 LD_PRELOAD=$tools/fail_calls.so ./old train --out cut --resume --threads 1 --save-every 2 >cut.out 2>&1 &&
+                cmp three/last.safetensors cut/last.safetensors || return 1
+        done
+    }
+    holds "killed and resumed: the same bits" stop_between
+
+    ends 1 'step 6: .*not a number.*as it was in the 2 steps before.*the last state and weights in never are good.*The pictures were' \
+        "after two returns it stops" spoil 4-100 0 never
+    holds "both returns are told" test "$(grep -c 'back to the state of step' err)" = 2
+    ends 1 'the 2 steps before.*nothing was saved yet' "without a state it stops at once" spoil 1-100 -1 early --data more
+fi
+program "$here/tiny_maps.vmoe" ./maps
+ends 1 '(the loss|gradients) is (not a number|infinite).*in the 2 steps before' "a learning rate beyond all measure" \
+    ./maps train --data gray --out wild --lr 1000 --epochs 20 --set train.clip=0
+
+# Experts that nobody chooses: equal logits without noise, of which the first expert's come first.
+sed 's/^  moe free {/&\n    router = linear(init: 0)\n    noise = 0\n    balance { importance = 0; load = 0 }/' "$here/tiny_maps.vmoe" >dead.vmoe
+program dead.vmoe ./dead
+dead_line='s2\[1\].mlp: of its 3 experts these had less than a hundredth of an even share of epoch 1.s choices: 2;'
+newest() { sed -n 's,.*"file": "\(.*\)"\,,'"$1"'/state/\1,p' "$1/state/manifest.json" | head -n 1; }
+ends 0 "warning: $dead_line" "experts without choices are told" ./dead train --data gray --out dead.run --lr 1e-60 --threads 1
+holds "once in four epochs" test "$(grep -c 'even share' err)" = 1
+holds "in the metrics, too" grep -q "^{\"warning\":\"$dead_line.*\"epoch\":1}" dead.run/metrics.jsonl
+printf x >>"$(newest dead.run)"
+ends 0 'going on from the state of step 6' "resumed after it was told" ./dead train --out dead.run --resume
+holds "it is not told again" sh -c '! grep -q "even share" err'
+ends 0 "warning: $dead_line" "one that revives is told, too" ./dead train --data gray --out dead.run.2 --lr 1e-6 --batch 64 --threads 1
+holds "and forgotten" grep -aq '"dead":"[.]\{7\}"' "$(newest dead.run.2)"
+holds "as the other is not" grep -aq '"dead":"[.]\{6\}x"' "$(newest dead.run)"
+ends 0 '' "none where all are chosen" ./maps train --data gray --out alive --threads 1
+holds "no warning" sh -c '! grep -q warning err'
+
+finish
