@@ -115,7 +115,7 @@ static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, s
     if (!vrt_dataset_read(o->dataset, at.picture, o->transform.channels, &w->scratch.image, e))
         return false;
     vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch + ((uint32_t)at.copy << 24), (uint32_t)at.picture);
-    return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train ? &random : NULL, input, e);
+    return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train && !o->plain ? &random : NULL, input, e);
 }
 
 /* In place of a picture that cannot be read: which one depends on the epoch's order alone. */

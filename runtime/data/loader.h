@@ -30,6 +30,7 @@ struct vrt_transform {
 struct vrt_loader_options {
     const struct vrt_dataset *dataset;
     struct vrt_transform transform;
+    bool plain;                         /* in training: no augmentation, the input of evaluation */
     bool train;                         /* shuffled by (seed, epoch), augmented by (seed, epoch, picture), last
                                          * incomplete batch dropped; else in order, all pictures, no augmentation */
     int64_t batch;                      /* pictures of one vrt_loader_next() */

@@ -155,8 +155,9 @@ static bool train_step(struct vrt_training *t, bool *back, struct vrt_error *e)
 static bool run_steps(struct vrt_training *t, bool *back, struct vrt_error *e)
 {
     char title[64];
+    bool plain = t->s.overfit > 0;
     struct vrt_loader_options lo = {
-        .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, true), .train = true,
+        .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, !plain), .train = true, .plain = plain,
         .batch = t->images, .epoch = t->at.epoch, .first_batch = t->at.batch * t->calls, .seed = (uint64_t)t->s.seed,
         .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit, .copies = (int64_t)t->s.repeat,
         .apart = copies_apart(t),

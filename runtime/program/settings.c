@@ -62,6 +62,7 @@ static const struct number_row {
     ROW("train.drop_path", drop_path, 0, 0, 1, BELOW),
     ROW("train.clip", clip, 0, 0, 1e9, 0),
     ROW("train.ema", ema, 0, 0, 1, BELOW),
+    ROW("train.overfit", overfit, 0, 0, 1e15, WHOLE),
 #undef ROW
 };
 
@@ -127,6 +128,11 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
     s->every_unit = unit_of(o, "train.schedule.every", VRT_UNIT_EPOCHS);
     if (s->batch == 0)
         s->batch = (double)o->program->micro;
+    if (s->overfit > 0) {
+        s->limit = s->overfit;
+        s->drop_path = s->label_smoothing = s->mixup = s->cutmix = 0;
+        s->repeat = 1;
+    }
     return check_together(s, e);
 }
 

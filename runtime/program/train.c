@@ -17,6 +17,10 @@ void vrt_training_tell(const struct vrt_training *t)
            "into %s\n", p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val), (long long)(t->images * t->calls),
            (long long)t->calls, (long long)t->images, (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
            vrt_threads_count(&t->m.ctx), t->run.folder);
+    if (t->s.overfit > 0)
+        printf("  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on themselves; the loss should fall towards 0 and "
+               "all become hits.\n  If they do not, look for a mistake in the network, the labels (check-data) or the learning rate\n",
+               (long long)t->s.overfit);
     if (!t->run.fresh)
         printf("  going on after step %lld of %lld\n", (long long)t->at.step, (long long)t->schedule.total);
     fflush(stdout);

@@ -17,11 +17,16 @@
 static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
 {
     const struct vrt_mix_options mix = vrt_settings_mix(&t->s);
-    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch;
+    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, few = (int64_t)t->s.overfit;
     int64_t group = t->group = vrt_mixes(&mix) && t->m.group == 1 ? 2 : t->m.group;
     if (micro % group != 0)
         return vrt_fail(e, VRT_USAGE, "mixup and cutmix mix pairs of pictures, but a call of this program holds %lld: rebuild it "
                         "with an even train.micro", (long long)micro);
+    if (few > 0 && few < group)
+        return vrt_fail(e, VRT_USAGE, "--overfit %lld is less than the program's routing group; take at least %lld", (long long)few,
+                        (long long)group);
+    if (few > 0 && few < batch)                 /* all of them in a step, or as many as calls can take */
+        batch = few >= micro ? few / micro * micro : few / group * group;
     if (batch < micro && batch % group == 0)
         micro = batch;
     if (batch % micro != 0) {
@@ -57,7 +62,11 @@ static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
 static bool open_data(struct vrt_training *t, struct vrt_error *e)
 {
     const struct vrt_settings *s = &t->s;
-    if (!vrt_open_splits(s, &t->train, &t->val, e) || !vrt_check_classes(&t->m, t->train, e))
+    bool ok = s->overfit > 0 ? vrt_dataset_open(&t->train, s->data_root, s->data_train, NULL, e)
+                             : vrt_open_splits(s, &t->train, &t->val, e);
+    if (s->overfit > 0)
+        t->val = t->train;
+    if (!ok || !vrt_check_classes(&t->m, t->train, e))
         return false;
     t->classes = vrt_classes_text(t->train);
     t->labels = calloc((size_t)t->images, sizeof *t->labels);
@@ -117,7 +126,8 @@ bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, stru
 void vrt_training_close(struct vrt_training *t)
 {
     vrt_loader_close(t->loader);
-    vrt_dataset_close(t->val);
+    if (t->val != t->train)
+        vrt_dataset_close(t->val);
     vrt_dataset_close(t->train);
     vrt_unread_close(&t->unread);
     vrt_run_close(&t->run);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a training watches by itself: losses and gradients that are not finite, experts that nobody chooses.
+# What a training watches by itself: losses and gradients that are not finite, experts that nobody chooses; and --overfit.
 . "$top_srcdir/tests/e2e/common.sh"
 "$make_data" idx gray 16 64 16 4
 "$make_data" idx more 16 320 16 4
@@ -79,4 +79,12 @@ holds "as the other is not" grep -aq '"dead":"[.]\{6\}x"' "$(newest dead.run)"
 ends 0 '' "none where all are chosen" ./maps train --data gray --out alive --threads 1
 holds "no warning" sh -c '! grep -q warning err'
 
+# By heart.
+ends 0 'overfit: 8 pictures, no augmentation.*evaluated on themselves' "--overfit says what to expect" \
+    ./maps train --data gray --out heart --overfit 8 --epochs 60 --lr 3e-3 --threads 1
+holds "it learns them all" sh -c "grep -q 'val top-1 8/8 100.00 %' out"
+at_least 0.1 "$(sed -n 's/.*"train_loss":\([^,]*\),.*/\1/p' heart/metrics.jsonl | tail -n 1)"
+holds "its loss falls towards 0" test $? = 0
+ends 2 'overfit 5 is less than .*routing group; take at least 8' "too few pictures" ./maps train --data gray --out heart.3 --overfit 5
+ends 0 'batch 16 = 1 x 16' "pictures for more than a batch" ./maps train --data gray --out heart.2 --overfit 20 --epochs 1 --threads 1
 finish
