@@ -1,10 +1,10 @@
 # End to end: whole programs, built, trained and run on generated data and, where it is there, on real pictures.
 e2e_tests = %D%/e2e/resume.sh %D%/e2e/recipes.sh %D%/e2e/memory.sh %D%/e2e/recompute.sh %D%/e2e/bad_pictures.sh \
-	%D%/e2e/bad_files.sh %D%/e2e/guards.sh \
+	%D%/e2e/bad_files.sh %D%/e2e/guards.sh %D%/e2e/faults.sh \
 	%D%/e2e/emit.sh %D%/e2e/weights.sh %D%/e2e/experts.sh %D%/e2e/examples.sh %D%/e2e/paper.sh %D%/e2e/pictures.sh %D%/e2e/layouts.sh %D%/e2e/check_data.sh %D%/e2e/evaluate.sh %D%/e2e/evalsets.sh \
 	%D%/e2e/analysis.sh %D%/e2e/real_pictures.sh
 TESTS += $(e2e_tests)
-EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
+EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe
 
 check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so
@@ -19,7 +19,7 @@ check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e
 %C%_e2e_count_malloc_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_count_malloc_so_LDFLAGS = $(AM_LDFLAGS) -shared
 
-# Preloaded by guards.sh.
+# Preloaded by faults.sh and faults_long.sh.
 %C%_e2e_fail_calls_so_SOURCES = %D%/e2e/fail_calls.c
 %C%_e2e_fail_calls_so_CFLAGS = $(AM_CFLAGS) $(BLAS_CFLAGS) -fPIC
 %C%_e2e_fail_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared
