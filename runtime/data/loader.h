@@ -46,12 +46,12 @@ struct vrt_loader_options {
 bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e);
 void vrt_loader_close(struct vrt_loader *l);            /* also in the middle of an epoch */
 
-/* The next batch: input (n,H,W,C) f32, labels (n); *n is the number of pictures, 0 at the end of the epoch. Unless a picture is bad, no
- * allocation happens in here or in the threads once running.
+/* The next batch: input (n,H,W,C) f32, labels (n); *n is the number of pictures, 0 at the end of the epoch. Unless a picture is
+ * bad, no allocation happens in here or in the threads once running.
  *
- * A picture that cannot be read is no error: in training the next one of the epoch's order that can stands in for it, with the floats
- * and the label that it has in its own place; at evaluation its input is zeros under its own label. vrt_loader_unread() tells. An error
- * is that none of VRT_UNREAD_ROW pictures in a row can be read, or that the data are no longer where they were. */
+ * A picture that cannot be read is no error: in training the next one of the epoch's order that can stands in for it, with the
+ * floats and the label that it has in its own place; at evaluation its input is zeros under its own label. vrt_loader_unread()
+ * tells. An error is that none of VRT_UNREAD_ROW pictures in a row can be read, or that the data are no longer where they were. */
 enum { VRT_UNREAD_ROW = 16, VRT_UNREAD_TEXT = 400 };
 
 bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e);

@@ -17,8 +17,8 @@ static bool read_row(const json_t *j, struct vrt_listed *row)
 {
     const char *file, *sum;
     json_int_t sequence, step, bytes;
-    if (json_unpack((json_t *)(uintptr_t)j, "{s:s, s:I, s:I, s:I, s:s}", "file", &file, "sequence", &sequence, "step", &step, "bytes",
-                    &bytes, "xxh3_128", &sum) != 0 || sequence < 1 || bytes < 1)
+    if (json_unpack((json_t *)(uintptr_t)j, "{s:s, s:I, s:I, s:I, s:s}", "file", &file, "sequence", &sequence, "step", &step,
+                    "bytes", &bytes, "xxh3_128", &sum) != 0 || sequence < 1 || bytes < 1)
         return false;
     *row = (struct vrt_listed){ .sequence = (uint64_t)sequence, .bytes = (uint64_t)bytes, .step = step };
     snprintf(row->file, sizeof row->file, "%s", file);
@@ -52,8 +52,8 @@ const struct vrt_listed *vrt_manifest_find(const struct vrt_manifest *m, const c
 
 static json_t *row_json(const struct vrt_listed *row)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:s}", "file", row->file, "sequence", (json_int_t)row->sequence, "step", (json_int_t)row->step,
-                     "bytes", (json_int_t)row->bytes, "xxh3_128", row->sum);
+    return json_pack("{s:s, s:I, s:I, s:I, s:s}", "file", row->file, "sequence", (json_int_t)row->sequence, "step",
+                     (json_int_t)row->step, "bytes", (json_int_t)row->bytes, "xxh3_128", row->sum);
 }
 
 bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct vrt_listed *newest, struct vrt_error *e)

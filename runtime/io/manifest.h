@@ -1,6 +1,6 @@
-/* The list of the states in a folder, manifest.json: name, number, step, bytes and checksum of each, newest first. It is written after the
- * state that it names is durable, so a state that it names must be there and be whole: one that is gone, or another one under its name,
- * is seen. A state that is newer than the list is one whose list was still to be written. */
+/* The list of the states in a folder, manifest.json: name, number, step, bytes and checksum of each, newest first. It is
+ * written after the state that it names is durable, so a state that it names must be there and be whole: one that is gone, or
+ * another one under its name, is seen. A state that is newer than the list is one whose list was still to be written. */
 #ifndef RUNTIME_IO_MANIFEST_H
 #define RUNTIME_IO_MANIFEST_H
 

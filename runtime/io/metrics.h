@@ -45,7 +45,8 @@ bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_b
                       struct vrt_error *e);
 bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, struct vrt_error *e);
 bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e);
-bool vrt_metrics_text(struct vrt_metrics *m, const char *line, struct vrt_error *e);     /* one more line of metrics.jsonl, as it is */
+/* One more line of metrics.jsonl, as it is. */
+bool vrt_metrics_text(struct vrt_metrics *m, const char *line, struct vrt_error *e);
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e);     /* before a state that counts on them is saved */
 void vrt_metrics_close(struct vrt_metrics *m);
 

@@ -69,8 +69,8 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, 
     if (as_json) {
         print_name(set);
         printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
-               "\"calibration_error\":%.6f%s%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
-               scored, right, unread);
+               "\"calibration_error\":%.6f%s%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low,
+               high, ece, scored, right, unread);
     } else
         printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f%s%s%s\n",
                set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,

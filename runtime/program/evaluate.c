@@ -33,8 +33,8 @@ static void score_row(const struct vrt_evaluation *v, const float *logits, const
 }
 
 /* One call of the network on n pictures whose labels stand in `labels`. */
-static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, const struct vrt_loader *loader, int32_t *labels, int64_t n,
-                        struct vrt_score *score)
+static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, const struct vrt_loader *loader, int32_t *labels,
+                        int64_t n, struct vrt_score *score)
 {
     int64_t bad, at = 0, classes = m->program->classes;
     const struct vrt_unread *rows = vrt_loader_unread(loader, &bad);
@@ -55,7 +55,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, con
     }
 }
 
-static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader, struct vrt_progress *bar, struct vrt_error *e)
+static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader, struct vrt_progress *bar,
+                        struct vrt_error *e)
 {
     int64_t n;
     const struct vrt_unread *rows = vrt_loader_unread(loader, &n);

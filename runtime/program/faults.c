@@ -67,10 +67,10 @@ static const char *name_pictures(const struct vrt_training *t, int64_t call, cha
 static bool stop_here(const struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
 {
     bool saved = t->run.sequence > 0;
-    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. The training has stopped before "
-                    "it could spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. The pictures were %s",
-                    (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value), t->m.ctx.lr, VRT_SKIPS - 1,
-                    saved ? "the last state and weights in " : "nothing was saved yet", saved ? t->run.folder : "",
+    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. The training has "
+                    "stopped before it could spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. "
+                    "The pictures were %s", (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value), t->m.ctx.lr,
+                    VRT_SKIPS - 1, saved ? "the last state and weights in " : "nothing was saved yet", saved ? t->run.folder : "",
                     saved ? " are good" : "", pictures);
 }
 
@@ -87,9 +87,9 @@ static bool go_back(struct vrt_training *t, const char *what, double value, cons
     t->at.went_back = went + 1;
     t->at.lr_factor = factor;
     t->m.program->pack_train(&t->m.ctx);
-    return warn(t, e, "step %lld: %s is %s, the last of %d steps in a row without a finite result; back to the state of step %lld, and on with "
-                "%g of the learning rate; the pictures were %s", (long long)step + 1, what, kind(value), VRT_SKIPS, (long long)t->at.step,
-                factor, pictures);
+    return warn(t, e, "step %lld: %s is %s, the last of %d steps in a row without a finite result; back to the state of step %lld, "
+                "and on with %g of the learning rate; the pictures were %s", (long long)step + 1, what, kind(value), VRT_SKIPS,
+                (long long)t->at.step, factor, pictures);
 }
 
 bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call, bool *back, struct vrt_error *e)
@@ -107,8 +107,8 @@ bool vrt_training_skip(struct vrt_training *t, const char *what, double value, i
     t->at.skipped++;
     t->at.epoch_skipped++;
     t->at.in_row++;
-    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s", (long long)t->at.step, what, kind(value),
-                t->m.ctx.lr, pictures);
+    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s", (long long)t->at.step, what,
+                kind(value), t->m.ctx.lr, pictures);
 }
 
 /* -- pictures that cannot be read -- */
@@ -122,13 +122,16 @@ bool vrt_training_unread(struct vrt_training *t, struct vrt_error *e)
     pictures = limit > 0 && limit < pictures ? limit : pictures;
     int64_t borne = (int64_t)ceil(t->s.bad * (double)pictures);
     vrt_progress_clear(&t->bar);
-    if (!vrt_unread_tell(&t->unread, t->train, rows, n, borne > 0 ? "another picture stands in for it" : "no such picture is borne", e))
+    const char *then = borne > 0 ? "another picture stands in for it" : "no such picture is borne";
+    if (!vrt_unread_tell(&t->unread, t->train, rows, n, then, e))
         return false;
     t->step_unread += n;
     int64_t all = t->at.epoch_unread + t->step_unread;
-    return all <= borne || vrt_fail(e, VRT_BAD_INPUT, "%.*s; %lld of this epoch's pictures cannot be read, and data.bad bears %lld (%g %% of %lld): "
-                                    "replace or remove those that bad_pictures.txt lists, or give --bad-pictures a larger share",
-                                    VRT_UNREAD_TEXT, rows[0].reason, (long long)all, (long long)borne, 100.0 * t->s.bad, (long long)pictures);
+    if (all <= borne)
+        return true;
+    return vrt_fail(e, VRT_BAD_INPUT, "%.*s; %lld of this epoch's pictures cannot be read, and data.bad bears %lld (%g %% of %lld):"
+                    " replace or remove those that bad_pictures.txt lists, or give --bad-pictures a larger share",
+                    VRT_UNREAD_TEXT, rows[0].reason, (long long)all, (long long)borne, 100.0 * t->s.bad, (long long)pictures);
 }
 
 bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
@@ -138,8 +141,8 @@ bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
     if (t->at.step == 0 || t->o->dry_run || !vrt_training_save_state(t, &ignored))
         return false;
     snprintf(text, sizeof text, "%.1300s", e->text);
-    return vrt_fail(e, e->code, "%s. What was learnt until step %lld is saved; then go on with\n  %.60s train --resume --out %.300s", text,
-                    (long long)t->at.step, t->o->argv[0], t->run.folder);
+    return vrt_fail(e, e->code, "%s. What was learnt until step %lld is saved; then go on with\n"
+                    "  %.60s train --resume --out %.300s", text, (long long)t->at.step, t->o->argv[0], t->run.folder);
 }
 
 /* -- the end of an epoch -- */
@@ -159,9 +162,11 @@ static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char
             snprintf(list + used, sizeof list - used, "%s%d", used > 0 ? ", " : "", j);
         dead[j] = now ? 'x' : '.';
     }
-    return list[0] == '\0' || warn(t, e, "%s: of its %d experts these had less than a hundredth of an even share of epoch %lld's choices: %s; "
-                                   "a larger weight of the balance loss or a lower learning rate may help", moe->name, moe->experts,
-                                   (long long)t->at.epoch + 1, list);
+    if (list[0] == '\0')
+        return true;
+    return warn(t, e, "%s: of its %d experts these had less than a hundredth of an even share of epoch %lld's choices: %s; a "
+                "larger weight of the balance loss or a lower learning rate may help", moe->name, moe->experts,
+                (long long)t->at.epoch + 1, list);
 }
 
 bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)

@@ -476,7 +476,8 @@ void vrt_options_help(const struct vrt_options *o, FILE *out)
     if (c->bit & set_commands)
         help_keys(o, out);
     if (c->bit == VRT_TRAIN)
-        fprintf(out, "\nExit status: 0 done; 1 bad input, data that have gone, a disk that is full, or losses that are not finite; 2 wrong usage;\n"
-                "3 a fault of the program; 130 or 143 stopped by SIGINT or SIGTERM after its step, with the state saved. SIGUSR1 saves the\n"
-                "state and goes on. train --resume --out FOLDER goes on from the newest good state; no other flag is needed.\n");
+        fprintf(out, "\nExit status: 0 done; 1 bad input, data that have gone, a disk that is full, or losses that are not finite;\n"
+                "2 wrong usage; 3 a fault of the program; 130 or 143 stopped by SIGINT or SIGTERM after its step, with the state\n"
+                "saved. SIGUSR1 saves the state and goes on. train --resume --out FOLDER goes on from the newest good state; no\n"
+                "other flag is needed.\n");
 }

@@ -6,8 +6,8 @@
 /* The numbers of a position, by name: whole ones, and sums. */
 static const struct { const char *name; size_t offset; } wholes[] = {
 #define FIELD(name) { #name, offsetof(struct vrt_position, name) }
-    FIELD(step), FIELD(epoch), FIELD(batch), FIELD(best_top1), FIELD(best_epoch), FIELD(skipped), FIELD(epoch_skipped), FIELD(in_row),
-    FIELD(went_back), FIELD(epoch_unread),
+    FIELD(step), FIELD(epoch), FIELD(batch), FIELD(best_top1), FIELD(best_epoch), FIELD(skipped), FIELD(epoch_skipped),
+    FIELD(in_row), FIELD(went_back), FIELD(epoch_unread),
 }, reals[] = {
     FIELD(epoch_loss), FIELD(epoch_balance), FIELD(epoch_seconds), FIELD(lr_factor),
 #undef FIELD

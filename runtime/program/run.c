@@ -276,8 +276,8 @@ static size_t state_blocks(const struct vrt_model *m, struct vrt_state_block blo
     return n;
 }
 
-/* What the run will fill: two states and a third while it is written, the same of weights. A disk without that much room is told now,
- * not after the first epoch. */
+/* What the run will fill: two states and a third while it is written, the same of weights. A disk without that much room is
+ * told now, not after the first epoch. */
 static bool check_room(const struct vrt_run *r, const struct vrt_model *m, struct vrt_error *e)
 {
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
@@ -288,8 +288,8 @@ static bool check_room(const struct vrt_run *r, const struct vrt_model *m, struc
         needed += 3.0 * (double)blocks[i].bytes;
     if (statvfs(r->folder, &disk) != 0 || disk.f_blocks == 0 || (double)disk.f_bavail * (double)disk.f_frsize >= needed)
         return true;
-    return vrt_fail(e, VRT_BAD_INPUT, "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or choose another "
-                    "--out", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
+    return vrt_fail(e, VRT_BAD_INPUT, "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or "
+                    "choose another --out", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
 }
 
 static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
@@ -324,14 +324,15 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
 }
 
 /* Model, position and metrics as they were when `state` was saved; `text` is its text. */
-static bool restore(struct vrt_run *r, const struct vrt_state *state, const json_t *text, struct vrt_model *m, struct vrt_position *at,
-                    struct vrt_error *e)
+static bool restore(struct vrt_run *r, const struct vrt_state *state, const json_t *text, struct vrt_model *m,
+                    struct vrt_position *at, struct vrt_error *e)
 {
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
     const json_t *jsonl = json_object_get(text, "jsonl_bytes"), *csv = json_object_get(text, "csv_bytes");
     const char *dead = json_string_value(json_object_get(text, "dead"));
     bool lost;
-    if (!vrt_position_read(at, text) || !json_is_integer(jsonl) || !json_is_integer(csv) || dead == NULL || strlen(dead) != strlen(r->dead))
+    if (!vrt_position_read(at, text) || !json_is_integer(jsonl) || !json_is_integer(csv) || dead == NULL ||
+        strlen(dead) != strlen(r->dead))
         return vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", r->folder);
     strcpy(r->dead, dead);
     vrt_metrics_close(&r->metrics);
@@ -362,7 +363,8 @@ static char *all_alive(const struct vrt_program *p)
 }
 
 /* The next state is written over a newer one that is passed by: its weights are of no use. */
-bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found, struct vrt_error *e)
+bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found,
+                     struct vrt_error *e)
 {
     struct vrt_state *s = NULL;
     struct vrt_error ignored;

@@ -18,9 +18,9 @@ void vrt_training_tell(const struct vrt_training *t)
            (long long)t->calls, (long long)t->images, (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
            vrt_threads_count(&t->m.ctx), t->run.folder);
     if (t->s.overfit > 0)
-        printf("  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on themselves; the loss should fall towards 0 and "
-               "all become hits.\n  If they do not, look for a mistake in the network, the labels (check-data) or the learning rate\n",
-               (long long)t->s.overfit);
+        printf("  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on themselves; the loss should\n"
+               "  fall towards 0 and all become hits. If they do not, look for a mistake in the network, the labels (check-data)\n"
+               "  or the learning rate\n", (long long)t->s.overfit);
     if (!t->run.fresh)
         printf("  going on after step %lld of %lld\n", (long long)t->at.step, (long long)t->schedule.total);
     fflush(stdout);
@@ -38,8 +38,8 @@ static int stopped(struct vrt_training *t, struct vrt_error *e)
 static void tell_end(const struct vrt_training *t)
 {
     if (t->at.skipped > 0 || t->at.went_back > 0)
-        printf("steps skipped: %lld, returns to an earlier state: %lld; the warnings in metrics.jsonl tell more\n", (long long)t->at.skipped,
-               (long long)t->at.went_back);
+        printf("steps skipped: %lld, returns to an earlier state: %lld; the warnings in metrics.jsonl tell more\n",
+               (long long)t->at.skipped, (long long)t->at.went_back);
     printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t->at.best_top1,
            (long long)t->at.best_epoch, t->run.folder);
 }

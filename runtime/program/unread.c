@@ -72,8 +72,8 @@ static bool tell_one(struct vrt_unread_list *u, const struct vrt_dataset *d, con
     return write_line(u, line, (size_t)n, e) && vrt_buffer_append(&u->told, line, (size_t)n, e);
 }
 
-bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *rows, int64_t n, const char *then,
-                     struct vrt_error *e)
+bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *rows, int64_t n,
+                     const char *then, struct vrt_error *e)
 {
     bool ok = true;
     for (int64_t i = 0; ok && i < n; i++)

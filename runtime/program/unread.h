@@ -22,7 +22,7 @@ bool vrt_unread_open(struct vrt_unread_list *u, const char *path, struct vrt_err
 void vrt_unread_close(struct vrt_unread_list *u);
 
 /* `then`: what becomes of such a picture, for people. */
-bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *rows, int64_t n, const char *then,
-                     struct vrt_error *e);
+bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *rows, int64_t n,
+                     const char *then, struct vrt_error *e);
 
 #endif
