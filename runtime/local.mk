@@ -36,7 +36,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/run.c %D%/program/run.h %D%/program/position.c %D%/program/position.h \
 	%D%/program/signals.c %D%/program/signals.h \
 	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \
-	%D%/program/faults.c %D%/program/faults.h %D%/program/unread.c %D%/program/unread.h \
+	%D%/program/keep.c %D%/program/keep.h %D%/program/faults.c %D%/program/faults.h %D%/program/unread.c %D%/program/unread.h \
 	%D%/program/train.c %D%/program/dry_run.c \
 	%D%/program/predict.c \
 	%D%/program/bench.c %D%/program/bench_data.c \

@@ -9,6 +9,7 @@
 #include "runtime/data/loader.h"
 #include "runtime/program/analysis.h"
 #include "runtime/program/faults.h"
+#include "runtime/program/keep.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -280,15 +281,11 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     r.train_loss = steps > 0 ? t->at.epoch_loss / steps : NAN;
     r.balance_loss = steps > 0 ? t->at.epoch_balance / steps : NAN;
     r.images_per_s = steps * (double)(t->images * t->calls) / (r.seconds + 1e-9);
-    bool best = r.val.top1 > t->at.best_top1;
+    bool best;
     if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
-        (best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
+        !vrt_keep_best(t, r.epoch, r.val.top1, &best, e) ||
         !vrt_training_save_weights(t, "last.safetensors", e) || !written(t, vrt_training_review(t, e), e))
         return false;
-    if (best) {
-        t->at.best_top1 = r.val.top1;
-        t->at.best_epoch = r.epoch;
-    }
     if (!print_epoch(t, &r, best, e))
         return false;
     vrt_model_reset_balance(&t->m);

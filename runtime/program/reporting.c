@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/program/command.h"
+#include "runtime/program/keep.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
@@ -35,7 +36,7 @@ static void tell(const struct vrt_error *e, const char *folder)
 
 void vrt_training_report(const struct vrt_training *t, bool ended)
 {
-    enum vrt_run_state state = t->at.epoch >= (int64_t)t->s.epochs ? VRT_RUN_FINISHED : ended ? VRT_RUN_STOPPED : VRT_RUN_GOES_ON;
+    enum vrt_run_state state = vrt_training_over(t) ? VRT_RUN_FINISHED : ended ? VRT_RUN_STOPPED : VRT_RUN_GOES_ON;
     struct vrt_history h;
     struct vrt_error e;
     if (!vrt_history_read(&h, t->run.folder, &e) || !write_report(t->run.folder, t->m.program, &h, state, &e))
@@ -55,8 +56,11 @@ static bool is_running(const char *folder)
 
 static enum vrt_run_state state_of(const char *folder, const struct vrt_history *h)
 {
-    double all = vrt_history_key(h, "train.epochs"), done = h->nepochs > 0 ? h->epochs[h->nepochs - 1].epoch : 0;
-    return is_running(folder) ? VRT_RUN_GOES_ON : done >= all ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
+    double all = vrt_history_key(h, "train.epochs"), patience = vrt_history_key(h, "train.patience");
+    double done = h->nepochs > 0 ? h->epochs[h->nepochs - 1].epoch : 0;
+    long best = vrt_history_best(h);
+    bool over = done >= all || (patience > 0 && best >= 0 && done - h->epochs[best].epoch >= patience);
+    return is_running(folder) ? VRT_RUN_GOES_ON : over ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
 }
 
 static void print_path(const struct vrt_options *o, const char *folder)

@@ -11,6 +11,7 @@
 #include "runtime/program/command.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
+#include "runtime/program/position.h"
 #include "runtime/program/settings.h"
 
 /* A whole number; the least, the largest value itself is out; epochs and steps may stand for each other. */
@@ -62,6 +63,8 @@ static const struct number_row {
     ROW("train.drop_path", drop_path, 0, 0, 1, BELOW),
     ROW("train.clip", clip, 0, 0, 1e9, 0),
     ROW("train.ema", ema, 0, 0, 1, BELOW),
+    ROW("train.patience", patience, 0, 0, 1e6, WHOLE),
+    ROW("train.keep_best", keep_best, 1, 1, VRT_KEPT, WHOLE),
     ROW("train.overfit", overfit, 0, 0, 1e15, WHOLE),
 #undef ROW
 };

@@ -27,6 +27,7 @@ struct vrt_settings {
     double every, factor;               /* of the steps that the learning rate falls by */
     int32_t warmup_unit, every_unit;    /* VRT_UNIT_EPOCHS or VRT_UNIT_STEPS */
     double label_smoothing, drop_path, clip, ema;
+    double patience, keep_best;         /* whole numbers */
 };
 
 /* Every key in its range, or an error that names the key and its flag. Keys that the program lacks have defaults. */

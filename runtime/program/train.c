@@ -4,6 +4,7 @@
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/program/command.h"
+#include "runtime/program/keep.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -40,6 +41,8 @@ static void tell_end(const struct vrt_training *t)
     if (t->at.skipped > 0 || t->at.went_back > 0)
         printf("steps skipped: %lld, returns to an earlier state: %lld; the warnings in metrics.jsonl tell more\n",
                (long long)t->at.skipped, (long long)t->at.went_back);
+    if (t->at.epoch < (int64_t)t->s.epochs)
+        printf("no better top-1 for %lld epochs (train.patience): ", (long long)(t->at.epoch - t->at.best_epoch));
     printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n", (long long)t->at.best_top1,
            (long long)t->at.best_epoch, t->run.folder);
 }
@@ -56,12 +59,12 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
         vrt_training_tell(&t);
     }
     bool began = ok;
-    while (ok && vrt_stop_signal == 0 && t.at.epoch < (int64_t)t.s.epochs) {
+    while (ok && vrt_stop_signal == 0 && !vrt_training_over(&t)) {
         ok = vrt_training_steps(&t, e) && (vrt_stop_signal != 0 || vrt_training_end_epoch(&t, e));
-        if (ok && vrt_stop_signal == 0 && t.at.epoch < (int64_t)t.s.epochs)
+        if (ok && vrt_stop_signal == 0 && !vrt_training_over(&t))
             vrt_training_report(&t, false);
     }
-    if (ok && t.at.epoch < (int64_t)t.s.epochs)
+    if (ok && !vrt_training_over(&t))
         status = stopped(&t, e);
     else if (ok && !o->json)
         tell_end(&t);

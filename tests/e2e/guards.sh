@@ -87,4 +87,35 @@ at_least 0.1 "$(sed -n 's/.*"train_loss":\([^,]*\),.*/\1/p' heart/metrics.jsonl 
 holds "its loss falls towards 0" test $? = 0
 ends 2 'overfit 5 is less than .*routing group; take at least 8' "too few pictures" ./maps train --data gray --out heart.3 --overfit 5
 ends 0 'batch 16 = 1 x 16' "pictures for more than a batch" ./maps train --data gray --out heart.2 --overfit 20 --epochs 1 --threads 1
+
+# The best epochs: by hits, of equal ones the earlier.
+best_epochs() {
+    sed -n 's/^{"eval":.*"epoch":\([0-9]*\),.*"top1":\([0-9]*\),.*/\2 \1/p' "$1/metrics.jsonl" | sort -k1,1nr -k2,2n | head -n "$2" |
+        awk '{ print $2 }' | sort -n | tr '\n' ' '
+}
+kept_epochs() { (cd "$1" && ls epoch-*.safetensors) | sed 's/epoch-0*\([0-9]*\)[.].*/\1/' | sort -n | tr '\n' ' '; }
+keep_three() { ./maps train --data more --out "$1" --epochs 8 --keep-best 3 --threads 1; }
+holds "--keep-best trains" keep_three kept
+holds "the three best epochs have files" test "$(kept_epochs kept)" = "$(best_epochs kept 3)"
+first=$(sed -n 's/^{"eval":.*"epoch":\([0-9]*\),.*"top1":\([0-9]*\),.*/\2 \1/p' kept/metrics.jsonl | sort -k1,1nr -k2,2n | head -n 1)
+holds "the best of them is best.safetensors" cmp kept/best.safetensors "$(printf 'kept/epoch-%04d.safetensors' "${first#* }")"
+for epoch in $(kept_epochs kept); do
+    hits=$(sed -n 's/^{"eval":.*"epoch":'"$epoch"',.*"top1":\([0-9]*\),.*/\1/p' kept/metrics.jsonl)
+    ends 0 "\"top1\":$hits," "epoch $epoch: its weights have its hits" ./maps eval --data more --json \
+        --weights "$(printf 'kept/epoch-%04d.safetensors' "$epoch")"
+done
+keep_in_pieces() {
+    while ! grep -q '"eval".*"epoch":8' kept.2/metrics.jsonl 2>/dev/null; do
+        timeout -s KILL 0.3 ./maps train --data more --out kept.2 --epochs 8 --keep-best 3 --threads 1 --resume --save-every 3 >/dev/null 2>&1
+    done
+    ./maps train --out kept.2 --threads 1 --resume >/dev/null 2>&1
+    [ "$(kept_epochs kept)" = "$(kept_epochs kept.2)" ] && cmp kept/last.safetensors kept.2/last.safetensors
+}
+holds "in pieces the same ones" keep_in_pieces
+ends 0 'no better top-1 for 3 epochs.*done: best top-1 [0-9]+ after epoch 1' "--patience ends a training that learns nothing" \
+    ./maps train --data gray --out patient --lr 1e-30 --epochs 50 --patience 3 --set train.ema=0 --threads 1
+holds "after so many epochs" test "$(grep -c '"eval"' patient/metrics.jsonl)" = 4
+ends 0 'after epoch 1' "resumed, it is over" ./maps train --out patient --resume
+holds "and nothing is added" test "$(grep -c '"eval"' patient/metrics.jsonl)" = 4
+ends 2 'train.keep_best \(--keep-best\) must be' "17 files are too many" ./maps train --data gray --out x --keep-best 17
 finish
