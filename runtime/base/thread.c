@@ -37,6 +37,7 @@ struct vrt_threads {
     uint8_t *scratch;
     pthread_t *others;
     int started;                /* of the others */
+    _Atomic int ready;          /* of those, who may call BLAS */
     void (*run)(void *, int64_t, void *);
     void *ctx;
     _Atomic uint64_t ticket;
@@ -99,6 +100,17 @@ static void wake(struct vrt_threads *t)
         syscall(SYS_futex, &t->launch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+/* The build of OpenBLAS with OpenMP asks the calling thread how many threads it may start, so each of ours has to be told 1; that
+ * call must not meet a product, nor another such call. */
+static void calm_blas(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+    pthread_mutex_lock(&lock);
+    openblas_set_num_threads(1);
+    pthread_mutex_unlock(&lock);
+}
+
 static void *thread_main(void *argument)
 {
     struct start start = *(struct start *)argument;
@@ -107,6 +119,8 @@ static void *thread_main(void *argument)
     uint32_t seen = atomic_load(&t->launch);
 
     free(argument);
+    calm_blas();
+    atomic_fetch_add(&t->ready, 1);
     while (!atomic_load(&t->stop)) {
         work(t, scratch);
         for (int i = 0; i < SPINS && atomic_load_explicit(&t->launch, memory_order_acquire) == seen; i++)
@@ -195,6 +209,8 @@ static bool start_threads(struct vrt_threads *t)
         else
             free(start);
     }
+    while (atomic_load(&t->ready) < t->started)
+        sched_yield();
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ok;
 }
@@ -234,7 +250,7 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d scratch blocks of %lld bytes; use fewer --threads", threads,
                         (long long)scratch_bytes);
     }
-    openblas_set_num_threads(1);
+    calm_blas();
     if (!start_threads(t)) {
         stop_threads(t);
         return vrt_fail(e, VRT_BAD_INPUT, "cannot start %d threads; use fewer --threads", threads);

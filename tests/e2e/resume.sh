@@ -37,6 +37,15 @@ for p in maps tokens; do
     ./$p train --data $data --out $p.d --threads 1 --seed 1 >/dev/null
     ends 1 differ "$p: another seed, other bits" cmp $p.a/last.safetensors $p.d/last.safetensors
 done
+# Products by BLAS, where there are no kernels of our own: each of our threads runs its own, alone.
+if [ "$(uname -m)" = x86_64 ]; then
+    program "$here/tiny_maps.vmoe" ./old --target x86-64-v2
+    for run in a.2 b.2 c.1; do
+        ./old train --data gray --out old.$run --threads ${run#*.} >/dev/null 2>&1
+    done
+    holds "with BLAS: twice the same bits" same_run old.a.2 old.b.2
+    holds "with BLAS: on one thread the same bits" same_run old.a.2 old.c.1
+fi
 ./tokens train --data colour.tar --out tokens.tar --threads 1 >/dev/null
 holds "a tar gives the bits of its folder" same_run tokens.a tokens.tar
 
