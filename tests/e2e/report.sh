@@ -22,13 +22,8 @@ holds "the load of each of their experts" test "$(grep -o '<path class="area c[0
 holds "each class" says run '<th scope="row">3</th><td>32</td>'
 holds "nothing is missing" test -z "$(grep -o 'is missing[^<]*' run/report.html)"
 holds "its spec" says run 'model tiny_maps {'
-if command -v xmllint >/dev/null; then
-    holds "xmllint agrees" xmllint --noout run/report.html
-else
-    skip "xmllint agrees" "xmllint is not installed"
-fi
 
-# In a browser: the script runs without a word on the console, and tables can be sorted. The analysis has names that are hostile.
+# Hostile names in an analysis.
 cp -r run shown
 cat >shown/analysis.json <<'END'
 {"epoch":2,"step":32,"images":128,"top1":64,"top5":128,"loss":1,
@@ -43,16 +38,6 @@ ends 0 shown/report.html "a page of it" ./maps report --out shown
 holds "is well-formed" "$check_page" shown/report.html
 holds "a name is text" says shown '&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;'
 holds "classes and experts" test "$(grep -o '<h3>s[12].[12]..mlp\|<table class="cells">' shown/report.html | wc -l)" = 4
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
-if [ -n "$browser" ] && [ -z "$sanitized" ]; then
-    timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$work/browser" \
-        --host-resolver-rules='MAP * 0.0.0.0' --enable-logging=stderr --dump-dom "file://$work/shown/report.html" >dom 2>console
-    holds "a browser shows it" grep -q '<h1>tiny_maps</h1>' dom
-    holds "its tables can be sorted" grep -q '<th scope="col"><button type="button">' dom
-    holds "nothing on the console" test "$(grep -c ':CONSOLE' console)" = 0
-else
-    skip "a browser shows it" "chromium is not installed"
-fi
 
 # The event file: a function of the metrics, however it came about.
 events() { ls "$1"/events.out.tfevents.*; }
