@@ -16,7 +16,7 @@ static const struct vrt_command commands[] = {
       vrt_command_eval },
     { "predict", "Classify pictures: files, folders (with those below), - for a list of files on stdin, a split of --data.",
       "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict },
-    { "bench", "Measure the speed on made-up pictures: the median of many calls.", NULL, VRT_BENCH, vrt_command_bench },
+    { "bench", "Measure the speed on made-up pictures, or with --data that of loading real ones.", NULL, VRT_BENCH, vrt_command_bench },
     { "check-data", "Read every picture of --data once; list what cannot be read and what is odd.", NULL, VRT_CHECK_DATA,
       vrt_command_check_data },
     { "report", "Write the page of the run in --out again, from its files: report.html.", NULL, VRT_REPORT, vrt_command_report },
