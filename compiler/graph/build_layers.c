@@ -93,6 +93,12 @@ struct param *layer_param(struct builder *b, const struct spec_layer *l, const c
     return p;
 }
 
+/* Arguments `init` and `gain`, which stand side by side. */
+static double weight_std(const struct spec_layer *l, int init, int64_t inputs)
+{
+    return arg_given(l, init + 1) ? arg_float(l, init + 1) / sqrt((double)inputs) : arg_or(l, init, WEIGHT_STD);
+}
+
 static bool too_large(struct builder *b, const struct spec_layer *l, const char *what, double size)
 {
     if (size >= 1 && size < 2147483648.0)
@@ -128,7 +134,7 @@ bool layer_linear(struct builder *b, const struct spec_layer *l, struct tensor x
         return false;
     struct node *n = layer_node(b, NODE_linear, l, x);
     n->experts = x.v->experts;
-    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, arg_or(l, 2, WEIGHT_STD));
+    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, weight_std(l, 2, in));
     if (l->args[1].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->experts));
@@ -344,7 +350,7 @@ bool layer_conv(struct builder *b, const struct spec_layer *l, struct tensor x, 
         return false;
     n->groups = (int)groups;
     n->weight = layer_param(b, l, "weight", 4, (int64_t[]){out, in / groups, kernel, kernel}, INIT_TRUNC_NORMAL,
-                            arg_or(l, 6, WEIGHT_STD));
+                            weight_std(l, 6, kernel * kernel * (in / groups)));
     if (l->args[5].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = map_output(b, n, out);

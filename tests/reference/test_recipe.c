@@ -1,5 +1,5 @@
 /* What else a recipe says, against PyTorch and timm as record_optimisers.py recorded them: learning rates of schedules, factors of
- * layer-wise decay, targets and losses with their gradients. */
+ * layer-wise decay, targets and losses with their gradients; and how weights begin. */
 #include "config.h"
 
 #include <math.h>
@@ -299,9 +299,33 @@ static void test_targets(void **state)
     (void)state;
 }
 
+/* With `gain: 1.0` (LeCun and others 1998) the deviation is 1 / root of the inputs of an output, in a layer and in each expert; without,
+ * 0.02. */
+static void test_deviations(void **state)
+{
+    char path[4096];
+    int gained = 0, plain = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%s/examples/cifar10_convnext_moe.vmoe", getenv("top_srcdir"));
+    struct compiled c = compiled_open(path, NULL, 0, 0);
+    for (int64_t i = 0; i < c.program->nparams; i++) {
+        const struct vrt_param *p = &c.program->params[i];
+        if (p->init != VRT_INIT_TRUNC_NORMAL)
+            continue;
+        bool usual = strstr(p->name, "router") || strstr(p->name, "head"), map = p->rank == 4;
+        double inputs = map ? (double)(p->shape[1] * p->shape[2] * p->shape[3]) : (double)p->shape[p->rank - 1];
+        if (!near(p->init_value, usual ? 0.02 : 1 / sqrt(inputs), 1e-12))
+            fail_msg("%s: deviation %g, with %g inputs", p->name, p->init_value, inputs);
+        *(usual ? &plain : &gained) += 1;
+    }
+    assert_int_equal(gained, 4 + 6 * 3);        /* stem, two entries; of six blocks each the convolution and two layers */
+    assert_int_equal(plain, 3);                 /* two routers, the head */
+    compiled_close(&c);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[DEFINITIONS + 5];
+    struct CMUnitTest tests[DEFINITIONS + 6];
     int n = 0;
     if (!getenv("top_srcdir")) {
         puts("Bail out! top_srcdir must be set");
@@ -314,6 +338,7 @@ int main(void)
     tests[n++] = (struct CMUnitTest){"cross-entropy", test_loss, NULL, NULL, (char[]){"cross_entropy"}};
     tests[n++] = (struct CMUnitTest){"binary cross-entropy", test_loss, NULL, NULL, (char[]){"binary_cross_entropy"}};
     tests[n++] = (struct CMUnitTest){"targets", test_targets, NULL, NULL, NULL};
+    tests[n++] = (struct CMUnitTest){"deviations", test_deviations, NULL, NULL, NULL};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return _cmocka_run_group_tests("recipe", tests, (size_t)n, NULL, NULL);
 }
