@@ -1,5 +1,4 @@
-/* Data sets and the loader, on folders, archives and IDX files made here in a temporary folder; files and threads,
- * which they rest on. */
+/* Data sets: folders, archives, shards, IDX and CIFAR files, made here in a temporary folder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,71 +12,15 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <cmocka.h>
-#include <png.h>
 #include <zlib.h>
 
 #include "runtime/base/file.h"
-#include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
-#include "runtime/data/loader.h"
-#include "runtime/vrt.h"
 #include "tests/unit/fixture.h"
-
-
-/* A path in the temporary folder; good until four calls later. */
-static const char *in_folder(const char *format, ...)
-{
-    static char texts[4][512];
-    static int turn;
-    char *text = texts[turn++ & 3];
-    int n = snprintf(text, sizeof texts[0], "%s/", folder);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + n, sizeof texts[0] - (size_t)n, format, arguments);
-    va_end(arguments);
-    return text;
-}
+#include "tests/unit/pictures.h"
 
 /* --- writers --- */
-
-static void write_file(const char *path, const void *bytes, size_t size)
-{
-    struct vrt_error e;
-
-    if (!vrt_file_write(path, bytes, size, &e))
-        fail_msg("%s", e.text);
-}
-
-/* A PNG of one gray value in 8 x 6 pixels: a picture that says which it is. */
-static void write_gray(const char *path, int value)
-{
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = 8, .height = 6, .format = PNG_FORMAT_GRAY};
-    uint8_t pixels[48];
-
-    memset(pixels, value, sizeof pixels);
-    assert_true(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
-}
-
-/* ROOT/SPLIT/CLASS/n.png for two or three classes; the value of picture n of class c is 40c + n + base. */
-static void write_tree(const char *root, const char *split, int classes, int pictures, int base)
-{
-    static const char *const names[] = {"cat", "cat-2", "dog"};
-    char path[600];
-
-    mkdir(root, 0777);
-    snprintf(path, sizeof path, "%s/%s", root, split);
-    mkdir(path, 0777);
-    for (int c = 0; c < classes; c++) {
-        snprintf(path, sizeof path, "%s/%s/%s", root, split, names[c]);
-        mkdir(path, 0777);
-        for (int n = 0; n < pictures; n++) {
-            snprintf(path, sizeof path, "%s/%s/%s/%02d.png", root, split, names[c], n);
-            write_gray(path, 40 * c + n + base);
-        }
-    }
-}
 
 static void add_member(struct archive *a, const char *name, const void *bytes, size_t size, int type)
 {
@@ -134,12 +77,6 @@ static void write_idx(const char *path, int count, int side, bool labels, int ex
 }
 
 /* --- tests --- */
-
-static struct vrt_transform plain(int channels, int width, int height)
-{
-    return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
-                                  .std = {0.25, 0.25, 0.25}, .resample = 1, .crop_pct = 1};
-}
 
 /* The data set of write_tree(root, "train", 3, 5, 1), whatever holds it; `class` and `item` are what it calls the second class and its
  * second picture. */
@@ -704,280 +641,6 @@ static void reads_tars_of_a_split(void **state)
     check_tree(in_folder("split"));
 }
 
-/* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
-static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e)
-{
-    struct vrt_loader *l;
-    int64_t n = 1, total = 0, pixels = (int64_t)o.transform.channels * o.transform.height * o.transform.width;
-
-    assert_true(vrt_loader_open(&l, &o, e));
-    while (n > 0 && total >= 0) {
-        if (!vrt_loader_next(l, input + total * pixels, labels + total, &n, e))
-            total = -1;
-        else
-            total += n;
-    }
-    assert_true(vrt_loader_waited(l) >= 0);
-    vrt_loader_close(l);
-    return total;
-}
-
-static void loads_the_same(void **state)
-{
-    static float first[15 * 48], again[15 * 48];
-    int32_t labels[15], labels_again[15], seen[3] = {0};
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 3, .seed = 4, .threads = 1};
-    struct vrt_dataset *d;
-    struct vrt_error e;
-
-    (void)state;
-    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
-    o.dataset = d;
-    o.transform.flip = 0.5;
-    o.transform.padded_crop = 2;
-    assert_int_equal(run_epoch(o, first, labels, &e), 15);
-    for (int i = 0; i < 15; i++)
-        seen[labels[i]]++;
-    assert_true(seen[0] == 5 && seen[1] == 5 && seen[2] == 5);
-    o.threads = 3;
-    o.batch = 5;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
-    assert_memory_equal(first, again, sizeof first);
-    assert_memory_equal(labels, labels_again, sizeof labels);
-    o.first_batch = 2;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 5);
-    assert_memory_equal(first + 10 * 48, again, 5 * 48 * sizeof *first);
-    o.first_batch = 3;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 0);
-    o.first_batch = 0;
-    o.epoch = 1;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
-    assert_memory_not_equal(labels, labels_again, sizeof labels);
-    o.batch = 4;                        /* the last three are dropped, but not at evaluation */
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 12);
-    o.train = false;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
-    for (int i = 0; i < 15; i++)
-        assert_int_equal(labels_again[i], i / 5);
-    o.limit = 7;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 7);
-    vrt_dataset_close(d);
-}
-
-/* Copies of a picture stand `apart`, each augmented by itself; a third of the pictures fills the epoch. */
-static void repeats(void **state)
-{
-    static float input[15 * 48], again[15 * 48];
-    int32_t labels[15], labels_again[15];
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 5, .seed = 4, .threads = 1, .copies = 3, .apart = 2};
-    struct vrt_dataset *d;
-    struct vrt_error e;
-    int differ = 0;
-
-    (void)state;
-    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
-    o.dataset = d;
-    assert_int_equal(run_epoch(o, input, labels, &e), 15);
-    for (int i = 0; i < 12; i++) {      /* two whole blocks of two pictures, three times each */
-        int first = i / 6 * 6 + i % 2;
-        assert_int_equal(labels[i], labels[first]);
-        assert_memory_equal(input + i * 48, input + first * 48, 48 * sizeof *input);
-    }
-    o.transform.padded_crop = 3;
-    o.threads = 3;
-    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
-    assert_memory_equal(labels, labels_again, sizeof labels);
-    for (int i = 0; i < 12; i++)
-        differ += memcmp(again + i * 48, again + (i / 6 * 6 + i % 2) * 48, 48 * sizeof *again) != 0;
-    assert_true(differ >= 6);           /* of the eight that are not the first */
-    o.copies = 99;
-    struct vrt_loader *l;
-    assert_false(vrt_loader_open(&l, &o, &e));
-    vrt_dataset_close(d);
-}
-
-/* An epoch with pictures that cannot be read: their places, ended by -1, and numbers. */
-static int64_t run_unread(struct vrt_loader_options o, float *input, int32_t *labels, int64_t *places, int64_t *pictures)
-{
-    struct vrt_loader *l;
-    struct vrt_error e;
-    int64_t n, bad, total = 0;
-
-    assert_true(vrt_loader_open(&l, &o, &e));
-    for (;;) {
-        assert_true(vrt_loader_next(l, input + total * 48, labels + total, &n, &e));
-        if (n == 0)
-            break;
-        const struct vrt_unread *rows = vrt_loader_unread(l, &bad);
-        for (int64_t i = 0; i < bad; i++) {
-            assert_non_null(strstr(rows[i].reason, "03x.jpg: truncated"));
-            *places++ = total + rows[i].place;
-            *pictures++ = rows[i].picture;
-            assert_int_equal(vrt_loader_picture(l, total + rows[i].place), rows[i].picture);
-        }
-        total += n;
-    }
-    *places = -1;
-    vrt_loader_close(l);
-    return total;
-}
-
-/* In training the next picture stands in, whatever the threads and the batches; at evaluation it is zeros under its own label. */
-static void bears_bad_pictures(void **state)
-{
-    static float input[16 * 48], again[16 * 48], zeros[48];
-    int32_t labels[16], labels_again[16];
-    int64_t places[17], places_again[17], pictures[17];
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
-    struct vrt_dataset *d;
-    struct vrt_error e;
-
-    (void)state;
-    write_file(in_folder("tree/train/cat-2/03x.jpg"), "\xff\xd8\xff\xe0", 4);
-    assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
-    o.dataset = d;
-    assert_int_equal(run_unread(o, input, labels, places, pictures), 16);
-    assert_true(places[0] >= 0 && places[1] == -1 && places[0] == pictures[0]);
-    assert_memory_equal(input + places[0] * 48, zeros, sizeof zeros);
-    assert_int_equal(labels[places[0]], vrt_dataset_label(d, places[0]));
-    o.train = true;
-    o.transform.flip = 0.5;
-    for (o.seed = 0; o.seed < 20; o.seed++) {
-        o.batch = 4;
-        o.threads = 1;
-        assert_int_equal(run_unread(o, input, labels, places, pictures), 16);
-        assert_true(places[0] >= 0 && places[1] == -1);
-        int64_t next = (places[0] + 1) % 16;
-        assert_memory_equal(input + places[0] * 48, input + next * 48, 48 * sizeof *input);
-        assert_int_equal(labels[places[0]], labels[next]);
-        o.batch = 1;
-        o.threads = 3;
-        assert_int_equal(run_unread(o, again, labels_again, places_again, pictures), 16);
-        assert_memory_equal(input, again, sizeof input);
-        assert_memory_equal(labels, labels_again, sizeof labels);
-        assert_int_equal(places[0], places_again[0]);
-    }
-    vrt_dataset_close(d);
-    unlink(in_folder("tree/train/cat-2/03x.jpg"));
-}
-
-/* Rows of pictures that cannot be read, and a folder that is gone, are no bad pictures. */
-static void tells_vanished_data(void **state)
-{
-    static float input[60 * 48];
-    int32_t labels[60];
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .batch = 4, .threads = 2};
-    struct vrt_loader *l;
-    struct vrt_error e;
-    struct vrt_dataset *d;
-    char name[80];
-
-    (void)state;
-    mkdir(in_folder("gone"), 0777);
-    mkdir(in_folder("gone/train"), 0777);
-    mkdir(in_folder("gone/train/a"), 0777);
-    mkdir(in_folder("gone/train/b"), 0777);
-    for (int i = 0; i < 40; i++) {
-        snprintf(name, sizeof name, "gone/train/%c/%02d.jpg", i < 20 ? 'a' : 'b', i);
-        write_file(in_folder(name), "\xff\xd8\xff\xe0", i < 20 ? 4 : 3);
-    }
-    assert_true(vrt_dataset_open(&d, in_folder("gone"), "train", NULL, &e));
-    o.dataset = d;
-    assert_int_equal(run_epoch(o, input, labels, &e), -1);
-    assert_non_null(strstr(e.text, "nor could the 15 pictures before it"));
-    o.train = true;
-    assert_int_equal(run_epoch(o, input, labels, &e), -1);
-    assert_non_null(strstr(e.text, "nor can any of those after it"));
-    assert_true(vrt_loader_open(&l, &o, &e));       /* closed while the threads work */
-    vrt_loader_close(l);
-    for (int i = 0; i < 40; i++) {
-        snprintf(name, sizeof name, "gone/train/%c/%02d.jpg", i < 20 ? 'a' : 'b', i);
-        unlink(in_folder(name));
-    }
-    rmdir(in_folder("gone/train/a"));
-    rmdir(in_folder("gone/train/b"));
-    assert_int_equal(run_epoch(o, input, labels, &e), -1);
-    assert_non_null(strstr(e.text, "the data have gone: there is nothing left in"));
-    rmdir(in_folder("gone/train"));
-    assert_int_equal(run_epoch(o, input, labels, &e), -1);
-    assert_non_null(strstr(e.text, "the data have gone: there is nothing left in"));
-    o.threads = 0;
-    assert_false(vrt_loader_open(&l, &o, &e));
-    vrt_dataset_close(d);
-}
-
-static void writes_files(void **state)
-{
-    struct vrt_buffer b = {0};
-    struct vrt_writer w;
-    struct vrt_error e;
-    struct vrt_map m;
-
-    (void)state;
-    write_file(in_folder("f"), "old", 3);
-    assert_true(vrt_writer_begin(&w, in_folder("f"), &e) && vrt_writer_write(&w, "new", 3, &e));
-    vrt_writer_abandon(&w);
-    assert_true(vrt_file_read(in_folder("f"), 100, &b, &e));
-    assert_string_equal((char *)b.data, "old");
-    write_file(in_folder("f"), "newer", 5);
-    assert_true(vrt_file_map(in_folder("f"), &m, &e));
-    assert_int_equal(m.size, 5);
-    assert_memory_equal(m.data, "newer", 5);
-    vrt_file_unmap(&m);
-    assert_false(vrt_file_read(in_folder("f"), 4, &b, &e));
-    assert_false(vrt_file_read(folder, 100, &b, &e));
-    assert_non_null(strstr(e.text, "not a regular file"));
-    assert_false(vrt_file_write(in_folder("no/such/folder"), "x", 1, &e));
-    assert_false(vrt_file_write("/dev/full/x", "x", 1, &e));
-    vrt_buffer_free(&b);
-}
-
-struct squares {
-    struct vrt_ctx ctx;         /* first: tasks get its address */
-    int64_t result[1000];
-};
-
-static void square(void *ctx, int64_t i, void *scratch)
-{
-    struct squares *s = ctx;
-
-    assert_int_equal((uintptr_t)scratch % 64, 0);
-    memset(scratch, (int)i, 1000);
-    s->result[i] = i * i;
-}
-
-static void runs_tasks(void **state)
-{
-    static struct squares s;
-    void (*run)(void *, int64_t, void *) = square;
-    float a[3 * 4], b[3 * 2], c[4 * 2];
-    struct vrt_error e;
-    void *task;
-
-    (void)state;
-    memcpy(&task, &run, sizeof task);
-    assert_false(vrt_threads_start(&s.ctx, 0, 10, &e));
-    for (int threads = 1; threads <= 3; threads++) {
-        memset(s.result, 0, sizeof s.result);
-        assert_true(vrt_threads_start(&s.ctx, threads, 1000, &e));
-        assert_int_equal(vrt_threads_count(&s.ctx), threads);
-        vrt_parallel(&s, task, 1000);
-        for (int64_t i = 0; i < 1000; i++)
-            assert_int_equal(s.result[i], i * i);
-        vrt_threads_stop(&s.ctx);
-    }
-    for (int i = 0; i < 12; i++)
-        a[i] = (float)i;
-    for (int i = 0; i < 6; i++)
-        b[i] = (float)(i + 1);
-    for (int i = 0; i < 8; i++)
-        c[i] = 100;
-    vrt_gemm_tn(c, 2, a, 4, b, 2, 4, 2, 3);
-    for (int m = 0; m < 4; m++)
-        for (int n = 0; n < 2; n++)
-            assert_true(c[2 * m + n] == 100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -987,12 +650,6 @@ int main(void)
         cmocka_unit_test(refuses_data_sets),
         cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar), cmocka_unit_test(reads_flat_folders),
         cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts),
-        cmocka_unit_test(loads_the_same),
-        cmocka_unit_test(repeats),
-        cmocka_unit_test(bears_bad_pictures),
-        cmocka_unit_test(tells_vanished_data),
-        cmocka_unit_test(writes_files),
-        cmocka_unit_test(runs_tasks),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
