@@ -30,7 +30,7 @@ echo "== predicting a few test pictures"
 ./quickstart predict --weights "$run/best.safetensors" --data "$data" --split test --limit 5 --top 3
 cat <<END
 
-The run is in build/$run: weights (best.safetensors, last.safetensors), metrics.jsonl, metrics.csv, spec.vmoe.
+The run is in build/$run: weights (best.safetensors, last.safetensors), metrics.jsonl, metrics.csv, spec.vmoe, and report.html, which a browser shows.
 Try next:
   cd build
   ./quickstart info
