@@ -26,9 +26,10 @@ EXTRA_DIST += $(reference_tests) %D%/reference/README.md %D%/reference/record_de
 
 # Networks with and without experts, small ones: networks/*.safetensors are what PyTorch computed.
 reference_compiled = %D%/reference/compiled.c %D%/reference/compiled.h %D%/reference/hashes.c %D%/reference/hashes.h
+reference_record = %D%/reference/record.c %D%/reference/record.h
 check_PROGRAMS += %D%/reference/test_vectors
 TESTS += %D%/reference/test_vectors
-%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c $(reference_compiled)
+%C%_reference_test_vectors_SOURCES = %D%/reference/test_vectors.c $(reference_compiled) $(reference_record)
 %C%_reference_test_vectors_CPPFLAGS = $(unit_cppflags)
 %C%_reference_test_vectors_CFLAGS = $(unit_cflags)
 %C%_reference_test_vectors_LDFLAGS = $(AM_LDFLAGS) -rdynamic
@@ -39,7 +40,7 @@ EXTRA_DIST += %D%/reference/record_moe.py %D%/reference/twins.py %D%/reference/n
 reference_recipes = %D%/reference/test_optimisers %D%/reference/test_recipe
 check_PROGRAMS += $(reference_recipes)
 TESTS += $(reference_recipes)
-%C%_reference_test_optimisers_SOURCES = %D%/reference/test_optimisers.c $(reference_compiled)
+%C%_reference_test_optimisers_SOURCES = %D%/reference/test_optimisers.c $(reference_compiled) $(reference_record)
 %C%_reference_test_optimisers_CPPFLAGS = $(unit_cppflags)
 %C%_reference_test_optimisers_CFLAGS = $(unit_cflags)
 %C%_reference_test_optimisers_LDFLAGS = $(AM_LDFLAGS) -rdynamic

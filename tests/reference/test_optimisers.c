@@ -16,12 +16,12 @@
 
 #include <cmocka.h>
 
-#include "runtime/io/safetensors.h"
 #include "runtime/program/options.h"
 #include "runtime/program/schedule.h"
 #include "runtime/program/settings.h"
 #include "tests/reference/compiled.h"
 #include "tests/reference/hashes.h"
+#include "tests/reference/record.h"
 
 enum { STEPS = 20, ASLEEP = 3, SETS = 6 };
 
@@ -53,27 +53,14 @@ static const struct recipe { const char *name; struct lang_define sets[SETS]; } 
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* A case under way beside its record, and how many comparisons between them failed. */
+/* A case under way beside its record. */
 struct trial {
     const struct recipe *recipe;
     struct compiled c;
     struct vrt_settings s;
-    struct vrt_tensors *record;
-    int wrong;
-    char first[256];                    /* the first that failed */
+    struct record record;
     double worst;                       /* largest error, as a share of what is tolerated */
 };
-
-static void check(struct trial *t, bool good, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void check(struct trial *t, bool good, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (!good && !t->wrong++)
-        vsnprintf(t->first, sizeof t->first, format, arguments);
-    va_end(arguments);
-}
 
 /* -- weights and gradients -- */
 
@@ -139,7 +126,6 @@ static struct trial open_trial(const struct recipe *recipe, const struct lang_de
 {
     struct trial t = {.recipe = recipe};
     struct lang_define sets[SETS + 2] = {{"train.epochs", "20 epochs"}};
-    struct vrt_error e;
     char path[4096];
     size_t n = 1;
     for (int i = 0; i < SETS && recipe->sets[i].name; i++)
@@ -149,16 +135,14 @@ static struct trial open_trial(const struct recipe *recipe, const struct lang_de
         sets[n++] = *change;
     snprintf(path, sizeof path, "%s/tests/reference/optimisers/network.vmoe", getenv("top_srcdir"));
     t.c = compiled_open(path, sets, n, 0);
-    snprintf(path, sizeof path, "%s/tests/reference/optimisers/updates.safetensors", getenv("top_srcdir"));
-    if (!vrt_tensors_open(&t.record, path, &e))
-        fail_msg("%s", e.text);
+    record_open(&t.record, "optimisers/updates.safetensors");
     read_settings(&t);
     return t;
 }
 
 static void close_trial(struct trial *t)
 {
-    vrt_tensors_close(t->record);
+    record_close(&t->record);
     compiled_close(&t->c);
 }
 
@@ -182,17 +166,6 @@ static void follow(struct trial *t)
 
 /* -- comparison -- */
 
-static float *recorded(struct trial *t, const char *name, int64_t n)
-{
-    const struct vrt_tensor *x = vrt_tensors_find(t->record, name);
-    bool fits = x && x->end - x->begin == 4 * (uint64_t)n;
-    check(t, fits, "%s is not in the record with %" PRId64 " numbers", name, n);
-    float *to = fits ? malloc((size_t)n * sizeof *to) : NULL;
-    if (to)
-        vrt_tensors_read(t->record, x, 0, (uint64_t)n, to);
-    return to;
-}
-
 static void same_tensor(struct trial *t, const char *kind, enum vrt_region region, const struct vrt_param *p)
 {
     const float *got = compiled_region(&t->c, region, p);
@@ -200,14 +173,14 @@ static void same_tensor(struct trial *t, const char *kind, enum vrt_region regio
     double worst = 0, largest = 0;
     char name[256];
     snprintf(name, sizeof name, "%s.%s%s", t->recipe->name, kind, p->name);
-    float *want = recorded(t, name, n);
+    float *want = record_read(&t->record, name, n);
     for (int64_t i = 0; want && i < n; i++) {
         double error = fabs((double)got[i * sample] - (double)want[i]);
         worst = isnan(error) ? INFINITY : fmax(worst, error);
         largest = fmax(largest, fabs((double)want[i]));
     }
     t->worst = fmax(t->worst, want ? worst / largest / tolerance : 0);
-    check(t, worst <= tolerance * largest, "%s: off by %.1e of the largest", name, worst / largest);
+    record_check(&t->record, worst <= tolerance * largest, "%s: off by %.1e of the largest", name, worst / largest);
     free(want);
 }
 
@@ -215,11 +188,9 @@ static void same_tensor(struct trial *t, const char *kind, enum vrt_region regio
 static void same_count(struct trial *t)
 {
     char prefix[64];
-    int64_t more = t->c.program->nparams * (t->c.ctx.region[VRT_EMA] ? -2 : -1);
     snprintf(prefix, sizeof prefix, "%s.", t->recipe->name);
-    for (size_t i = 0; i < vrt_tensors_count(t->record); i++)
-        more += !strncmp(vrt_tensors_at(t->record, i)->name, prefix, strlen(prefix));
-    check(t, more == 0, "%s: the record has %" PRId64 " more tensors", t->recipe->name, more);
+    int64_t more = record_count(&t->record, prefix) - t->c.program->nparams * (t->c.ctx.region[VRT_EMA] ? 2 : 1);
+    record_check(&t->record, more == 0, "%s: the record has %" PRId64 " more tensors", t->recipe->name, more);
 }
 
 static void compare(struct trial *t)
@@ -239,8 +210,8 @@ static void test_case(void **state)
     compare(&t);
     close_trial(&t);
     printf("# of what is tolerated: %.3f\n", t.worst);
-    if (t.wrong)
-        fail_msg("%s: %d comparisons fail; first: %s", t.recipe->name, t.wrong, t.first);
+    if (t.record.wrong)
+        fail_msg("%s: %d comparisons fail; first: %s", t.recipe->name, t.record.wrong, t.record.first);
 }
 
 /* -- wrong settings -- */
@@ -277,8 +248,8 @@ static void test_wrong(void **state)
     struct trial t = open_trial(find_case(w->name), &w->change);
     compare(&t);
     close_trial(&t);
-    printf("# %s\n", t.first);
-    if (!t.wrong)
+    printf("# %s\n", t.record.first);
+    if (!t.record.wrong)
         fail_msg("%s: not told from %s", w->title, w->name);
 }
 
@@ -286,14 +257,9 @@ int main(void)
 {
     struct CMUnitTest tests[CASES + WRONGS];
     int n = 0;
-    if (!getenv("top_srcdir")) {
-        puts("Bail out! top_srcdir must be set");
-        return 99;
-    }
     for (int i = 0; i < CASES; i++)
-        tests[n++] = (struct CMUnitTest){cases[i].name, test_case, NULL, NULL, (void *)(uintptr_t)&cases[i]};
+        tests[n++] = record_test(cases[i].name, test_case, &cases[i]);
     for (int i = 0; i < WRONGS; i++)
-        tests[n++] = (struct CMUnitTest){wrongs[i].title, test_wrong, NULL, NULL, (void *)(uintptr_t)&wrongs[i]};
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("optimisers", tests, (size_t)n, NULL, NULL);
+        tests[n++] = record_test(wrongs[i].title, test_wrong, &wrongs[i]);
+    return record_main("optimisers", tests, CASES + WRONGS);
 }

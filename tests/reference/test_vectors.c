@@ -15,9 +15,9 @@
 
 #include <cmocka.h>
 
-#include "runtime/io/safetensors.h"
 #include "tests/reference/compiled.h"
 #include "tests/reference/hashes.h"
+#include "tests/reference/record.h"
 
 enum { IMAGES = 12, EVAL_IMAGES = 11, CLASSES = 5, MICRO = 8, STEPS = 10, SAMPLE = 7 };
 
@@ -37,26 +37,14 @@ static const char *const networks[] = {
 };
 enum { NETWORKS = sizeof networks / sizeof *networks };
 
-/* A network beside its record, and how many comparisons between them failed. */
+/* A network beside its record. */
 struct trial {
     const char *name;
     struct compiled c;
-    struct vrt_tensors *record;
-    int salt, wrong;
-    char first[256];                    /* the first that failed */
+    struct record record;
+    int salt;
     double logits, loss, gradient, adam;        /* largest errors, as shares of what is tolerated */
 };
-
-static void check(struct trial *t, bool good, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-static void check(struct trial *t, bool good, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (!good && !t->wrong++)
-        vsnprintf(t->first, sizeof t->first, format, arguments);
-    va_end(arguments);
-}
 
 /* -- weights and pictures -- */
 
@@ -94,18 +82,11 @@ static void give(struct trial *t, int first, int n)
 
 /* -- the record -- */
 
-/* A recorded tensor of so many numbers, in the arena; NULL, and a failure, if there is none. */
 static float *recorded(struct trial *t, const char *prefix, const char *name, int64_t n)
 {
     char full[256];
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    const struct vrt_tensor *x = vrt_tensors_find(t->record, full);
-    bool fits = x && x->end - x->begin == 4 * (uint64_t)n;
-    check(t, fits, "%s is not in the record with %" PRId64 " numbers", full, n);
-    float *to = fits ? malloc((size_t)n * sizeof *to) : NULL;
-    if (fits)
-        vrt_tensors_read(t->record, x, 0, (uint64_t)n, to);
-    return to;
+    return record_read(&t->record, full, n);
 }
 
 static double recorded_number(struct trial *t, const char *name)
@@ -119,15 +100,13 @@ static struct trial open_trial(const char *name, const struct lang_define *chang
 {
     struct trial t = {.name = name};
     struct lang_define sets[2] = {{"train.micro", "8 images"}};
-    struct vrt_error e;
     char path[4096];
     if (change)
         sets[1] = *change;
     snprintf(path, sizeof path, "%s/tests/reference/networks/%s.vmoe", getenv("top_srcdir"), name);
     t.c = compiled_open(path, sets, change ? 2 : 1, norm_eps);
-    snprintf(path, sizeof path, "%s/tests/reference/networks/%s.safetensors", getenv("top_srcdir"), name);
-    if (!vrt_tensors_open(&t.record, path, &e))
-        fail_msg("%s", e.text);
+    snprintf(path, sizeof path, "networks/%s.safetensors", name);
+    record_open(&t.record, path);
     t.salt = (int)recorded_number(&t, "salt");
     struct vrt_ctx *c = &t.c.ctx;
     c->drop_path = recorded_number(&t, "drop_path");
@@ -141,7 +120,7 @@ static struct trial open_trial(const char *name, const struct lang_define *chang
 
 static void close_trial(struct trial *t)
 {
-    vrt_tensors_close(t->record);
+    record_close(&t->record);
     compiled_close(&t->c);
 }
 
@@ -158,7 +137,7 @@ static void same_loads(struct trial *t, const char *prefix, int step)
         float *want = recorded(t, "", name, n * (step < 0 ? 1 : STEPS));
         for (int j = 0; want && j < n; j++) {
             float w = want[(step < 0 ? 0 : step * n) + j];
-            check(t, got[j] == w, "%s of step %d: number %d is %g, not %g", name, step, j, (double)got[j], (double)w);
+            record_check(&t->record, got[j] == w, "%s of step %d: number %d is %g, not %g", name, step, j, (double)got[j], (double)w);
         }
         free(want);
     }
@@ -181,7 +160,7 @@ static void same_logits(struct trial *t, const char *name, const float *got, int
 {
     double error = logits_error(t, name, got, images);
     t->logits = fmax(t->logits, error / tolerance_logits);
-    check(t, error <= tolerance_logits, "%s: off by %.1e of the largest", name, error);
+    record_check(&t->record, error <= tolerance_logits, "%s: off by %.1e of the largest", name, error);
 }
 
 struct losses { double entropy, balance; };
@@ -208,10 +187,10 @@ static void same_evaluation(struct trial *t)
     run_calls(t, t->c.program->eval, EVAL_IMAGES, logits);
     same_logits(t, "eval.logits", logits, EVAL_IMAGES);
     same_loads(t, "eval", -1);
-    for (size_t i = 0; i < vrt_tensors_count(t->record); i++) {
-        const char *name = vrt_tensors_at(t->record, i)->name;
+    for (size_t i = 0; i < vrt_tensors_count(t->record.tensors); i++) {
+        const char *name = vrt_tensors_at(t->record.tensors, i)->name;
         if (!strncmp(name, "wrong.", 6))
-            check(t, logits_error(t, name, logits, EVAL_IMAGES) > tolerance_logits, "%s is not told apart", name);
+            record_check(&t->record, logits_error(t, name, logits, EVAL_IMAGES) > tolerance_logits, "%s is not told apart", name);
     }
     compiled_clear(&t->c, VRT_BALANCE);
 }
@@ -232,23 +211,21 @@ static bool learned(const struct vrt_param *p)
 /* The record has a gradient for each learned tensor, and no more. */
 static void same_names(struct trial *t)
 {
-    int64_t more = 0;
-    for (size_t i = 0; i < vrt_tensors_count(t->record); i++)
-        more += !strncmp(vrt_tensors_at(t->record, i)->name, "grad.", 5);
+    int64_t more = record_count(&t->record, "grad.");
     for (int64_t i = 0; i < t->c.program->nparams; i++)
         more -= learned(&t->c.program->params[i]);
-    check(t, more == 0, "the record has %" PRId64 " more tensors", more);
+    record_check(&t->record, more == 0, "the record has %" PRId64 " more tensors", more);
 }
 
 static void same_shape(struct trial *t, const struct vrt_param *p)
 {
     char name[256];
     snprintf(name, sizeof name, "grad.%s", p->name);
-    const struct vrt_tensor *x = vrt_tensors_find(t->record, name);
+    const struct vrt_tensor *x = vrt_tensors_find(t->record.tensors, name);
     bool same = x && x->rank == (size_t)p->rank;
     for (int j = 0; same && j < p->rank; j++)
         same = x->shape[j] == (uint64_t)p->shape[j];
-    check(t, same, "%s has another shape", p->name);
+    record_check(&t->record, same, "%s has another shape", p->name);
 }
 
 /* `largest`: norm of any gradient of the network. */
@@ -263,7 +240,7 @@ static void same_gradient(struct trial *t, const struct vrt_param *p, double lar
         want[i] -= got[i];
     double error = norm_of(want, p->count);
     t->gradient = fmax(t->gradient, error / tolerated);
-    check(t, error <= tolerated, "%s: gradient off by %.1e of its norm, %.1e", p->name, error / norm, norm);
+    record_check(&t->record, error <= tolerated, "%s: gradient off by %.1e of its norm, %.1e", p->name, error / norm, norm);
     free(want);
 }
 
@@ -298,7 +275,7 @@ static void same_number(struct trial *t, const char *what, int step, double got,
         return;
     double w = (double)want[step], tolerated = tolerance_loss * fabs(w) + 1e-6;
     t->loss = fmax(t->loss, fabs(got - w) / tolerated);
-    check(t, fabs(got - w) <= tolerated, "%s of step %d is %.9g, should be %.9g", what, step, got, w);
+    record_check(&t->record, fabs(got - w) <= tolerated, "%s of step %d is %.9g, should be %.9g", what, step, got, w);
 }
 
 static void same_steps(struct trial *t, int steps)
@@ -328,7 +305,7 @@ static void same_balance_biases(struct trial *t)
         const struct vrt_param *p = &t->c.program->params[i];
         const float *got = compiled_region(&t->c, VRT_PARAMS, p);
         float *want = learned(p) ? NULL : recorded(t, "end.", p->name, p->count);
-        check(t, !want || !memcmp(want, got, (size_t)p->count * sizeof *got), "%s ends elsewhere", p->name);
+        record_check(&t->record, !want || !memcmp(want, got, (size_t)p->count * sizeof *got), "%s ends elsewhere", p->name);
         free(want);
     }
 }
@@ -362,7 +339,7 @@ static void same_updates(struct trial *t)
             largest = fmax(largest, fabs((double)want[j]));
         }
         t->adam = fmax(t->adam, want ? worst / largest / tolerance_adam : 0);
-        check(t, worst <= tolerance_adam * largest, "%s: ten updates lead %.1e astray", p->name, worst / largest);
+        record_check(&t->record, worst <= tolerance_adam * largest, "%s: ten updates lead %.1e astray", p->name, worst / largest);
         free(want);
     }
 }
@@ -377,8 +354,8 @@ static void test_network(void **state)
     close_trial(&t);
     printf("# of what is tolerated: logits %.3f, losses %.3f, gradients %.3f, updates %.3f\n", t.logits, t.loss, t.gradient,
            t.adam);
-    if (t.wrong)
-        fail_msg("%s: %d comparisons fail; first: %s", t.name, t.wrong, t.first);
+    if (t.record.wrong)
+        fail_msg("%s: %d comparisons fail; first: %s", t.name, t.record.wrong, t.record.first);
 }
 
 /* -- wrong networks -- */
@@ -413,8 +390,8 @@ static void test_wrong(void **state)
     else
         same_evaluation(&t);
     close_trial(&t);
-    printf("# %s: %s\n", w->title, t.first);
-    if (!t.wrong)
+    printf("# %s: %s\n", w->title, t.record.first);
+    if (!t.record.wrong)
         fail_msg("%s: not told from %s", w->title, w->name);
 }
 
@@ -422,14 +399,9 @@ int main(void)
 {
     struct CMUnitTest tests[NETWORKS + WRONGS];
     int n = 0;
-    if (!getenv("top_srcdir")) {
-        puts("Bail out! top_srcdir must be set");
-        return 99;
-    }
     for (int i = 0; i < NETWORKS; i++)
-        tests[n++] = (struct CMUnitTest){networks[i], test_network, NULL, NULL, (void *)(uintptr_t)networks[i]};
+        tests[n++] = record_test(networks[i], test_network, networks[i]);
     for (int i = 0; i < WRONGS; i++)
-        tests[n++] = (struct CMUnitTest){wrongs[i].title, test_wrong, NULL, NULL, (void *)(uintptr_t)&wrongs[i]};
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests("vectors", tests, (size_t)n, NULL, NULL);
+        tests[n++] = record_test(wrongs[i].title, test_wrong, &wrongs[i]);
+    return record_main("vectors", tests, NETWORKS + WRONGS);
 }
