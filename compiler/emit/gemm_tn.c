@@ -48,36 +48,53 @@ static void unpatch(struct emit *e, V dw, V col, V rows, V k0, V columns, const 
 
 struct gradient {
     int64_t ldw, ldy, ldx, panel, high, block;  /* high: rows of dw in a register block; block: in a task */
-    int vectors;
-    bool even, turns;                   /* no panel is cut off; see struct ahead */
+    int64_t tail;                       /* columns of dw's last panel if it is not whole, else 0 */
+    bool turns;                         /* see struct ahead */
     V dw, db, dy, x, m;                 /* from where this task's part begins; all rows of dy and x; db: NULL if there is none */
     V rows, columns, biased;            /* of the part; the rows whose db is this task's */
     V packed_dy, packed_x;
 };
 
-/* Distances in the packed factors, in numbers; panels are a line more apart, for at a power of two they would share the ways of a cache. */
+/* Distances in the packed factors, in numbers: a line more than they take, for at a power of two they would share the ways of a cache. */
 static int64_t panel_size(const struct gradient *g)
 {
     return TILE_DW_CHUNK * g->panel + 16;
 }
 
-/* The rows of dw in the register block that begins at n, where `rows` are left. */
-static V block_mask(struct emit *e, const struct gradient *g, V rows, V n)
+static int64_t block_size(const struct gradient *g)
 {
-    return mask_below(e, imin(e, ki(e, g->high), isub(e, rows, n)));
+    return TILE_DW_CHUNK * g->high + 16;
 }
 
-/* dy chunk to blocks [block][row][high], a row of dy at a time; columns past the end are zero. */
-static void pack_dy(struct emit *e, const struct gradient *g, V first, V count)
+static V packed_block(struct emit *e, const struct gradient *g, V n)
+{
+    return at(e, g->packed_dy, imulk(e, idiv(e, n, ki(e, g->high)), block_size(g)));
+}
+
+static V packed_panel(struct emit *e, const struct gradient *g, V k)
+{
+    return at(e, g->packed_x, imulk(e, idiv(e, k, ki(e, g->panel)), panel_size(g)));
+}
+
+/* Columns from .. to of a chunk of dy, in blocks that have those of `mask`. */
+static void pack_blocks(struct emit *e, const struct gradient *g, V first, V count, V from, V to, V mask)
 {
     struct loop i, b;
-    V room = mask_below(e, ki(e, g->high));
     loop_begin(e, &i, ki(e, 0), count, 1, 0, NULL);
-    V from = at(e, g->dy, imulk(e, iadd(e, first, i.i), g->ldy)), to = at(e, g->packed_dy, imulk(e, i.i, g->high));
-    loop_begin(e, &b, ki(e, 0), g->rows, g->high, 0, NULL);
-    vstore(e, vload(e, at(e, from, b.i), block_mask(e, g, g->rows, b.i)), at(e, to, imulk(e, b.i, TILE_DW_CHUNK)), room);
+    V row = at(e, g->dy, imulk(e, iadd(e, first, i.i), g->ldy)), offset = imulk(e, i.i, g->high);
+    loop_begin(e, &b, from, to, g->high, 0, NULL);
+    vstore(e, vload(e, at(e, row, b.i), mask), at(e, packed_block(e, g, b.i), offset), NULL);
     loop_end(e, &b, NULL);
     loop_end(e, &i, NULL);
+}
+
+/* dy chunk to blocks [block][row][high], a row of dy at a time; columns past the end are zero. Whole vectors are stored, for some
+ * processors take ten times as long over a part of one: the rest of it is where the next row begins, or the line between blocks. */
+static void pack_dy(struct emit *e, const struct gradient *g, V first, V count)
+{
+    V whole = isub(e, g->rows, irem(e, g->rows, ki(e, g->high)));
+    pack_blocks(e, g, first, count, ki(e, 0), whole, mask_below(e, ki(e, g->high)));
+    pack_blocks(e, g, first, count, whole, g->rows, mask_below(e, isub(e, g->rows, whole)));
 }
 
 /* db += the rows of a packed chunk, in their order. */
@@ -85,30 +102,38 @@ static void sum_bias(struct emit *e, const struct gradient *g, V count)
 {
     struct loop b, i;
     loop_begin(e, &b, ki(e, 0), g->biased, g->high, 0, NULL);
-    V mine = block_mask(e, g, g->biased, b.i), from = at(e, g->packed_dy, imulk(e, b.i, TILE_DW_CHUNK));
+    V mine = mask_below(e, imin(e, ki(e, g->high), isub(e, g->biased, b.i))), from = packed_block(e, g, b.i);
     V db = at(e, g->db, b.i), sum = vload(e, db, mine);
     loop_begin(e, &i, ki(e, 0), count, 1, 1, &sum);
-    sum = vadd(e, i.carry[0], vload(e, at(e, from, imulk(e, i.i, g->high)), mine));
+    sum = vadd(e, i.carry[0], vload(e, at(e, from, imulk(e, i.i, g->high)), NULL));
     loop_end(e, &i, &sum);
     vstore(e, i.carry[0], db, mine);
     loop_end(e, &b, NULL);
 }
 
-static V vector_mask(struct emit *e, const struct gradient *g, V column, int v)
+/* A panel's vectors, and the columns that the last of them has, NULL: all. */
+struct width { int vectors; V mask; };
+
+static struct width width_of(struct emit *e, int64_t columns)
 {
-    return g->even ? NULL : mask_below(e, isub(e, g->columns, iaddk(e, column, v * (int64_t)e->W)));
+    return (struct width){(int)((columns + e->W - 1) / e->W), columns % e->W ? mask_below(e, ki(e, columns % e->W)) : NULL};
 }
 
-/* x chunk to panels [panel][row][width], a row of x at a time, so that it is read from end to end. */
-static void pack_x(struct emit *e, const struct gradient *g, V first, V count)
+static V width_mask(const struct width *w, int v)
+{
+    return v == w->vectors - 1 ? w->mask : NULL;
+}
+
+/* Panels from .. to of a chunk of x, [panel][row][width], a row of x at a time, so that it is read from end to end. */
+static void pack_panels(struct emit *e, const struct gradient *g, V first, V count, V from, V to, const struct width *w)
 {
     struct loop i, p;
     loop_begin(e, &i, ki(e, 0), count, 1, 0, NULL);
-    V from = at(e, g->x, imulk(e, iadd(e, first, i.i), g->ldx)), to = at(e, g->packed_x, imulk(e, i.i, g->panel));
-    loop_begin(e, &p, ki(e, 0), g->columns, g->panel, 0, NULL);
-    V out = at(e, to, imulk(e, idiv(e, p.i, ki(e, g->panel)), panel_size(g)));
-    for (int v = 0; v < g->vectors; v++)
-        vstore(e, vload(e, atk(e, at(e, from, p.i), v * (int64_t)e->W), vector_mask(e, g, p.i, v)), atk(e, out, v * (int64_t)e->W), NULL);
+    V row = at(e, g->x, imulk(e, iadd(e, first, i.i), g->ldx)), offset = imulk(e, i.i, g->panel);
+    loop_begin(e, &p, from, to, g->panel, 0, NULL);
+    V in = at(e, row, p.i), out = at(e, packed_panel(e, g, p.i), offset);
+    for (int v = 0; v < w->vectors; v++)
+        vstore(e, vload(e, atk(e, in, v * (int64_t)e->W), width_mask(w, v)), atk(e, out, v * (int64_t)e->W), NULL);
     loop_end(e, &p, NULL);
     loop_end(e, &i, NULL);
 }
@@ -146,59 +171,67 @@ static void fetch_ahead(struct emit *e, const struct gradient *g, const struct a
     then[2] = g->turns ? choose(e, last, ki(e, 0), next) : now[2];
 }
 
-/* `rows` rows of dw from row n on, one panel wide, from column k on: += the sums over this chunk's rows. */
-static void micro_gradient(struct emit *e, const struct gradient *g, int rows, V n, V k, V count, V next, V *masks)
+/* `rows` rows of dw from row n on, in the panel at column k, w wide: += the sums over this chunk's rows. */
+static void micro_gradient(struct emit *e, const struct gradient *g, int rows, const struct width *w, V n, V k, V count, V next)
 {
     V sum[LOOP_CARRY], c = at(e, g->dw, iadd(e, imulk(e, n, g->ldw), k));
-    V a = at(e, g->packed_dy, iadd(e, imulk(e, isub(e, n, irem(e, n, ki(e, g->high))), TILE_DW_CHUNK), irem(e, n, ki(e, g->high))));
-    V b = at(e, g->packed_x, imulk(e, idiv(e, k, ki(e, g->panel)), panel_size(g)));
-    int sums = rows * g->vectors;
+    V a = at(e, packed_block(e, g, n), irem(e, n, ki(e, g->high))), b = packed_panel(e, g, k);
+    int sums = rows * w->vectors;
     struct ahead ahead = begin_ahead(e, g, n, k, next, count, sum + sums);
     for (int i = 0; i < sums; i++) {
-        prefetch(e, atk(e, c, i / g->vectors * g->ldw + i % g->vectors * (int64_t)e->W), 1);
+        prefetch(e, atk(e, c, i / w->vectors * g->ldw + i % w->vectors * (int64_t)e->W), 1);
         sum[i] = vkf(e, 0);
     }
     struct loop i;
     loop_begin(e, &i, ki(e, 0), count, 1, sums + AHEAD, sum);
     fetch_ahead(e, g, &ahead, i.carry + sums, sum + sums);
     V row = at(e, b, imulk(e, i.i, g->panel)), left = at(e, a, imulk(e, i.i, g->high)), x[2];
-    for (int v = 0; v < g->vectors; v++)
+    for (int v = 0; v < w->vectors; v++)
         x[v] = vload(e, atk(e, row, v * (int64_t)e->W), NULL);
     for (int r = 0; r < rows; r++) {
         V d = splat(e, load(e, e->f32, atk(e, left, r)));
-        for (int v = 0; v < g->vectors; v++)
-            sum[r * g->vectors + v] = vfma(e, d, x[v], i.carry[r * g->vectors + v]);
+        for (int v = 0; v < w->vectors; v++)
+            sum[r * w->vectors + v] = vfma(e, d, x[v], i.carry[r * w->vectors + v]);
     }
     loop_end(e, &i, sum);
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < g->vectors; v++) {
+        for (int v = 0; v < w->vectors; v++) {
             V to = atk(e, c, r * g->ldw + v * (int64_t)e->W);
-            vstore(e, vadd(e, vload(e, to, masks[v]), i.carry[r * g->vectors + v]), to, masks[v]);
+            vstore(e, vadd(e, vload(e, to, width_mask(w, v)), i.carry[r * w->vectors + v]), to, width_mask(w, v));
         }
 }
 
-static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V count)
+/* dw's rows in the panels from .. to, register block by register block. */
+static void panels_gradient(struct emit *e, const struct gradient *g, V first, V count, V from, V to, const struct width *w)
 {
     static const int wide[] = {12, 6, 3, 1}, narrow[] = {6, 3, 1, 0};
     const int *blocks = g->high == 12 ? wide : narrow;
     struct loop p, n;
-    V masks[2] = {NULL, NULL};
-    pack_dy(e, g, first, count);
-    pack_x(e, g, first, count);
-    if (g->db)
-        sum_bias(e, g, count);
-    loop_begin(e, &p, ki(e, 0), g->columns, g->panel, 0, NULL);
-    for (int v = 0; v < g->vectors; v++)
-        masks[v] = vector_mask(e, g, p.i, v);
-    V from = ki(e, 0);
+    loop_begin(e, &p, from, to, g->panel, 0, NULL);
+    V row = ki(e, 0);
     for (int i = 0; i < 4 && blocks[i]; i++) {
-        V to = iadd(e, from, imulk(e, idiv(e, isub(e, g->rows, from), ki(e, blocks[i])), blocks[i]));
-        loop_begin(e, &n, from, to, blocks[i], 0, NULL);
-        micro_gradient(e, g, blocks[i], n.i, p.i, count, iadd(e, first, count), masks);
+        V end = iadd(e, row, imulk(e, idiv(e, isub(e, g->rows, row), ki(e, blocks[i])), blocks[i]));
+        loop_begin(e, &n, row, end, blocks[i], 0, NULL);
+        micro_gradient(e, g, blocks[i], w, n.i, p.i, count, iadd(e, first, count));
         loop_end(e, &n, NULL);
-        from = to;
+        row = end;
     }
     loop_end(e, &p, NULL);
+}
+
+static void chunk_gradient(struct emit *e, const struct gradient *g, V first, V count)
+{
+    struct width whole = width_of(e, g->panel), tail = width_of(e, g->tail);
+    V end = isub(e, g->columns, irem(e, g->columns, ki(e, g->panel)));
+    pack_dy(e, g, first, count);
+    pack_panels(e, g, first, count, ki(e, 0), end, &whole);
+    if (g->tail)
+        pack_panels(e, g, first, count, end, g->columns, &tail);
+    if (g->db)
+        sum_bias(e, g, count);
+    panels_gradient(e, g, first, count, ki(e, 0), end, &whole);
+    if (g->tail)
+        panels_gradient(e, g, first, count, end, g->columns, &tail);
 }
 
 static void product_tn(struct emit *e, struct gradient *g, V room)
@@ -211,7 +244,7 @@ static void product_tn(struct emit *e, struct gradient *g, V room)
         return;
     }
     g->packed_dy = room;
-    g->packed_x = atk(e, room, TILE_DW_CHUNK * g->block + 16);
+    g->packed_x = atk(e, room, (g->block + g->high - 1) / g->high * block_size(g));
     /* Chunks as equal as can be. */
     V chunks = idiv(e, iaddk(e, g->m, TILE_DW_CHUNK - 1), ki(e, TILE_DW_CHUNK));
     struct loop l;
@@ -230,8 +263,7 @@ void emit_linear_dw(struct emit *e, const struct kernel_args *k)
     struct gradient g = {.ldw = K, .ldy = s[5], .ldx = s[6], .panel = plan_panel(e->W, K), .high = e->W == 16 ? 12 : 6,
                          .block = block, .db = s[7] ? at(e, k->p[1], n0) : NULL, .dy = at(e, k->p[2], n0),
                          .x = at(e, k->p[3], k0), .m = k->m};
-    g.vectors = (int)(g.panel / e->W);
-    g.even = K % g.panel == 0;
+    g.tail = K % g.panel;
     g.turns = block / g.high * (wide / g.panel) < TILE_DW_CHUNK;
     g.rows = imin(e, ki(e, block), isub(e, ki(e, N), n0));
     g.columns = imin(e, ki(e, wide), isub(e, ki(e, K), k0));

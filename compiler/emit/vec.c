@@ -204,7 +204,8 @@ V mask_below(struct emit *e, V count)
             all[i] = LLVMConstInt(e->i1, i < LLVMConstIntGetSExtValue(count), false);
         return LLVMConstVector(all, (unsigned)e->W);
     }
-    return ilt(e, lanes(e, e->i64, 0, 1), splat(e, count));
+    V some = LLVMBuildTrunc(e->b, imin(e, count, ki(e, e->W)), e->i32, "");     /* lanes as wide as those of f32 */
+    return ilt(e, lanes(e, e->i32, 0, 1), splat(e, some));
 }
 
 V vmasked(struct emit *e, V mask, V v, double other)

@@ -61,8 +61,8 @@ struct dw_tile tile_dw(int vector, int64_t n, int64_t k)
 /* A chunk of TILE_DW_CHUNK rows: a panel of x (24 KiB) rests in L1, both packed factors (300 KiB each) in L2. Patches are summed aside. */
 int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches)
 {
-    int64_t panels = t.wide / plan_panel(vector, k);
-    return (TILE_DW_CHUNK * (t.wide + t.block) + 16 * (panels + 1) + (patches ? t.block * t.wide : 0)) * 4;
+    int64_t panels = t.wide / plan_panel(vector, k), blocks = t.block / 6;
+    return (TILE_DW_CHUNK * (t.wide + t.block) + 16 * (panels + blocks) + (patches ? t.block * t.wide : 0)) * 4;
 }
 
 /* Queries (backward, keys) that one pass of attention takes: about 48, in equal shares, so that scores stay in L1 and L2. */
