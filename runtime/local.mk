@@ -25,7 +25,9 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \
 	%D%/program/main.c %D%/program/command.h \
+	%D%/program/flags.c %D%/program/flags.h \
 	%D%/program/options.c %D%/program/options.h \
+	%D%/program/suggest.c %D%/program/suggest.h \
 	%D%/program/settings.c %D%/program/settings.h \
 	%D%/program/model.c %D%/program/model.h \
 	%D%/program/splits.c %D%/program/splits.h \

@@ -8,6 +8,7 @@
 #include "runtime/program/command.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
+#include "runtime/program/suggest.h"
 
 static const struct vrt_command commands[] = {
     { "train", "Train on the train split of --data, evaluate on its val split after each epoch.", NULL, VRT_TRAIN,
@@ -50,7 +51,7 @@ static bool find_command(const struct vrt_program *p, char **argv, int argc, con
     if (strncmp(argv[1], "--", 2) == 0) {
         char word[64];
         snprintf(word, sizeof word, "%.*s", (int)strcspn(argv[1] + 2, "="), argv[1] + 2);
-        return vrt_options_reject(&none, word, e);
+        return vrt_reject_flag(&none, word, e);
     }
     near = vrt_nearest(argv[1], names, NCOMMANDS);
     return vrt_fail(e, VRT_USAGE, "there is no command `%.60s`; %s%s%s", argv[1], near ? "did you mean " : "see --help",

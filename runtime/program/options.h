@@ -52,9 +52,6 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
                        int argc, char **argv, struct vrt_error *e);
 void vrt_options_free(struct vrt_options *o);
 
-/* What to say about a word that is no flag of a command ("experts" for --experts); always false. */
-bool vrt_options_reject(const struct vrt_options *o, const char *word, struct vrt_error *e);
-
 void vrt_options_help(const struct vrt_options *o, FILE *out);
 
 /* The index of a key in the program's table, -1 if it has none of this path. */
@@ -63,8 +60,5 @@ int64_t vrt_options_key(const struct vrt_program *program, const char *path);
 /* Parse the text of a value for a key; `name` is how messages call it. */
 bool vrt_options_value(const struct vrt_key *key, const char *name, const char *text, struct vrt_value *out,
                        struct vrt_error *e);
-
-/* The entry of names[0..n-1] nearest to `word`, NULL if none is near. */
-const char *vrt_nearest(const char *word, const char *const *names, size_t n);
 
 #endif
