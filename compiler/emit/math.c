@@ -24,12 +24,20 @@ static LLVMTypeRef float_type(struct emit *e, V ints)
     return LLVMGetTypeKind(LLVMTypeOf(ints)) == LLVMVectorTypeKind ? e->vf : e->f32;
 }
 
+/* c[0] + c[1] x + .. by Estrin's scheme: pairs, then pairs of pairs, that do not wait for each other, for a chain of n multiply-adds
+ * is longer than what a processor has under way. */
 static V polynomial(struct emit *e, V x, const double *c, int n)
 {
-    V y = like(e, x, c[n - 1]);
-    for (int i = n - 2; i >= 0; i--)
-        y = vfma(e, y, x, like(e, x, c[i]));
-    return y;
+    V term[16];
+    for (int i = 0; i < n; i++)
+        term[i] = like(e, x, c[i]);
+    for (; n > 1; n = (n + 1) / 2) {
+        for (int i = 0; i < n; i += 2)
+            term[i / 2] = i + 1 < n ? vfma(e, term[i + 1], x, term[i]) : term[i];
+        if (n > 2)
+            x = vmul(e, x, x);
+    }
+    return term[0];
 }
 
 V math_exp(struct emit *e, V x)
