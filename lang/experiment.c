@@ -153,13 +153,12 @@ static const struct augment_row {
     {"augment.repeat", REPEAT, 0, WHOLE, SPEC_INT, 1},
 };
 
-static bool read_augment(struct run *r, struct node *n, const struct item *i, struct spec_value calls[CALLS])
+static bool read_augment(struct run *r, const struct item *i, struct scope s, struct spec_value calls[CALLS])
 {
     if (i->kind != ITEM_CALL) {
         diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc, "`augment` is a list of calls: random_resized_crop; flip");
         return false;
     }
-    struct scope s = n->list_scope;
     struct spec_value v;
     if (!call_variant(r, &s, i->value, "augment", NULL, 0, &v)) return false;
     for (int k = 0; k < CALLS; k++) {
@@ -171,6 +170,30 @@ static bool read_augment(struct run *r, struct node *n, const struct item *i, st
         }
         calls[k] = v;
     }
+    return true;
+}
+
+/* What a call takes the place of, besides the earlier one of its name. */
+static int excluded_by(int call)
+{
+    for (size_t i = 0; i < sizeof excluded / sizeof *excluded; i++)
+        for (int end = 0; end < 2; end++)
+            if (excluded[i][end] == call) return excluded[i][!end];
+    return call;
+}
+
+/* The calls of `list` over those of the lists that it amends. */
+static bool read_augments(struct run *r, const struct amended *list, struct spec_value calls[CALLS])
+{
+    struct spec_value own[CALLS] = {0};
+    if (!list) return true;
+    if (!read_augments(r, list->before, calls)) return false;
+    for (size_t i = 0; i < list->list->n; i++)
+        if (!read_augment(r, list->list->items[i], list->scope, own)) return false;
+    for (int k = 0; k < CALLS; k++)
+        if (own[k].type != SPEC_NONE) calls[excluded_by(k)] = (struct spec_value){0};
+    for (int k = 0; k < CALLS; k++)
+        if (own[k].type != SPEC_NONE) calls[k] = own[k];
     return true;
 }
 
@@ -204,8 +227,8 @@ static struct spec_value augment_value(const struct augment_row *row, const stru
 static bool export_augment(struct run *r, struct node *n, struct rows *rows)
 {
     struct spec_value calls[CALLS] = {0};
-    for (size_t i = 0; n->list && i < n->list->n; i++)
-        if (!read_augment(r, n, n->list->items[i], calls)) return false;
+    struct amended last = {n->list, n->list_scope, n->before};
+    if (n->list && !read_augments(r, &last, calls)) return false;
     if (!check_augment(r, calls)) return false;
     for (size_t i = 0; i < sizeof augment_rows / sizeof *augment_rows; i++) {
         const struct augment_row *row = &augment_rows[i];

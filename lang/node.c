@@ -281,6 +281,20 @@ static bool apply_item(struct run *r, struct node *n, const struct item *i, stru
     return false;
 }
 
+/* A list replaces the one that was there, but for augmentations: experiment.c lays its calls over the earlier ones. */
+static void take_list(struct run *r, struct node *n, const struct body *b, struct scope scope)
+{
+    bool changes = strcmp(n->body, "augment") == 0 && b->n > 0;
+    if (n->list == b) return;
+    if (n->list && changes) {
+        struct amended *before = arena_alloc(r->arena, sizeof *before);
+        *before = (struct amended){n->list, n->list_scope, n->before};
+        n->before = before;
+    } else n->before = NULL;
+    n->list = b;
+    n->list_scope = scope;
+}
+
 static bool apply_body(struct run *r, struct node *n, const struct body *b, struct scope scope, bool own)
 {
     bool good = true, amending = n->nkids > 0, layers = holds_layers(n);
@@ -288,13 +302,11 @@ static bool apply_body(struct run *r, struct node *n, const struct body *b, stru
     scope.node = n;
     for (size_t i = 0; i < b->n && !diag_full(r->diag) && run_step(r, 1, b->items[i]->loc); i++) {
         const struct item *item = b->items[i];
-        if (layers && !is_key_item(r, n, item)) {
-            n->list = b;
-            n->list_scope = scope;
-        } else good &= note_once(r, &seen, item) && apply_item(r, n, item, scope, own, amending);
+        if (layers && !is_key_item(r, n, item)) take_list(r, n, b, scope);
+        else good &= note_once(r, &seen, item) && apply_item(r, n, item, scope, own, amending);
     }
     /* An empty list replaces, too; a body with only keys keeps the layers that were there. */
-    if (layers && b->n == 0) n->list = b, n->list_scope = scope;
+    if (layers && b->n == 0) take_list(r, n, b, scope);
     return good && !r->stop;
 }
 

@@ -99,6 +99,8 @@ struct bind {
 
 struct node_check { const struct item *item; struct scope scope; };
 
+struct amended { const struct body *list; struct scope scope; const struct amended *before; };
+
 struct node {
     const char *body, *kind, *name;     /* the sort of body (keys.def), as written, its name or "" */
     struct loc loc;
@@ -107,6 +109,7 @@ struct node {
     struct node **kids; size_t nkids, kids_cap;
     const struct body *list;            /* layers or calls, if the body holds such */
     struct scope list_scope;
+    const struct amended *before;       /* `augment`: the lists that `list` changes, the nearest first */
     const struct words *link;           /* `stage s2 amends s1` */
     bool linked;
     enum state state;
