@@ -93,10 +93,15 @@ struct param *layer_param(struct builder *b, const struct spec_layer *l, const c
     return p;
 }
 
-/* Arguments `init` and `gain`, which stand side by side. */
-static double weight_std(const struct spec_layer *l, int init, int64_t inputs)
+/* The deviation of the first weights, by one of the arguments `init` and `gain`, which stand side by side. */
+static bool weight_std(struct builder *b, const struct spec_layer *l, int init, int64_t inputs, double *std)
 {
-    return arg_given(l, init + 1) ? arg_float(l, init + 1) / sqrt((double)inputs) : arg_or(l, init, WEIGHT_STD);
+    bool by_gain = arg_given(l, init + 1);
+    *std = by_gain ? arg_float(l, init + 1) / sqrt((double)inputs) : arg_or(l, init, WEIGHT_STD);
+    if (!by_gain || !arg_given(l, init))
+        return true;
+    diag_report(b->diag, DIAG_CHOICE_KEY, l->loc, "`init` and `gain` both say how wide the weights are: give one of them");
+    return false;
 }
 
 static bool too_large(struct builder *b, const struct spec_layer *l, const char *what, double size)
@@ -132,9 +137,12 @@ bool layer_linear(struct builder *b, const struct spec_layer *l, struct tensor x
     if (!positive(b, l, "out", out) || too_large(b, l, "the weight's number of elements",
                                                  (double)in * (double)out * (b->experts ? b->experts->count : 1)))
         return false;
+    double std;
+    if (!weight_std(b, l, 2, in, &std))
+        return false;
     struct node *n = layer_node(b, NODE_linear, l, x);
     n->experts = x.v->experts;
-    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, weight_std(l, 2, in));
+    n->weight = layer_param(b, l, "weight", 2, (int64_t[]){out, in}, INIT_TRUNC_NORMAL, std);
     if (l->args[1].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = tensor_like(x, node_output(b->g, n, x.v->rows, out, x.v->experts));
@@ -348,9 +356,11 @@ bool layer_conv(struct builder *b, const struct spec_layer *l, struct tensor x, 
     if (!window(b, l, x, n, kernel, stride, padding) ||
         too_large(b, l, "the weight's number of elements", (double)in / (double)groups * (double)out * kernel * kernel))
         return false;
+    double std;
+    if (!weight_std(b, l, 6, kernel * kernel * (in / groups), &std))
+        return false;
     n->groups = (int)groups;
-    n->weight = layer_param(b, l, "weight", 4, (int64_t[]){out, in / groups, kernel, kernel}, INIT_TRUNC_NORMAL,
-                            weight_std(l, 6, kernel * kernel * (in / groups)));
+    n->weight = layer_param(b, l, "weight", 4, (int64_t[]){out, in / groups, kernel, kernel}, INIT_TRUNC_NORMAL, std);
     if (l->args[5].i)
         n->bias = layer_param(b, l, "bias", 1, &out, INIT_ZERO, 0);
     *y = map_output(b, n, out);
