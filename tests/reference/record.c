@@ -1,3 +1,4 @@
+/* Tensors that another program computed, and the count of comparisons: see record.h. */
 #include "config.h"
 
 #include <inttypes.h>

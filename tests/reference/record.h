@@ -29,8 +29,10 @@ float *record_read(struct record *r, const char *name, int64_t n);
 /* Tensors whose names begin so. */
 int64_t record_count(const struct record *r, const char *prefix);
 
-/* main of a test of tables: `tests` and what each row is; 99 if top_srcdir is not set. */
+/* A test of one row of a table: run gets it as *state. */
 struct CMUnitTest record_test(const char *title, CMUnitTestFunction run, const void *row);
+
+/* Run them; returns main's status, 99 if top_srcdir is not set. */
 int record_main(const char *group, const struct CMUnitTest *tests, size_t n);
 
 #endif
