@@ -1,4 +1,4 @@
-/* The tables of flags: see flags.h. */
+/* The table of the commands' flags, which commands have those of keys, and the help that both make: see flags.h. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,7 +134,7 @@ static void help_keys(const struct vrt_options *o, FILE *out)
     }
 }
 
-void vrt_options_help(const struct vrt_options *o, FILE *out)
+void vrt_flags_help(const struct vrt_options *o, FILE *out)
 {
     const struct vrt_program *p = o->program;
     const struct vrt_command *c = o->command;

@@ -3,6 +3,7 @@
 #define RUNTIME_PROGRAM_FLAGS_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "runtime/program/options.h"
 
@@ -29,6 +30,9 @@ unsigned vrt_flag_commands(const struct vrt_key *key);
 
 /* The names of all flags of these commands, of keys too: an array of *n to be freed, NULL if there is no memory. */
 const char **vrt_flag_names(const struct vrt_program *p, unsigned commands, size_t *n);
+
+/* What `PROGRAM COMMAND --help` prints. */
+void vrt_flags_help(const struct vrt_options *o, FILE *out);
 
 /* A key's default, as the help shows it; returns `text`. */
 const char *vrt_flag_default(const struct vrt_key *key, char *text, size_t size);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "runtime/program/command.h"
+#include "runtime/program/flags.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/suggest.h"
@@ -66,7 +67,7 @@ static int run_command(const struct vrt_program *p, const struct vrt_command *co
     if (!vrt_options_parse(&o, p, command, argc, argv, e))
         status = (int)e->code;
     else if (o.help)
-        vrt_options_help(&o, stdout);
+        vrt_flags_help(&o, stdout);
     else
         status = command->run(&o, e);
     vrt_options_free(&o);

@@ -4,7 +4,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "runtime/base/status.h"
 #include "runtime/vrt.h"
@@ -51,8 +50,6 @@ struct vrt_options {
 bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program, const struct vrt_command *command,
                        int argc, char **argv, struct vrt_error *e);
 void vrt_options_free(struct vrt_options *o);
-
-void vrt_options_help(const struct vrt_options *o, FILE *out);
 
 /* The index of a key in the program's table, -1 if it has none of this path. */
 int64_t vrt_options_key(const struct vrt_program *program, const char *path);
