@@ -24,8 +24,8 @@ static LLVMTypeRef float_type(struct emit *e, V ints)
     return LLVMGetTypeKind(LLVMTypeOf(ints)) == LLVMVectorTypeKind ? e->vf : e->f32;
 }
 
-/* c[0] + c[1] x + .. by Estrin's scheme: pairs, then pairs of pairs, that do not wait for each other, for a chain of n multiply-adds
- * is longer than what a processor has under way. */
+/* c[0] + c[1] x + .., at most 16 terms, by Estrin's scheme: pairs, then pairs of pairs, that do not wait for each other, for a chain of
+ * n multiply-adds is longer than what a processor has under way. */
 static V polynomial(struct emit *e, V x, const double *c, int n)
 {
     V term[16];

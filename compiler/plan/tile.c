@@ -58,7 +58,8 @@ struct dw_tile tile_dw(int vector, int64_t n, int64_t k)
     return (struct dw_tile){round_up((n + down - 1) / down, 12), round_up((k + across - 1) / across, plan_panel(vector, k))};
 }
 
-/* A chunk of TILE_DW_CHUNK rows: a panel of x (24 KiB) rests in L1, both packed factors (300 KiB each) in L2. Patches are summed aside. */
+/* A chunk of TILE_DW_CHUNK rows: a panel of x (24 KiB) rests in L1, both packed factors (300 KiB each) in L2, a line behind each panel
+ * and each block (of 6 or 12 columns of dy: gemm_tn.c). Patches are summed aside. */
 int64_t dw_scratch(int vector, struct dw_tile t, int64_t k, bool patches)
 {
     int64_t panels = t.wide / plan_panel(vector, k), blocks = t.block / 6;
