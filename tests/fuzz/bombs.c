@@ -319,10 +319,10 @@ int main(void)
     JPEG("the most pixels of colour", true, BASELINE, 65500, 2049, 3, 1);
     JPEG("the most pixels of CMYK", true, BASELINE, 40000, 2516, 4, 1);
     JPEG("more pixels than that", false, BASELINE, 65500, 2050, 3, 1);
-    JPEG("the most scans of the most pixels", true, PROGRESSIVE, 65500, 2049, 1, 9);
-    JPEG("the most scans in colour", true, PROGRESSIVE, 8000, 8000, 3, 20);
-    JPEG("the most scans", true, PROGRESSIVE, 3500, 3500, 3, 100);
-    JPEG("a scan more", false, PROGRESSIVE, 3500, 3500, 3, 102);
+    JPEG("the most scans of the most pixels", true, PROGRESSIVE, 65500, 2049, 1, 6);
+    JPEG("the most scans in colour", true, PROGRESSIVE, 8000, 8000, 3, 12);
+    JPEG("the most scans", true, PROGRESSIVE, 2800, 2800, 3, 100);
+    JPEG("a scan more", false, PROGRESSIVE, 2800, 2800, 3, 102);
     JPEG("a minute of scans", false, PROGRESSIVE, 8000, 8000, 3, 800);
     JPEG("gigabytes of coefficients", false, PROGRESSIVE, 65500, 2049, 3, 2);
     JPEG("gigabytes of pixels", false, PROGRESSIVE, 65500, 65500, 3, 1);
