@@ -100,7 +100,7 @@ static void tells_many_experts(void **state)
     static double balance[LAYERS * EACH];
     static char names[LAYERS][40];
     struct vrt_epoch_record r = {
-        .step = 7, .epoch = 2, .val = { 4, 2, 3, 6.0 }, .moes = many, .nmoes = LAYERS, .balance = balance,
+        .step = 7, .epoch = 2, .val = { 4, 2, 3, 6.0, 0 }, .moes = many, .nmoes = LAYERS, .balance = balance,
     };
     struct vrt_buffer b = { 0 };
     struct vrt_error e;
@@ -137,7 +137,7 @@ static void tells_many_experts(void **state)
 /* Three pictures: a hit, a label that came third, a hit with less confidence. */
 static void writes_analysis(void **state)
 {
-    const struct vrt_epoch_record r = { .step = 30, .epoch = 3, .val = { 3, 2, 3, 3.0 } };
+    const struct vrt_epoch_record r = { .step = 30, .epoch = 3, .val = { 3, 2, 3, 3.0, 0 } };
     struct vrt_analysis a;
     struct vrt_error e;
     char path[600];
