@@ -139,6 +139,7 @@ static const struct augment_row {
     {"augment.max_ratio", CROP, 1, 1, SPEC_FLOAT, 1.3333333333333333},
     {"augment.padded_crop", PADDED, 0, WHOLE, SPEC_INT, 0},
     {"augment.flip", FLIP, 0, WHOLE, SPEC_FLOAT, 0},
+    {"augment.alternating", FLIP, 1, WHOLE, SPEC_BOOL, 0},
     {"augment.randaugment", RANDAUGMENT, 0, WHOLE, SPEC_INT, 0},
     {"augment.magnitude", RANDAUGMENT, 1, WHOLE, SPEC_FLOAT, 9},
     {"augment.magnitude_std", RANDAUGMENT, 2, WHOLE, SPEC_FLOAT, 0.5},

@@ -7,7 +7,7 @@
 
 /* What a number is for: one word of the counter. Generated code uses 16 and up. */
 enum vrt_purpose { VRT_RANDOM_INIT = 1, VRT_RANDOM_SHUFFLE = 2, VRT_RANDOM_AUGMENT = 3, VRT_RANDOM_GRADCHECK = 4,
-                   VRT_RANDOM_UPCYCLE = 5, VRT_RANDOM_MIX = 6 };
+                   VRT_RANDOM_UPCYCLE = 5, VRT_RANDOM_MIX = 6, VRT_RANDOM_FLIP = 7 };
 
 /* A stream of numbers under one counter: (a, b, purpose) name it, `next` runs along it. */
 struct vrt_random {

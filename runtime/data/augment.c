@@ -227,6 +227,20 @@ static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scr
     return true;
 }
 
+/* One number is drawn either way, so that what is drawn after it does not depend on the way. */
+static bool flips(const struct vrt_transform *t, struct vrt_random *random)
+{
+    double u = vrt_random_uniform(random);
+
+    if (t->alternating) {
+        struct vrt_random own;
+        vrt_random_start(&own, random->seed, VRT_RANDOM_FLIP, 0, random->b);
+        double turn = vrt_random_uniform(&own) + t->flip * ((random->a & 0xffffff) + (random->a >> 24));
+        u = turn - floor(turn);
+    }
+    return u < t->flip;
+}
+
 bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
                         struct vrt_random *random, float *input, struct vrt_error *e)
 {
@@ -244,7 +258,7 @@ bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *im
         at.dx = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
     }
     if (random != NULL && t->flip > 0)
-        at.flip = vrt_random_uniform(random) < t->flip;
+        at.flip = flips(t, random);
     if (random != NULL && acts(&t->policy)) {
         if (!change(p, v, at, s, random, e))
             return false;

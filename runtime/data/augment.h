@@ -23,7 +23,12 @@ struct vrt_scratch {
 /* Check a transform's ranges (errors say which) and build the table. */
 bool vrt_pipeline_make(struct vrt_pipeline *p, const struct vrt_transform *t, struct vrt_error *e);
 
-/* input (H,W,C) from `image`, which has the transform's channels. random: NULL for evaluation. */
+/* input (H,W,C) from `image`, which has the transform's channels. random: NULL for evaluation, else a stream under the name
+ * (epoch + (copy << 24), picture).
+ *
+ * Alternating flips (Jordan 2024, arXiv 2404.02684, where the probability is a half): a picture draws u once, for all epochs, and
+ * is flipped at the epochs t where the fraction of u + t * flip is below flip. So each is flipped in as even a share of its epochs as
+ * can be: at a half in every other one, and two epochs show every picture both ways. Copies within an epoch take turns too. */
 bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
                         struct vrt_random *random, float *input, struct vrt_error *e);
 void vrt_scratch_free(struct vrt_scratch *s);

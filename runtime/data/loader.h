@@ -23,6 +23,7 @@ struct vrt_transform {
     double min_scale, max_scale, min_ratio, max_ratio;
     int padded_crop;                    /* zero-pad by this many pixels on each side, random crop (after resizing to size) */
     double flip;                        /* probability of a horizontal flip */
+    bool alternating;                   /* not drawn anew each epoch: see augment.h */
     struct vrt_policy policy;           /* changes of the 8-bit pixels, after crop and flip */
     double erase;                       /* probability that a part of the input becomes noise, last of all */
 };

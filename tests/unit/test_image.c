@@ -434,6 +434,53 @@ static void pads_and_flips(void **state)
     vrt_image_free(&image);
 }
 
+/* Whether a picture, whose first row rises, was turned round at this time. */
+static bool is_flipped(const struct vrt_transform *t, const struct vrt_image *image, uint32_t picture, uint32_t time)
+{
+    struct vrt_scratch s = {0};
+    struct vrt_random random;
+    struct vrt_pipeline p;
+    struct vrt_error e;
+    float input[16];
+
+    vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, time, picture);
+    assert_true(vrt_pipeline_make(&p, t, &e) && vrt_pipeline_apply(&p, image, &s, &random, input, &e));
+    vrt_scratch_free(&s);
+    if (input[0] == input[3])
+        fail_msg("the picture is its own mirror");
+    return input[0] != p.normal[0][image->pixels.data[0]];
+}
+
+/* Each picture is flipped in its share of any epochs, to within one; half of the pictures are in each; copies take turns. */
+static void alternates_flips(void **state)
+{
+    struct vrt_transform t = plain(1, 4, 4);
+    struct vrt_image image = {0};
+
+    (void)state;
+    t.alternating = true;
+    fill(&image, 4, 4, 1);
+    for (int share = 1; share <= 4; share++) {
+        int at_first = 0;
+        t.flip = share / 4.0;
+        for (uint32_t n = 0; n < 200; n++) {
+            int flipped = 0;
+            for (uint32_t epoch = 0; epoch < 9; epoch++) {
+                bool now = is_flipped(&t, &image, n, epoch);
+                flipped += now;
+                at_first += epoch == 0 && now;
+                assert_true(fabs(flipped - t.flip * (epoch + 1)) < 1);
+                if (share == 2)
+                    assert_true(is_flipped(&t, &image, n, epoch + (1 << 24)) != now);
+            }
+        }
+        assert_true(fabs(at_first - 200 * t.flip) <= 30);
+    }
+    t.flip = 0;
+    assert_false(is_flipped(&t, &image, 1, 1));
+    vrt_image_free(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +494,7 @@ int main(void)
         cmocka_unit_test(draws_crops),
         cmocka_unit_test(resizes_crops),
         cmocka_unit_test(pads_and_flips),
+        cmocka_unit_test(alternates_flips),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
