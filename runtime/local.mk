@@ -35,7 +35,8 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/evaluate.c %D%/program/eval.c %D%/program/evaluate.h %D%/program/classes.c %D%/program/classes.h \
 	%D%/program/message.c %D%/program/message.h \
 	%D%/program/analysis.c %D%/program/analysis.h \
-	%D%/program/run.c %D%/program/run.h %D%/program/position.c %D%/program/position.h \
+	%D%/program/run.c %D%/program/run.h %D%/program/states.c %D%/program/states.h \
+	%D%/program/position.c %D%/program/position.h \
 	%D%/program/signals.c %D%/program/signals.h \
 	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \
 	%D%/program/keep.c %D%/program/keep.h %D%/program/faults.c %D%/program/faults.h %D%/program/unread.c %D%/program/unread.h \

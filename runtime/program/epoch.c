@@ -12,6 +12,7 @@
 #include "runtime/program/keep.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
+#include "runtime/program/states.h"
 #include "runtime/program/training.h"
 
 static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */

@@ -12,6 +12,7 @@
 #include "runtime/data/loader.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
+#include "runtime/program/states.h"
 #include "runtime/program/training.h"
 
 static bool write_warning(struct vrt_training *t, const char *text, struct vrt_error *e)

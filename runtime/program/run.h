@@ -45,14 +45,6 @@ const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
                    struct vrt_model *m, struct vrt_position *at, struct vrt_error *e);
 
-/* Restore the newest state that was saved before `step`; its weights have not seen it. *found is false, and nothing changed, where
- * there is none. */
-bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found,
-                     struct vrt_error *e);
-
-/* Save everything that the next step depends on. */
-bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt_position *at, struct vrt_error *e);
-
 /* "FOLDER/name"; name at most 50 bytes. */
 const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX]);
 
