@@ -16,8 +16,8 @@ static bool fail(struct vrt_error *e, const char *what, const char *path)
     return vrt_fail(e, VRT_BAD_INPUT, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
-/* Open a regular file for reading; -1 and *e filled when it is not one. Not blocking: a pipe is refused, not waited for. */
-static int open_regular(const char *path, uint64_t *size, struct vrt_error *e)
+/* Not blocking: a pipe is refused, not waited for. */
+int vrt_file_open(const char *path, uint64_t *size, struct vrt_error *e)
 {
     struct stat s;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -57,7 +57,7 @@ bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct 
 {
     uint64_t size;
     ssize_t n;
-    int fd = open_regular(path, &size, e);
+    int fd = vrt_file_open(path, &size, e);
 
     if (fd < 0)
         return false;
@@ -111,7 +111,7 @@ bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struc
 bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e)
 {
     uint64_t size;
-    int fd = open_regular(path, &size, e);
+    int fd = vrt_file_open(path, &size, e);
     void *data;
 
     *m = (struct vrt_map){0};

@@ -13,6 +13,9 @@
  * not counted in size. */
 bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e);
 
+/* A regular file, opened for reading: its descriptor, *size its bytes. -1 when it is none or cannot be opened. */
+int vrt_file_open(const char *path, uint64_t *size, struct vrt_error *e);
+
 /* `size` bytes at `offset`; fewer is an error. `name` is for messages. Safe from several threads on one fd. */
 bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset, struct vrt_error *e);
 

@@ -14,7 +14,7 @@
 
 static const char magic[8] = { 'v', 'm', 'o', 'e', 's', 't', 'a', 't' };
 
-enum { VERSION = 1, CHECKSUM_BYTES = 16, TEXT_LIMIT = 16 << 20 };
+enum { VERSION = 1, CHECKSUM_BYTES = 16, TEXT_LIMIT = 16 << 20, PART = 1 << 16 };
 
 struct head {
     char magic[8];
@@ -23,9 +23,11 @@ struct head {
 
 struct vrt_state {
     char path[PATH_MAX];
-    struct vrt_map file;
+    int fd;
+    uint64_t size;
     struct head head;
     char *text;
+    char why[200];                      /* what is wrong with it */
 };
 
 /* The two files are taken in turn. */
@@ -122,61 +124,118 @@ bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, con
 }
 
 /* The size that the head promises, 0 if it promises nonsense. */
-static size_t promised_size(const struct head *h)
+static uint64_t promised_size(const struct head *h)
 {
     if (memcmp(h->magic, magic, sizeof magic) != 0 || h->version != VERSION || h->nblocks > VRT_STATE_BLOCKS ||
         h->text_bytes > TEXT_LIMIT)
         return 0;
-    return (size_t)head_size(h);
+    return head_size(h);
 }
 
-static const char *check_map(struct vrt_state *s, const struct vrt_listed *listed)
+enum condition { SOUND, ABSENT, DAMAGED, FAILED };
+
+static enum condition damaged(struct vrt_state *s, const char *why)
 {
-    char sum[40];
-    if (s->file.size < sizeof s->head + CHECKSUM_BYTES)
-        return "it is cut off";
-    memcpy(&s->head, s->file.data, sizeof s->head);
-    size_t size = promised_size(&s->head);
-    if (size == 0)
-        return "it is no state of this version";
-    if (size != s->file.size)
-        return "its length is wrong";
-    XXH128_canonical_t digest;
-    XXH128_canonicalFromHash(&digest, XXH3_128bits(s->file.data, s->file.size - CHECKSUM_BYTES));
-    if (memcmp(&digest, s->file.data + s->file.size - CHECKSUM_BYTES, CHECKSUM_BYTES) != 0)
-        return "its checksum is wrong";
-    sum_text(sum, &digest);
-    if (listed != NULL && (listed->sequence > s->head.sequence ||
-                           (listed->sequence == s->head.sequence && strcmp(listed->sum, sum) != 0)))
-        return "it is not the one that manifest.json names";
-    s->text = strndup((const char *)s->file.data + sizeof s->head, (size_t)s->head.text_bytes);
-    return s->text == NULL ? "there is no memory to read it" : NULL;
+    snprintf(s->why, sizeof s->why, "%s", why);
+    return DAMAGED;
 }
 
-/* NULL if `s` is now a sound state, else why not; "" if there is no such file and none is listed. */
-static const char *open_one(struct vrt_state *s, const struct vrt_listed *listed)
+/* By reads, not a map: a bad place of the disk is an answer then, not the end of the program. */
+static bool get(struct vrt_state *s, void *data, size_t size, uint64_t offset)
 {
     struct vrt_error e;
+    if (vrt_file_read_at(s->fd, s->path, data, size, offset, &e))
+        return true;
+    damaged(s, e.text);
+    return false;
+}
+
+static enum condition check_sum(struct vrt_state *s, XXH3_state_t *sum, const struct vrt_listed *listed)
+{
+    unsigned char part[PART], own[CHECKSUM_BYTES];
+    XXH128_canonical_t digest;
+    char text[40];
+    uint64_t end = s->size - CHECKSUM_BYTES;
+    XXH3_128bits_reset(sum);
+    for (uint64_t at = 0; at < end; at += PART) {
+        size_t n = end - at < PART ? (size_t)(end - at) : PART;
+        if (!get(s, part, n, at))
+            return DAMAGED;
+        XXH3_128bits_update(sum, part, n);
+    }
+    if (!get(s, own, sizeof own, end) || !get(s, s->text, (size_t)s->head.text_bytes, sizeof s->head))
+        return DAMAGED;
+    XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(sum));
+    if (memcmp(&digest, own, sizeof own) != 0)
+        return damaged(s, "its checksum is wrong");
+    sum_text(text, &digest);
+    if (listed != NULL && (listed->sequence > s->head.sequence ||
+                           (listed->sequence == s->head.sequence && strcmp(listed->sum, text) != 0)))
+        return damaged(s, "it is not the one that manifest.json names");
+    return SOUND;
+}
+
+static enum condition check_file(struct vrt_state *s, const struct vrt_listed *listed, struct vrt_error *e)
+{
+    if (s->size < sizeof s->head + CHECKSUM_BYTES)
+        return damaged(s, "it is cut off");
+    if (!get(s, &s->head, sizeof s->head, 0))
+        return DAMAGED;
+    uint64_t size = promised_size(&s->head);
+    if (size == 0)
+        return damaged(s, "it is no state of this version");
+    if (size != s->size)
+        return damaged(s, "its length is wrong");
+    XXH3_state_t *sum = XXH3_createState();
+    s->text = calloc((size_t)s->head.text_bytes + 1, 1);
+    enum condition c = sum != NULL && s->text != NULL ? check_sum(s, sum, listed) : FAILED;
+    XXH3_freeState(sum);
+    if (c == FAILED)
+        vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+    return c;
+}
+
+/* What a file holds decides whether it is damaged. That it cannot be opened says nothing of that: it fails, lest a good state be
+ * passed by and then written over. */
+static enum condition open_one(struct vrt_state *s, const struct vrt_listed *listed, struct vrt_error *e)
+{
     if (access(s->path, F_OK) != 0 && errno == ENOENT)
-        return listed != NULL ? "it is gone" : "";
-    return vrt_file_map(s->path, &s->file, &e) ? check_map(s, listed) : "it cannot be read";
+        return listed != NULL ? damaged(s, "it is gone") : ABSENT;
+    s->fd = vrt_file_open(s->path, &s->size, e);
+    return s->fd >= 0 ? check_file(s, listed, e) : FAILED;
 }
 
 void vrt_state_close(struct vrt_state *s)
 {
     if (s == NULL)
         return;
-    vrt_file_unmap(&s->file);
+    if (s->fd >= 0)
+        close(s->fd);
     free(s->text);
     free(s);
 }
 
-static void tell_damage(char *note, size_t size, const struct vrt_state *s, const struct vrt_listed *listed, const char *why)
+/* State file i, not opened; NULL: no memory, or no such path. */
+static struct vrt_state *new_state(const char *folder, uint64_t i, struct vrt_error *e)
+{
+    struct vrt_state *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        vrt_fail(e, VRT_BAD_INPUT, "no memory to read the state in %s", folder);
+        return NULL;
+    }
+    s->fd = -1;
+    if (state_path(s->path, folder, i, e))
+        return s;
+    vrt_state_close(s);
+    return NULL;
+}
+
+static void tell_damage(char *note, size_t size, const struct vrt_state *s, const struct vrt_listed *listed)
 {
     char step[40] = "";
     if (listed != NULL && listed->step >= 0)
         snprintf(step, sizeof step, ", of step %lld,", (long long)listed->step);
-    snprintf(note, size, "%s%s is damaged (%s)", s->path, step, why);
+    snprintf(note, size, "%s%s is damaged (%s)", s->path, step, s->why);
 }
 
 bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, char *note, size_t note_size, struct vrt_error *e)
@@ -188,19 +247,18 @@ bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, 
     note[0] = '\0';
     vrt_manifest_read(&manifest, folder);
     for (uint64_t i = 0; i < VRT_STATES; i++) {
-        if ((s = calloc(1, sizeof *s)) == NULL || !state_path(s->path, folder, i, e)) {
-            if (s == NULL)
-                vrt_fail(e, VRT_BAD_INPUT, "no memory to read the state in %s", folder);
+        state_name(name, i);
+        const struct vrt_listed *listed = vrt_manifest_find(&manifest, name);
+        s = new_state(folder, i, e);
+        enum condition c = s != NULL ? open_one(s, listed, e) : FAILED;
+        if (c == FAILED) {
             vrt_state_close(s);
             vrt_state_close(best);
             return false;
         }
-        state_name(name, i);
-        const struct vrt_listed *listed = vrt_manifest_find(&manifest, name);
-        const char *why = open_one(s, listed);
-        if (why != NULL && *why != '\0')
-            tell_damage(note, note_size, s, listed, why);
-        bool better = why == NULL && s->head.sequence < below && (best == NULL || s->head.sequence > best->head.sequence);
+        if (c == DAMAGED)
+            tell_damage(note, note_size, s, listed);
+        bool better = c == SOUND && s->head.sequence < below && (best == NULL || s->head.sequence > best->head.sequence);
         vrt_state_close(better ? best : s);
         best = better ? s : best;
     }
@@ -225,15 +283,16 @@ const char *vrt_state_text(const struct vrt_state *s)
 
 bool vrt_state_read(const struct vrt_state *s, const struct vrt_state_block *blocks, size_t nblocks, struct vrt_error *e)
 {
-    const unsigned char *at = s->file.data + sizeof s->head + s->head.text_bytes;
+    uint64_t at = sizeof s->head + s->head.text_bytes;
     bool same = nblocks == s->head.nblocks;
     for (size_t i = 0; same && i < nblocks; i++)
         same = (uint64_t)blocks[i].bytes == s->head.block_bytes[i];
     if (!same)
         return vrt_fail(e, VRT_BAD_INPUT, "%s was saved by another program: the sizes of its blocks differ", s->path);
     for (size_t i = 0; i < nblocks; i++) {
-        memcpy(blocks[i].data, at, (size_t)blocks[i].bytes);
-        at += blocks[i].bytes;
+        if (!vrt_file_read_at(s->fd, s->path, blocks[i].data, (size_t)blocks[i].bytes, at, e))
+            return false;
+        at += (uint64_t)blocks[i].bytes;
     }
     return true;
 }

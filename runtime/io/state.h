@@ -28,7 +28,7 @@ bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, con
 
 /* Open the newest sound state of a folder with a number below `below`. *out is NULL, without an error, when the folder holds
  * none. `note` receives "" or what is wrong: a state that is damaged or gone, or the manifest. That there are states but no
- * sound one is an error. */
+ * sound one is an error, and that one cannot be opened (rights, memory). */
 bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, char *note, size_t note_size, struct vrt_error *e);
 void vrt_state_close(struct vrt_state *s);
 

@@ -8,6 +8,8 @@
  *   FAIL_HOW=kill        the process dies before the call, in the middle of it where it is a write
  *   FAIL_COUNT=FILE      how many calls there were is written here at the end
  *
+ *   READ_FAILS=TEXT      reading at a place of a file whose path holds this text fails as on a bad disk
+ *
  * It also spoils gradients: NAN_STEPS=A-B puts a NaN into one of the sums of steps A to B (from 1) of a training, if the learning rate
  * of the step before was above NAN_LR. Which step runs is read off the lines that go into metrics.jsonl. */
 #include "config.h"
@@ -160,6 +162,16 @@ ssize_t write(int fd, const void *data, size_t size)
     if (how() != HOW_ERROR && size > 1 && real(fd, data, size / 2) < 0)
         return -1;
     stops(true, ENOSPC);
+    return -1;
+}
+
+ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+    char path[PATH_MAX];
+    const char *where = getenv("READ_FAILS");
+    if (where == NULL || !path_of(fd, path) || strstr(path, where) == NULL)
+        return REAL(ssize_t, pread, int, void *, size_t, off_t)(fd, data, size, offset);
+    errno = EIO;
     return -1;
 }
 

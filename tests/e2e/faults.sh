@@ -150,6 +150,13 @@ damaged() {
 holds "the newest state with a bit flipped: the other one serves" damaged flip newest 'damaged.*going on from the state of step 7'
 holds "the newest state cut off" damaged cut_off newest 'damaged.*going on from the state of step 7'
 holds "the newest state gone" damaged 'rm' newest 'gone.*going on from the state of step 7'
+bad_disk() {
+    rm -rf worn
+    cp -r stopped worn
+    READ_FAILS=worn/state/$(newest stopped) LD_PRELOAD=$fail_calls ./maps train --out worn --resume >worn.out 2>worn.err
+    same_run left worn && grep 'damaged (cannot read .*Input/output error).*going on from the state of step 7' worn.err
+}
+[ -n "$sanitized" ] || holds "the newest state on a bad place of the disk" bad_disk
 holds "the older state with a bit flipped: the newest one serves" damaged flip "$([ "$(newest stopped)" = 0.state ] && echo 1 || echo 0).state" \
     'damaged.*going on from the state of step 8'
 holds "the manifest with a bit flipped" damaged flip manifest.json ''

@@ -337,6 +337,11 @@ static void falls_back_to_the_older_state(void **state)
         write_bytes(newest, b.data, i);
         assert_int_equal(load_number(where, note, sizeof note), 2);
     }
+    unlink(newest);
+    assert_int_equal(mkdir(newest, 0777), 0);           /* cannot be opened: no reason to take the older one */
+    assert_false(vrt_state_open(&s, where, UINT64_MAX, note, sizeof note, &e));
+    assert_non_null(strstr(e.text, "1.state: it is not a regular file"));
+    assert_int_equal(rmdir(newest), 0);
     write_bytes(newest, b.data, b.size);
     assert_int_equal(load_number(where, note, sizeof note), 3);
     write_bytes(newest, "x", 1);
