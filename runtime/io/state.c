@@ -27,7 +27,7 @@ struct vrt_state {
     uint64_t size;
     struct head head;
     char *text;
-    char why[200];                      /* what is wrong with it */
+    char why[sizeof ((struct vrt_error *)0)->text];     /* what is wrong with it */
 };
 
 /* The two files are taken in turn. */
