@@ -138,6 +138,7 @@ static const struct augment_row {
     {"augment.min_ratio", CROP, 1, 0, SPEC_FLOAT, 0.75},
     {"augment.max_ratio", CROP, 1, 1, SPEC_FLOAT, 1.3333333333333333},
     {"augment.padded_crop", PADDED, 0, WHOLE, SPEC_INT, 0},
+    {"augment.reflect", PADDED, 1, WHOLE, SPEC_BOOL, 0},
     {"augment.flip", FLIP, 0, WHOLE, SPEC_FLOAT, 0},
     {"augment.alternating", FLIP, 1, WHOLE, SPEC_BOOL, 0},
     {"augment.randaugment", RANDAUGMENT, 0, WHOLE, SPEC_INT, 0},

@@ -338,7 +338,7 @@ static void write_call(struct frozen *z, const char *name, const struct argument
 static void write_augment(struct frozen *z)
 {
     static const struct { const char *name, *on; double off; struct argument args[4]; size_t n; } calls[] = {
-        {"padded_crop", "augment.padded_crop", 0, {{"padding", "augment.padded_crop"}}, 1},
+        {"padded_crop", "augment.padded_crop", 0, {{"padding", "augment.padded_crop"}, {"reflect", "augment.reflect"}}, 2},
         {"flip", "augment.flip", 0, {{"probability", "augment.flip"}, {"alternating", "augment.alternating"}}, 2},
         {"randaugment", "augment.randaugment", 0, {{"n", "augment.randaugment"}, {"m", "augment.magnitude"},
          {"std", "augment.magnitude_std"}, {"increasing", "augment.increasing"}}, 4},

@@ -30,6 +30,8 @@ static const char *wrong_range(const struct vrt_transform *t)
         return "the ratio of random_resized_crop must lie within 0.001 and 1000";
     if (t->padded_crop < 0 || t->padded_crop > t->width || t->padded_crop > t->height)
         return "padded_crop must be 0 to the input's size";
+    if (t->reflect && (t->padded_crop >= t->width || t->padded_crop >= t->height))
+        return "a padded_crop that reflects must be less than the input's size";
     if (!(t->flip >= 0 && t->flip <= 1))
         return "the probability of flip must lie within 0 and 1";
     if (!(t->policy.layers >= 0 && t->policy.magnitude >= 0 && t->policy.magnitude <= 10 && t->policy.magnitude_std >= 0))
@@ -145,24 +147,34 @@ bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct v
     return true;
 }
 
-/* Where the picture lies: `dx`, `dy` to the right and down of the input's corner, black around it; then mirrored. */
+/* Where the picture lies: `dx`, `dy` to the right and down of the input's corner, around it black or its reflection; then mirrored. */
 struct place {
     int dx, dy;
-    bool flip;
+    bool reflect, flip;
 };
+
+/* A place on an axis of n pixels, -1: beyond them. The edge itself is not doubled. */
+static int inside(int from, int n, bool reflect)
+{
+    if (from >= 0 && from < n)
+        return from;
+    return !reflect ? -1 : from < 0 ? -from : 2 * (n - 1) - from;
+}
 
 /* The pixel at x of the row `row` of v, or of black. */
 static const uint8_t *pixel(const uint8_t *row, struct vrt_view v, struct place at, int width, int x)
 {
     static const uint8_t black[3];
-    int from = (at.flip ? width - 1 - x : x) - at.dx;
+    int from = inside((at.flip ? width - 1 - x : x) - at.dx, v.width, at.reflect);
 
-    return row != NULL && from >= 0 && from < v.width ? row + from * v.channels : black;
+    return row != NULL && from >= 0 ? row + from * v.channels : black;
 }
 
 static const uint8_t *row_at(struct vrt_view v, struct place at, int y)
 {
-    return y - at.dy >= 0 && y - at.dy < v.height ? v.data + (size_t)(y - at.dy) * v.stride : NULL;
+    int from = inside(y - at.dy, v.height, at.reflect);
+
+    return from >= 0 ? v.data + (size_t)from * v.stride : NULL;
 }
 
 /* Bytes to floats. */
@@ -203,8 +215,19 @@ static bool acts(const struct vrt_policy *p)
     return p->layers > 0 || p->three_augment || p->jitter > 0;
 }
 
-/* Crop and resize to the network's size. The crop is cut out first: pixels beyond its edge have no influence. */
-static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scratch *s, struct vrt_random *random,
+/* The window of an axis, `size` long, that is cut out of `length` pixels and `pad` beyond each edge: what of the picture is kept begins
+ * at the result and lies *shift to the right in it. */
+static int draw_window(int length, int size, int pad, struct vrt_random *random, int *shift)
+{
+    int from = (int)vrt_random_below(random, (uint64_t)(length - size) + 2 * (uint64_t)pad + 1) - pad;
+    int keep = from < 0 ? 0 : from > length - size ? length - size : from;
+
+    *shift = keep - from;
+    return keep;
+}
+
+/* Crop and resize to the network's size. A random crop is cut out first: pixels beyond its edge have no influence. */
+static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scratch *s, struct vrt_random *random, struct place *at,
                 struct vrt_error *e)
 {
     const struct vrt_transform *t = &p->transform;
@@ -216,6 +239,10 @@ static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scr
         how = vrt_resize_whole(*v, t->width, t->height, (enum vrt_filter)t->resample);
     } else if (!vrt_resize_centre(&how, *v, t, random != NULL ? 1.0 : t->crop_pct, e)) {
         return false;
+    }
+    if (random != NULL && t->padded_crop > 0) {
+        how.keep_top = draw_window(how.height, t->height, t->padded_crop, random, &at->dy);
+        how.keep_left = draw_window(how.width, t->width, t->padded_crop, random, &at->dx);
     }
     if (how.width == v->width && how.height == v->height) {
         *v = vrt_view_crop(*v, how.keep_left, how.keep_top, t->width, t->height);
@@ -245,18 +272,13 @@ bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *im
                         struct vrt_random *random, float *input, struct vrt_error *e)
 {
     const struct vrt_transform *t = &p->transform;
-    const int pad = t->padded_crop;
     struct vrt_view v = vrt_view_of(image);
-    struct place at = {0};
+    struct place at = {.reflect = t->reflect};
 
     if (image->channels != t->channels)
         return vrt_fail(e, VRT_INTERNAL, "a picture of %d channels where %d are needed", image->channels, t->channels);
-    if (!fit(p, &v, s, random, e))
+    if (!fit(p, &v, s, random, &at, e))
         return false;
-    if (random != NULL && pad > 0) {
-        at.dy = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
-        at.dx = pad - (int)vrt_random_below(random, 2 * (uint64_t)pad + 1);
-    }
     if (random != NULL && t->flip > 0)
         at.flip = flips(t, random);
     if (random != NULL && acts(&t->policy)) {

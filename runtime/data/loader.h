@@ -21,7 +21,9 @@ struct vrt_transform {
     /* training only, each off at 0 */
     int random_resized_crop;            /* timm's: 10 tries, then the centre */
     double min_scale, max_scale, min_ratio, max_ratio;
-    int padded_crop;                    /* zero-pad by this many pixels on each side, random crop (after resizing to size) */
+    int padded_crop;                    /* 0: off; else cut out at random anywhere, after resizing to cover the size, and as many pixels
+                                         * beyond each edge: black, or the picture mirrored there */
+    bool reflect;
     double flip;                        /* probability of a horizontal flip */
     bool alternating;                   /* not drawn anew each epoch: see augment.h */
     struct vrt_policy policy;           /* changes of the 8-bit pixels, after crop and flip */

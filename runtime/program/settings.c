@@ -33,6 +33,7 @@ static const struct number_row {
     ROW("augment.min_ratio", min_ratio, 3.0 / 4.0, 0, 100, ABOVE),
     ROW("augment.max_ratio", max_ratio, 4.0 / 3.0, 0, 100, ABOVE),
     ROW("augment.padded_crop", padded_crop, 0, 0, 1024, WHOLE),
+    ROW("augment.reflect", reflect, 0, 0, 1, WHOLE),
     ROW("augment.flip", flip, 0, 0, 1, 0),
     ROW("augment.alternating", alternating, 0, 0, 1, WHOLE),
     ROW("augment.randaugment", randaugment, 0, 0, 16, WHOLE),
@@ -156,6 +157,7 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
     t.min_ratio = s->min_ratio;
     t.max_ratio = s->max_ratio;
     t.padded_crop = (int)s->padded_crop;
+    t.reflect = s->reflect != 0;
     t.flip = s->flip;
     t.alternating = s->alternating != 0;
     t.erase = s->random_erase;

@@ -19,7 +19,7 @@ struct vrt_settings {
     double holdout;
     double bad;                         /* share of the pictures that may be unreadable in an epoch */
     double overfit;                     /* pictures to learn by heart; `limit` is the same then, and nothing regularises; 0: off */
-    double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, flip, alternating;
+    double random_resized_crop, min_scale, max_scale, min_ratio, max_ratio, padded_crop, reflect, flip, alternating;
     double randaugment, magnitude, magnitude_std, increasing, three_augment, color_jitter, random_erase;
     double mixup, cutmix, mix_probability, mix_switch, repeat;
     double lr, weight_decay, beta1, beta2, eps, momentum;

@@ -395,43 +395,75 @@ static void resizes_crops(void **state)
     vrt_image_free(&resized);
 }
 
-/* With padding p, a shifted picture surrounded by black; flipped half of the time. */
-static void pads_and_flips(void **state)
+/* What a padded crop sees at (x, y), up to one pixel beyond an edge: black, or the pixel next to the edge on the inner side. */
+static int beyond(const struct vrt_image *image, int x, int y, bool reflect)
+{
+    int w = image->width, h = image->height;
+
+    if (!reflect && (x < 0 || y < 0 || x >= w || y >= h))
+        return 0;
+    x = x < 0 ? 1 : x >= w ? w - 2 : x;
+    y = y < 0 ? 1 : y >= h ? h - 2 : y;
+    return image->pixels.data[w * y + x];
+}
+
+/* Which of the windows of 4 x 4 this input is, from one pixel beyond the upper left corner on, row by row; -1: none. */
+static int window_of(const struct vrt_pipeline *p, const struct vrt_image *image, bool flip, const float input[16])
+{
+    int across = image->width - 1, down = image->height - 1;
+
+    for (int k = 0; k < across * down; k++) {
+        bool found = true;
+        for (int i = 0; i < 16; i++) {
+            int x = (flip ? 3 - i % 4 : i % 4) + k % across - 1, y = i / 4 + k / across - 1;
+            found = found && input[i] == p->normal[0][beyond(image, x, y, p->transform.reflect)];
+        }
+        if (found)
+            return k;
+    }
+    return -1;
+}
+
+static void pad_and_flip(int width, int height, bool reflect)
 {
     struct vrt_transform t = plain(1, 4, 4);
     struct vrt_scratch s = {0};
     struct vrt_image image = {0};
     struct vrt_pipeline p;
     struct vrt_error e;
-    int shifted = 0, flipped = 0;
+    int seen[64] = {0}, flipped = 0, windows = (width - 1) * (height - 1);
 
-    (void)state;
     t.padded_crop = 1;
+    t.reflect = reflect;
     t.flip = 0.5;
     assert_true(vrt_pipeline_make(&p, &t, &e));
-    fill(&image, 4, 4, 1);
-    for (int n = 0; n < 200; n++) {
+    fill(&image, width, height, 1);
+    for (int n = 0; n < 400; n++) {
         struct vrt_random random;
         float input[16];
-        bool found = false;
         vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, 0, (uint32_t)n);
         assert_true(vrt_pipeline_apply(&p, &image, &s, &random, input, &e));
-        for (int k = 0; k < 18 && !found; k++) {
-            int dx = k % 3 - 1, dy = k / 3 % 3 - 1, flip = k / 9;
-            found = true;
-            for (int i = 0; i < 16; i++) {
-                int x = (flip ? 3 - i % 4 : i % 4) - dx, y = i / 4 - dy;
-                int v = x >= 0 && x < 4 && y >= 0 && y < 4 ? image.pixels.data[4 * y + x] : 0;
-                found = found && input[i] == p.normal[0][v];
-            }
-            shifted += found && (dx != 0 || dy != 0);
-            flipped += found && flip;
-        }
-        assert_true(found);
+        int straight = window_of(&p, &image, false, input), turned = window_of(&p, &image, true, input);
+        assert_true((straight < 0) != (turned < 0));
+        seen[straight >= 0 ? straight : turned]++;
+        flipped += turned >= 0;
     }
-    assert_true(shifted > 150 && flipped > 70 && flipped < 130);
+    for (int k = 0; k < windows; k++)
+        assert_true(seen[k] > 400 / windows / 3);
+    assert_in_range(flipped, 160, 240);
     vrt_scratch_free(&s);
     vrt_image_free(&image);
+}
+
+/* With padding, a window that lies anywhere on the picture and its border, black or reflected; flipped half of the time. */
+static void pads_and_flips(void **state)
+{
+    (void)state;
+    for (int reflect = 0; reflect < 2; reflect++) {
+        pad_and_flip(4, 4, reflect);
+        pad_and_flip(7, 4, reflect);
+        pad_and_flip(4, 8, reflect);
+    }
 }
 
 /* Whether a picture, whose first row rises, was turned round at this time. */
