@@ -47,6 +47,15 @@ static int32_t imagenet_label(const char *const *sorted, const char *name)
     return at != NULL ? (int32_t)(at - sorted) : -1;
 }
 
+/* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may be missing there. */
+static bool names_hold_imagenet(const struct vrt_classes *c, const char *const *sorted)
+{
+    int64_t known = 0;
+    for (int64_t i = 0; i < c->outputs; i++)
+        known += c->names[i] != NULL && imagenet_label(sorted, c->names[i]) >= 0;
+    return c->outputs > VRT_IMAGENET_CLASSES && known > VRT_IMAGENET_CLASSES / 2;
+}
+
 static bool data_imagenet(const struct vrt_dataset *d, const char *const *sorted)
 {
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
@@ -81,10 +90,10 @@ static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
 
 /* -- places -- */
 
-/* Find each class of the data among n names, or say which is missing (NULL: none). Names in weights are valid UTF-8, so the
- * data's are made so, too. */
-static bool find_classes(const struct vrt_dataset *d, const char *const *names, int64_t n, int32_t *at, const char **missing,
-                         struct vrt_error *e)
+/* Find each class of the data among n names, or say which is missing (NULL: none); with `of`, a class is the at[c]th of these. Names
+ * in weights are valid UTF-8, so the data's are made so, too. */
+static bool find_classes(const struct vrt_dataset *d, const char *const *of, const char *const *names, int64_t n, int32_t *at,
+                         const char **missing, struct vrt_error *e)
 {
     json_t *index = json_object();
 
@@ -93,10 +102,11 @@ static bool find_classes(const struct vrt_dataset *d, const char *const *names, 
         if (names[i] != NULL)
             json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i));
     for (int64_t c = 0; index != NULL && *missing == NULL && c < vrt_dataset_classes(d); c++) {
-        json_t *own = vrt_json_text(vrt_dataset_class_name(d, c));
+        const char *name = of != NULL ? of[at[c]] : vrt_dataset_class_name(d, c);
+        json_t *own = vrt_json_text(name);
         const json_t *found = json_object_get(index, json_string_value(own));
         if (found == NULL)
-            *missing = vrt_dataset_class_name(d, c);
+            *missing = name;
         at[c] = (int32_t)json_integer_value(found);
         json_decref(own);
     }
@@ -118,17 +128,25 @@ static bool number_classes(const struct vrt_dataset *d, int64_t n, const char *o
     return true;
 }
 
+/* Numbers are places among the sorted classes of the weights, or, where these are ImageNet-1k's and more, among ImageNet-1k's. */
 static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
 {
-    const char *missing;
+    const char *missing, *sorted[VRT_IMAGENET_CLASSES];
     int64_t known = json_is_array(c->own) && r->file == NULL ? (int64_t)json_array_size(c->own) : c->outputs;
 
-    if (!find_classes(d, c->names, c->outputs, c->map, &missing, e))
+    if (!find_classes(d, NULL, c->names, c->outputs, c->map, &missing, e))
         return false;
     if (missing == NULL)
         return true;
-    if (data_numbers(d) && !names_numbers(c))
+    vrt_imagenet_classes(sorted);
+    bool numbers = data_numbers(d) && !names_numbers(c), imagenet = numbers && names_hold_imagenet(c, sorted);
+    if (numbers && !imagenet)
         return number_classes(d, known < c->outputs ? known : c->outputs, "the weights were trained with", c->map, e);
+    if (imagenet && (!number_classes(d, VRT_IMAGENET_CLASSES, "the classes of ImageNet-1k are", c->map, e) ||
+                     !find_classes(d, sorted, c->names, c->outputs, c->map, &missing, e)))
+        return false;
+    if (missing == NULL)
+        return true;
     if (r->file != NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s does not name the class `%.200s` of the data; give this name to the output that stands "
                         "for it, or take the class out of the data", r->file->path, missing);
@@ -147,7 +165,7 @@ static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file
         if (!number_classes(d, file->count, "the lines of --class-map are", c->map, e))
             return false;
         missing = NULL;
-    } else if (file->count == VRT_IMAGENET_CLASSES && !find_classes(d, sorted, VRT_IMAGENET_CLASSES, c->map, &missing, e))
+    } else if (file->count == VRT_IMAGENET_CLASSES && !find_classes(d, NULL, sorted, VRT_IMAGENET_CLASSES, c->map, &missing, e))
         return false;
     if (missing != NULL && file->count != c->count)
         return vrt_fail(e, VRT_BAD_INPUT, "%s has %lld lines, one for each class, but the data is %s", file->path,

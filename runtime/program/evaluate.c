@@ -26,7 +26,7 @@ static void score_row(const struct vrt_evaluation *v, const float *logits, const
         return;
     }
     if (v->verdicts != NULL)
-        v->verdicts[score->images] = (struct vrt_verdict){ .label = *label, .predicted = -1, .rank = (int32_t)classes };
+        v->verdicts[score->images] = (struct vrt_verdict){ .label = *label, .predicted = -1, .rank = INT32_MAX };
     score->images++;
     score->unread++;
     score->loss += log((double)(v->classes != NULL && v->classes->scored != NULL ? v->classes->nscored : classes));

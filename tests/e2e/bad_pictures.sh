@@ -104,6 +104,8 @@ ends 0 'of 17 .*1 unreadable and so wrong' "eval counts them as wrong" ./tokens 
 holds "and tells them" grep -q 'warning: odd: test/class01/00000.jpg: truncated JPEG.*counts as wrong' err
 holds "so do the tables" sh -c "grep -q '^class01,(unreadable),1' odd.pairs && [ \$(awk -F, 'NR > 1 { n += \$5 } END { print n }' odd.csv) = 16 ]"
 ends 0 '"images":17,"top1":[0-9]+,.*"bad":1}' "eval says so as JSON" ./tokens eval --data odd --weights $w --threads 1 --json
+holds "and the table of classes adds up to it" test "$(field out top1) $(field out top5)" = \
+    "$(awk -F , 'NR > 1 { a += $3; b += $4 } END { print a, b }' odd.csv)"
 top1=$(field out top1)
 rm odd/test/class01/00000.jpg
 ./tokens eval --data odd --weights $w --threads 1 --json >less

@@ -160,6 +160,26 @@ ends 0 'images":240.*_error":[0-9.]*}$' "a map of ImageNet's 1000 classes" ./wid
 agrees "as by hand, over all of them" out "$(by_hand ./wide wide.safetensors in all "$moved")"
 ends 0 '"scored_classes":2' "and for a part of them" ./wide eval --weights wide.safetensors few --class-map thousand --json
 agrees "as by hand, over these" out "$(by_hand ./wide wide.safetensors few "535 653" "$moved")"
+
+# ImageNet-1k and more, as in ImageNet-21k: numbers are places among the classes of ImageNet-1k.
+program "$here/twin_tokens.vmoe" ./wider --experiment sparse_tokens -D classes=1100 -D height=16px -D width=16px
+ends 0 done "1100 outputs" ./wider train --data in --out wider.run --epochs 1 --threads 2
+ends 0 top-1 "names of a thousand" ./wide eval --weights wide.safetensors --data some --all-classes --per-class known.csv
+{ seq -f 'x%03.0f' 100; tail -n +2 known.csv | cut -d , -f 1 | LC_ALL=C sort -r; } >more
+holds "are 1100 with others" test "$(sort -u more | wc -l)" = 1100
+mkdir v2
+for pair in $paired; do
+    cp -r in/test/"${pair%=*}" v2/"${pair#*=}"
+done
+there=$(grep -nE "^($(echo $wnids | tr ' ' '|'))\$" more | awk -F : '{ print $2 "=" $1 - 1 }')
+outputs=$(echo "$there" | sed 's/.*=//' | tr '\n' ' ')
+truth=$(for pair in $paired; do echo "${pair#*=}=$(echo "$there" | sed -n "s/^${pair%=*}=//p")"; done | tr '\n' ' ')
+ends 0 '"scored_classes":12' "numbers of ImageNet-1k" ./wider eval --weights wider.run/last.safetensors v2 --class-map more --json
+agrees "as by hand" out "$(by_hand ./wider wider.run/last.safetensors v2 "$outputs" "$truth")"
+sed 's/n01774750/teddy/' more >less
+ends 1 'less does not name the class `n01774750`' "one that is missing is told by its name" \
+    ./wider eval --weights wider.run/last.safetensors v2 --class-map less
+
 for bad in '0 1 1|lines 2 and 3 are the same output, 1' '0 1 12|map:3: `12` is no output of this program, 0 to 11' '0 - 2|no output' \
     '0 1|has 2 lines, one for each class, but the data is folder foreign' 'cat dog|has 2 names, but the program has 12 outputs' '|is empty'; do
     echo "${bad%%|*}" | tr ' ' '\n' >map
