@@ -124,9 +124,26 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
     return append_csv(m, line, (size_t)n, e);
 }
 
-bool vrt_metrics_text(struct vrt_metrics *m, const char *line, struct vrt_error *e)
+bool vrt_metrics_lines(struct vrt_metrics *m, const char *lines, size_t size, struct vrt_error *e)
 {
-    return append_jsonl(m, line, strlen(line), e) && append_jsonl(m, "\n", 1, e);
+    return append_jsonl(m, lines, size, e);
+}
+
+bool vrt_metrics_warnings(const struct vrt_metrics *m, int64_t from, struct vrt_buffer *lines, struct vrt_error *e)
+{
+    static const char warning[] = "{\"warning\":";
+    struct vrt_buffer b = { 0 };
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/metrics.jsonl", m->folder);
+    bool ok = vrt_file_read(path, SIZE_MAX - 1, &b, e);
+    for (size_t at = (size_t)from, n; ok && at < b.size; at += n) {
+        const char *line = (const char *)b.data + at, *newline = memchr(line, '\n', b.size - at);
+        n = newline != NULL ? (size_t)(newline + 1 - line) : b.size - at;
+        if (newline != NULL && strncmp(line, warning, sizeof warning - 1) == 0)
+            ok = vrt_buffer_append(lines, line, n, e);
+    }
+    vrt_buffer_free(&b);
+    return ok;
 }
 
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e)

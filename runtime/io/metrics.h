@@ -45,8 +45,10 @@ bool vrt_metrics_open(struct vrt_metrics *m, const char *folder, int64_t jsonl_b
                       struct vrt_error *e);
 bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, struct vrt_error *e);
 bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, struct vrt_error *e);
-/* One more line of metrics.jsonl, as it is. */
-bool vrt_metrics_text(struct vrt_metrics *m, const char *line, struct vrt_error *e);
+/* More lines of metrics.jsonl, as they are. */
+bool vrt_metrics_lines(struct vrt_metrics *m, const char *lines, size_t size, struct vrt_error *e);
+/* The warnings in metrics.jsonl behind byte `from`, appended to `lines`. */
+bool vrt_metrics_warnings(const struct vrt_metrics *m, int64_t from, struct vrt_buffer *lines, struct vrt_error *e);
 bool vrt_metrics_sync(struct vrt_metrics *m, struct vrt_error *e);     /* before a state that counts on them is saved */
 void vrt_metrics_close(struct vrt_metrics *m);
 

@@ -67,6 +67,7 @@ int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
         vrt_fail(e, VRT_USAGE, "--dry-run starts afresh; leave out --resume");
         return (int)e->code;
     }
+    vrt_catch_signals();
     snprintf(folder, sizeof folder, "%.2000s/vmoe-dry-XXXXXX", where != NULL && where[0] == '/' ? where : "/tmp");
     if (mkdtemp(folder) == NULL) {
         vrt_fail(e, VRT_BAD_INPUT, "cannot make a folder like %s: %s; set TMPDIR to one with room", folder, strerror(errno));
@@ -74,10 +75,8 @@ int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
     }
     o.out = folder;
     bool ok = vrt_training_open(&t, &o, e);
-    if (ok) {
-        vrt_catch_signals();
+    if (ok)
         vrt_training_tell(&t);
-    }
     ok = ok && try_all(&t, &d, e);
     if (ok && vrt_stop_signal == 0)
         tell_dry(&t, &d);

@@ -17,14 +17,14 @@
 
 static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
 
-/* What could not be written is no reason to lose the run: say how it goes on. */
+/* What could not be written is no reason to lose the run: say how it goes on. Of a dry run nothing is left to go on with. */
 static bool written(const struct vrt_training *t, bool ok, struct vrt_error *e)
 {
     char text[sizeof e->text];
-    if (ok)
-        return true;
+    if (ok || t->o->dry_run)
+        return ok;
     snprintf(text, sizeof text, "%.600s", e->text);
-    return vrt_fail(e, e->code, "%s; then go on with\n  %.60s train --resume --out %.300s", text, t->o->argv[0], t->run.folder);
+    return vrt_fail(e, e->code, "%s; then go on with\n  %s train --resume --out %s", text, t->o->argv[0], t->run.folder);
 }
 
 bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e)
@@ -41,7 +41,7 @@ static bool time_to_save(const struct vrt_training *t)
 {
     if (vrt_save_signal != 0)
         return true;
-    if (t->at.in_row > 0)               /* these weights may be the ones that fail */
+    if (t->at.in_row > 0 || t->at.batch == t->steps)    /* these weights may be the ones that fail; the epoch's end saves */
         return false;
     if (t->o->save_every > 0)
         return t->at.step % t->o->save_every == 0;
@@ -174,7 +174,7 @@ static bool run_steps(struct vrt_training *t, bool *back, struct vrt_error *e)
     bool ok = true;
     while (ok && !*back && t->at.batch < t->end && vrt_stop_signal == 0) {
         ok = train_step(t, back, e);
-        if (ok && !*back && t->at.batch < t->steps && time_to_save(t))
+        if (ok && !*back && time_to_save(t))
             ok = vrt_training_save_state(t, e);
     }
     vrt_progress_clear(&t->bar);
@@ -294,6 +294,8 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     t->at.batch = 0;
     t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
     t->at.epoch_skipped = t->at.epoch_unread = 0;
+    if (t->at.in_row > 0 && t->run.sequence > 0 && !vrt_training_over(t))
+        return true;                    /* the older states are needed yet; from them this end of an epoch comes again */
     return vrt_training_save_state(t, e);
 }
 

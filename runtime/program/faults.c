@@ -10,6 +10,7 @@
 
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
+#include "runtime/io/put.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/states.h"
@@ -20,8 +21,11 @@ static bool write_warning(struct vrt_training *t, const char *text, struct vrt_e
     json_t *j = json_pack("{s:o, s:I, s:I}", "warning", vrt_json_text(text), "step", (json_int_t)t->at.step, "epoch",
                           (json_int_t)t->at.epoch + 1);
     char *line = json_dumps(j, JSON_COMPACT);
+    struct vrt_buffer b = { 0 };
     json_decref(j);
-    bool ok = line != NULL ? vrt_metrics_text(&t->run.metrics, line, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory for a warning");
+    bool ok = line != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for a warning");
+    ok = ok && vrt_put(&b, e, "%s\n", line) && vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
+    vrt_buffer_free(&b);
     free(line);
     return ok;
 }
@@ -69,28 +73,39 @@ static bool stop_here(const struct vrt_training *t, const char *what, double val
 {
     bool saved = t->run.sequence > 0;
     return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. The training has "
-                    "stopped before it could spoil the weights; %s%s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. "
+                    "stopped before it could spoil the weights; %s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. "
                     "The pictures were %s", (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value), t->m.ctx.lr,
-                    VRT_SKIPS - 1, saved ? "the last state and weights in " : "nothing was saved yet", saved ? t->run.folder : "",
-                    saved ? " are good" : "", pictures);
+                    VRT_SKIPS - 1, saved ? "the last state and weights are in " : "nothing was saved yet", saved ? t->run.folder : "",
+                    pictures);
+}
+
+/* A return takes back what was learnt, not what has happened: the files of the best weights stay, and so do the counts. */
+static void carry_over(struct vrt_position *at, const struct vrt_position *was)
+{
+    at->best_top1 = was->best_top1;
+    at->best_epoch = was->best_epoch;
+    memcpy(at->kept, was->kept, sizeof at->kept);
+    at->nkept = was->nkept;
+    at->skipped = was->skipped;
+    at->went_back = was->went_back + 1;
+    at->lr_factor = was->lr_factor / 2;
 }
 
 /* To a state whose weights have not seen the first of these steps: one that was saved since has the very weights that fail. */
 static bool go_back(struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
 {
-    int64_t step = t->at.step, went = t->at.went_back;
-    double factor = t->at.lr_factor / 2;
+    const struct vrt_position was = t->at;
+    int64_t step = was.step;
     bool found = false;
-    if (went < VRT_RETURNS && !vrt_run_go_back(&t->run, step + 1 - VRT_SKIPS, &t->m, &t->at, &found, e))
+    if (was.went_back < VRT_RETURNS && !vrt_run_go_back(&t->run, step + 1 - VRT_SKIPS, &t->m, &t->at, &found, e))
         return false;
     if (!found)
         return stop_here(t, what, value, pictures, e);
-    t->at.went_back = went + 1;
-    t->at.lr_factor = factor;
+    carry_over(&t->at, &was);
     t->m.program->pack_train(&t->m.ctx);
     return warn(t, e, "step %lld: %s is %s, the last of %d steps in a row without a finite result; back to the state of step %lld, "
                 "and on with %g of the learning rate; the pictures were %s", (long long)step + 1, what, kind(value), VRT_SKIPS,
-                (long long)t->at.step, factor, pictures);
+                (long long)t->at.step, t->at.lr_factor, pictures);
 }
 
 bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call, bool *back, struct vrt_error *e)
@@ -138,12 +153,12 @@ bool vrt_training_unread(struct vrt_training *t, struct vrt_error *e)
 bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
 {
     struct vrt_error ignored;
-    char text[1400];
+    char text[sizeof e->text];
     if (t->at.step == 0 || t->o->dry_run || !vrt_training_save_state(t, &ignored))
         return false;
-    snprintf(text, sizeof text, "%.1300s", e->text);
+    snprintf(text, sizeof text, "%.1000s", e->text);
     return vrt_fail(e, e->code, "%s. What was learnt until step %lld is saved; then go on with\n"
-                    "  %.60s train --resume --out %.300s", text, (long long)t->at.step, t->o->argv[0], t->run.folder);
+                    "  %s train --resume --out %s", text, (long long)t->at.step, t->o->argv[0], t->run.folder);
 }
 
 /* -- the end of an epoch -- */

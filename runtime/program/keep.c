@@ -21,12 +21,23 @@ static bool remove_file(const struct vrt_training *t, int64_t epoch, struct vrt_
     return unlink(path) == 0 || errno == ENOENT || vrt_fail(e, VRT_BAD_INPUT, "cannot remove %.900s: %s", path, strerror(errno));
 }
 
+/* After a return to an earlier state an epoch comes again, and its file is written over. */
+static void forget(struct vrt_position *at, int64_t epoch)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < at->nkept; i++)
+        if (at->kept[i].epoch != epoch)
+            at->kept[n++] = at->kept[i];
+    at->nkept = n;
+}
+
 /* The list falls by hits; of equal ones the earlier epoch stands first. */
 static bool keep_among(struct vrt_training *t, int64_t epoch, int64_t top1, int64_t most, struct vrt_error *e)
 {
     struct vrt_kept *kept = t->at.kept;
     char name[64];
     int64_t place = 0;
+    forget(&t->at, epoch);
     while (place < t->at.nkept && kept[place].top1 >= top1)
         place++;
     if (place >= most)

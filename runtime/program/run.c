@@ -58,18 +58,22 @@ static bool make_folder(const char *path, struct vrt_error *e)
     }
 }
 
+/* The length of the name of a run's file at the beginning of `name`, 0: there is none. */
+static size_t starts_with_file(const char *name)
+{
+    int n = 0;
+    for (int i = 0; i < NFILES; i++)
+        if (strncmp(name, file_names[i], strlen(file_names[i])) == 0)
+            return strlen(file_names[i]);
+    sscanf(name, "epoch-%*[0-9].safetensors%n", &n);
+    return (size_t)n;
+}
+
 /* "last.safetensors.4711.tmp": what a training that was killed while writing leaves. */
 static bool is_leftover(const char *name)
 {
-    for (int i = 0; i < NFILES; i++) {
-        size_t n = strlen(file_names[i]);
-        if (strncmp(name, file_names[i], n) != 0 || name[n] != '.')
-            continue;
-        const char *at = name + n + 1;
-        at += strspn(at, "0123456789");
-        return strcmp(at, ".tmp") == 0;
-    }
-    return false;
+    size_t n = starts_with_file(name), digits = n > 0 && name[n] == '.' ? strspn(name + n + 1, "0123456789") : 0;
+    return digits > 0 && strcmp(name + n + 1 + digits, ".tmp") == 0;
 }
 
 /* Remove leftovers and count the rest; -1 if the folder cannot be read. */
@@ -106,6 +110,20 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
     return true;
 }
 
+/* The first state is saved at the end of the first epoch at the latest: a run without one has a line of results at most. */
+static bool past_first_epoch(const struct vrt_run *r)
+{
+    char path[PATH_MAX];
+    struct vrt_buffer b = { 0 };
+    struct vrt_error ignored;
+    int lines = 0;
+    bool read = vrt_file_read(vrt_run_path(r, "metrics.csv", path), SIZE_MAX - 1, &b, &ignored);
+    for (size_t i = 0; read && i < b.size; i++)
+        lines += b.data[i] == '\n';
+    vrt_buffer_free(&b);
+    return lines > 2;                   /* the first has the names */
+}
+
 /* What is left of an earlier training: its newest state, else its run.json. */
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
@@ -120,6 +138,10 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
                     (long long)json_integer_value(json_object_get(r->before, "step")));
         return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
     }
+    if (past_first_epoch(r))
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has no state to go on from (%s is gone or empty), but results that would be lost; put "
+                        "it back, or start from the weights there: --weights %s/last.safetensors --out ANOTHER", r->folder, path,
+                        r->folder);
     r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
     return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "%s is not empty, and holds no run to go on with (no run.json); "
                                          "choose another --out", r->folder);
@@ -210,8 +232,12 @@ static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
                     "  go on with those, or choose another --out", r->folder, text);
 }
 
-static json_t *command_json(const struct vrt_options *o)
+/* How the run was begun, also where it begins anew on being resumed. */
+static json_t *command_json(const struct vrt_run *r, const struct vrt_options *o)
 {
+    json_t *begun = json_object_get(r->before, "command");
+    if (json_is_array(begun))
+        return json_incref(begun);
     json_t *list = json_array();
     for (int i = 0; i < o->argc; i++)
         json_array_append_new(list, vrt_json_text(o->argv[i]));
@@ -234,7 +260,7 @@ static char *readable_json(const json_t *j)
     return line;
 }
 
-static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int threads, struct vrt_error *e)
+static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int64_t classes, int threads, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
     struct vrt_adapt how;
@@ -247,10 +273,10 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
         memset(&host, 0, sizeof host);
     if (gmtime_r(&now, &utc) != NULL)
         strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:{s:s, s:s, s:s, s:i}}", "model", p->name, "spec_file",
-                          p->spec_file, "compiler", p->compiler, "command", command_json(o), "started", started, "threads",
-                          threads, "host", "name", host.nodename, "system", host.release, "machine", host.machine,
-                          "processors", vrt_threads_available());
+    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model", p->name, "spec_file",
+                          p->spec_file, "compiler", p->compiler, "command", command_json(r, o), "started", started, "threads",
+                          threads, "classes", (json_int_t)classes, "host", "name", host.nodename, "system", host.release,
+                          "machine", host.machine, "processors", vrt_threads_available());
     if (weights != NULL)
         json_object_set_new(j, "weights", vrt_json_text(weights));
     if (weights != NULL && (how.upcycle || how.keep != NULL))
@@ -265,24 +291,30 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     return ok;
 }
 
-/* What the run will fill: two states and a third while it is written, the same of weights. A disk without that much room is
- * told now, not after the first epoch. */
-static bool check_room(const struct vrt_run *r, const struct vrt_model *m, struct vrt_error *e)
+/* What the run will fill: two states and a third while it is written, the same of weights, and those of the best epochs; a dry run one
+ * of each. A disk without that much room is told now, not after the first epoch. */
+static bool check_room(const struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
 {
     struct statvfs disk;
-    double needed = 3.0 * ((double)m->bytes[VRT_PARAMS] + vrt_run_state_bytes(m));
+    struct vrt_settings s;
+    if (!vrt_settings_read(&s, o, e))
+        return false;
+    double states = o->dry_run ? 1 : 3, weights = states + (s.keep_best > 1 && !o->dry_run ? s.keep_best : 0);
+    double needed = weights * (double)m->bytes[VRT_PARAMS] + states * vrt_run_state_bytes(m);
     if (statvfs(r->folder, &disk) != 0 || disk.f_blocks == 0 || (double)disk.f_bavail * (double)disk.f_frsize >= needed)
         return true;
     return vrt_fail(e, VRT_BAD_INPUT, "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or "
-                    "choose another --out", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
+                    "%s", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6,
+                    o->dry_run ? "set TMPDIR to a folder with room" : "choose another --out");
 }
 
-static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
+static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, const struct vrt_model *m,
+                        struct vrt_error *e)
 {
     char path[PATH_MAX];
     const char *spec = o->program->spec_text;
     bool lost;
-    return check_room(r, m, e) && write_run_json(r, o, vrt_threads_count(&m->ctx), e) &&
+    return check_room(r, o, m, e) && write_run_json(r, o, vrt_dataset_classes(train), vrt_threads_count(&m->ctx), e) &&
            make_folder(vrt_run_path(r, "state", path), e) && vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
            vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e);
 }
@@ -314,5 +346,5 @@ bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct 
     }
     if (m->bytes[VRT_EMA] > 0)
         memcpy(m->ctx.region[VRT_EMA], m->ctx.region[VRT_PARAMS], (size_t)m->bytes[VRT_EMA]);
-    return start_files(r, o, m, e);
+    return start_files(r, o, train, m, e);
 }

@@ -8,6 +8,8 @@ volatile sig_atomic_t vrt_stop_signal, vrt_save_signal;
 static void on_stop(int number)
 {
     vrt_stop_signal = number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
 }
 
 static void on_save(int number)
@@ -18,7 +20,7 @@ static void on_save(int number)
 
 void vrt_catch_signals(void)
 {
-    struct sigaction a = { .sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART };
+    struct sigaction a = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);

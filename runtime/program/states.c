@@ -82,6 +82,20 @@ static int64_t state_step(const struct vrt_state *s)
     return value;
 }
 
+/* The metrics as the state has them, and after these the warnings that came since: those steps are done again, but what went wrong
+ * in them is not forgotten. */
+static bool restore_metrics(struct vrt_run *r, const struct vrt_state *s, struct vrt_model *m, struct vrt_position *at,
+                            struct vrt_error *e)
+{
+    struct vrt_buffer warnings = { 0 };
+    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
+    bool ok = vrt_metrics_warnings(&r->metrics, json_integer_value(json_object_get(text, "jsonl_bytes")), &warnings, e) &&
+              vrt_run_restore(r, s, text, m, at, e) && vrt_metrics_lines(&r->metrics, (const char *)warnings.data, warnings.size, e);
+    vrt_buffer_free(&warnings);
+    json_decref(text);
+    return ok;
+}
+
 /* The next state is written over a newer one that is passed by: its weights are of no use. */
 bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at, bool *found,
                      struct vrt_error *e)
@@ -102,9 +116,7 @@ bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struc
     *found = true;
     if (r->sequence % 2 == (vrt_state_sequence(s) + 1) % 2)
         r->sequence++;
-    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
-    bool ok = vrt_run_restore(r, s, text, m, at, e);
-    json_decref(text);
+    bool ok = restore_metrics(r, s, m, at, e);
     vrt_state_close(s);
     return ok;
 }

@@ -52,12 +52,11 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
     if (o->dry_run)
         return vrt_dry_run(o, e);
     struct vrt_training t;
+    vrt_catch_signals();
     bool ok = vrt_training_open(&t, o, e);
     int status = VRT_OK;
-    if (ok) {
-        vrt_catch_signals();
+    if (ok)
         vrt_training_tell(&t);
-    }
     bool began = ok;
     while (ok && vrt_stop_signal == 0 && !vrt_training_over(&t)) {
         ok = vrt_training_steps(&t, e) && (vrt_stop_signal != 0 || vrt_training_end_epoch(&t, e));

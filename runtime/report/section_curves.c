@@ -1,6 +1,7 @@
 /* Losses, accuracy, learning rate, gradient norm and speed over the run. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/report/plot.h"
 #include "runtime/report/section.h"
@@ -33,6 +34,13 @@ static struct vrt_series steps_series(struct vrt_page *p, struct vrt_thin *t, co
                                 .low = t->whole ? NULL : t->low, .high = t->whole ? NULL : t->high };
 }
 
+/* Evaluations tell the cross-entropy, whatever is learnt. */
+static bool learns_binary(const struct vrt_history *h)
+{
+    return h->spec.data != NULL && strstr((const char *)h->spec.data, "loss = binary_cross_entropy") != NULL;
+}
+
+/* Two losses of one kind share a plot. */
 static void loss_plot(struct vrt_page *p, struct vrt_thin *t, struct column *c)
 {
     struct vrt_plot plot = { .title = "Loss", .x_name = vrt_page_x_name(p), .spread = true, .low = NAN, .high = NAN };
@@ -40,7 +48,14 @@ static void loss_plot(struct vrt_page *p, struct vrt_thin *t, struct column *c)
     for (size_t i = 0; i < c->n; i++)
         c->y[i] = p->h->epochs[i].loss;
     s[1] = (struct vrt_series){ .name = "validation", .colour = 1, .dots = true, .n = c->n, .x = c->x, .y = c->y };
-    vrt_plot_lines(&p->m, &plot, s, 2);
+    if (!learns_binary(p->h)) {
+        vrt_plot_lines(&p->m, &plot, s, 2);
+        return;
+    }
+    plot.title = "Training loss, binary cross-entropy of a class";
+    vrt_plot_lines(&p->m, &plot, s, 1);
+    plot.title = "Validation loss, cross-entropy";
+    vrt_plot_lines(&p->m, &plot, s + 1, 1);
 }
 
 static void accuracy_plot(struct vrt_page *p, struct column *c, struct column *d)

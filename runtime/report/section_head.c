@@ -152,26 +152,14 @@ static void command_line(struct vrt_page *p)
     vrt_html(&p->m, "</code></dd>");
 }
 
-static void data_fact(struct vrt_page *p)
+/* What `--overfit` learns it is evaluated on, too. */
+static void say_validation(struct vrt_page *p, const json_t *keys, double overfit)
 {
-    const json_t *keys = json_object_get(p->h->run, "keys");
+    double holdout = vrt_member(keys, "data.holdout");
     vrt_number t;
-    double pictures = vrt_member(json_object_get(p->h->run, "data"), "pictures"), holdout = vrt_member(keys, "data.holdout");
-    double limit = vrt_history_key(p->h, "data.limit");
-    size_t classes = json_array_size(json_object_get(p->h->analysis, "classes"));
-    if (text_of(keys, "data.root")[0] == '\0')
-        return;
-    vrt_html(&p->m, "<dt>data</dt><dd>");
-    vrt_html_text(&p->m, text_of(keys, "data.root"));
-    vrt_html(&p->m, ": train on “");
-    vrt_html_text(&p->m, text_of(keys, "data.train"));
-    vrt_htmlf(&p->m, "” (%s pictures", vrt_count_text(t, pictures));
-    if (classes > 0)
-        vrt_htmlf(&p->m, " of %s classes", vrt_count_text(t, (double)classes));
-    if (limit > 0 && limit < pictures)
-        vrt_htmlf(&p->m, ", %s of them taken", vrt_count_text(t, limit));
-    vrt_html(&p->m, "), evaluate on ");
-    if (holdout > 0)
+    if (overfit > 0)
+        vrt_html(&p->m, "the same");
+    else if (holdout > 0)
         vrt_htmlf(&p->m, "the %.4g %% of each class that are held out", 100 * holdout);
     else {
         vrt_html(&p->m, "“");
@@ -180,6 +168,27 @@ static void data_fact(struct vrt_page *p)
     }
     if (p->h->nepochs > 0)
         vrt_htmlf(&p->m, " (%s pictures)", vrt_count_text(t, p->h->epochs[p->h->nepochs - 1].images));
+}
+
+static void data_fact(struct vrt_page *p)
+{
+    const json_t *keys = json_object_get(p->h->run, "keys");
+    vrt_number t;
+    double pictures = vrt_member(json_object_get(p->h->run, "data"), "pictures"), classes = vrt_member(p->h->run, "classes");
+    double overfit = vrt_history_key(p->h, "train.overfit"), limit = overfit > 0 ? overfit : vrt_history_key(p->h, "data.limit");
+    if (text_of(keys, "data.root")[0] == '\0')
+        return;
+    vrt_html(&p->m, "<dt>data</dt><dd>");
+    vrt_html_text(&p->m, text_of(keys, "data.root"));
+    vrt_html(&p->m, ": train on “");
+    vrt_html_text(&p->m, text_of(keys, "data.train"));
+    vrt_htmlf(&p->m, "” (%s pictures", vrt_count_text(t, pictures));
+    if (classes > 0)
+        vrt_htmlf(&p->m, " of %s classes", vrt_count_text(t, classes));
+    if (limit > 0 && limit < pictures)
+        vrt_htmlf(&p->m, ", %s of them taken", vrt_count_text(t, limit));
+    vrt_html(&p->m, "), evaluate on ");
+    say_validation(p, keys, overfit);
     vrt_html(&p->m, "</dd>");
 }
 

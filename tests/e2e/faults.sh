@@ -178,6 +178,12 @@ if mount -t tmpfs -o size=1m none disk 2>/dev/null; then
     trap 'umount "$work/disk"; rm -rf "$work"' EXIT
     ends 1 'disk/run needs [0-9.]* MB.*its disk has [0-9.]* MB left; make room' "a disk that is too small is told before the first step" \
         ./maps train --data gray --out disk/run --threads 1
+    room() { sed -n 's/.*needs \([0-9]*\)[.]\([0-9]\) MB.*/\1\2/p' err; }
+    needed=$(room)
+    ends 1 'make room' "with the weights of the best epochs" ./maps train --data gray --out disk/run --threads 1 --keep-best 16
+    holds "it needs more" test "$(room)" -gt "$needed"
+    mount -o remount,size=128k disk
+    ends 1 'set TMPDIR to a folder with room' "too small for a dry run" env TMPDIR="$work/disk" ./maps train --data gray --dry-run
     mount -o remount,size=8m disk && rm -rf disk/run
     ends 1 '' "a disk runs full" fill_up
     holds "it says so, and how to go on" sh -c "grep -q 'No space left on device' full.err && grep -q 'train --resume --out disk/run' full.err"

@@ -33,8 +33,16 @@ else
     ends 0 'step 6: .* last of 3 steps in a row.*back to the state of step 2, and on with 0.5 of the learning rate' \
         "three in a row: back, with half the learning rate" spoil 4-6 0.002 three
     holds "and on to the end" test "$(steps three)" = "1 2 3 4 5 7 8 "
+    holds "all three steps and the return are told" test "$(warnings three)" -ge 3
+    holds "and counted" grep -q 'steps skipped: [23], returns to an earlier state: 1' out
     holds "with half the learning rate" half_of "$(rate_at three 8)" "$(rate_at fine 8)"
     holds "as before until there" test "$(rate_at three 2)" = "$(rate_at fine 2)"
+    ends 0 'done: best top-1 ' "an epoch that is done again, worse than before" \
+        spoil 4-6 0.002 worse --seed 7 --lr 0.01 --keep-best 4
+    said=$(sed -n 's/^done: best top-1 \([0-9]*\) .*/\1/p' out)
+    ends 0 "\"top1\":$said," "best.safetensors has the hits that are told" \
+        ./old eval --data gray --json --weights worse/best.safetensors
+    holds "one file for each epoch" test "$(ls worse | grep -c '^epoch-000[1-4].safetensors$')" = 4
     stop_between() {
         for last in 3 5 7; do       # stopped somewhere behind the return, and before it
             rm -rf cut
@@ -53,7 +61,8 @@ else
     }
     holds "killed and resumed: the same bits" stop_between
 
-    ends 1 'step 6: .*not a number.*as it was in the 2 steps before.*the last state and weights in never are good.*The pictures were' \
+    ends 0 'step 7: .* last of 3 steps in a row.*back to the state of step 2' "with the end of an epoch between: back, too" spoil 5-7 0.002 between
+    ends 1 'step 6: .*not a number.*as it was in the 2 steps before.*the last state and weights are in never.*The pictures were' \
         "after two returns it stops" spoil 4-100 0 never
     holds "both returns are told" test "$(grep -c 'back to the state of step' err)" = 2
     ends 1 'the 2 steps before.*nothing was saved yet' "without a state it stops at once" spoil 1-100 -1 early --data more
@@ -112,6 +121,9 @@ keep_in_pieces() {
     [ "$(kept_epochs kept)" = "$(kept_epochs kept.2)" ] && cmp kept/last.safetensors kept.2/last.safetensors
 }
 holds "in pieces the same ones" keep_in_pieces
+: >kept/epoch-0003.safetensors.4711.tmp
+holds "what was being written" ./maps train --out kept --resume
+holds "is taken away" test ! -e kept/epoch-0003.safetensors.4711.tmp
 ends 0 'no better top-1 for 3 epochs.*done: best top-1 [0-9]+ after epoch 1' "--patience ends a training that learns nothing" \
     ./maps train --data gray --out patient --lr 1e-30 --epochs 50 --patience 3 --set train.ema=0 --threads 1
 holds "after so many epochs" test "$(grep -c '"eval"' patient/metrics.jsonl)" = 4

@@ -56,6 +56,17 @@ ends 1 'nowhere is no folder' "no folder" ./maps report --out nowhere
 mkdir empty
 ends 1 'empty holds no run' "no run" ./maps report --out empty
 
+# What is evaluated, and what a loss is.
+holds "its data" says run '(512 pictures of 4 classes), evaluate on “test” (128 pictures)'
+holds "one plot of both losses" says run '>Loss<'
+ends 0 done: "by heart" ./maps train --data gray --out heart --overfit 16 --epochs 1 --threads 1
+holds "says so" says heart '(512 pictures of 4 classes, 16 of them taken), evaluate on the same (16 pictures)'
+cp -r run binary
+sed -i 's/loss = cross_entropy/loss = binary_cross_entropy/' binary/spec.vmoe
+ends 0 report.html "with another loss than evaluations have" ./maps report --out binary
+holds "each has its plot" sh -c "grep -qF 'Training loss, binary cross-entropy' binary/report.html && grep -qF 'Validation loss, cross-entropy' binary/report.html"
+holds "the page is well-formed" "$check_page" binary/report.html
+
 # Hostile names in the command line and of folders.
 mkdir "a<b>&'\"c"
 ends 0 done: "names of any kind" ./maps train --data gray --out "a<b>&'\"c/r" --epochs 1 --limit 64

@@ -81,20 +81,23 @@ holds "--resume of a finished run" ./maps train --data gray --out maps.fresh --t
 holds "changes nothing" same_run maps.a maps.fresh
 
 # A polite stop.
-stop_and_resume() {
-    ./maps train --data gray --threads 1 --out maps.stopped >stopped.out 2>stopped.err &
+stop() {
+    ./maps train --data gray --threads 1 --out maps.stopped.$1 >stopped.out 2>stopped.err &
     pid=$!
     for _ in $(seq 100); do
-        [ -s maps.stopped/metrics.jsonl ] && break
+        [ -s maps.stopped.$1/metrics.jsonl ] && break
         sleep 0.05
     done
-    kill -TERM $pid
+    kill -$1 $pid
     wait $pid
 }
-ends 143 '' "SIGTERM: exit status 143" stop_and_resume
-holds "it says how to go on" grep -q 'train --resume --out maps.stopped' stopped.err
-holds "and goes on" ./maps train --data gray --threads 1 --out maps.stopped --resume
-holds "to the same bits" same_run maps.a maps.stopped
+for signal in TERM:143 INT:130; do
+    name=${signal%:*}
+    ends ${signal#*:} '' "SIG$name: exit status ${signal#*:}" stop $name
+    holds "it says how to go on" grep -q "train --resume --out maps.stopped.$name" stopped.err
+    holds "and goes on" ./maps train --data gray --threads 1 --out maps.stopped.$name --resume
+    holds "to the same bits" same_run maps.a maps.stopped.$name
+done
 
 # A state on request.
 steps_of() { grep -c '"loss".*img_per_s' "$1/metrics.jsonl" 2>/dev/null; }
@@ -116,6 +119,16 @@ save_and_kill() {
     ls maps.asked/state/*.state >/dev/null && [ "$(steps_of maps.asked)" -gt "$before" ]
 }
 holds "SIGUSR1 saves and goes on" save_and_kill
+
+# Without its states a run does not begin anew over its results, unless it never had one.
+cp -r maps.a maps.bare
+rm -r maps.bare/state
+ends 1 'no state to go on from .*results that would be lost' "the states are gone" ./maps train --data gray --out maps.bare --resume
+holds "the results are not" cmp maps.a/metrics.jsonl maps.bare/metrics.jsonl
+sed -i '3,$d' maps.bare/metrics.csv
+ends 0 'epoch 1/' "killed before its first state, it begins anew" ./maps train --out maps.bare --resume --threads 1
+holds "to the same bits" same_run maps.a maps.bare
+holds "run.json has the command that began it" sh -c "grep -q -- --data maps.bare/run.json && ! grep -q -- --resume maps.bare/run.json"
 
 # States that cannot be used.
 damage() {      # the byte in the middle becomes the next one
