@@ -14,8 +14,8 @@ compiler_libs = compiler/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIB
 runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
 unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
-	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_loader %D%/unit/test_base %D%/unit/test_io \
-	%D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy %D%/unit/test_experts
+	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_labels %D%/unit/test_loader %D%/unit/test_base \
+	%D%/unit/test_io %D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy %D%/unit/test_experts
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
@@ -55,10 +55,17 @@ TESTS += $(unit_tests)
 %C%_unit_test_base_CFLAGS = $(unit_cflags)
 %C%_unit_test_base_LDADD = $(runtime_libs)
 
-%C%_unit_test_data_SOURCES = %D%/unit/test_data.c %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c %D%/unit/fixture.h
+unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c \
+	%D%/unit/fixture.h
+%C%_unit_test_data_SOURCES = %D%/unit/test_data.c $(unit_datasets)
 %C%_unit_test_data_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_data_CFLAGS = $(unit_cflags)
 %C%_unit_test_data_LDADD = $(runtime_libs)
+
+%C%_unit_test_labels_SOURCES = %D%/unit/test_labels.c $(unit_datasets)
+%C%_unit_test_labels_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_labels_CFLAGS = $(unit_cflags)
+%C%_unit_test_labels_LDADD = $(runtime_libs)
 
 %C%_unit_test_experts_SOURCES = %D%/unit/test_experts.c %D%/unit/stub_program.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_experts_CPPFLAGS = $(unit_cppflags)
