@@ -285,10 +285,11 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
 
 void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size)
 {
-    const char *name = (const char *)d->index.names.data + d->index.items[i].name;
+    const struct vrt_item *item = &d->index.items[i];
+    const char *name = (const char *)d->index.names.data + item->name;
 
     if (d->width > 0)
-        snprintf(text, (size_t)size, "%s[%lld]", name, (long long)i);
+        snprintf(text, (size_t)size, "%s[%llu]", name, (unsigned long long)(item->offset - VRT_IDX_START) / item->size);
     else
         snprintf(text, (size_t)size, "%s%s%s", d->split, d->split[0] != 0 ? "/" : "", name);
 }

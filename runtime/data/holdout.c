@@ -1,5 +1,6 @@
-/* Holding pictures out. Input: a training split; output: the same without them, and a data set of them alone. Of each class every so many-th
- * picture goes, by its place, which depends on names alone: so a run, its resumption and `eval` hold out the same ones, whatever the layout. */
+/* Holding pictures out. Input: a training split; output: the same without them, and a data set of them alone. Of each class every
+ * so many-th picture goes, by its place, which depends on names alone (IDX: on the place in the file): so a run, its resumption and
+ * `eval` hold out the same ones, whatever the layout. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,6 @@ static struct vrt_dataset *sibling(const struct vrt_dataset *d, struct vrt_error
     if (ok)
         return s;
     vrt_dataset_close(s);
-    vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");
     return NULL;
 }
 
@@ -52,21 +52,22 @@ static bool describe(struct vrt_dataset *d, const char *what, int64_t all, struc
 bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out, struct vrt_error *e)
 {
     struct vrt_index *from = &d->index, *to;
-    int64_t all = from->nitems, kept = 0, place = 0, label = -1;
+    int64_t all = from->nitems, kept = 0, *seen = calloc((size_t)from->nclasses, sizeof *seen);     /* of each class */
 
-    *out = sibling(d, e);
-    if (*out == NULL)
-        return false;
+    *out = seen != NULL ? sibling(d, e) : NULL;
+    if (*out == NULL) {
+        free(seen);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");
+    }
     to = &(*out)->index;
     for (int64_t i = 0; i < all; i++) {
         const struct vrt_item item = from->items[i];
-        place = item.label == label ? place + 1 : 0;
-        label = item.label;
-        if (goes(place, share))
+        if (goes(seen[item.label]++, share))
             to->items[to->nitems++] = item;
         else
             from->items[kept++] = item;
     }
+    free(seen);
     from->nitems = kept;
     if (to->nitems > 0 && kept > 0)
         return describe(d, "kept", all, e) && describe(*out, "held out", all, e);

@@ -87,7 +87,8 @@ static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t coun
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)count);
     d->index.nitems = d->index.items_room = count;
     for (int64_t i = 0; i < count; i++)
-        d->index.items[i] = (struct vrt_item){.offset = 16 + (uint64_t)i * bytes, .size = (uint32_t)bytes, .label = labels[i]};
+        d->index.items[i] = (struct vrt_item){.offset = VRT_IDX_START + (uint64_t)i * bytes, .size = (uint32_t)bytes,
+                                                .label = labels[i]};
     return true;
 }
 

@@ -72,7 +72,8 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
 /* Open one more blob; `known` as in vrt_blob_open. */
 bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e);
 
-/* Is there a pair of IDX files in this folder? */
+/* Is there a pair of IDX files in this folder? The pixels begin after a header. */
+#define VRT_IDX_START 16
 bool vrt_idx_found(const char *root, const char *split);
 
 /* "ROOT/SPLIT"; owned by the caller; NULL when memory is out. */

@@ -238,6 +238,32 @@ static void reads_idx(void **state)
     vrt_image_free(&image);
 }
 
+/* The labels stand in any order in such files: of each class every second picture goes, and keeps its number. */
+static void holds_out_of_idx(void **state)
+{
+    struct vrt_image image = {0};
+    struct vrt_dataset *kept, *held;
+    struct vrt_error e;
+    char name[100];
+
+    (void)state;
+    assert_true(vrt_dataset_open(&kept, in_folder("idx"), "train", NULL, &e));
+    if (!vrt_dataset_hold_out(kept, 0.5, &held, &e))
+        fail_msg("%s", e.text);
+    assert_true(vrt_dataset_count(kept) == 3 && vrt_dataset_count(held) == 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(vrt_dataset_label(kept, i) == i && vrt_dataset_label(held, i) == i);
+    vrt_dataset_item_name(held, 1, name, sizeof name);
+    assert_string_equal(name, "train-images-idx3-ubyte.gz[1]");
+    vrt_dataset_item_name(kept, 1, name, sizeof name);
+    assert_string_equal(name, "train-images-idx3-ubyte.gz[4]");
+    assert_true(vrt_dataset_read(kept, 1, 1, &image, &e));
+    assert_int_equal(image.pixels.data[0], 100);
+    vrt_dataset_close(held);
+    vrt_dataset_close(kept);
+    vrt_image_free(&image);
+}
+
 /* `count` records: the label is 7 i % classes, red is i, green 100 + i, blue the place in the plane. */
 static void write_cifar(const char *path, int count, int labels, int classes, int cut)
 {
@@ -310,7 +336,7 @@ int main(void)
         cmocka_unit_test(maps_classes),
         cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
-        cmocka_unit_test(reads_idx), cmocka_unit_test(reads_cifar),
+        cmocka_unit_test(reads_idx), cmocka_unit_test(holds_out_of_idx), cmocka_unit_test(reads_cifar),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
