@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/data/shards.h"
 #include "runtime/data/source.h"
 
 static const char *const split_names[][VRT_SPLIT_NAMES] = {
@@ -162,7 +163,7 @@ static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_
 
     if (split[0] == 0 || split[0] == '.' || strchr(split, '/') != NULL || strlen(split) > 255)
         return vrt_fail(e, VRT_USAGE, "'%.60s' is not the name of a split; train, val and test are usual", split);
-    if (stat(d->root, &s) != 0 && vrt_tars_pattern(d->root)) {
+    if (stat(d->root, &s) != 0 && vrt_shards_pattern(d->root)) {
         ok = vrt_tars_open(d, split, classes_of, &found, e);
         return found ? ok && describe(d, e)
                      : vrt_fail(e, VRT_BAD_INPUT, "there are no tars for the split '%s' beside %s; put them there, or hold a part of the "

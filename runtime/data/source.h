@@ -63,7 +63,6 @@ void vrt_flat_labels_free(struct vrt_flat_labels *l);
 bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
 
 /* A tar for the split, or shards of one, in the folder ROOT; or ROOT is a pattern of shards. */
-bool vrt_tars_pattern(const char *path);
 bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
 
 /* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */

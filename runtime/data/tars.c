@@ -1,21 +1,18 @@
-/* Tars for one split in a folder. Input: ROOT with SPLIT.tar, ILSVRC2012_img_SPLIT.tar or shards (PREFIX-SPLIT-000017.tar); output: an
- * index into them. What a member is, it tells itself:
+/* Tars for one split. Input: which they are (shards.c); output: an index into them. What a member is, it tells itself:
  *   CLASS.tar                  a tar of the pictures of one class: how ILSVRC2012_img_train.tar is made
  *   CLASS/../FILE              a picture of that class
  *   KEY.cls or KEY.json        the label, a number, of the picture KEY.jpg beside it (webdataset)
  *   FILE                       a picture whose label stands in a file of labels (flat.c)
- * A folder named as the split around all of them is passed over. ROOT may also be a pattern, FOLDER/PREFIX-{000000..000012}.tar, for the split
- * that its name tells, else for `train`; other splits are looked for in its folder. */
-#include <errno.h>
+ * A folder named as the split around all of them is passed over. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
+#include "runtime/data/shards.h"
 #include "runtime/data/source.h"
 #include "runtime/data/tar.h"
 
@@ -31,9 +28,7 @@ struct sample {                     /* of one key, while its members come by */
 
 struct tars {
     struct vrt_dataset *d;
-    char *folder;                   /* where they lie: root, or the folder of the pattern that root is */
-    char **files;                   /* names in it, sorted */
-    size_t nfiles, room;
+    struct vrt_shards shards;
     const char *path;               /* of the tar being read */
     uint64_t base;                  /* of the inner tar */
     char class[VRT_MAX_NAME];       /* of the inner tar */
@@ -43,139 +38,6 @@ struct tars {
     bool labels_open;
     const struct vrt_dataset *classes_of;
 };
-
-/* -- which files -- */
-
-/* Each stays open while it is read from, and there may be more of them than the system lets us open unasked. */
-static void allow_files(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-/* Does "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" belong to the split? */
-static bool belongs(const char *file, const char *split)
-{
-    size_t n = strlen(file), length = strlen(split);
-
-    if (n < 4 || strcmp(file + n - 4, ".tar") != 0)
-        return false;
-    for (n -= 4; n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9'; n--)
-        ;
-    n -= n > 0 && (file[n - 1] == '-' || file[n - 1] == '_');
-    return n >= length && memcmp(file + n - length, split, length) == 0 &&
-           (n == length || file[n - length - 1] == '-' || file[n - length - 1] == '_');
-}
-
-static int by_name(const void *left, const void *right)
-{
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-static bool add_file(struct tars *t, const char *name, struct vrt_error *e)
-{
-    char **more = t->files;
-
-    if (t->nfiles == t->room) {
-        t->room = t->room ? 2 * t->room : 64;
-        more = realloc(t->files, t->room * sizeof *more);
-    }
-    if (more != NULL)
-        t->files = more;
-    if (more == NULL || (more[t->nfiles] = strdup(name)) == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->folder);
-    t->nfiles++;
-    return t->nfiles <= UINT16_MAX || vrt_fail(e, VRT_BAD_INPUT, "%s has more than %d tars of one split", t->folder, UINT16_MAX);
-}
-
-static bool list_files(struct tars *t, const char *split, struct vrt_error *e)
-{
-    DIR *dir = opendir(t->folder);
-    struct dirent *entry;
-    bool ok = dir != NULL || vrt_fail(e, VRT_BAD_INPUT, "cannot read the folder %s: %s", t->folder, strerror(errno));
-
-    while (ok && (entry = readdir(dir)) != NULL)
-        if (belongs(entry->d_name, split))
-            ok = add_file(t, entry->d_name, e);
-    if (dir != NULL)
-        closedir(dir);
-    if (ok && t->nfiles > 0)
-        qsort(t->files, t->nfiles, sizeof *t->files, by_name);
-    return ok;
-}
-
-/* -- a pattern: FOLDER/BEFORE{000..012}AFTER -- */
-
-struct pattern {
-    const char *file, *after;
-    int before, digits;             /* characters of BEFORE, of a number */
-    long long first, last;
-};
-
-/* A number of at most 9 digits, up to `end`; -1: it is none. */
-static long long number_at(const char *text, const char *end)
-{
-    size_t n = (size_t)(end - text);
-
-    return n >= 1 && n <= 9 && strspn(text, "0123456789") == n ? strtoll(text, NULL, 10) : -1;
-}
-
-static bool find_pattern(const char *path, struct pattern *p)
-{
-    const char *slash = strrchr(path, '/'), *open, *dots, *end;
-
-    p->file = slash != NULL ? slash + 1 : path;
-    open = strchr(p->file, '{');
-    dots = open != NULL ? strstr(open, "..") : NULL;
-    end = dots != NULL ? strchr(dots, '}') : NULL;
-    if (end == NULL)
-        return false;
-    p->before = (int)(open - p->file);
-    p->digits = (int)(dots - open - 1);
-    p->after = end + 1;
-    p->first = number_at(open + 1, dots);
-    p->last = number_at(dots + 2, end);
-    return p->first >= 0 && p->last >= p->first;
-}
-
-bool vrt_tars_pattern(const char *path)
-{
-    struct pattern p;
-
-    return find_pattern(path, &p);
-}
-
-static bool add_numbered(struct tars *t, const struct pattern *p, long long number, bool *mine, const char *split, struct vrt_error *e)
-{
-    char *path;
-    const char *name;
-    bool ok = true;
-
-    if (asprintf(&path, "%s/%.*s%0*lld%s", t->folder, p->before, p->file, p->digits, number, p->after) < 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
-    name = strrchr(path, '/') + 1;
-    *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !belongs(name, "val") && !belongs(name, "test"));
-    if (*mine && access(path, R_OK) != 0)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the shard %s: %s", path, strerror(errno));
-    ok = ok && (!*mine || add_file(t, name, e));
-    free(path);
-    return ok;
-}
-
-/* The files that the pattern means, if it is for this split. */
-static bool list_pattern(struct tars *t, const char *split, struct vrt_error *e)
-{
-    struct pattern p;
-    bool ok = find_pattern(t->d->root, &p), mine = true;
-
-    for (long long n = p.first; ok && mine && n <= p.last; n++)
-        ok = add_numbered(t, &p, n, &mine, split, e);
-    return ok;
-}
 
 /* -- samples -- */
 
@@ -202,7 +64,7 @@ static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
         snprintf(room, VRT_MAX_NAME, "%.*s", (int)(slash - s->name), s->name);
         return room;
     }
-    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->folder, t->d->split, t->classes_of, e))
+    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->shards.folder, t->d->split, t->classes_of, e))
         return NULL;
     t->labels_open = true;
     if (t->labels.table.path != NULL)
@@ -387,6 +249,19 @@ static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *bl
     return ok;
 }
 
+/* -- all of them -- */
+
+/* Each stays open while it is read from, and there may be more of them than the system lets us open unasked. */
+static void allow_files(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static const struct vrt_source tars = {"tars", vrt_blob_item};
 
 static bool read_tars(struct tars *t, struct vrt_error *e)
@@ -396,10 +271,10 @@ static bool read_tars(struct tars *t, struct vrt_error *e)
     bool ok = true;
 
     t->sample.label = NO_LABEL;
-    for (size_t i = 0; ok && i < t->nfiles; i++) {
+    for (size_t i = 0; ok && i < t->shards.count; i++) {
         char *path;
-        if (asprintf(&path, "%s/%s", t->folder, t->files[i]) < 0)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->folder);
+        if (asprintf(&path, "%s/%s", t->shards.folder, t->shards.files[i]) < 0)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
         ok = vrt_dataset_blob(t->d, path, NULL, e) && read_tar(t, path, t->d->blobs[i], e);
         free(path);
     }
@@ -417,29 +292,16 @@ static bool read_tars(struct tars *t, struct vrt_error *e)
 bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e)
 {
     struct tars t = {.d = d, .classes_of = classes_of};
-    const char *names[VRT_SPLIT_NAMES], *slash = strrchr(d->root, '/');
-    bool pattern = vrt_tars_pattern(d->root), ok = true;
+    bool ok = vrt_shards_find(&t.shards, d->root, split, e);
 
-    t.folder = !pattern ? strdup(d->root) : slash == NULL ? strdup(".") : strndup(d->root, (size_t)(slash - d->root) + (slash == d->root));
-    if (t.folder == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-    vrt_split_names(split, names);
-    for (int i = 0; ok && t.nfiles == 0 && i < VRT_SPLIT_NAMES && names[i] != NULL; i++) {
-        free(d->split);
-        d->split = strdup(names[i]);
-        ok = d->split != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-        ok = ok && (!pattern || list_pattern(&t, names[i], e)) && (t.nfiles > 0 || list_files(&t, names[i], e));
-    }
-    *found = !ok || t.nfiles > 0;
+    *found = !ok || t.shards.count > 0;
     if (ok && *found) {
         d->source = &tars;
+        d->split = strdup(t.shards.split);
         allow_files();
-        ok = read_tars(&t, e);
+        ok = d->split != NULL ? read_tars(&t, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     }
-    for (size_t i = 0; i < t.nfiles; i++)
-        free(t.files[i]);
-    free(t.files);
-    free(t.folder);
+    vrt_shards_free(&t.shards);
     vrt_flat_labels_free(&t.labels);
     return ok;
 }
