@@ -9,18 +9,38 @@
 
 #include "runtime/data/source.h"
 
-/* Does "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" belong to the split? */
-static bool belongs(const char *file, const char *split)
+static bool separates(char c)
 {
-    size_t n = strlen(file), length = strlen(split);
+    return c == '-' || c == '_';
+}
+
+/* How much of "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" there is up to the end of SPLIT; 0: it has none. */
+static size_t split_end(const char *file)
+{
+    size_t n = strlen(file);
 
     if (n < 4 || strcmp(file + n - 4, ".tar") != 0)
-        return false;
+        return 0;
     for (n -= 4; n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9'; n--)
         ;
-    n -= n > 0 && (file[n - 1] == '-' || file[n - 1] == '_');
-    return n >= length && memcmp(file + n - length, split, length) == 0 &&
-           (n == length || file[n - length - 1] == '-' || file[n - length - 1] == '_');
+    return n - (n > 0 && separates(file[n - 1]));
+}
+
+static bool belongs(const char *file, const char *split)
+{
+    size_t n = split_end(file), length = strlen(split);
+
+    return n >= length && memcmp(file + n - length, split, length) == 0 && (n == length || separates(file[n - length - 1]));
+}
+
+/* Does the name tell one of the usual splits? */
+static bool tells_split(const char *file)
+{
+    size_t n = split_end(file), first = n;
+
+    while (first > 0 && !separates(file[first - 1]))
+        first--;
+    return vrt_split_name(file + first, n - first);
 }
 
 static int by_name(const void *left, const void *right)
@@ -111,7 +131,7 @@ static bool add_numbered(struct vrt_shards *s, const struct pattern *p, long lon
     if (asprintf(&path, "%s/%.*s%0*lld%s", s->folder, p->before, p->file, p->digits, number, p->after) < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->root);
     name = strrchr(path, '/') + 1;
-    *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !belongs(name, "val") && !belongs(name, "test"));
+    *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !tells_split(name));
     if (*mine && access(path, R_OK) != 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the shard %s: %s", path, strerror(errno));
     ok = ok && (!*mine || add_file(s, name, e));
@@ -132,21 +152,30 @@ static bool list_pattern(struct vrt_shards *s, const char *split, struct vrt_err
 
 /* -- all -- */
 
+/* The first name of the split that there are tars for: in the pattern, or in the folder. */
+static bool find_name(struct vrt_shards *s, const char *split, bool pattern, struct vrt_error *e)
+{
+    const char *names[VRT_SPLIT_NAMES];
+    bool ok = true;
+
+    vrt_split_names(split, names);
+    for (int i = 0; ok && s->count == 0 && i < VRT_SPLIT_NAMES && names[i] != NULL; i++) {
+        s->split = names[i];
+        ok = (pattern ? list_pattern : list_files)(s, names[i], e);
+    }
+    return ok;
+}
+
 bool vrt_shards_find(struct vrt_shards *s, const char *root, const char *split, struct vrt_error *e)
 {
-    const char *names[VRT_SPLIT_NAMES], *slash = strrchr(root, '/');
-    bool pattern = vrt_shards_pattern(root), ok = true;
+    const char *slash = strrchr(root, '/');
+    bool pattern = vrt_shards_pattern(root);
 
     s->root = root;
     s->folder = !pattern ? strdup(root) : slash == NULL ? strdup(".") : strndup(root, (size_t)(slash - root) + (slash == root));
     if (s->folder == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-    vrt_split_names(split, names);
-    for (int i = 0; ok && s->count == 0 && i < VRT_SPLIT_NAMES && names[i] != NULL; i++) {
-        s->split = names[i];
-        ok = (!pattern || list_pattern(s, names[i], e)) && (s->count > 0 || list_files(s, names[i], e));
-    }
-    return ok;
+    return (!pattern || find_name(s, split, true, e)) && (s->count > 0 || find_name(s, split, false, e));
 }
 
 void vrt_shards_free(struct vrt_shards *s)

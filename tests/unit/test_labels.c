@@ -249,10 +249,50 @@ static void reads_tars_of_a_split(void **state)
     check_tree(in_folder("split"));
 }
 
+/* A shard of one picture of class 0, whose value tells which shard it is. */
+static void write_shard(const char *path, int value)
+{
+    struct archive *a = begin_tar(path, ARCHIVE_FILTER_NONE);
+
+    add_gray(a, "s.png", value);
+    add_member(a, "s.cls", "0", 1, AE_IFREG);
+    end_tar(a);
+}
+
+/* A pattern is what it says, whatever lies beside; the other splits are found in its folder. */
+static void reads_patterns(void **state)
+{
+    static const char *const files[] = {"x-train", "x-val", "x-validation", "x-test", "other", "lone/x-validation", "lone/x-train"};
+    static const struct { const char *file, *split; int value; } cases[] = {
+        {"x-test", "val", 3}, {"x-validation", "val", 2}, {"x-val", "val", 1}, {"x-train", "val", 1}, {"other", "val", 1},
+        {"x-test", "train", 0}, {"x-validation", "train", 0}, {"x-val", "train", 0}, {"other", "train", 4},
+        {"lone/x-validation", "train", 6}, {"lone/x-train", "val", 5},
+    };
+    struct vrt_image image = {0};
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    (void)state;
+    mkdir(in_folder("pattern"), 0777);
+    mkdir(in_folder("pattern/lone"), 0777);
+    for (int i = 0; i < 7; i++)
+        write_shard(in_folder("pattern/%s-0.tar", files[i]), i);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (!vrt_dataset_open(&d, in_folder("pattern/%s-{0..0}.tar", cases[i].file), cases[i].split, NULL, &e))
+            fail_msg("%s", e.text);
+        assert_true(vrt_dataset_read(d, 0, 1, &image, &e));
+        if (image.pixels.data[0] != cases[i].value)
+            fail_msg("%s as %s is %s", cases[i].file, cases[i].split, files[image.pixels.data[0]]);
+        vrt_dataset_close(d);
+    }
+    vrt_image_free(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts),
+        cmocka_unit_test(reads_patterns),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
