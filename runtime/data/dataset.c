@@ -13,7 +13,7 @@
 #include "runtime/data/source.h"
 
 static const char *const split_names[][VRT_SPLIT_NAMES] = {
-    {"val", "test", "validation"},
+    {"val", "validation", "test"},
     {"test", "val"},
 };
 
@@ -126,9 +126,9 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
         ok = vrt_flat_open(d, classes_of, &found, e);
         return found ? ok : vrt_folder_open(d, classes_of, e);
     }
-    if (vrt_idx_found(d->root, split))
-        return vrt_idx_open(d, split, classes_of, e);
-    ok = vrt_cifar_open(d, split, classes_of, &found, e);
+    ok = vrt_idx_open(d, split, classes_of, &found, e);
+    if (!found)
+        ok = vrt_cifar_open(d, split, classes_of, &found, e);
     if (!found)
         ok = vrt_tars_open(d, split, classes_of, &found, e);
     if (found)

@@ -10,9 +10,10 @@
 struct vrt_dataset;
 struct vrt_image;
 
-/* Open one split ("train", "val", "test"; "val" falls back to "test" and "validation", "test" to "val") of what lies at `root`: class
- * folders (classes sorted by name, strcmp), a folder with labels beside, a tar, tars for splits, shards, IDX or CIFAR files: README.md
- * has the table. Archives are read in place through an index of our own; compressed ones are inflated once to memory or an unlinked file.
+/* Open one split ("train", "val", "test"; "val" falls back to "validation" and "test", "test" to "val") of what lies at `root`:
+ * class folders (classes sorted by name, strcmp), a folder with labels beside, a tar, tars for splits, shards, IDX or CIFAR files:
+ * README.md has the table. Archives are read in place through an index of our own; compressed ones are inflated once to memory or
+ * an unlinked file.
  * A folder or tar with class folders right in it is its own only split, whatever split is asked for.
  * `classes_of`, when not NULL, is the dataset that defines the classes (the train split): a class of this split that it
  * lacks is an error that names it; a class folder without pictures is an error too. */

@@ -10,16 +10,13 @@
 #include "runtime/data/source.h"
 
 /* The file that exists among PREFIX-images-idx3-ubyte[.gz] and MNIST's other spellings; NULL when none does. */
-static char *find_file(const char *root, const char *split, const char *what, int dimensions)
+static char *find_file(const char *root, const char *prefix, const char *what, int dimensions)
 {
     static const char *const endings[] = {"", ".gz"};
-    const char *prefixes[] = {strcmp(split, "val") == 0 || strcmp(split, "test") == 0 ? "t10k" : split, split, "test"};
-    size_t tries = strcmp(split, "val") == 0 ? 3 : 2;
 
-    for (size_t i = 0; i < tries * 4; i++) {
+    for (int i = 0; i < 4; i++) {
         char *path;
-        if (asprintf(&path, "%s/%s-%s%cidx%d-ubyte%s", root, prefixes[i / 4], what, i & 2 ? '.' : '-', dimensions,
-                     endings[i & 1]) < 0)
+        if (asprintf(&path, "%s/%s-%s%cidx%d-ubyte%s", root, prefix, what, i & 2 ? '.' : '-', dimensions, endings[i & 1]) < 0)
             return NULL;
         if (access(path, F_OK) == 0)
             return path;
@@ -28,12 +25,19 @@ static char *find_file(const char *root, const char *split, const char *what, in
     return NULL;
 }
 
-bool vrt_idx_found(const char *root, const char *split)
+/* How the names of the split's files begin; NULL when there are none. MNIST calls its test set t10k. */
+static const char *find_prefix(const char *root, const char *split)
 {
-    char *path = find_file(root, split, "images", 3);
+    bool val = strcmp(split, "val") == 0, t10k = val || strcmp(split, "test") == 0;
+    const char *prefixes[] = {split, val ? "validation" : split, t10k ? "t10k" : split, val ? "test" : split};
 
-    free(path);
-    return path != NULL;
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
+        char *path = find_file(root, prefixes[i], "images", 3);
+        free(path);
+        if (path != NULL)
+            return prefixes[i];
+    }
+    return NULL;
 }
 
 /* Check that an IDX file of n dimensions (1 or 3) holds exactly what its header says. */
@@ -144,12 +148,18 @@ static bool idx_read(const struct vrt_dataset *d, const struct vrt_item *item, i
 
 static const struct vrt_source idx = {"IDX files", idx_read};
 
-bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e)
+bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e)
 {
-    char *images = find_file(d->root, split, "images", 3), *labels = find_file(d->root, split, "labels", 1);
+    const char *prefix = find_prefix(d->root, split);
+    char *images, *labels;
     uint32_t size[3];
     bool ok = false;
 
+    *found = prefix != NULL;
+    if (!*found)
+        return false;
+    images = find_file(d->root, prefix, "images", 3);
+    labels = find_file(d->root, prefix, "labels", 1);
     d->source = &idx;
     d->split = strdup(split);
     if (images == NULL || d->split == NULL)

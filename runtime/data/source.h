@@ -46,7 +46,6 @@ bool vrt_split_name(const char *name, size_t length);           /* is it one of 
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e);
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                       struct vrt_error *e);
-bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, struct vrt_error *e);
 
 /* Labels of pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
 struct vrt_flat_labels {
@@ -65,15 +64,15 @@ bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, 
 /* A tar for the split, or shards of one, in the folder ROOT; or ROOT is a pattern of shards. */
 bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
 
+/* A pair of IDX files in ROOT. The pixels begin after a header. */
+#define VRT_IDX_START 16
+bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+
 /* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */
 bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
 
 /* Open one more blob; `known` as in vrt_blob_open. */
 bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e);
-
-/* Is there a pair of IDX files in this folder? The pixels begin after a header. */
-#define VRT_IDX_START 16
-bool vrt_idx_found(const char *root, const char *split);
 
 /* "ROOT/SPLIT"; owned by the caller; NULL when memory is out. */
 char *vrt_dataset_where(const struct vrt_dataset *d);

@@ -53,6 +53,12 @@ static void write_idx(const char *path, int count, int side, bool labels, int ex
     gzclose(f);
 }
 
+static void write_idx_pair(const char *prefix, int count, bool zip)
+{
+    write_idx(in_folder("%s-images-idx3-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, false, 0, zip);
+    write_idx(in_folder("%s-labels-idx1-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, true, 0, zip);
+}
+
 /* -- tests -- */
 
 static void reads_folders_and_archives(void **state)
@@ -88,6 +94,39 @@ static void maps_classes(void **state)
     assert_int_equal(rename(in_folder("two/test/dog"), in_folder("two/test/emu")), 0);
     refused(in_folder("two"), "val", train, "'emu'");
     vrt_dataset_close(train);
+}
+
+/* How many pictures `val` of this root has, which tells what was opened for it. */
+static int64_t count_val(const char *root)
+{
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    int64_t n;
+
+    if (!vrt_dataset_open(&d, root, "val", NULL, &e))
+        fail_msg("%s", e.text);
+    n = vrt_dataset_count(d);
+    vrt_dataset_close(d);
+    return n;
+}
+
+/* A validation set goes before the test set. */
+static void chooses_validation(void **state)
+{
+    (void)state;
+    write_tree(in_folder("names"), "test", 2, 1, 0);
+    assert_int_equal(count_val(in_folder("names")), 2);
+    write_tree(in_folder("names"), "validation", 2, 2, 0);
+    assert_int_equal(count_val(in_folder("names")), 4);
+    write_tree(in_folder("names"), "val", 2, 3, 0);
+    assert_int_equal(count_val(in_folder("names")), 6);
+    mkdir(in_folder("idx_names"), 0777);
+    write_idx_pair("idx_names/t10k", 4, false);
+    assert_int_equal(count_val(in_folder("idx_names")), 4);
+    write_idx_pair("idx_names/validation", 5, true);
+    assert_int_equal(count_val(in_folder("idx_names")), 5);
+    write_idx_pair("idx_names/val", 6, false);
+    assert_int_equal(count_val(in_folder("idx_names")), 6);
 }
 
 /* LEAD/cat/00.png and LEAD/OTHER/01.png, with a note before. */
@@ -214,10 +253,8 @@ static void reads_idx(void **state)
 
     (void)state;
     mkdir(in_folder("idx"), 0777);
-    write_idx(in_folder("idx/train-images-idx3-ubyte.gz"), 6, 5, false, 0, true);
-    write_idx(in_folder("idx/train-labels-idx1-ubyte.gz"), 6, 5, true, 0, true);
-    write_idx(in_folder("idx/t10k-images-idx3-ubyte"), 4, 5, false, 0, false);
-    write_idx(in_folder("idx/t10k-labels-idx1-ubyte"), 4, 5, true, 0, false);
+    write_idx_pair("idx/train", 6, true);
+    write_idx_pair("idx/t10k", 4, false);
     assert_true(vrt_dataset_open(&train, in_folder("idx"), "train", NULL, &e));
     assert_true(vrt_dataset_open(&val, in_folder("idx"), "val", train, &e));
     assert_int_equal(vrt_dataset_count(train), 6);
@@ -333,7 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_folders_and_archives),
-        cmocka_unit_test(maps_classes),
+        cmocka_unit_test(maps_classes), cmocka_unit_test(chooses_validation),
         cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
         cmocka_unit_test(reads_idx), cmocka_unit_test(holds_out_of_idx), cmocka_unit_test(reads_cifar),
