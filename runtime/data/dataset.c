@@ -242,11 +242,6 @@ bool vrt_dataset_alone(const struct vrt_dataset *d)
     return d->bare && !vrt_split_name(d->root + first, strcspn(d->root + first, "./"));
 }
 
-bool vrt_dataset_numbers(const struct vrt_dataset *d)
-{
-    return d->numbers;
-}
-
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i)
 {
     return d->index.items[i].label;

@@ -24,7 +24,6 @@ void vrt_dataset_close(struct vrt_dataset *d);
 int64_t vrt_dataset_count(const struct vrt_dataset *d);
 int64_t vrt_dataset_classes(const struct vrt_dataset *d);
 const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c);
-bool vrt_dataset_numbers(const struct vrt_dataset *d);                  /* labels are numbers; so are the names of the classes */
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
 
 /* Does a folder have class folders with pictures right in it, none of which is called as a split is? */

@@ -35,7 +35,7 @@ static int64_t count_folders(const char *where, bool *images)
     return n;
 }
 
-/* -- classes for labels that are numbers: those of the training split, else its folders, else ImageNet-1k's -- */
+/* -- what labels that are numbers stand for -- */
 
 static int by_name(const void *left, const void *right)
 {
@@ -70,23 +70,22 @@ static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vr
     return ok;
 }
 
+/* The class folders of the training split; where there are none, or its classes are known, numbers stay numbers. */
 static bool find_classes(struct vrt_flat_labels *l, const char *root, const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
-    const char *imagenet[VRT_IMAGENET_CLASSES];
     char *train;
-    bool ok = true;
+    bool images, ok;
 
-    for (int64_t i = 0; ok && classes_of != NULL && i < classes_of->index.nclasses; i++)
-        ok = add_class(l, classes_of->index.classes[i].name, e);
-    if (!ok || classes_of != NULL)
-        return ok;
+    if (classes_of != NULL) {
+        l->nclasses = classes_of->index.nclasses;
+        return true;
+    }
     if (asprintf(&train, "%s/train", root) < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-    ok = list_folders(l, train, e);
+    ok = count_folders(train, &images) == 0 || list_folders(l, train, e);
     free(train);
-    vrt_imagenet_classes(imagenet);
-    for (int64_t i = 0, none = l->nclasses == 0; ok && none && i < VRT_IMAGENET_CLASSES; i++)
-        ok = add_class(l, imagenet[i], e);
+    if (l->classes == NULL)
+        l->nclasses = VRT_MAX_CLASSES;
     return ok;
 }
 
@@ -103,19 +102,24 @@ const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, c
 
     if (class == NULL)
         vrt_fail(e, VRT_BAD_INPUT, "%s/%s has no label in %s; add it, or remove the picture", where, file, l->table.path);
-    if (class == NULL || l->classes == NULL)
+    if (class == NULL || !l->table.numbers)
         return class;
     number = strlen(class) < 10 ? strtoll(class, NULL, 10) : INT64_MAX;
     if (number < l->nclasses)
-        return l->classes[number];
+        return l->classes != NULL ? l->classes[number] : class;
     vrt_fail(e, VRT_BAD_INPUT, "%s: the label %s of %s is not below the number of classes, %lld", l->table.path, class, file,
              (long long)l->nclasses);
     return NULL;
 }
 
+bool vrt_flat_numbers(const struct vrt_flat_labels *l)
+{
+    return l->table.numbers && l->classes == NULL;
+}
+
 void vrt_flat_labels_free(struct vrt_flat_labels *l)
 {
-    for (int64_t i = 0; i < l->nclasses; i++)
+    for (int64_t i = 0; l->classes != NULL && i < l->nclasses; i++)
         free((char *)l->classes[i]);
     free(l->classes);
     vrt_labels_free(&l->table);
@@ -166,6 +170,7 @@ static bool enter_images(struct flat *f)
 
 static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *classes_of)
 {
+    const struct vrt_index *classes = classes_of != NULL ? &classes_of->index : NULL;
     char *where;
     bool ok;
 
@@ -177,7 +182,7 @@ static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *cla
     ok = add_files(f, where);
     if (ok && f->d->index.nitems == 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "%s has no pictures", where);
-    ok = ok && vrt_index_finish(&f->d->index, classes_of != NULL ? &classes_of->index : NULL, where, f->error);
+    ok = ok && (vrt_flat_numbers(&f->labels) ? vrt_index_finish_numbers : vrt_index_finish)(&f->d->index, classes, where, f->error);
     f->d->missing = f->labels.table.count - f->d->index.nitems;
     free(where);
     return ok;

@@ -14,7 +14,7 @@ static struct vrt_dataset *sibling(const struct vrt_dataset *d, struct vrt_error
     bool ok = s != NULL;
 
     if (ok) {
-        *s = (struct vrt_dataset){.source = d->source, .width = d->width, .height = d->height, .numbers = d->numbers};
+        *s = (struct vrt_dataset){.source = d->source, .width = d->width, .height = d->height};
         s->root = strdup(d->root);
         s->split = strdup(d->split);
         s->blobs = calloc((size_t)d->nblobs + 1, sizeof *s->blobs);

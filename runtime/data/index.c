@@ -224,10 +224,37 @@ bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, c
     return true;
 }
 
+/* The names of classes that were added become the labels. */
+static bool read_numbers(struct vrt_index *x, const char *where, struct vrt_error *e)
+{
+    int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
+
+    if (label == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+    for (int64_t c = 0; c < x->nclasses; c++) {
+        char *end;
+        long long number = strtoll(x->classes[c].name, &end, 10);
+        if (*end != 0 || number < 0 || number >= VRT_MAX_CLASSES) {
+            vrt_fail(e, VRT_BAD_INPUT, "%s: the class '%s' is not a number, as others are; name them alike", where,
+                     x->classes[c].name);
+            free(label);
+            return false;
+        }
+        label[x->classes[c].id] = (int32_t)number;
+    }
+    for (int64_t i = 0; i < x->nitems; i++)
+        x->items[i].label = label[x->items[i].label];
+    free(label);
+    free_classes(x);
+    return true;
+}
+
 bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *classes_of, const char *where, struct vrt_error *e)
 {
     int64_t top = -1;
 
+    if (x->nclasses > 0 && !read_numbers(x, where, e))
+        return false;
     for (int64_t i = 0; i < x->nitems; i++)
         top = x->items[i].label > top ? x->items[i].label : top;
     if (top < 0)

@@ -44,7 +44,7 @@ bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t o
  * which this index then takes over. Errors: no class, an empty class, a class that classes_of lacks. `where` names the
  * split for messages. */
 bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, const char *where, struct vrt_error *e);
-/* The same where labels are numbers: classes "0" to the largest, or those of `classes_of`. */
+/* The same where labels, or the names of added classes, are numbers: classes "0" to the largest, or those of `classes_of`. */
 bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *classes_of, const char *where, struct vrt_error *e);
 
 /* The classes "0" .. "n-1", in this order, or those of another index: for labels that are numbers. */

@@ -17,7 +17,7 @@ struct vrt_labels {
     struct vrt_label *items;            /* by file (strcmp); in_order: by the number in the file's name, from 1 on */
     int64_t count, room;
     bool in_order;
-    bool numbers;                       /* the classes are places among the sorted ones, as text: caffe's val.txt */
+    bool numbers;                       /* all classes are numbers, as text: caffe's val.txt */
     char *path;                         /* NULL: there is no such file */
 };
 

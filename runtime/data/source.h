@@ -27,7 +27,6 @@ struct vrt_dataset {
     struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */
     int nblobs;
     int width, height;              /* IDX: of every picture */
-    bool numbers;                   /* labels are numbers, and no names are known for them */
     int64_t missing;                /* labels without a picture */
 };
 
@@ -50,12 +49,13 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
 /* Labels of pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
 struct vrt_flat_labels {
     struct vrt_labels table;
-    const char **classes;           /* owned, by number; NULL: labels are names */
-    int64_t nclasses;
+    const char **classes;           /* owned: what numbers stand for; NULL: labels are the classes */
+    int64_t nclasses;               /* numbers are below it */
 };
 bool vrt_flat_labels_open(struct vrt_flat_labels *l, const char *root, const char *split, const struct vrt_dataset *classes_of,
                           struct vrt_error *e);
 const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e);
+bool vrt_flat_numbers(const struct vrt_flat_labels *l);         /* are the classes numbers? */
 void vrt_flat_labels_free(struct vrt_flat_labels *l);
 
 /* The same for pictures in ROOT/SPLIT itself; `found` is false where they have class folders or no labels. */

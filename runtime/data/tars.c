@@ -281,8 +281,8 @@ static bool read_tars(struct tars *t, struct vrt_error *e)
     where = vrt_dataset_where(t->d);
     if (ok && where == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+    t->numbers |= vrt_flat_numbers(&t->labels);
     ok = ok && (t->numbers ? vrt_index_finish_numbers : vrt_index_finish)(&t->d->index, classes, where, e);
-    t->d->numbers = t->numbers && classes == NULL;
     if (t->labels.table.path != NULL)
         t->d->missing = t->labels.table.count - t->d->index.nitems;
     free(where);

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The same pictures as they may lie on the disk: a folder, a tar for each split, tars of tars, shards. The same training.
+# The same pictures as they may lie on the disk: a folder, a tar for each split, tars of tars, shards, labels in a file. The same
+# training.
 . "$top_srcdir/tests/e2e/common.sh"
 
 program "$here/tiny_tokens.vmoe" ./tokens
@@ -29,6 +30,16 @@ for split in train test; do
     tar cf nested/ILSVRC2012_img_$split.tar -- $(ls colour/$split | sed 's/$/.tar/')
 done
 
+# The class folders of the training split are in a tar; numbers beside the test split are places among these classes.
+mkdir flat flat/test
+cp tars/train.tar flat
+label=0
+for class in colour/test/*; do
+    cp "$class"/* flat/test
+    ls "$class" | sed "s/$/ $label/" >>flat/test.txt
+    label=$((label + 1))
+done
+
 steps() { sed -n 's/^\({"step":.*\),"img_per_s.*/\1/p' "$1/metrics.jsonl"; }
 # The tensors, without the header, which has the names of the classes.
 tensors() { tail -c +$((9 + $(od -An -tu8 -N8 "$1/last.safetensors"))) "$1/last.safetensors"; }
@@ -40,11 +51,11 @@ same_training() {
 cmp_or_cat() { cmp "$1" "$2" && cat "$2"; }
 
 holds "a folder" ./tokens train --data colour --out a --threads 2
-for kind in tars nested shards; do
+for kind in tars nested shards flat; do
     ends 0 "tars $kind, train: 320 pictures, 4 classes" "$kind: told what was found" ./tokens train --data $kind --out $kind.run --threads 2
     holds "$kind: the bits of the folder" same_training a $kind.run
 done
-for kind in colour tars shards; do
+for kind in colour tars shards flat; do
     ./tokens eval --data $kind --weights a/last.safetensors --json >$kind.eval 2>&1
     ends 0 '"images":80,' "$kind: evaluated with the folder's weights" cmp_or_cat colour.eval $kind.eval
 done

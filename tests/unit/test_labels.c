@@ -34,7 +34,8 @@ static void write_flat(const char *where, int n)
     }
 }
 
-static void check_flat(const char *root, const struct vrt_dataset *classes_of, int count, int classes)
+static void check_flat_named(const char *root, const struct vrt_dataset *classes_of, int count, int classes,
+                             const char *const *names)
 {
     struct vrt_image image = {0};
     struct vrt_dataset *d;
@@ -47,12 +48,17 @@ static void check_flat(const char *root, const struct vrt_dataset *classes_of, i
     for (int i = 0; i < count; i++) {
         int label = i / (count / 3), value = 40 * label + label + 3 * (i % (count / 3));
         assert_int_equal(vrt_dataset_label(d, i), label);
-        assert_string_equal(vrt_dataset_class_name(d, label), flat_classes[label]);
+        assert_string_equal(vrt_dataset_class_name(d, label), names[label]);
         assert_true(vrt_dataset_read(d, i, 1, &image, &e));
         assert_int_equal(image.pixels.data[0], value);
     }
     vrt_dataset_close(d);
     vrt_image_free(&image);
+}
+
+static void check_flat(const char *root, const struct vrt_dataset *classes_of, int count, int classes)
+{
+    check_flat_named(root, classes_of, count, classes, flat_classes);
 }
 
 /* A line for each picture of a file of labels. */
@@ -66,9 +72,10 @@ static void write_labels(const char *path, const char *head, const char *format,
     fclose(f);
 }
 
+static const char *const numbers[] = {"0", "1", "2"};
+
 static void reads_flat_folders(void **state)
 {
-    static const char *const numbers[] = {"0", "1", "2"};
     static const char *const sizes[] = {"val", "val/images"};
     struct vrt_dataset *train;
     struct vrt_error e;
@@ -78,7 +85,7 @@ static void reads_flat_folders(void **state)
     write_flat(in_folder("fl/val"), 9);
     refused(in_folder("fl"), "val", NULL, "LOC_val_solution.csv");
     write_labels(in_folder("fl/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
-    check_flat(in_folder("fl"), NULL, 9, 3);            /* no training split: the numbers are ImageNet-1k's */
+    check_flat_named(in_folder("fl"), NULL, 9, 3, numbers);                 /* no training split: they stay numbers */
     mkdir(in_folder("fl/train"), 0777);
     for (int c = 0; c < 3; c++) {
         mkdir(in_folder("fl/train/%s", flat_classes[c]), 0777);
@@ -118,6 +125,59 @@ static void reads_flat_folders(void **state)
     write_flat(in_folder("tiny/val/images"), 6);
     write_labels(in_folder("tiny/val/val_annotations.txt"), "", "ILSVRC2012_val_%08d.JPEG\t%s\t0\t32\t44\t62\n", 6, flat_classes);
     check_flat(in_folder("tiny"), NULL, 6, 3);
+}
+
+/* A split whose file of labels has numbers: train has 5, 0 and 2, val has 2. */
+static void write_numbered(const char *root, const char *images)
+{
+    mkdir(in_folder("%s", root), 0777);
+    mkdir(in_folder("%s/train", root), 0777);
+    mkdir(in_folder("%s/val", root), 0777);
+    mkdir(in_folder("%s/train%s", root, images), 0777);
+    mkdir(in_folder("%s/val%s", root, images), 0777);
+    for (int i = 0; i < 3; i++)
+        write_gray(in_folder("%s/train%s/%d.png", root, images, i), i);
+    write_gray(in_folder("%s/val%s/v.png", root, images), 9);
+    write_file(in_folder("%s/train.txt", root), "0.png 5\n1.png 0\n2.png 2\n", 24);
+    write_file(in_folder("%s/val.txt", root), "v.png 2\n", 8);
+}
+
+static void check_numbered(const char *root)
+{
+    struct vrt_dataset *train, *val;
+    struct vrt_error e;
+
+    assert_true(vrt_dataset_open(&train, root, "train", NULL, &e));
+    assert_int_equal(vrt_dataset_classes(train), 6);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(vrt_dataset_label(train, i), i == 0 ? 0 : 3 * i - 1);
+    assert_string_equal(vrt_dataset_class_name(train, 5), "5");
+    assert_true(vrt_dataset_open(&val, root, "val", train, &e));
+    assert_int_equal(vrt_dataset_label(val, 0), 2);
+    assert_int_equal(vrt_dataset_classes(val), 6);
+    vrt_dataset_close(val);
+    vrt_dataset_close(train);
+    assert_true(vrt_dataset_open(&val, root, "val", NULL, &e));
+    assert_string_equal(vrt_dataset_class_name(val, vrt_dataset_label(val, 0)), "2");
+    vrt_dataset_close(val);
+}
+
+/* A training split that is labelled by numbers is not ImageNet, and none of its classes moves where others do not occur. */
+static void keeps_numbers(void **state)
+{
+    (void)state;
+    write_numbered("num", "");
+    check_numbered(in_folder("num"));
+    write_numbered("num_images", "/images");
+    check_numbered(in_folder("num_images"));
+    write_file(in_folder("num/train.txt"), "0.png 21840\n1.png 0\n2.png 2\n", 28);
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    assert_true(vrt_dataset_open(&d, in_folder("num"), "train", NULL, &e));
+    assert_int_equal(vrt_dataset_classes(d), 21841);
+    vrt_dataset_close(d);
+    write_file(in_folder("num/train.txt"), "0.png 1000000\n1.png 0\n2.png 2\n", 30);
+    refused(in_folder("num"), "train", NULL, "the label 1000000 of 0.png is not below");
 }
 
 /* -- tars for a split -- */
@@ -222,6 +282,9 @@ static void reads_tars_of_a_split(void **state)
     end_tar(a);
     check_flat(in_folder("official"), train, 6, 3);
     check_flat(in_folder("official"), NULL, 6, 3);
+    write_labels(in_folder("official/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 6, numbers);
+    check_flat(in_folder("official"), train, 6, 3);
+    check_flat_named(in_folder("official"), NULL, 6, 3, numbers);
     vrt_dataset_close(train);
     write_shards("shards", false);
     check_tree_named(in_folder("shards"), "1", "train/s04.png");
@@ -291,8 +354,8 @@ static void reads_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts),
-        cmocka_unit_test(reads_patterns),
+        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(keeps_numbers),
+        cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts), cmocka_unit_test(reads_patterns),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
