@@ -140,18 +140,15 @@ static bool number_classes(struct vrt_index *x, struct vrt_error *e)
     return true;
 }
 
-/* Where `name` stands in another index. IDX classes are few, and sorted as numbers. */
+/* Where `name` stands in another index, whose classes may be "0", "1", ..; -1: nowhere. */
 static int64_t find_class(const struct vrt_index *x, const char *name)
 {
     bool found;
-    int64_t place = class_place(x, name, &found);
+    int64_t place = class_place(x, name, &found), number = strtoll(name, NULL, 10);
 
     if (found)
         return place;
-    for (int64_t c = 0; x->nclasses <= 256 && c < x->nclasses; c++)
-        if (strcmp(x->classes[c].name, name) == 0)
-            return c;
-    return -1;
+    return number >= 0 && number < x->nclasses && strcmp(x->classes[number].name, name) == 0 ? number : -1;
 }
 
 static void free_classes(struct vrt_index *x)

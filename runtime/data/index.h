@@ -27,7 +27,7 @@ struct vrt_class {
 
 struct vrt_index {
     struct vrt_item *items;
-    struct vrt_class *classes;          /* sorted by name (strcmp), at all times; IDX: as numbers */
+    struct vrt_class *classes;          /* sorted by name (strcmp); where labels are numbers: "0", "1", .. */
     int64_t nitems, items_room, nclasses, classes_room;
     struct vrt_buffer names;
     int64_t ignored;                    /* files that are no pictures by their names */

@@ -322,6 +322,37 @@ static void write_shard(const char *path, int value)
     end_tar(a);
 }
 
+/* Shards whose largest label is 300, and class folders called by numbers. */
+static void finds_numbered_classes(void **state)
+{
+    static const int classes[] = {2, 9, 10, 100, 257, 300};
+    struct vrt_dataset *train, *val;
+    struct vrt_error e;
+    struct archive *a;
+
+    (void)state;
+    mkdir(in_folder("many"), 0777);
+    mkdir(in_folder("many/val"), 0777);
+    a = begin_tar(in_folder("many/train-0.tar"), ARCHIVE_FILTER_NONE);
+    add_gray(a, "s.png", 1);
+    add_member(a, "s.cls", "300", 3, AE_IFREG);
+    end_tar(a);
+    for (int i = 0; i < 6; i++) {
+        mkdir(in_folder("many/val/%d", classes[i]), 0777);
+        write_gray(in_folder("many/val/%d/v.png", classes[i]), 1);
+    }
+    assert_true(vrt_dataset_open(&train, in_folder("many"), "train", NULL, &e));
+    if (!vrt_dataset_open(&val, in_folder("many"), "val", train, &e))
+        fail_msg("%s", e.text);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(vrt_dataset_label(val, i), classes[i]);
+    vrt_dataset_close(val);
+    mkdir(in_folder("many/val/301"), 0777);
+    write_gray(in_folder("many/val/301/v.png"), 1);
+    refused(in_folder("many"), "val", train, "'301' is not among the 301 classes");
+    vrt_dataset_close(train);
+}
+
 /* A pattern is what it says, whatever lies beside; the other splits are found in its folder. */
 static void reads_patterns(void **state)
 {
@@ -356,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_flat_folders), cmocka_unit_test(keeps_numbers),
         cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts), cmocka_unit_test(reads_patterns),
+        cmocka_unit_test(finds_numbered_classes),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
