@@ -4,6 +4,7 @@
  *   KEY.cls or KEY.json        the label, a number, of the picture KEY.jpg beside it (webdataset)
  *   FILE                       a picture whose label stands in a file of labels (flat.c)
  * A folder named as the split around all of them is passed over. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct sample {                     /* of one key, while its members come by */
     char name[2 * VRT_MAX_NAME];    /* of the picture, with its class; "": none yet */
     uint64_t offset, size;
     int64_t label;
+    char odd[80];                   /* a label in JSON that is no number, as text; "": none */
 };
 
 struct tars {
@@ -86,6 +88,9 @@ static bool finish_sample(struct tars *t, struct vrt_error *e)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has a label but no picture", t->path, s->key);
     if (s->name[0] == 0)
         return true;
+    if (s->label == NO_LABEL && s->odd[0] != 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s.json: the label %s is not a whole number between 0 and %d", t->path, s->key,
+                        s->odd, VRT_MAX_CLASSES - 1);
     t->numbers |= s->label != NO_LABEL;
     t->names |= s->label == NO_LABEL;
     if (t->numbers && t->names)
@@ -105,6 +110,7 @@ static bool begin_sample(struct tars *t, const char *key, size_t length, struct 
     t->sample.key[length] = 0;
     t->sample.name[0] = 0;
     t->sample.label = NO_LABEL;
+    t->sample.odd[0] = 0;
     return true;
 }
 
@@ -135,12 +141,28 @@ static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_e
     return set_label(t, m->name, label, e);
 }
 
+/* 3 or 3.0: tables of floats become such texts. What is no number does no harm beside a .cls. */
+static bool take_label(struct tars *t, const char *name, const json_t *label, struct vrt_error *e)
+{
+    double real = json_is_real(label) ? json_real_value(label) : -1;
+    char *text;
+
+    if (json_is_integer(label))
+        return set_label(t, name, json_integer_value(label), e);
+    if (real >= 0 && real < VRT_MAX_CLASSES && real == floor(real))
+        return set_label(t, name, (json_int_t)real, e);
+    text = json_dumps(label, JSON_ENCODE_ANY | JSON_COMPACT);
+    snprintf(t->sample.odd, sizeof t->sample.odd, "%s", text != NULL ? text : "in it");
+    free(text);
+    return true;
+}
+
 /* "label" or "cls"; other texts about a picture have neither. */
 static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     json_error_t where;
     json_t *root, *label;
-    bool ok = true;
+    bool ok;
 
     if (m->size > MAX_JSON)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path, m->name,
@@ -150,8 +172,7 @@ static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_err
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name, m->bytes != NULL ? where.text : "empty");
     label = json_object_get(root, "label");
     label = label != NULL ? label : json_object_get(root, "cls");
-    if (json_is_integer(label))
-        ok = set_label(t, m->name, json_integer_value(label), e);
+    ok = label == NULL || take_label(t, m->name, label, e);
     json_decref(root);
     return ok;
 }

@@ -312,6 +312,39 @@ static void reads_tars_of_a_split(void **state)
     check_tree(in_folder("split"));
 }
 
+/* A label in JSON is a whole number, or an error: else the folder would become the class. A .cls beside goes before it. */
+static void reads_json_labels(void **state)
+{
+    static const struct { const char *json, *cls, *refused; int64_t classes; } cases[] = {
+        {"{\"label\": 3.0}", NULL, NULL, 4}, {"{\"cls\": 2}", NULL, NULL, 3}, {"{\"caption\": \"3\"}", NULL, NULL, 1},
+        {"{\"label\": \"cat\"}", "5", NULL, 6},
+        {"{\"label\": \"3\"}", NULL, "cat/s.json: the label \"3\" is not a whole number", 0},
+        {"{\"label\": 1.5}", NULL, "cat/s.json: the label 1.5 is not a whole number", 0},
+        {"{\"cls\": \"n01440764\"}", NULL, "cat/s.json: the label \"n01440764\" is not a whole number", 0},
+    };
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    (void)state;
+    mkdir(in_folder("json"), 0777);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct archive *a = begin_tar(in_folder("json/train-0.tar"), ARCHIVE_FILTER_NONE);
+        add_gray(a, "cat/s.png", 1);
+        add_member(a, "cat/s.json", cases[i].json, strlen(cases[i].json), AE_IFREG);
+        if (cases[i].cls != NULL)
+            add_member(a, "cat/s.cls", cases[i].cls, 1, AE_IFREG);
+        end_tar(a);
+        if (cases[i].refused != NULL) {
+            refused(in_folder("json"), "train", NULL, cases[i].refused);
+            continue;
+        }
+        if (!vrt_dataset_open(&d, in_folder("json"), "train", NULL, &e))
+            fail_msg("%s", e.text);
+        assert_int_equal(vrt_dataset_classes(d), cases[i].classes);
+        vrt_dataset_close(d);
+    }
+}
+
 /* A shard of one picture of class 0, whose value tells which shard it is. */
 static void write_shard(const char *path, int value)
 {
@@ -386,8 +419,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_flat_folders), cmocka_unit_test(keeps_numbers),
-        cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(refuses_large_texts), cmocka_unit_test(reads_patterns),
-        cmocka_unit_test(finds_numbered_classes),
+        cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(reads_json_labels), cmocka_unit_test(refuses_large_texts),
+        cmocka_unit_test(reads_patterns), cmocka_unit_test(finds_numbered_classes),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
