@@ -16,7 +16,7 @@
 #include "runtime/data/dataset.h"
 
 #define SLOTS 3                 /* batches being filled or waiting */
-#define MAX_THREADS 256
+#define MAX_THREADS 256         /* more are not started */
 #define MAX_COPIES 16           /* one word of the random numbers' counter holds both */
 #define MAX_EPOCH 0xFFFFFF
 
@@ -271,8 +271,8 @@ static bool check_options(const struct vrt_loader_options *o, struct vrt_error *
 {
     if (o->batch < 1 || o->batch > VRT_IMAGE_MAX_PIXELS)
         return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible", (long long)o->batch);
-    if (o->threads < 1 || o->threads > MAX_THREADS)
-        return vrt_fail(e, VRT_BAD_INPUT, "%d loader threads are not possible; 1 to %d are", o->threads, MAX_THREADS);
+    if (o->threads < 1)
+        return vrt_fail(e, VRT_INTERNAL, "%d loader threads are not possible", o->threads);
     if (o->copies < 0 || o->copies > MAX_COPIES || (o->copies > 1 && o->apart < 1))
         return vrt_fail(e, VRT_INTERNAL, "%lld copies of a picture, %lld apart, are not possible", (long long)o->copies,
                         (long long)o->apart);
@@ -290,6 +290,8 @@ bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o
     if (l == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the loader");
     l->options = *o;
+    if (o->threads > MAX_THREADS)
+        l->options.threads = MAX_THREADS;
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->room, NULL);
     pthread_cond_init(&l->ready, NULL);

@@ -39,7 +39,7 @@ struct vrt_loader_options {
     int64_t batch;                      /* pictures of one vrt_loader_next() */
     int64_t epoch, first_batch;         /* where to start (resuming costs nothing) */
     uint64_t seed;
-    int threads;                        /* decoding threads, >= 1 */
+    int threads;                        /* decoding threads, >= 1; 256 at most are started */
     int64_t limit;                      /* use N pictures, spread evenly over the dataset; 0: all */
     int64_t copies;                     /* training: each picture so many times, augmented anew (an epoch is as long, and sees
                                          * as many times fewer); 0: once */

@@ -71,7 +71,11 @@ static void loads_the_same(void **state)
     assert_memory_equal(first + 10 * 48, again, 5 * 48 * sizeof *first);
     o.first_batch = 3;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 0);
+    o.threads = 384;                    /* as many as there are processors, perhaps */
     o.first_batch = 0;
+    assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
+    assert_memory_equal(first, again, sizeof first);
+    o.threads = 3;
     o.epoch = 1;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
     assert_memory_not_equal(labels, labels_again, sizeof labels);
