@@ -24,8 +24,6 @@ static bool add_member(const struct scan *s, struct vrt_index *x, const struct v
     const char *slash = strchr(name, '/'), *file = strrchr(name, '/');
     int32_t id;
 
-    if (name[0] == '.' || name[0] == 0)
-        return true;
     if (slash == NULL && m->kind == 'l')                /* of a class folder, likely */
         return vrt_member_usable(s->path, m, e);
     if (m->kind != 'd' && (slash == NULL || !vrt_index_takes(file + 1))) {

@@ -19,7 +19,7 @@ static size_t split_end(const char *file)
 {
     size_t n = strlen(file);
 
-    if (n < 4 || strcmp(file + n - 4, ".tar") != 0)
+    if (file[0] == '.' || n < 4 || strcmp(file + n - 4, ".tar") != 0)
         return 0;
     for (n -= 4; n > 0 && file[n - 1] >= '0' && file[n - 1] <= '9'; n--)
         ;

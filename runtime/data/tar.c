@@ -77,6 +77,12 @@ static bool clean_name(char *to, size_t room, const char *from)
     return true;
 }
 
+/* Files of systems and tools (.DS_Store, ._a.jpg, .ipynb_checkpoints/), as in a folder. */
+static bool hidden(const char *name)
+{
+    return name[0] == '.' || strstr(name, "/.") != NULL;
+}
+
 static bool fail_walk(const struct walk *w, struct archive *a)
 {
     const char *why = archive_error_string(a);
@@ -106,6 +112,8 @@ static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule
         if (path == NULL || !clean_name(name, sizeof name, path))
             return vrt_fail(w->error, VRT_BAD_INPUT, "%s: the name of member %lld cannot be read or has more than %d "
                             "bytes; rename it", w->path, (long long)n, VRT_MAX_NAME - 2);
+        if (hidden(name))
+            continue;
         if ((m.kind == 'f' && !locate(w, a, entry, &m)) || !rule(data, &m, w->error))
             return false;
     }

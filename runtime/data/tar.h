@@ -16,7 +16,7 @@ struct vrt_member {
     uint64_t offset, size;          /* of the bytes, from the start of the tar */
 };
 
-/* Called for each member in turn; false ends the walk, with an error. */
+/* Called for each member in turn that is not hidden, nor in a hidden folder; false ends the walk, with an error. */
 typedef bool vrt_member_rule(void *data, const struct vrt_member *m, struct vrt_error *e);
 
 /* `path` is for messages. Damaged tars, names of more than VRT_MAX_NAME bytes and too many members are errors. */

@@ -197,8 +197,6 @@ static bool take_file(struct tars *t, const struct vrt_member *m, struct vrt_err
     const char *slash = strrchr(m->name, '/'), *file = slash != NULL ? slash + 1 : m->name, *dot = strrchr(file, '.');
     size_t length = (size_t)(file - m->name) + strcspn(file, ".");
 
-    if (file[0] == '.')
-        return true;
     if ((strlen(t->sample.key) != length || memcmp(t->sample.key, m->name, length) != 0) && !begin_sample(t, m->name, length, e))
         return false;
     if (dot != NULL && strcasecmp(dot, ".cls") == 0)

@@ -27,12 +27,17 @@
 static void write_tar(const char *path, const char *lead, int filter)
 {
     static const char *const classes[] = {"dog", "cat", "cat-2"};
+    static const char *const hidden[] = {".x/train/cat/0.png", "train/.x/0.png", "train/cat/.x/0.png", "train/cat/._00.png"};
     static const int values[] = {80, 0, 40};
     struct archive *a = begin_tar(path, filter);
     char name[100];
 
     snprintf(name, sizeof name, "%snotes.txt", lead);
     add_member(a, name, "x", 1, AE_IFREG);
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        snprintf(name, sizeof name, "%s%s", lead, hidden[i]);
+        add_member(a, name, "x", 1, AE_IFREG);
+    }
     for (int c = 0; c < 3; c++)
         for (int n = 4; n >= 0; n--) {
             snprintf(name, sizeof name, "%strain/%s/%02d.png", lead, classes[c], n);

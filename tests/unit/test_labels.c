@@ -188,8 +188,10 @@ static void write_nested(const char *path, const char *const *classes)
     struct archive *outer = begin_tar(path, ARCHIVE_FILTER_NONE);
     char name[100];
 
+    add_member(outer, "._n01440764.tar", "x", 1, AE_IFREG);
     for (int c = 2; c >= 0; c--) {
         struct archive *inner = begin_tar(in_folder("inner.tar"), ARCHIVE_FILTER_NONE);
+        add_member(inner, ".x/0.png", "x", 1, AE_IFREG);
         for (int n = 4; n >= 0; n--) {
             snprintf(name, sizeof name, "%02d.png", n);
             add_gray(inner, name, 40 * c + n + 1);
@@ -208,6 +210,7 @@ static void write_shards(const char *folder_name, bool json)
     char name[100], label[100];
 
     mkdir(in_folder("%s", folder_name), 0777);
+    write_file(in_folder("%s/._set-train-000000.tar", folder_name), "x", 1);
     for (int i = 0; i < 15; i++) {
         int c = i % 3, n = i / 3;
         a = i % 4 == 0 ? begin_tar(in_folder("%s/set-train-%06d.tar", folder_name, i / 4), ARCHIVE_FILTER_NONE) : a;
@@ -304,6 +307,9 @@ static void reads_tars_of_a_split(void **state)
     refused(in_folder("shards"), "train", NULL, "s99 has a label but no picture");
     mkdir(in_folder("split"), 0777);
     a = begin_tar(in_folder("split/train.tar"), ARCHIVE_FILTER_NONE);
+    add_member(a, ".x/0.png", "x", 1, AE_IFREG);
+    add_member(a, "train/.x/0.png", "x", 1, AE_IFREG);
+    add_member(a, "train/cat/.x/0.png", "x", 1, AE_IFREG);
     for (int i = 14; i >= 0; i--) {
         snprintf(name, sizeof name, "train/%s/%02d.png", classes[i / 5], i % 5);
         add_gray(a, name, 40 * (i / 5) + i % 5 + 1);
