@@ -133,7 +133,7 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
         ok = vrt_tars_open(d, split, classes_of, &found, e);
     if (found)
         return ok;
-    if (vrt_dataset_bare(d->root))
+    if (vrt_folder_bare(d->root))
         return open_bare(d, classes_of, e);
     list_some(d->root, some, sizeof some);
     return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR files for it; it has: %s",
@@ -229,6 +229,11 @@ const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c)
 bool vrt_dataset_same(const struct vrt_dataset *a, const struct vrt_dataset *b)
 {
     return strcmp(a->root, b->root) == 0 && strcmp(a->split, b->split) == 0;
+}
+
+bool vrt_dataset_bare(const struct vrt_dataset *d)
+{
+    return d->bare;
 }
 
 bool vrt_dataset_alone(const struct vrt_dataset *d)

@@ -26,10 +26,10 @@ int64_t vrt_dataset_classes(const struct vrt_dataset *d);
 const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c);
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
 
-/* Does a folder have class folders with pictures right in it, none of which is called as a split is? */
-bool vrt_dataset_bare(const char *root);
+/* Are there class folders right in the folder or tar, none of which is called as a split is? Then it is its only split. */
+bool vrt_dataset_bare(const struct vrt_dataset *d);
 
-/* Was such a folder or tar opened, which is not called as a split itself? Then no training split lies beside it: it is a set of its own. */
+/* And is it not called as a split itself? Then no training split lies beside it: it is a set of its own. */
 bool vrt_dataset_alone(const struct vrt_dataset *d);
 
 /* Take a share (0 < share < 1) of each class out of d, into a data set of its own with the same classes. */

@@ -132,7 +132,7 @@ static char first_kind(int at, const char *name)
     return kind;
 }
 
-bool vrt_dataset_bare(const char *root)
+bool vrt_folder_bare(const char *root)
 {
     DIR *dir = opendir(root);
     struct dirent *entry;

@@ -271,10 +271,10 @@ static bool open_check(struct check *c, struct vrt_error *e)
     int threads = vrt_threads_wanted(o);
     if (!vrt_settings_read(&s, o, e) || !vrt_need_data(&s, o, e))
         return false;
-    bool one = o->split != NULL || (s.holdout == 0 && vrt_dataset_bare(s.data_root));       /* a bare root is all there is */
-    if (one ? !vrt_open_split(&s, o->split, &c->split[0].data, e) : !vrt_open_splits(&s, &c->split[0].data, &c->split[1].data, e))
+    if (o->split != NULL ? !vrt_open_split(&s, o->split, &c->split[0].data, e)
+                         : !vrt_open_all(&s, &c->split[0].data, &c->split[1].data, e))
         return false;
-    for (int i = 0; i < (one ? 1 : 2); i++)
+    for (int i = 0; i < 2 && c->split[i].data != NULL; i++)
         count_split(c, s.limit);
     c->pictures = calloc((size_t)c->total + 1, sizeof *c->pictures);
     c->images = calloc((size_t)threads, sizeof *c->images);

@@ -34,5 +34,11 @@ holds "the same on one thread and on two" cmp one.json two.json
 holds "JSON names the twin" grep -q '"duplicates":\[{"picture":"test/class03/again.jpg","of":"train/class00/' one.json
 ends 0 '^17 of 17 pictures can be read' "one split only" ./tokens check-data --data odd --split test --threads 1
 ends 0 '^16 of 16 pictures can be read' "a few only" ./tokens check-data --data good --limit 8 --threads 1
+mkdir alone
+tar cf alone/set.tar -C good/test .
+mv good/test alone/set
+for root in set set.tar; do
+    ends 0 '^16 of 16 pictures can be read' "class folders right in it: $root" ./tokens check-data --data alone/$root --threads 1
+done
 ends 1 'give its folder' "no such data" ./tokens check-data --data nowhere
 finish

@@ -181,9 +181,9 @@ static void reads_bare_folders(void **state)
     (void)state;
     write_tree(in_folder("sets"), "a", 3, 2, 5);
     write_file(in_folder("sets/a/README.txt"), "x", 1);
-    assert_true(vrt_dataset_bare(in_folder("sets/a")));
     assert_true(vrt_dataset_open(&d, in_folder("sets/a"), "val", NULL, &e));
     assert_int_equal(vrt_dataset_count(d), 6);
+    assert_true(vrt_dataset_bare(d));
     assert_non_null(strstr(vrt_dataset_describe(d), "sets/a: 6 pictures, 3 classes"));
     vrt_dataset_item_name(d, 5, name, sizeof name);
     assert_string_equal(name, "dog/01.png");
