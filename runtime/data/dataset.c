@@ -189,6 +189,7 @@ bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *sp
         free(d);
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", root);
     }
+    d->asked = split;
     if (!open_any(d, split, classes_of, e)) {
         vrt_dataset_close(d);
         return false;

@@ -89,10 +89,10 @@ static bool find_classes(struct vrt_flat_labels *l, const char *root, const stru
     return ok;
 }
 
-bool vrt_flat_labels_open(struct vrt_flat_labels *l, const char *root, const char *split, const struct vrt_dataset *classes_of,
-                          struct vrt_error *e)
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
+                          const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
-    return vrt_labels_open(&l->table, root, split, e) && (!l->table.numbers || find_classes(l, root, classes_of, e));
+    return vrt_labels_open(&l->table, root, d->split, d->asked, e) && (!l->table.numbers || find_classes(l, root, classes_of, e));
 }
 
 const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e)
@@ -197,7 +197,7 @@ bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, 
     *found = where != NULL && count_folders(where, &images) == 0;
     free(where);
     if (*found) {
-        ok = vrt_flat_labels_open(&f.labels, d->root, d->split, classes_of, e);
+        ok = vrt_flat_labels_open(&f.labels, d, d->root, classes_of, e);
         *found = !ok || f.labels.table.path != NULL;
     }
     if (ok && *found) {

@@ -154,15 +154,18 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
 {
     char *where = vrt_dataset_where(d);
     struct walk w = {.index = &d->index, .where = where, .error = e};
+    char files[VRT_LABEL_FILES];
     bool ok;
 
     if (where == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     d->source = &vrt_folder_source;
     ok = walk_folder(&w, 0);
-    if (ok && d->index.nclasses == 0 && w.loose > 0)
+    if (ok && d->index.nclasses == 0 && w.loose > 0) {
+        vrt_labels_files(d->split, d->asked, files);
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s holds %lld files but no class folders, so their classes are not known; put "
-                      "their labels beside them (" VRT_LABEL_FILES "), or sort them into one folder per class", where, (long long)w.loose);
+                      "their labels beside them (%s), or sort them into one folder per class", where, (long long)w.loose, files);
+    }
     d->index.ignored += w.loose;
     ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);

@@ -134,18 +134,31 @@ static bool take_lines(struct vrt_labels *l, struct vrt_error *e)
 
 /* -- finding the file -- */
 
-/* The file PLACE/BEFORE SPLIT AFTER below the root; the last one has no split in its name, and is for the one split only. */
-static char *find(const char *root, const char *split, bool *in_order)
+static bool of_validation(const char *split)
+{
+    return strncmp(split, "val", 3) == 0;
+}
+
+/* What the split's files may be called beside its own name; NULL: nothing. */
+static const char *other_name(const char *split, const char *asked)
+{
+    const char *other = strcmp(split, "validation") == 0 ? "val" : asked;
+
+    return strcmp(other, split) != 0 ? other : NULL;
+}
+
+/* The file PLACE/BEFORE NAME AFTER below the root; the last one has no name of a split in it, and is for validation only. */
+static char *find(const char *root, const char *split, const char *name, bool *in_order)
 {
     static const char *const before[] = {"", "", "LOC_", TRUTH};
     static const char *const after[] = {"_annotations.txt", ".txt", "_solution.csv", ""};
     const char *const places[] = {split, ".", "ILSVRC2012_devkit_t12/data", "devkit/data", "data"};
-    int files = strncmp(split, "val", 3) == 0 ? 4 : 3;
+    int files = of_validation(split) ? 4 : 3;
 
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         for (int j = 0; j < files; j++) {
             char *path;
-            if (asprintf(&path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? split : "", after[j]) < 0)
+            if (asprintf(&path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? name : "", after[j]) < 0)
                 return NULL;
             *in_order = j == 3;
             if (access(path, F_OK) == 0)
@@ -193,12 +206,27 @@ static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e
     return ok && take_lines(l, e);
 }
 
-bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, struct vrt_error *e)
+bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked, struct vrt_error *e)
 {
-    l->path = find(root, split, &l->in_order);
+    const char *other = other_name(split, asked);
+
+    l->path = find(root, split, split, &l->in_order);
+    if (l->path == NULL && other != NULL)
+        l->path = find(root, split, other, &l->in_order);
     if (l->path == NULL)
-        return strncmp(split, "val", 3) != 0 || open_kit(l, root, e);
+        return !of_validation(split) || open_kit(l, root, e);
     return vrt_file_read(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
+}
+
+void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_FILES])
+{
+    const char *other = other_name(split, asked);
+
+    int n = snprintf(text, VRT_LABEL_FILES, "%s.txt (FILE LABEL), LOC_%s_solution.csv%s or %s_annotations.txt", split, split,
+                     of_validation(split) ? ", " TRUTH : "", split);
+
+    if (other != NULL)
+        snprintf(text + n, VRT_LABEL_FILES - (size_t)n, "; `%s` may stand for `%s` in these names", other, split);
 }
 
 /* The number that a name ends in: 17 of ILSVRC2012_val_00000017. */

@@ -7,9 +7,6 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 
-/* The files that are looked for, for messages. */
-#define VRT_LABEL_FILES "val.txt (FILE LABEL), LOC_val_solution.csv, ILSVRC2012_validation_ground_truth.txt or val_annotations.txt"
-
 struct vrt_label { const char *file, *class; };     /* the file without folder and ending */
 
 struct vrt_labels {
@@ -22,8 +19,13 @@ struct vrt_labels {
 };
 
 /* Read the first file of labels that is there for the pictures of ROOT/SPLIT; *l is zeroed before. Looks in that folder, in ROOT and in
- * the development kit of ILSVRC2012, unpacked or not. */
-bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, struct vrt_error *e);
+ * the development kit of ILSVRC2012, unpacked or not. Files are called as the split is, or as the one that was asked for, which it
+ * stands in for; those of `validation` also `val`. */
+bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked, struct vrt_error *e);
+
+/* The files that are looked for, for messages. */
+enum { VRT_LABEL_FILES = 1600 };
+void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_FILES]);
 
 /* The class of a picture: a name, or a number as text; NULL when the file has no label for it. */
 const char *vrt_labels_of(const struct vrt_labels *l, const char *file);

@@ -20,6 +20,7 @@ struct vrt_source {
 struct vrt_dataset {
     const struct vrt_source *source;
     char *root;                     /* as given */
+    const char *asked;              /* the split asked for; the caller's, while the data set is opened */
     char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps; "": the root is the split */
     bool bare;                      /* class folders where a split would be */
     char *describe;
@@ -47,14 +48,14 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                       struct vrt_error *e);
 
-/* Labels of pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
+/* Labels beside pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
 struct vrt_flat_labels {
     struct vrt_labels table;
     const char **classes;           /* owned: what numbers stand for; NULL: labels are the classes */
     int64_t nclasses;               /* numbers are below it */
 };
-bool vrt_flat_labels_open(struct vrt_flat_labels *l, const char *root, const char *split, const struct vrt_dataset *classes_of,
-                          struct vrt_error *e);
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
+                          const struct vrt_dataset *classes_of, struct vrt_error *e);
 const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e);
 bool vrt_flat_numbers(const struct vrt_flat_labels *l);         /* are the classes numbers? */
 void vrt_flat_labels_free(struct vrt_flat_labels *l);

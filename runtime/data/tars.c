@@ -59,6 +59,7 @@ static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
 {
     const struct sample *s = &t->sample;
     const char *slash = strchr(s->name, '/');
+    char files[VRT_LABEL_FILES];
 
     if (t->class[0] != 0)
         return t->class;
@@ -66,13 +67,14 @@ static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
         snprintf(room, VRT_MAX_NAME, "%.*s", (int)(slash - s->name), s->name);
         return room;
     }
-    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->shards.folder, t->d->split, t->classes_of, e))
+    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->d, t->shards.folder, t->classes_of, e))
         return NULL;
     t->labels_open = true;
     if (t->labels.table.path != NULL)
         return vrt_flat_label(&t->labels, t->path, s->name, e);
-    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (" VRT_LABEL_FILES "), a .cls or .json right before or after each "
-             "picture, or the pictures into one folder per class", t->path, s->name);
+    vrt_labels_files(t->d->split, t->d->asked, files);
+    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (%s), a .cls or .json right before or after "
+             "each picture, or the pictures into one folder per class", t->path, s->name, files);
     return NULL;
 }
 

@@ -127,6 +127,22 @@ static void reads_flat_folders(void **state)
     check_flat(in_folder("tiny"), NULL, 6, 3);
 }
 
+/* The pictures' folder may be called otherwise than the file of labels, where it stands in for that split. */
+static void finds_labels_of_validation(void **state)
+{
+    (void)state;
+    mkdir(in_folder("lv"), 0777);
+    write_flat(in_folder("lv/validation"), 6);
+    refused(in_folder("lv"), "val", NULL, "(validation.txt (FILE LABEL), LOC_validation_solution.csv, ");
+    write_labels(in_folder("lv/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 6, flat_classes);
+    check_flat(in_folder("lv"), NULL, 6, 3);
+    assert_int_equal(rename(in_folder("lv/validation"), in_folder("lv/test")), 0);
+    check_flat(in_folder("lv"), NULL, 6, 3);
+    refused(in_folder("lv"), "test", NULL, "(test.txt (FILE LABEL), LOC_test_solution.csv or test_annotations.txt)");
+    unlink(in_folder("lv/val.txt"));
+    refused(in_folder("lv"), "val", NULL, "test_annotations.txt; `val` may stand for `test` in these names)");
+}
+
 /* A split whose file of labels has numbers: train has 5, 0 and 2, val has 2. */
 static void write_numbered(const char *root, const char *images)
 {
@@ -424,7 +440,7 @@ static void reads_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(keeps_numbers),
+        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(finds_labels_of_validation), cmocka_unit_test(keeps_numbers),
         cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(reads_json_labels), cmocka_unit_test(refuses_large_texts),
         cmocka_unit_test(reads_patterns), cmocka_unit_test(finds_numbered_classes),
     };
