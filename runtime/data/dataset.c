@@ -1,5 +1,6 @@
-/* The front of the data sets. Input: a path and a split; output: pictures by number. Which kind it is is decided by what
- * is there: a folder SPLIT, IDX files, or a regular file, which must be a tar. */
+/* The front of the data sets. Input: a path and a split; output: pictures by number. Which kind it is is decided by what is there:
+ * in a folder the folder SPLIT, with class folders or a file of labels, else IDX files, CIFAR's, tars of the split, or class
+ * folders in its place; a regular file must be a tar; what is not there may be a pattern of shards. */
 #include "runtime/data/dataset.h"
 
 #include <dirent.h>

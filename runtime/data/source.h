@@ -42,8 +42,10 @@ char vrt_entry_kind(DIR *dir, const struct dirent *entry);
 void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]);
 bool vrt_split_name(const char *name, size_t length);           /* is it one of the usual ones? */
 
-/* Each fills the index (vrt_index_finish done), split, source, and what it reads from. */
-bool vrt_folder_bare(const char *root);         /* has it class folders with pictures right in it, not called as splits are? */
+/* Has the folder class folders with pictures right in it, none of which is called as a split is? */
+bool vrt_folder_bare(const char *root);
+
+/* Each fills split, source, what it reads from, and the index: items by class and name, but those of IDX as in the file. */
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e);
 bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                       struct vrt_error *e);
