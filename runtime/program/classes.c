@@ -47,6 +47,18 @@ static int32_t imagenet_label(const char *const *sorted, const char *name)
     return at != NULL ? (int32_t)(at - sorted) : -1;
 }
 
+/* Are the outputs called 0 to 999, as after training on shards of numbers? */
+static bool names_thousand(const struct vrt_classes *c)
+{
+    bool all = c->outputs == VRT_IMAGENET_CLASSES;
+    char number[24];
+    for (int64_t i = 0; all && i < c->outputs; i++) {
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        all = c->names[i] != NULL && strcmp(c->names[i], number) == 0;
+    }
+    return all;
+}
+
 /* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may be missing there. */
 static bool names_hold_imagenet(const struct vrt_classes *c, const char *const *sorted)
 {
@@ -65,7 +77,8 @@ static bool data_imagenet(const struct vrt_dataset *d, const char *const *sorted
 }
 
 /* What the outputs are called: the map's word counts most, then the weights'. Weights of another tool have no names; with 1000
- * outputs, and classes of ImageNet-1k or numbers in the data, they are taken to be ImageNet-1k's. False: nothing is known. */
+ * outputs, and classes of ImageNet-1k or numbers in the data, they are taken to be ImageNet-1k's, and so are the numbers 0 to 999
+ * for data with classes of ImageNet-1k. False: nothing is known. */
 static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d)
 {
     const char *sorted[VRT_IMAGENET_CLASSES];
@@ -81,6 +94,8 @@ static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
         known = (int64_t)json_array_size(c->own);
         for (int64_t i = 0; i < known && i < c->outputs; i++)
             c->names[i] = json_string_value(json_array_get(c->own, (size_t)i));
+        if (names_thousand(c) && data_imagenet(d, sorted))
+            memcpy(c->names, sorted, sizeof sorted);
     } else if (c->outputs == VRT_IMAGENET_CLASSES && (data_imagenet(d, sorted) || data_numbers(d)))
         memcpy(c->names, sorted, sizeof sorted);
     else
