@@ -99,6 +99,25 @@ for signal in TERM:143 INT:130; do
     holds "to the same bits" same_run maps.a maps.stopped.$name
 done
 
+# Where the step does not end: its output is a pipe that is full and that nobody reads.
+catches_term() { [ $((0x$(sed -n 's/^SigCgt:.//p' "/proc/$1/status") & 0x4000)) != 0 ]; }
+stop_twice() {
+    mkfifo full && exec 8<>full && head -c 65536 /dev/zero >&8
+    ./maps train --data gray --threads 1 --out maps.twice >&8 2>twice.err &
+    pid=$!
+    (sleep 30 && kill -9 $pid) &
+    until catches_term $pid; do sleep 0.02; done
+    sleep 0.5
+    kill -TERM $pid
+    sleep 0.5
+    kill -0 $pid && ! catches_term $pid && kill -INT $pid
+    wait $pid
+    status=$?
+    kill $! 2>/dev/null
+    return $status
+}
+ends 130 '' "a second signal ends at once" stop_twice
+
 # A state on request.
 steps_of() { grep -c '"loss".*img_per_s' "$1/metrics.jsonl" 2>/dev/null; }
 save_and_kill() {
