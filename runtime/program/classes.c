@@ -47,16 +47,17 @@ static int32_t imagenet_label(const char *const *sorted, const char *name)
     return at != NULL ? (int32_t)(at - sorted) : -1;
 }
 
-/* Are the outputs called 0 to 999, as after training on shards of numbers? */
-static bool names_thousand(const struct vrt_classes *c)
+/* Outputs called 0 to 999, in any order, as after training on labels or folders that are numbers, get the names of these classes of
+ * ImageNet-1k; others keep theirs. */
+static void name_thousand(struct vrt_classes *c, const char *const *sorted)
 {
-    bool all = c->outputs == VRT_IMAGENET_CLASSES;
-    char number[24];
-    for (int64_t i = 0; all && i < c->outputs; i++) {
-        snprintf(number, sizeof number, "%lld", (long long)i);
-        all = c->names[i] != NULL && strcmp(c->names[i], number) == 0;
-    }
-    return all;
+    if (c->outputs != VRT_IMAGENET_CLASSES)
+        return;
+    for (int64_t i = 0; i < c->outputs; i++)
+        if (c->names[i] == NULL || !all_digits(c->names[i]) || strtoll(c->names[i], NULL, 10) >= VRT_IMAGENET_CLASSES)
+            return;
+    for (int64_t i = 0; i < c->outputs; i++)
+        c->names[i] = sorted[strtoll(c->names[i], NULL, 10)];
 }
 
 /* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may be missing there. */
@@ -94,8 +95,8 @@ static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
         known = (int64_t)json_array_size(c->own);
         for (int64_t i = 0; i < known && i < c->outputs; i++)
             c->names[i] = json_string_value(json_array_get(c->own, (size_t)i));
-        if (names_thousand(c) && data_imagenet(d, sorted))
-            memcpy(c->names, sorted, sizeof sorted);
+        if (data_imagenet(d, sorted))
+            name_thousand(c, sorted);
     } else if (c->outputs == VRT_IMAGENET_CLASSES && (data_imagenet(d, sorted) || data_numbers(d)))
         memcpy(c->names, sorted, sizeof sorted);
     else

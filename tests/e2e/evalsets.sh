@@ -148,10 +148,24 @@ for pair in $paired; do
         echo "${pair%=*}-$(basename "$file") ${pair#*=}" >>shards/train.txt
     done
 done
-sed -i 's/ 950$/ 999/' shards/train.txt
+sed -i 's/ 950$/ 999/' shards/train.txt             # so that there are a thousand
 ends 0 done "labels that are numbers" ./wide train --data shards --holdout 0.5 --out thousand.run --epochs 1 --threads 2
 ends 0 '"scored_classes":5' "know the classes of ImageNet" ./wide eval --weights thousand.run/last.safetensors --data some --json
 agrees "as by hand" out "$(by_hand ./wide thousand.run/last.safetensors some "0 207 281 469 799" "$paired")"
+
+# So are folders, which sort otherwise: 0 1 10 100 101 ..
+mkdir folders folders/train
+for number in $(seq 0 999); do
+    mkdir "folders/train/$number"
+    cp "shards/train/$(sed -n "$((number % 100 + 1))s/ .*//p" shards/train.txt)" "folders/train/$number/a.jpg"
+    cp folders/train/$number/a.jpg folders/train/$number/b.jpg
+done
+place() { seq 0 999 | LC_ALL=C sort | grep -nx "$1" | cut -d : -f 1 | awk '{ print $1 - 1 }'; }
+placed=$(for pair in $paired; do echo "${pair%=*}=$(place "${pair#*=}")"; done | tr '\n' ' ')
+placed_five=$(for number in 0 207 281 469 799; do place $number; done | tr '\n' ' ')
+ends 0 done "folders that are numbers" ./wide train --data folders --holdout 0.5 --out folders.run --epochs 1 --threads 2
+ends 0 '"scored_classes":5' "know them, too" ./wide eval --weights folders.run/last.safetensors --data some --json
+agrees "in their own order" out "$(by_hand ./wide folders.run/last.safetensors some "${placed_five% }" "$placed")"
 
 # Maps of classes.
 mkdir foreign
