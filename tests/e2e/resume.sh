@@ -102,7 +102,8 @@ done
 # Where the step does not end: its output is a pipe that is full and that nobody reads.
 catches_term() { [ $((0x$(sed -n 's/^SigCgt:.//p' "/proc/$1/status") & 0x4000)) != 0 ]; }
 stop_twice() {
-    mkfifo full && exec 8<>full && head -c 65536 /dev/zero >&8
+    mkfifo full && exec 8<>full
+    timeout 1 cat /dev/zero >&8
     ./maps train --data gray --threads 1 --out maps.twice >&8 2>twice.err &
     pid=$!
     (sleep 30 && kill -9 $pid) &
@@ -114,6 +115,7 @@ stop_twice() {
     wait $pid
     status=$?
     kill $! 2>/dev/null
+    exec 8>&-
     return $status
 }
 ends 130 '' "a second signal ends at once" stop_twice
