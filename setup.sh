@@ -3,7 +3,8 @@
 set -eu
 
 packages="gcc clang make autoconf automake pkg-config flex bison llvm-19-dev libopenblas-openmp-dev libjpeg62-turbo-dev
-libpng-dev zlib1g-dev libjansson-dev libarchive-dev librandom123-dev libxxhash-dev libcmocka-dev dataset-fashion-mnist"
+libpng-dev zlib1g-dev libjansson-dev libarchive-dev librandom123-dev libxxhash-dev libcmocka-dev dataset-fashion-mnist
+clang-format-19 git"
 
 missing=
 for p in $packages; do

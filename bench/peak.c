@@ -1,6 +1,7 @@
-/* peak THREADS SECONDS: what these cores can do in fused multiply-adds, GFLOP/s of all threads together: the median of windows
- * of about 2 ms, of all threads at once. The loop is written in assembly so that nothing of it can be folded away: enough
- * accumulators to hide the latency (4 cycles, two a cycle), of the widest vectors there are. */
+/* peak THREADS SECONDS: what these cores can do in fused multiply-adds, GFLOP/s of all threads
+ * together: the median of windows of about 2 ms, of all threads at once. The loop is written in
+ * assembly so that nothing of it can be folded away: enough accumulators to hide the latency (4
+ * cycles, two a cycle), of the widest vectors there are. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,19 +23,22 @@ static double now(void)
 }
 
 #define FMA(n, v, a, b) "vfmadd231ps %%" v #a ", %%" v #b ", %%" v #n "\n\t"
-#define ONES "vpcmpeqd %%xmm14, %%xmm14, %%xmm14\n\tvpsrld $25, %%xmm14, %%xmm14\n\tvpslld $23, %%xmm14, %%xmm14\n\t"  /* 1.0 */
+#define ONES                                                                                      \
+    "vpcmpeqd %%xmm14, %%xmm14, %%xmm14\n\tvpsrld $25, %%xmm14, %%xmm14\n\tvpslld $23, %%xmm14, " \
+    "%%xmm14\n\t" /* 1.0 */
 
 /* 12 accumulators of 8 floats; 14 and 15 hold 1. */
 static double run_ymm(void)
 {
     int64_t n = REPEATS;
     __asm__ volatile(ONES "vbroadcastss %%xmm14, %%ymm14\n\tvmovaps %%ymm14, %%ymm15\n\t"
-        "1:\n\t"
-        FMA(0, "ymm", 14, 15) FMA(1, "ymm", 14, 15) FMA(2, "ymm", 14, 15) FMA(3, "ymm", 14, 15)
-        FMA(4, "ymm", 14, 15) FMA(5, "ymm", 14, 15) FMA(6, "ymm", 14, 15) FMA(7, "ymm", 14, 15)
-        FMA(8, "ymm", 14, 15) FMA(9, "ymm", 14, 15) FMA(10, "ymm", 14, 15) FMA(11, "ymm", 14, 15)
-        "dec %0\n\tjnz 1b\n\t" : "+r"(n) :: "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-        "xmm9", "xmm10", "xmm11", "xmm14", "xmm15");
+                          "1:\n\t" FMA(0, "ymm", 14, 15) FMA(1, "ymm", 14, 15) FMA(2, "ymm", 14, 15)
+                              FMA(3, "ymm", 14, 15) FMA(4, "ymm", 14, 15) FMA(5, "ymm", 14, 15)
+                                  FMA(6, "ymm", 14, 15) FMA(7, "ymm", 14, 15) FMA(8, "ymm", 14, 15)
+                                      FMA(9, "ymm", 14, 15) FMA(10, "ymm", 14, 15)
+                                          FMA(11, "ymm", 14, 15) "dec %0\n\tjnz 1b\n\t"
+                     : "+r"(n)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                       "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm14", "xmm15");
     return 2.0 * 8 * 12 * REPEATS;
 }
 
@@ -43,17 +47,21 @@ static double run_ymm(void)
 static double run_zmm(void)
 {
     int64_t n = REPEATS;
-    __asm__ volatile(ONES "vbroadcastss %%xmm14, %%zmm30\n\tvmovaps %%zmm30, %%zmm31\n\t"
-        "1:\n\t"
-        FMA(0, "zmm", 30, 31) FMA(1, "zmm", 30, 31) FMA(2, "zmm", 30, 31) FMA(3, "zmm", 30, 31)
-        FMA(4, "zmm", 30, 31) FMA(5, "zmm", 30, 31) FMA(6, "zmm", 30, 31) FMA(7, "zmm", 30, 31)
-        FMA(8, "zmm", 30, 31) FMA(9, "zmm", 30, 31) FMA(10, "zmm", 30, 31) FMA(11, "zmm", 30, 31)
-        FMA(12, "zmm", 30, 31) FMA(13, "zmm", 30, 31) FMA(14, "zmm", 30, 31) FMA(15, "zmm", 30, 31)
-        FMA(16, "zmm", 30, 31) FMA(17, "zmm", 30, 31) FMA(18, "zmm", 30, 31) FMA(19, "zmm", 30, 31)
-        FMA(20, "zmm", 30, 31) FMA(21, "zmm", 30, 31) FMA(22, "zmm", 30, 31) FMA(23, "zmm", 30, 31)
-        "dec %0\n\tjnz 1b\n\t" : "+r"(n) :: "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21",
-        "xmm22", "xmm23", "xmm30", "xmm31");
+    __asm__ volatile(
+        ONES
+        "vbroadcastss %%xmm14, %%zmm30\n\tvmovaps %%zmm30, %%zmm31\n\t"
+        "1:\n\t" FMA(0, "zmm", 30, 31) FMA(1, "zmm", 30, 31) FMA(2, "zmm", 30, 31)
+            FMA(3, "zmm", 30, 31) FMA(4, "zmm", 30, 31) FMA(5, "zmm", 30, 31) FMA(6, "zmm", 30, 31)
+                FMA(7, "zmm", 30, 31) FMA(8, "zmm", 30, 31) FMA(9, "zmm", 30, 31)
+                    FMA(10, "zmm", 30, 31) FMA(11, "zmm", 30, 31) FMA(12, "zmm", 30, 31)
+                        FMA(13, "zmm", 30, 31) FMA(14, "zmm", 30, 31) FMA(15, "zmm", 30, 31)
+                            FMA(16, "zmm", 30, 31) FMA(17, "zmm", 30, 31) FMA(18, "zmm", 30, 31)
+                                FMA(19, "zmm", 30, 31) FMA(20, "zmm", 30, 31) FMA(21, "zmm", 30, 31)
+                                    FMA(22, "zmm", 30, 31)
+                                        FMA(23, "zmm", 30, 31) "dec %0\n\tjnz 1b\n\t"
+        : "+r"(n)::"cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+          "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18",
+          "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm30", "xmm31");
     return 2.0 * 16 * 24 * REPEATS;
 }
 #else
@@ -68,7 +76,8 @@ static int compare_speeds(const void *a, const void *b)
 
 static void *measure(void *speed)
 {
-    double (*run)(void) = __builtin_cpu_supports("avx512f") ? run_zmm : run_ymm, *all = calloc(WINDOWS_MAX, sizeof *all);
+    double (*run)(void) = __builtin_cpu_supports("avx512f") ? run_zmm : run_ymm,
+           *all = calloc(WINDOWS_MAX, sizeof *all);
     int n = 0;
     if (all == NULL)
         abort();
@@ -107,7 +116,7 @@ int main(int argc, char **argv)
 
 #else
 
-int main(void)          /* no loop for this processor yet */
+int main(void) /* no loop for this processor yet */
 {
     return 1;
 }

@@ -1,4 +1,5 @@
-/* What can be said of a program before it runs: sizes, costs and memory, as text, as JSON, and as the facts that checks ask for. */
+/* What can be said of a program before it runs: sizes, costs and memory, as text, as JSON, and as
+ * the facts that checks ask for. */
 #ifndef COMPILER_INFO_H
 #define COMPILER_INFO_H
 

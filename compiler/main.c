@@ -10,37 +10,58 @@
 #include "lang/base/text.h"
 
 static const char usage[] =
-    "usage: vmoec build FILE [-o OUT] [-D NAME=VALUE]... [--set PATH=VALUE]... [--emit FORM] [--target T] [-O0|-O1] [-v]\n"
+    "usage: vmoec build FILE [-o OUT] [-D NAME=VALUE]... [--set PATH=VALUE]... [--emit FORM]\n"
+    "                   [--target T] [-O0|-O1] [-v]\n"
     "       vmoec check FILE [-D ..] [--set ..] [--diag text|json]\n"
     "       vmoec info FILE [-D ..] [--set ..] [--json]\n"
     "       vmoec --version | --help | --keys\n"
     "\n"
-    "build makes a program that trains, evaluates, predicts and measures itself; check only looks for errors; info says\n"
-    "how many parameters and multiply-accumulates a model has and how much memory it takes; --keys lists every key.\n"
+    "build makes a program that trains, evaluates, predicts and measures itself; check only looks\n"
+    "for errors; info says how many parameters and multiply-accumulates a model has and how much\n"
+    "memory it takes; --keys lists every key.\n"
     "\n"
     "  -o OUT             the result; default: FILE without .vmoe, in this folder\n"
     "  -D NAME=VALUE      set a `param` of the file\n"
     "  --set PATH=VALUE   set any key, e.g. --set train.optim.lr=1e-3\n"
     "  --experiment NAME  which experiment to build; --model NAME: which model\n"
-    "  --emit FORM        ast, spec, graph, plan, llvm, asm, obj, exe (the default); svg: the arena over time, as a picture\n"
+    "  --emit FORM        ast, spec, graph, plan, llvm, asm, obj, exe (the default); svg: the\n"
+    "                     arena over time, as a picture\n"
     "  --target T         native (the default), x86-64-v2, x86-64-v3, x86-64-v4\n"
     "  -O0                no fusion: every layer on its own\n"
     "  --stdlib DIR       where `use std.x` looks first; also VMOE_PATH=DIR:DIR\n"
     "  --diag FORMAT      errors as text or json (one object a line)\n"
-    "  --sanitize         the address sanitizer in the generated code (needs a runtime built with --enable-sanitize)\n"
+    "  --sanitize         the address sanitizer in the generated code (needs a runtime built with\n"
+    "                     --enable-sanitize)\n"
     "  -v                 show the command that links\n"
     "\n"
-    "VMOE_CACHE=DIR is where kernels are kept from build to build (default ~/.cache/vmoe; empty: nowhere), CC the compiler that links.\n"
+    "VMOE_CACHE=DIR is where kernels are kept from build to build (default ~/.cache/vmoe; empty:\n"
+    "nowhere), CC the compiler that links.\n"
     "exit status: 0 done, 1 errors in the file, 2 wrong usage, 3 a fault of the compiler\n";
 
-enum { OPT_SET = 256, OPT_EMIT, OPT_TARGET, OPT_STDLIB, OPT_DIAG, OPT_JSON, OPT_EXPERIMENT, OPT_MODEL, OPT_SANITIZE, OPT_HELP };
+enum {
+    OPT_SET = 256,
+    OPT_EMIT,
+    OPT_TARGET,
+    OPT_STDLIB,
+    OPT_DIAG,
+    OPT_JSON,
+    OPT_EXPERIMENT,
+    OPT_MODEL,
+    OPT_SANITIZE,
+    OPT_HELP
+};
 
 static const struct option options[] = {
-    {"set", required_argument, NULL, OPT_SET},         {"emit", required_argument, NULL, OPT_EMIT},
-    {"target", required_argument, NULL, OPT_TARGET},   {"stdlib", required_argument, NULL, OPT_STDLIB},
-    {"diag", required_argument, NULL, OPT_DIAG},       {"json", no_argument, NULL, OPT_JSON},
-    {"experiment", required_argument, NULL, OPT_EXPERIMENT}, {"model", required_argument, NULL, OPT_MODEL},
-    {"sanitize", no_argument, NULL, OPT_SANITIZE},     {"help", no_argument, NULL, OPT_HELP},
+    {"set", required_argument, NULL, OPT_SET},
+    {"emit", required_argument, NULL, OPT_EMIT},
+    {"target", required_argument, NULL, OPT_TARGET},
+    {"stdlib", required_argument, NULL, OPT_STDLIB},
+    {"diag", required_argument, NULL, OPT_DIAG},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"experiment", required_argument, NULL, OPT_EXPERIMENT},
+    {"model", required_argument, NULL, OPT_MODEL},
+    {"sanitize", no_argument, NULL, OPT_SANITIZE},
+    {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
 
@@ -109,17 +130,22 @@ static int take_option(struct request *r, int c, char *const *argv)
         r->fuse = optarg[0] == '1';
         return -1;
     case 'D':
-        return add_define(&r->defines, &r->ndefines, optarg) ? -1 : wrong("-D %s is not NAME=VALUE", optarg);
+        return add_define(&r->defines, &r->ndefines, optarg)
+                   ? -1
+                   : wrong("-D %s is not NAME=VALUE", optarg);
     case OPT_SET:
-        return add_define(&r->sets, &r->nsets, optarg) ? -1 : wrong("--set %s is not PATH=VALUE", optarg);
+        return add_define(&r->sets, &r->nsets, optarg)
+                   ? -1
+                   : wrong("--set %s is not PATH=VALUE", optarg);
     case OPT_EMIT:
         r->emit = optarg;
         return one_of(optarg, pipeline_forms()) ? -1 : wrong("--emit %s is no form", optarg);
     case OPT_DIAG:
         r->diag_json = !strcmp(optarg, "json");
-        return r->diag_json || !strcmp(optarg, "text") ? -1 : wrong("--diag %s is neither text nor json", optarg);
-    default:
-        return unknown_option(argv);
+        return r->diag_json || !strcmp(optarg, "text")
+                   ? -1
+                   : wrong("--diag %s is neither text nor json", optarg);
+    default: return unknown_option(argv);
     }
 }
 

@@ -1,5 +1,5 @@
-/* The whole compiler at a glance: each stage takes the form before it and makes the next; a form that was asked for is printed and
- * ends the run. */
+/* The whole compiler at a glance: each stage takes the form before it and makes the next; a form
+ * that was asked for is printed and ends the run. */
 #include "config.h"
 
 #include "compiler/pipeline.h"
@@ -18,14 +18,25 @@
 #include "lang/base/diag.h"
 #include "lang/lang.h"
 
-enum form { FORM_AST, FORM_SPEC, FORM_GRAPH, FORM_PLAN, FORM_SVG, FORM_LLVM, FORM_ASM, FORM_OBJ, FORM_EXE };
+enum form {
+    FORM_AST,
+    FORM_SPEC,
+    FORM_GRAPH,
+    FORM_PLAN,
+    FORM_SVG,
+    FORM_LLVM,
+    FORM_ASM,
+    FORM_OBJ,
+    FORM_EXE
+};
 
-static const char *const forms[] = {"ast", "spec", "graph", "plan", "svg", "llvm", "asm", "obj", "exe", NULL};
+static const char *const forms[] = {"ast",  "spec", "graph", "plan", "svg",
+                                    "llvm", "asm",  "obj",   "exe",  NULL};
 
 struct run {
     const struct request *r;
     enum form stop;
-    struct arena *arena;                /* lives as long as the run: forms point into the ones before */
+    struct arena *arena; /* lives as long as the run: forms point into the ones before */
     struct diag *diag;
     const struct ast *ast;
     const struct spec *spec;
@@ -60,7 +71,8 @@ static bool parse(struct run *x)
 {
     struct source *src = source_read(x->arena, x->r->file);
     if (!src) {
-        diag_report(x->diag, DIAG_FILE_READ, nowhere(), "cannot read %s: %s", x->r->file, strerror(errno));
+        diag_report(x->diag, DIAG_FILE_READ, nowhere(), "cannot read %s: %s", x->r->file,
+                    strerror(errno));
         return false;
     }
     x->ast = lang_parse(x->arena, src, x->diag);
@@ -72,9 +84,16 @@ static bool resolve(struct run *x)
     size_t nops, nsearch;
     const struct lang_op *ops = graph_layers(&nops);
     const char *const *search = link_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
-    struct lang_options o = {.ops = ops, .nops = nops, .search = search, .nsearch = nsearch, .defines = x->r->defines,
-                             .ndefines = x->r->ndefines, .sets = x->r->sets, .nsets = x->r->nsets,
-                             .experiment = x->r->experiment, .model = x->r->model};
+    struct lang_options o = {.ops = ops,
+                             .nops = nops,
+                             .search = search,
+                             .nsearch = nsearch,
+                             .defines = x->r->defines,
+                             .ndefines = x->r->ndefines,
+                             .sets = x->r->sets,
+                             .nsets = x->r->nsets,
+                             .experiment = x->r->experiment,
+                             .model = x->r->model};
     x->spec = lang_resolve(x->arena, x->ast, &o, x->diag);
     return x->spec != NULL;
 }
@@ -105,13 +124,16 @@ static bool build_graphs(struct run *x, enum recompute level)
 
 static void make_plan(struct run *x)
 {
-    /* Red zones belong to code that runs: the plan that is shown is the one of an ordinary program. */
+    /* Red zones belong to code that runs: the plan that is shown is the one of an ordinary
+     * program. */
     bool red_zones = x->r->sanitize && x->r->command == COMMAND_BUILD && x->stop >= FORM_LLVM;
-    struct plan_options o = {.vector = x->target.vector, .fuse = x->r->fuse, .red_zones = red_zones};
+    struct plan_options o = {
+        .vector = x->target.vector, .fuse = x->r->fuse, .red_zones = red_zones};
     x->plan = plan_make(x->arena, x->eval, x->train, &o);
 }
 
-/* Graphs and a plan with the level of memory.recompute; `auto` takes the first that fits the limit, the fastest being tried first. */
+/* Graphs and a plan with the level of memory.recompute; `auto` takes the first that fits the limit,
+ * the fastest being tried first. */
 static bool fit_memory(struct run *x)
 {
     static const enum recompute order[] = {RECOMPUTE_CHEAP, RECOMPUTE_NONE, RECOMPUTE_BLOCK};
@@ -148,7 +170,8 @@ static char *frozen(struct run *x)
 
 static bool emit(struct run *x)
 {
-    struct program_info info = {.compiler = arena_printf(x->arena, "vmoec %s, LLVM %s, %s %s", PACKAGE_VERSION, LLVM_VERSION_TEXT,
+    struct program_info info = {.compiler = arena_printf(x->arena, "vmoec %s, LLVM %s, %s %s",
+                                                         PACKAGE_VERSION, LLVM_VERSION_TEXT,
                                                          x->target.triple, x->target.cpu)};
     info.spec_text = frozen(x);
     info.info_text = info_text(x->arena, x->plan);
@@ -205,7 +228,8 @@ static const char *default_output(struct run *x, const char *suffix)
 static bool write_object(struct run *x, const char *path, bool assembly)
 {
     char *message = NULL;
-    return module_write(x->module, path, assembly, &message) || failed_write(x, path, message ? message : "unknown");
+    return module_write(x->module, path, assembly, &message) ||
+           failed_write(x, path, message ? message : "unknown");
 }
 
 static bool write_program(struct run *x)
@@ -280,7 +304,9 @@ static int stages(struct run *x)
 
 int pipeline_run(const struct request *r)
 {
-    struct run x = {.r = r, .stop = r->command == COMMAND_BUILD ? form_named(r->emit) : FORM_EXE, .arena = arena_new()};
+    struct run x = {.r = r,
+                    .stop = r->command == COMMAND_BUILD ? form_named(r->emit) : FORM_EXE,
+                    .arena = arena_new()};
     x.diag = diag_new(x.arena, stderr, r->diag_json ? DIAG_JSON : DIAG_TEXT, 20);
     int status = stages(&x);
     diag_flush(x.diag);

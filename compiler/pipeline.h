@@ -14,15 +14,15 @@ enum status { STATUS_OK = 0, STATUS_SPEC = 1, STATUS_USAGE = 2, STATUS_INTERNAL 
 
 struct request {
     enum command command;
-    const char *file, *out;             /* out: NULL for the default */
-    const char *emit;                   /* one of pipeline_forms() */
+    const char *file, *out; /* out: NULL for the default */
+    const char *emit;       /* one of pipeline_forms() */
     const char *target, *stdlib, *experiment, *model;
     struct lang_define *defines, *sets;
     size_t ndefines, nsets;
     bool fuse, verbose, json, diag_json, sanitize;
 };
 
-const char *const *pipeline_forms(void);        /* NULL-terminated, in the order of the stages */
-int pipeline_run(const struct request *r);      /* enum status */
+const char *const *pipeline_forms(void);   /* NULL-terminated, in the order of the stages */
+int pipeline_run(const struct request *r); /* enum status */
 
 #endif

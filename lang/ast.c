@@ -1,5 +1,6 @@
-/* Making the tree's nodes. Input: calls of the grammar's actions. Output: nodes in the arena, counted against the limits:
- * an expression that grows too deep, or a file with too much in it, is reported and cut off here. */
+/* Making the tree's nodes. Input: calls of the grammar's actions. Output: nodes in the arena,
+ * counted against the limits: an expression that grows too deep, or a file with too much in it, is
+ * reported and cut off here. */
 #include "lang/ast.h"
 
 #include <stdarg.h>
@@ -13,7 +14,8 @@
 void front_error(struct front *f, int code, struct loc loc, const char *format, ...)
 {
     f->failed = true;
-    if (!f->diag) return;
+    if (!f->diag)
+        return;
     char text[512];
     va_list args;
     va_start(args, format);
@@ -71,10 +73,12 @@ struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, st
 {
     struct expr *e = front_expr(f, kind, loc);
     for (size_t i = 0; i < args.n; i++)
-        if (args.at[i].value->depth >= e->depth) e->depth = args.at[i].value->depth + 1;
+        if (args.at[i].value->depth >= e->depth)
+            e->depth = args.at[i].value->depth + 1;
     if (e->depth > LIMIT_EXPR_DEPTH) {
-        front_error(f, DIAG_TOO_DEEP, loc, "an expression has more than %d levels", LIMIT_EXPR_DEPTH);
-        e->depth = 1;                   /* a stand-in without operands: the file is refused anyway */
+        front_error(f, DIAG_TOO_DEEP, loc, "an expression has more than %d levels",
+                    LIMIT_EXPR_DEPTH);
+        e->depth = 1; /* a stand-in without operands: the file is refused anyway */
         e->kind = EXPR_LIST;
         return e;
     }
@@ -83,7 +87,8 @@ struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, st
     return e;
 }
 
-struct expr *front_binary(struct front *f, enum expr_kind kind, struct loc loc, struct expr *left, struct expr *right)
+struct expr *front_binary(struct front *f, enum expr_kind kind, struct loc loc, struct expr *left,
+                          struct expr *right)
 {
     struct args args = {arena_array(f->arena, 2, sizeof *args.at), 2, 2};
     args.at[0] = (struct arg){NULL, left->loc, left};
@@ -107,5 +112,6 @@ struct body *front_body(struct front *f)
 
 void front_add(struct front *f, struct body *b, struct item *i)
 {
-    if (i) *ARENA_PUSH(f->arena, b->items, b->n, b->cap) = i;
+    if (i)
+        *ARENA_PUSH(f->arena, b->items, b->n, b->cap) = i;
 }

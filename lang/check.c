@@ -1,6 +1,6 @@
-/* Checks. Input: `check` items and their scopes. Output: conditions over the facts alone: whatever does not depend on
- * params, macs or memory is evaluated at once, and a check without facts is decided here. The rest waits for
- * lang_run_checks(), once graph and plan are known. */
+/* Checks. Input: `check` items and their scopes. Output: conditions over the facts alone: whatever
+ * does not depend on params, macs or memory is evaluated at once, and a check without facts is
+ * decided here. The rest waits for lang_run_checks(), once graph and plan are known. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,11 @@
 #include "lang/unit.h"
 
 struct spec_checks {
-    struct check { const struct expr *expr, *written; const char *text; struct loc loc; } *at;
+    struct check {
+        const struct expr *expr, *written;
+        const char *text;
+        struct loc loc;
+    } *at;
     size_t n, cap;
 };
 
@@ -20,9 +24,11 @@ struct spec_checks *checks_new(struct run *r)
 
 static bool has_fact(const struct expr *e)
 {
-    if (e->kind == EXPR_NAME) return fact_find(NULL, e->words->text, NULL);
+    if (e->kind == EXPR_NAME)
+        return fact_find(NULL, e->words->text, NULL);
     for (size_t i = 0; i < e->n; i++)
-        if (has_fact(e->args[i].value)) return true;
+        if (has_fact(e->args[i].value))
+            return true;
     return false;
 }
 
@@ -52,7 +58,8 @@ static struct expr *literal(struct run *r, const struct spec_value *v, struct lo
 {
     struct expr *e;
     switch (v->type) {
-    case SPEC_INT: case SPEC_FLOAT:
+    case SPEC_INT:
+    case SPEC_FLOAT:
         e = leaf(r, EXPR_NUMBER, loc);
         e->value = *v;
         e->text = unit_literal(r->arena, v);
@@ -65,7 +72,8 @@ static struct expr *literal(struct run *r, const struct spec_value *v, struct lo
         e = leaf(r, v->text ? EXPR_RANGE : EXPR_LIST, loc);
         e->n = v->n;
         e->args = arena_array(r->arena, v->n, sizeof *e->args);
-        for (size_t i = 0; i < v->n; i++) e->args[i] = (struct arg){NULL, loc, literal(r, &v->items[i], loc)};
+        for (size_t i = 0; i < v->n; i++)
+            e->args[i] = (struct arg){NULL, loc, literal(r, &v->items[i], loc)};
         return e;
     case SPEC_BOOL: return name_expr(r, v->i ? "true" : "false", loc);
     case SPEC_WORD: return name_expr(r, v->text, loc);
@@ -78,29 +86,39 @@ static bool is_truth(const struct expr *e, bool truth)
     return e->kind == EXPR_NAME && strcmp(e->words->text, truth ? "true" : "false") == 0;
 }
 
-/* NULL: reported. `true or X` is true, `if true then A else B` is A: what is not reached is not asked for. */
+/* NULL: reported. `true or X` is true, `if true then A else B` is A: what is not reached is not
+ * asked for. */
 static const struct expr *fold(struct run *r, const struct scope *s, const struct expr *e)
 {
     if (!has_fact(e)) {
         struct spec_value v;
         return eval(r, s, e, NULL, true, "check", &v) ? literal(r, &v, e->loc) : NULL;
     }
-    if (e->kind == EXPR_NAME) return e;
+    if (e->kind == EXPR_NAME)
+        return e;
     struct expr *copy = leaf(r, e->kind, e->loc);
     copy->words = e->words;
     copy->n = e->n;
     copy->args = arena_array(r->arena, e->n, sizeof *copy->args);
     for (size_t i = 0; i < e->n; i++) {
         const struct expr *arg = fold(r, s, e->args[i].value);
-        if (!arg) return NULL;
-        copy->args[i] = (struct arg){e->args[i].name, e->args[i].loc, (struct expr *)(uintptr_t)arg};
-        if (i == 0 && e->kind == EXPR_OR && is_truth(arg, true)) return arg;
-        if (i == 0 && e->kind == EXPR_AND && is_truth(arg, false)) return arg;
-        if (i == 0 && e->kind == EXPR_IF && is_truth(arg, true)) return fold(r, s, e->args[1].value);
-        if (i == 0 && e->kind == EXPR_IF && is_truth(arg, false)) return fold(r, s, e->args[2].value);
+        if (!arg)
+            return NULL;
+        copy->args[i] =
+            (struct arg){e->args[i].name, e->args[i].loc, (struct expr *)(uintptr_t)arg};
+        if (i == 0 && e->kind == EXPR_OR && is_truth(arg, true))
+            return arg;
+        if (i == 0 && e->kind == EXPR_AND && is_truth(arg, false))
+            return arg;
+        if (i == 0 && e->kind == EXPR_IF && is_truth(arg, true))
+            return fold(r, s, e->args[1].value);
+        if (i == 0 && e->kind == EXPR_IF && is_truth(arg, false))
+            return fold(r, s, e->args[2].value);
     }
-    if (e->kind == EXPR_OR && is_truth(copy->args[0].value, false)) return copy->args[1].value;
-    if (e->kind == EXPR_AND && is_truth(copy->args[0].value, true)) return copy->args[1].value;
+    if (e->kind == EXPR_OR && is_truth(copy->args[0].value, false))
+        return copy->args[1].value;
+    if (e->kind == EXPR_AND && is_truth(copy->args[0].value, true))
+        return copy->args[1].value;
     return copy;
 }
 
@@ -109,7 +127,8 @@ static const struct expr *fold(struct run *r, const struct scope *s, const struc
 /* Below a failed check: what its names stand for. */
 static void note_values(struct run *r, const struct scope *s, const struct expr *e, unsigned *left)
 {
-    if (*left == 0) return;
+    if (*left == 0)
+        return;
     bool truth = e->kind == EXPR_NAME && (is_truth(e, true) || is_truth(e, false));
     if ((e->kind == EXPR_NAME && !truth) || e->kind == EXPR_PARAM) {
         struct spec_value v;
@@ -117,25 +136,35 @@ static void note_values(struct run *r, const struct scope *s, const struct expr 
         const char *name = expr_print(r->arena, e);
         bool is_fact = e->kind == EXPR_NAME && fact_find(r->facts, e->words->text, &fact);
         const char *value = NULL;
-        if (is_fact && r->facts) value = unit_count(r->arena, fact);
-        else if (!is_fact && eval(r, s, e, NULL, true, "check", &v)) value = value_print(r, &v);
-        if (value) diag_note(r->diag, (struct loc){0}, "%s = %s", name, value);
+        if (is_fact && r->facts)
+            value = unit_count(r->arena, fact);
+        else if (!is_fact && eval(r, s, e, NULL, true, "check", &v))
+            value = value_print(r, &v);
+        if (value)
+            diag_note(r->diag, (struct loc){0}, "%s = %s", name, value);
         --*left;
     }
-    for (size_t i = 0; i < e->n; i++) note_values(r, s, e->args[i].value, left);
+    for (size_t i = 0; i < e->n; i++)
+        note_values(r, s, e->args[i].value, left);
 }
 
 static bool decide(struct run *r, const struct scope *s, const struct check *c)
 {
     struct spec_value v;
-    if (!eval(r, s, c->expr, NULL, true, "check", &v)) return false;
+    if (!eval(r, s, c->expr, NULL, true, "check", &v))
+        return false;
     if (v.type != SPEC_BOOL) {
-        diag_report(r->diag, DIAG_CHECK_TYPE, c->loc, "a check is true or false, not %.100s", value_print(r, &v));
+        diag_report(r->diag, DIAG_CHECK_TYPE, c->loc, "a check is true or false, not %.100s",
+                    value_print(r, &v));
         return false;
     }
-    if (v.i) return true;
-    if (c->text) diag_report(r->diag, DIAG_CHECK_FAILED, c->loc, "check failed: %s", c->text);
-    else diag_report(r->diag, DIAG_CHECK_FAILED, c->loc, "check failed: %.300s", expr_print(r->arena, c->written));
+    if (v.i)
+        return true;
+    if (c->text)
+        diag_report(r->diag, DIAG_CHECK_FAILED, c->loc, "check failed: %s", c->text);
+    else
+        diag_report(r->diag, DIAG_CHECK_FAILED, c->loc, "check failed: %.300s",
+                    expr_print(r->arena, c->written));
     unsigned left = 8;
     note_values(r, s, c->written, &left);
     if (c->expr != c->written) {
@@ -152,10 +181,13 @@ void checks_add(struct run *r, struct spec_checks *c, const struct node *n)
         struct scope s = n->checks[i].scope;
         s.facts = true;
         const struct expr *folded = fold(r, &s, item->value);
-        if (!folded) continue;
+        if (!folded)
+            continue;
         struct check check = {folded, item->value, item->text, item->value->loc};
-        if (!has_fact(folded)) decide(r, &s, &(struct check){item->value, item->value, item->text, item->value->loc});
-        else *ARENA_PUSH(r->arena, c->at, c->n, c->cap) = check;
+        if (!has_fact(folded))
+            decide(r, &s, &(struct check){item->value, item->value, item->text, item->value->loc});
+        else
+            *ARENA_PUSH(r->arena, c->at, c->n, c->cap) = check;
     }
 }
 
@@ -181,7 +213,8 @@ void checks_print(const struct spec_checks *c, FILE *out)
     struct arena *a = arena_new();
     for (size_t i = 0; i < c->n; i++) {
         fprintf(out, "  check %s", expr_print(a, c->at[i].expr));
-        if (c->at[i].text) fputs(" else ", out), text_write_quoted(out, c->at[i].text);
+        if (c->at[i].text)
+            fputs(" else ", out), text_write_quoted(out, c->at[i].text);
         fputc('\n', out);
     }
     arena_free(a);

@@ -1,22 +1,32 @@
-/* The experiment's keys, flattened. Input: the merged experiment. Output: rows "train.optim.lr" with their values, and the
- * groups of parameters. What is an argument of a call in the source (optimiser, schedule, augmentations) is a row here. */
+/* The experiment's keys, flattened. Input: the merged experiment. Output: rows "train.optim.lr"
+ * with their values, and the groups of parameters. What is an argument of a call in the source
+ * (optimiser, schedule, augmentations) is a row here. */
 #include <math.h>
 #include <string.h>
 
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
-struct rows { struct spec_key *at; size_t n, cap; };
+struct rows {
+    struct spec_key *at;
+    size_t n, cap;
+};
 
-static void add(struct run *r, struct rows *rows, const char *path, const char *flag, enum key_when when, const char *help,
-                struct spec_value v)
+static void add(struct run *r, struct rows *rows, const char *path, const char *flag,
+                enum key_when when, const char *help, struct spec_value v)
 {
     *ARENA_PUSH(r->arena, rows->at, rows->n, rows->cap) =
-        (struct spec_key){.path = path, .flag = flag, .runtime = when == KEY_R, .value = v, .help = help, .loc = v.loc};
+        (struct spec_key){.path = path,
+                          .flag = flag,
+                          .runtime = when == KEY_R,
+                          .value = v,
+                          .help = help,
+                          .loc = v.loc};
 }
 
 /* The row of a value that is an argument of a call: from keys.def. */
-static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v, struct loc loc)
+static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v,
+                      struct loc loc)
 {
     const struct value_row *row = keys_value(path);
     v.loc = loc;
@@ -32,12 +42,14 @@ static struct node *kid_or_new(struct run *r, struct node *n, const char *kind)
 static bool export_key(struct run *r, struct node *n, const struct key_row *row, struct rows *rows)
 {
     struct spec_value v;
-    if (!node_value(r, n, row->param->name, &v)) return false;
+    if (!node_value(r, n, row->param->name, &v))
+        return false;
     /* Outside, a number says it all: 0 is none. */
     if (v.type == SPEC_NONE) {
         struct loc loc = v.loc;
         v = strcmp(row->param->type, "bytes") == 0 ? value_int(0) : value_float(0);
-        if (strcmp(row->param->type, "bytes") == 0) v.unit = UNIT_BYTES;
+        if (strcmp(row->param->type, "bytes") == 0)
+            v.unit = UNIT_BYTES;
         v.loc = loc;
     }
     if (v.type == SPEC_CALL) {
@@ -45,18 +57,21 @@ static bool export_key(struct run *r, struct node *n, const struct key_row *row,
         v = value_float(v.items[0].f);
         v.loc = loc;
     }
-    add(r, rows, arena_printf(r->arena, "%s.%s", n->kind, row->param->name), row->flag, row->when, row->help, v);
+    add(r, rows, arena_printf(r->arena, "%s.%s", n->kind, row->param->name), row->flag, row->when,
+        row->help, v);
     return true;
 }
 
 static bool export_betas(struct run *r, const struct spec_value *betas, struct rows *rows)
 {
     if (betas->n != 2) {
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` are two numbers: [0.9, 0.999]");
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc,
+                    "`betas` are two numbers: [0.9, 0.999]");
         return false;
     }
     for (size_t i = 0; i < 2; i++) {
-        if (betas->items[i].f >= 0 && betas->items[i].f < 1) continue;
+        if (betas->items[i].f >= 0 && betas->items[i].f < 1)
+            continue;
         diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` lie from 0 to below 1");
         return false;
     }
@@ -68,7 +83,8 @@ static bool export_betas(struct run *r, const struct spec_value *betas, struct r
 static bool export_optim(struct run *r, struct node *train, struct rows *rows)
 {
     struct spec_value v;
-    if (!node_value(r, train, "optim", &v)) return false;
+    if (!node_value(r, train, "optim", &v))
+        return false;
     add_value(r, rows, "train.optim.kind", value_text(v.text), v.loc);
     add_value(r, rows, "train.optim.lr", v.items[0], v.items[0].loc);
     add_value(r, rows, "train.optim.weight_decay", v.items[1], v.items[1].loc);
@@ -77,7 +93,8 @@ static bool export_optim(struct run *r, struct node *train, struct rows *rows)
         add_value(r, rows, "train.optim.nesterov", v.items[3], v.items[3].loc);
         return true;
     }
-    if (!export_betas(r, &v.items[2], rows)) return false;
+    if (!export_betas(r, &v.items[2], rows))
+        return false;
     add_value(r, rows, "train.optim.eps", v.items[3], v.items[3].loc);
     return true;
 }
@@ -85,29 +102,36 @@ static bool export_optim(struct run *r, struct node *train, struct rows *rows)
 static bool export_schedule(struct run *r, struct node *train, struct rows *rows)
 {
     struct spec_value v;
-    if (!node_value(r, train, "schedule", &v)) return false;
+    if (!node_value(r, train, "schedule", &v))
+        return false;
     add_value(r, rows, "train.schedule.kind", value_text(v.text), v.loc);
     add_value(r, rows, "train.schedule.warmup", v.items[0], v.items[0].loc);
     bool cosine = strcmp(v.text, "cosine") == 0, step = strcmp(v.text, "step") == 0;
-    struct spec_value usual = v.items[0];               /* what `every` is unless it is written, should a flag ask for steps */
+    /* what `every` is unless it is written, should a flag ask for steps */
+    struct spec_value usual = v.items[0];
     usual.i = 30;
     usual.f = 30;
     usual.unit = UNIT_EPOCHS;
-    add_value(r, rows, "train.schedule.final", cosine ? v.items[1] : value_float(0), cosine ? v.items[1].loc : v.loc);
-    add_value(r, rows, "train.schedule.every", step ? v.items[1] : usual, step ? v.items[1].loc : v.loc);
-    add_value(r, rows, "train.schedule.factor", step ? v.items[2] : value_float(0.1), step ? v.items[2].loc : v.loc);
+    add_value(r, rows, "train.schedule.final", cosine ? v.items[1] : value_float(0),
+              cosine ? v.items[1].loc : v.loc);
+    add_value(r, rows, "train.schedule.every", step ? v.items[1] : usual,
+              step ? v.items[1].loc : v.loc);
+    add_value(r, rows, "train.schedule.factor", step ? v.items[2] : value_float(0.1),
+              step ? v.items[2].loc : v.loc);
     return true;
 }
 
 static bool export_groups(struct run *r, struct node *train, struct spec *spec)
 {
     struct spec_value v;
-    if (!node_value(r, train, "groups", &v)) return false;
+    if (!node_value(r, train, "groups", &v))
+        return false;
     spec->groups = arena_array(r->arena, v.n, sizeof *spec->groups);
     spec->ngroups = v.n;
     for (size_t i = 0; i < v.n; i++) {
         const struct spec_value *g = v.items[i].items;
-        spec->groups[i] = (struct spec_group){g[0].text, g[1].type == SPEC_NONE ? NAN : g[1].f, g[2].f};
+        spec->groups[i] =
+            (struct spec_group){g[0].text, g[1].type == SPEC_NONE ? NAN : g[1].f, g[2].f};
     }
     return true;
 }
@@ -118,14 +142,23 @@ enum { CROP, PADDED, FLIP, RANDAUGMENT, THREE, JITTER, ERASE, MIXUP, CUTMIX, MIX
 enum { PRESENCE = -1, WHOLE = -1 };
 
 static const char *const augment_names[CALLS] = {
-    [CROP] = "random_resized_crop", [PADDED] = "padded_crop", [FLIP] = "flip", [RANDAUGMENT] = "randaugment",
-    [THREE] = "three_augment", [JITTER] = "color_jitter", [ERASE] = "random_erase", [MIXUP] = "mixup", [CUTMIX] = "cutmix",
-    [MIX] = "mix", [REPEAT] = "repeat",
+    [CROP] = "random_resized_crop",
+    [PADDED] = "padded_crop",
+    [FLIP] = "flip",
+    [RANDAUGMENT] = "randaugment",
+    [THREE] = "three_augment",
+    [JITTER] = "color_jitter",
+    [ERASE] = "random_erase",
+    [MIXUP] = "mixup",
+    [CUTMIX] = "cutmix",
+    [MIX] = "mix",
+    [REPEAT] = "repeat",
 };
 
 static const int excluded[][2] = {{CROP, PADDED}, {RANDAUGMENT, THREE}};
 
-/* Which argument a row takes, or one end of it where that is a range; and what the row is without the call. */
+/* Which argument a row takes, or one end of it where that is a range; and what the row is without
+ * the call. */
 static const struct augment_row {
     const char *path;
     int call, item, end;
@@ -155,16 +188,20 @@ static const struct augment_row {
     {"augment.repeat", REPEAT, 0, WHOLE, SPEC_INT, 1},
 };
 
-static bool read_augment(struct run *r, const struct item *i, struct scope s, struct spec_value calls[CALLS])
+static bool read_augment(struct run *r, const struct item *i, struct scope s,
+                         struct spec_value calls[CALLS])
 {
     if (i->kind != ITEM_CALL) {
-        diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc, "`augment` is a list of calls: random_resized_crop; flip");
+        diag_report(r->diag, DIAG_MISPLACED_ITEM, i->loc,
+                    "`augment` is a list of calls: random_resized_crop; flip");
         return false;
     }
     struct spec_value v;
-    if (!call_variant(r, &s, i->value, "augment", NULL, 0, &v)) return false;
+    if (!call_variant(r, &s, i->value, "augment", NULL, 0, &v))
+        return false;
     for (int k = 0; k < CALLS; k++) {
-        if (strcmp(augment_names[k], v.text) != 0) continue;
+        if (strcmp(augment_names[k], v.text) != 0)
+            continue;
         if (calls[k].type != SPEC_NONE) {
             diag_report(r->diag, DIAG_DUPLICATE_KEY, i->loc, "`%s` stands twice", v.text);
             diag_note(r->diag, calls[k].loc, "first here");
@@ -180,7 +217,8 @@ static int excluded_by(int call)
 {
     for (size_t i = 0; i < sizeof excluded / sizeof *excluded; i++)
         for (int end = 0; end < 2; end++)
-            if (excluded[i][end] == call) return excluded[i][!end];
+            if (excluded[i][end] == call)
+                return excluded[i][!end];
     return call;
 }
 
@@ -188,14 +226,19 @@ static int excluded_by(int call)
 static bool read_augments(struct run *r, const struct amended *list, struct spec_value calls[CALLS])
 {
     struct spec_value own[CALLS] = {0};
-    if (!list) return true;
-    if (!read_augments(r, list->before, calls)) return false;
+    if (!list)
+        return true;
+    if (!read_augments(r, list->before, calls))
+        return false;
     for (size_t i = 0; i < list->list->n; i++)
-        if (!read_augment(r, list->list->items[i], list->scope, own)) return false;
+        if (!read_augment(r, list->list->items[i], list->scope, own))
+            return false;
     for (int k = 0; k < CALLS; k++)
-        if (own[k].type != SPEC_NONE) calls[excluded_by(k)] = (struct spec_value){0};
+        if (own[k].type != SPEC_NONE)
+            calls[excluded_by(k)] = (struct spec_value){0};
     for (int k = 0; k < CALLS; k++)
-        if (own[k].type != SPEC_NONE) calls[k] = own[k];
+        if (own[k].type != SPEC_NONE)
+            calls[k] = own[k];
     return true;
 }
 
@@ -203,14 +246,17 @@ static bool check_augment(struct run *r, const struct spec_value calls[CALLS])
 {
     for (size_t i = 0; i < sizeof excluded / sizeof *excluded; i++) {
         const struct spec_value *a = &calls[excluded[i][0]], *b = &calls[excluded[i][1]];
-        if (a->type == SPEC_NONE || b->type == SPEC_NONE) continue;
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, b->loc, "`%s` and `%s` exclude each other", b->text, a->text);
+        if (a->type == SPEC_NONE || b->type == SPEC_NONE)
+            continue;
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, b->loc, "`%s` and `%s` exclude each other", b->text,
+                    a->text);
         diag_note(r->diag, a->loc, "the other one is here");
         return false;
     }
     const struct spec_value *crop = &calls[CROP];
     if (crop->type != SPEC_NONE && crop->items[0].items[1].f > 1) {
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, crop->loc, "`scale` is a share of the picture: at most 1");
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, crop->loc,
+                    "`scale` is a share of the picture: at most 1");
         return false;
     }
     return true;
@@ -219,10 +265,14 @@ static bool check_augment(struct run *r, const struct spec_value calls[CALLS])
 static struct spec_value augment_value(const struct augment_row *row, const struct spec_value *call)
 {
     struct spec_value v = {.type = row->type, .i = (int64_t)row->unset, .f = row->unset};
-    if (call->type != SPEC_NONE && row->item == PRESENCE) v = value_bool(true);
-    else if (call->type != SPEC_NONE && row->end != WHOLE) v = value_float(call->items[row->item].items[row->end].f);
-    else if (call->type != SPEC_NONE) v = call->items[row->item];
-    if (row->call == PADDED) v.unit = UNIT_PX;
+    if (call->type != SPEC_NONE && row->item == PRESENCE)
+        v = value_bool(true);
+    else if (call->type != SPEC_NONE && row->end != WHOLE)
+        v = value_float(call->items[row->item].items[row->end].f);
+    else if (call->type != SPEC_NONE)
+        v = call->items[row->item];
+    if (row->call == PADDED)
+        v.unit = UNIT_PX;
     return v;
 }
 
@@ -230,8 +280,10 @@ static bool export_augment(struct run *r, struct node *n, struct rows *rows)
 {
     struct spec_value calls[CALLS] = {0};
     struct amended last = {n->list, n->list_scope, n->before};
-    if (n->list && !read_augments(r, &last, calls)) return false;
-    if (!check_augment(r, calls)) return false;
+    if (n->list && !read_augments(r, &last, calls))
+        return false;
+    if (!check_augment(r, calls))
+        return false;
     for (size_t i = 0; i < sizeof augment_rows / sizeof *augment_rows; i++) {
         const struct augment_row *row = &augment_rows[i];
         add_value(r, rows, row->path, augment_value(row, &calls[row->call]), calls[row->call].loc);
@@ -245,7 +297,8 @@ static bool export_body(struct run *r, struct node *n, struct rows *rows)
     for (size_t i = 0; i < r->keys->nkeys; i++) {
         const struct key_row *row = &r->keys->keys[i];
         bool listed = row->when != KEY_X || strcmp(row->param->name, "clip") == 0;
-        if (strcmp(row->body, n->body) == 0 && listed) good &= export_key(r, n, row, rows);
+        if (strcmp(row->body, n->body) == 0 && listed)
+            good &= export_key(r, n, row, rows);
     }
     return good;
 }

@@ -50,7 +50,9 @@ static const struct variant_row variant_rows[] = {
 
 #undef WORDS
 #define WORDS(type, words) {type, words},
-static const struct { const char *type, *words; } word_rows[] = {
+static const struct {
+    const char *type, *words;
+} word_rows[] = {
 #include "lang/keys.def"
 };
 
@@ -60,7 +62,8 @@ void keys_signature(struct arena *a, const char *text, struct param **params, si
 {
     /* No path: places inside a signature are never shown. */
     struct source *src = source_from_text(a, NULL, text, strlen(text));
-    if (front_parse_params(a, src, NULL, params, n)) return;
+    if (front_parse_params(a, src, NULL, params, n))
+        return;
     fprintf(stderr, "vmoec: a signature of the compiler is malformed: %s\n", text);
     exit(3);
 }
@@ -75,37 +78,43 @@ struct keys *keys_new(struct arena *a)
     memcpy(k->variants, variant_rows, sizeof variant_rows);
     k->nvariants = COUNT(variant_rows);
     size_t n;
-    for (size_t i = 0; i < k->nkeys; i++) keys_signature(a, k->keys[i].signature, &k->keys[i].param, &n);
+    for (size_t i = 0; i < k->nkeys; i++)
+        keys_signature(a, k->keys[i].signature, &k->keys[i].param, &n);
     for (size_t i = 0; i < k->nvariants; i++)
-        keys_signature(a, k->variants[i].signature, &k->variants[i].params, &k->variants[i].nparams);
+        keys_signature(a, k->variants[i].signature, &k->variants[i].params,
+                       &k->variants[i].nparams);
     return k;
 }
 
 const struct body_row *keys_body(const char *parent, const char *kind)
 {
     for (size_t i = 0; i < COUNT(bodies); i++)
-        if (strcmp(bodies[i].parent, parent) == 0 && strcmp(bodies[i].kind, kind) == 0) return &bodies[i];
+        if (strcmp(bodies[i].parent, parent) == 0 && strcmp(bodies[i].kind, kind) == 0)
+            return &bodies[i];
     return NULL;
 }
 
 struct key_row *keys_find(const struct keys *k, const char *body, const char *name)
 {
     for (size_t i = 0; i < k->nkeys; i++)
-        if (strcmp(k->keys[i].body, body) == 0 && strcmp(k->keys[i].param->name, name) == 0) return &k->keys[i];
+        if (strcmp(k->keys[i].body, body) == 0 && strcmp(k->keys[i].param->name, name) == 0)
+            return &k->keys[i];
     return NULL;
 }
 
 const struct value_row *keys_value(const char *path)
 {
     for (size_t i = 0; i < COUNT(value_rows); i++)
-        if (strcmp(value_rows[i].path, path) == 0) return &value_rows[i];
+        if (strcmp(value_rows[i].path, path) == 0)
+            return &value_rows[i];
     return NULL;
 }
 
 const struct variant_row *keys_variant(const struct keys *k, const char *type, const char *name)
 {
     for (size_t i = 0; i < k->nvariants; i++)
-        if (strcmp(k->variants[i].type, type) == 0 && (!name || strcmp(k->variants[i].name, name) == 0))
+        if (strcmp(k->variants[i].type, type) == 0 &&
+            (!name || strcmp(k->variants[i].name, name) == 0))
             return &k->variants[i];
     return NULL;
 }
@@ -113,23 +122,27 @@ const struct variant_row *keys_variant(const struct keys *k, const char *type, c
 const char *keys_words(const char *type)
 {
     for (size_t i = 0; i < COUNT(word_rows); i++)
-        if (strcmp(word_rows[i].type, type) == 0) return word_rows[i].words;
+        if (strcmp(word_rows[i].type, type) == 0)
+            return word_rows[i].words;
     return NULL;
 }
 
 const char *keys_parent_of_kind(const char *kind)
 {
     for (size_t i = 0; i < COUNT(bodies); i++)
-        if (strcmp(bodies[i].kind, kind) == 0) return bodies[i].parent;
+        if (strcmp(bodies[i].kind, kind) == 0)
+            return bodies[i].parent;
     return NULL;
 }
 
 void keys_suggest(const struct keys *k, const char *body, struct suggest *s)
 {
     for (size_t i = 0; i < k->nkeys; i++)
-        if (strcmp(k->keys[i].body, body) == 0) suggest_add(s, k->keys[i].param->name);
+        if (strcmp(k->keys[i].body, body) == 0)
+            suggest_add(s, k->keys[i].param->name);
     for (size_t i = 0; i < COUNT(bodies); i++)
-        if (strcmp(bodies[i].parent, body) == 0) suggest_add(s, bodies[i].kind);
+        if (strcmp(bodies[i].parent, body) == 0)
+            suggest_add(s, bodies[i].kind);
 }
 
 static const char *join(struct arena *a, const char *list, const char *word)
@@ -141,9 +154,11 @@ const char *keys_list(struct arena *a, const struct keys *k, const char *body)
 {
     const char *list = "";
     for (size_t i = 0; i < k->nkeys; i++)
-        if (strcmp(k->keys[i].body, body) == 0) list = join(a, list, k->keys[i].param->name);
+        if (strcmp(k->keys[i].body, body) == 0)
+            list = join(a, list, k->keys[i].param->name);
     for (size_t i = 0; i < COUNT(bodies); i++)
-        if (strcmp(bodies[i].parent, body) == 0) list = join(a, list, arena_printf(a, "%s { }", bodies[i].kind));
+        if (strcmp(bodies[i].parent, body) == 0)
+            list = join(a, list, arena_printf(a, "%s { }", bodies[i].kind));
     return list;
 }
 
@@ -151,7 +166,8 @@ const char *keys_list_variants(struct arena *a, const struct keys *k, const char
 {
     const char *list = "";
     for (size_t i = 0; i < k->nvariants; i++)
-        if (strcmp(k->variants[i].type, type) == 0) list = join(a, list, k->variants[i].name);
+        if (strcmp(k->variants[i].type, type) == 0)
+            list = join(a, list, k->variants[i].name);
     return list;
 }
 
@@ -159,10 +175,16 @@ static void print_row(FILE *out, struct arena *a, const struct key_row *k)
 {
     static const char *const when[] = {"network", "fixed", "default"};
     const struct param *p = k->param;
-    fprintf(out, "| `%s.%s` | %s%s | %s%s%s | ", k->body, p->name, p->type, p->optional ? "?" : "", p->def ? "`" : "",
-            p->def ? expr_print(a, p->def) : p->optional ? "none" : "required", p->def ? "`" : "");
-    if (k->flag) fprintf(out, "`--%s`", k->flag);
-    else fputs(when[k->when], out);
+    fprintf(out, "| `%s.%s` | %s%s | %s%s%s | ", k->body, p->name, p->type, p->optional ? "?" : "",
+            p->def ? "`" : "",
+            p->def        ? expr_print(a, p->def)
+            : p->optional ? "none"
+                          : "required",
+            p->def ? "`" : "");
+    if (k->flag)
+        fprintf(out, "`--%s`", k->flag);
+    else
+        fputs(when[k->when], out);
     fprintf(out, " | %s |\n", k->help);
 }
 
@@ -171,11 +193,12 @@ void lang_print_keys(FILE *out)
     struct arena *a = arena_new();
     struct keys *k = keys_new(a);
     fputs("| key | type | unless set | in a program | meaning |\n|---|---|---|---|---|\n", out);
-    for (size_t i = 0; i < k->nkeys; i++) print_row(out, a, &k->keys[i]);
+    for (size_t i = 0; i < k->nkeys; i++)
+        print_row(out, a, &k->keys[i]);
     for (size_t i = 0; i < COUNT(value_rows); i++) {
         const struct value_row *v = &value_rows[i];
-        fprintf(out, "| `%s` | | | %s%s%s | %s |\n", v->path, v->flag ? "`--" : "default", v->flag ? v->flag : "",
-                v->flag ? "`" : "", v->help);
+        fprintf(out, "| `%s` | | | %s%s%s | %s |\n", v->path, v->flag ? "`--" : "default",
+                v->flag ? v->flag : "", v->flag ? "`" : "", v->help);
     }
     arena_free(a);
 }

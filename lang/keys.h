@@ -1,4 +1,5 @@
-/* The words of the language, from keys.def: which bodies hold which bodies and keys, and which calls are values. */
+/* The words of the language, from keys.def: which bodies hold which bodies and keys, and which
+ * calls are values. */
 #ifndef LANG_KEYS_H
 #define LANG_KEYS_H
 
@@ -11,14 +12,21 @@ struct suggest;
 enum key_when { KEY_X, KEY_S, KEY_R };
 enum body_form { BODY_ONE, BODY_NAMED, BODY_MANY };
 
-struct body_row { const char *parent, *kind, *body; enum body_form form; };
+struct body_row {
+    const char *parent, *kind, *body;
+    enum body_form form;
+};
 struct key_row {
     const char *body, *signature;
     enum key_when when;
     const char *flag, *help;
-    struct param *param;                /* the signature, parsed */
+    struct param *param; /* the signature, parsed */
 };
-struct value_row { const char *path; enum key_when when; const char *flag, *help; };
+struct value_row {
+    const char *path;
+    enum key_when when;
+    const char *flag, *help;
+};
 struct variant_row {
     const char *type, *name, *signature;
     struct param *params;
@@ -32,19 +40,23 @@ struct keys {
     size_t nvariants;
 };
 
-/* Parse the signatures. They are ours: a mistake in one is a broken compiler and ends the process with status 3. */
+/* Parse the signatures. They are ours: a mistake in one is a broken compiler and ends the process
+ * with status 3. */
 struct keys *keys_new(struct arena *a);
 void keys_signature(struct arena *a, const char *text, struct param **params, size_t *n);
 
-const struct body_row *keys_body(const char *parent, const char *kind);                 /* NULL: no such body */
-struct key_row *keys_find(const struct keys *k, const char *body, const char *name);    /* NULL: no such key */
+const struct body_row *keys_body(const char *parent, const char *kind); /* NULL: no such body */
+struct key_row *keys_find(const struct keys *k, const char *body,
+                          const char *name); /* NULL: no such key */
 const struct value_row *keys_value(const char *path);
 const struct variant_row *keys_variant(const struct keys *k, const char *type, const char *name);
-const char *keys_words(const char *type);                                               /* NULL: no type of words */
-const char *keys_parent_of_kind(const char *kind);      /* a body that has such a body: for messages; or NULL */
+const char *keys_words(const char *type); /* NULL: no type of words */
+const char *keys_parent_of_kind(
+    const char *kind); /* a body that has such a body: for messages; or NULL */
 
 void keys_suggest(const struct keys *k, const char *body, struct suggest *s);
-const char *keys_list(struct arena *a, const struct keys *k, const char *body);         /* "at, block, ..." */
+const char *keys_list(struct arena *a, const struct keys *k,
+                      const char *body); /* "at, block, ..." */
 const char *keys_list_variants(struct arena *a, const struct keys *k, const char *type);
 
 #endif

@@ -13,26 +13,30 @@ struct diag;
 struct source;
 struct ast;
 
-/* A primitive layer, as the compiler declares it to the language. The signature is written in the language's own
- * parameter syntax: "kernel: px, stride: px = 1px, groups: int = 1, out: int?, bias: bool = true".
- * A type followed by `?` may be absent (SPEC_NONE in the resolved layer). */
+/* A primitive layer, as the compiler declares it to the language. The signature is written in the
+ * language's own parameter syntax: "kernel: px, stride: px = 1px, groups: int = 1, out: int?, bias:
+ * bool = true". A type followed by `?` may be absent (SPEC_NONE in the resolved layer). */
 struct lang_op {
     const char *name;
     const char *signature;
-    bool per_token;             /* may stand inside an expert */
-    const char *doc;            /* one line */
+    bool per_token;  /* may stand inside an expert */
+    const char *doc; /* one line */
 };
 
-struct lang_define { const char *name, *value; };       /* -D name=value, --set path=value: as typed */
+struct lang_define {
+    const char *name, *value;
+}; /* -D name=value, --set path=value: as typed */
 
 struct lang_options {
     const struct lang_op *ops;
     size_t nops;
-    const char *const *search;                          /* folders for `use std.x` (holding x.vmoe), in order */
+    const char *const *search; /* folders for `use std.x` (holding x.vmoe), in order */
     size_t nsearch;
-    const struct lang_define *defines; size_t ndefines; /* -D */
-    const struct lang_define *sets;    size_t nsets;    /* --set */
-    const char *experiment, *model;                     /* or NULL */
+    const struct lang_define *defines;
+    size_t ndefines; /* -D */
+    const struct lang_define *sets;
+    size_t nsets;                   /* --set */
+    const char *experiment, *model; /* or NULL */
 };
 
 /* Text to tree; comments are kept. NULL if anything was reported. */
@@ -40,20 +44,21 @@ struct ast *lang_parse(struct arena *a, const struct source *src, struct diag *d
 void lang_print_ast(const struct ast *ast, FILE *out);
 
 /* Tree (and what it uses) to resolved spec. NULL if anything was reported. */
-struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o, struct diag *d);
+struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o,
+                          struct diag *d);
 
-/* The frozen file: a complete .vmoe text with all defaults expanded and no `use`; resolving it again gives the same
- * spec, printing that again the same text. */
+/* The frozen file: a complete .vmoe text with all defaults expanded and no `use`; resolving it
+ * again gives the same spec, printing that again the same text. */
 void lang_print_spec(const struct spec *spec, FILE *out);
 
 /* The numbers that `check`s may ask for; known once graph and plan exist. */
 struct lang_facts {
     double params_total, params_active, macs;
-    double memory_train, memory_eval;                   /* bytes: everything that a program holds */
+    double memory_train, memory_eval; /* bytes: everything that a program holds */
 };
 bool lang_run_checks(const struct spec *spec, const struct lang_facts *facts, struct diag *d);
 
 /* The run-time keys' table and the manual's tables come from keys.def. */
-void lang_print_keys(FILE *out);                        /* Markdown rows */
+void lang_print_keys(FILE *out); /* Markdown rows */
 
 #endif

@@ -1,5 +1,6 @@
-/* Files and their top-level names. Input: the tree of the main file and the search folders. Output: modules with maps of
- * what they use, declare and take as parameters. Files that use each other in a circle are reported with the path. */
+/* Files and their top-level names. Input: the tree of the main file and the search folders. Output:
+ * modules with maps of what they use, declare and take as parameters. Files that use each other in
+ * a circle are reported with the path. */
 #include "lang/resolve.h"
 
 #include <errno.h>
@@ -12,7 +13,8 @@
 
 static bool load_items(struct run *r, struct module *m);
 
-static struct module *module_new(struct run *r, const char *name, const char *path, const struct ast *ast)
+static struct module *module_new(struct run *r, const char *name, const char *path,
+                                 const struct ast *ast)
 {
     struct module *m = arena_alloc(r->arena, sizeof *m);
     *m = (struct module){.name = name, .path = path, .ast = ast};
@@ -33,7 +35,8 @@ static struct source *open_std(struct run *r, const struct words *w, const char 
             *tried = path;
             return src;
         }
-        *tried = arena_printf(r->arena, "%s%s%s", *tried, **tried ? ", " : "", r->options->search[i]);
+        *tried =
+            arena_printf(r->arena, "%s%s%s", *tried, **tried ? ", " : "", r->options->search[i]);
     }
     errno = ENOENT;
     return NULL;
@@ -42,8 +45,10 @@ static struct source *open_std(struct run *r, const struct words *w, const char 
 static const char *beside(struct run *r, const char *file, const char *relative)
 {
     const char *slash = strrchr(file, '/');
-    if (*relative == '/' || !slash) return relative;
-    while (strncmp(relative, "./", 2) == 0) relative += 2;
+    if (*relative == '/' || !slash)
+        return relative;
+    while (strncmp(relative, "./", 2) == 0)
+        relative += 2;
     return arena_printf(r->arena, "%.*s/%s", (int)(slash - file), file, relative);
 }
 
@@ -52,31 +57,39 @@ static struct module *loaded(struct run *r, const char *path)
     char wanted[PATH_MAX], known[PATH_MAX];
     bool real = realpath(path, wanted) != NULL;
     for (size_t i = 0; i < r->nmodules; i++) {
-        if (strcmp(r->modules[i]->path, path) == 0) return r->modules[i];
-        if (real && realpath(r->modules[i]->path, known) && strcmp(wanted, known) == 0) return r->modules[i];
+        if (strcmp(r->modules[i]->path, path) == 0)
+            return r->modules[i];
+        if (real && realpath(r->modules[i]->path, known) && strcmp(wanted, known) == 0)
+            return r->modules[i];
     }
     return NULL;
 }
 
 static void report_cycle(struct run *r, const struct module *m, struct loc loc)
 {
-    diag_report(r->diag, DIAG_MODULE_CYCLE, loc, "this file is already being read: `%s` uses itself", m->path);
+    diag_report(r->diag, DIAG_MODULE_CYCLE, loc,
+                "this file is already being read: `%s` uses itself", m->path);
     for (size_t i = 0; i < r->nmodules; i++)
-        if (r->modules[i]->state == STATE_BUSY) diag_note(r->diag, (struct loc){0}, "through `%s`", r->modules[i]->path);
+        if (r->modules[i]->state == STATE_BUSY)
+            diag_note(r->diag, (struct loc){0}, "through `%s`", r->modules[i]->path);
 }
 
-static struct module *open_module(struct run *r, struct source *src, const char *name, struct loc loc)
+static struct module *open_module(struct run *r, struct source *src, const char *name,
+                                  struct loc loc)
 {
     struct module *m = loaded(r, src->path);
-    if (m && m->state == STATE_BUSY) report_cycle(r, m, loc);
-    if (m) return m->state == STATE_DONE ? m : NULL;
+    if (m && m->state == STATE_BUSY)
+        report_cycle(r, m, loc);
+    if (m)
+        return m->state == STATE_DONE ? m : NULL;
     if (r->nmodules == LIMIT_MODULES) {
         diag_report(r->diag, DIAG_TOO_LARGE, loc, "more than %d files are used", LIMIT_MODULES);
         return NULL;
     }
     const struct ast *ast = lang_parse(r->arena, src, r->diag);
     m = module_new(r, name, src->path, ast);
-    if (!ast) m->state = STATE_FAILED;
+    if (!ast)
+        m->state = STATE_FAILED;
     return ast && load_items(r, m) ? m : NULL;
 }
 
@@ -86,11 +99,15 @@ static bool load_use(struct run *r, struct module *m, const struct item *i)
     struct source *src;
     if (i->label) {
         if (i->label->n != 2 || strcmp(i->label->at[0], "std") != 0) {
-            diag_report(r->diag, DIAG_UNKNOWN_MODULE, i->label->loc, "`%s` is no module of the library", i->label->text);
-            diag_help(r->diag, "write `use std.NAME`, or `use \"./file.vmoe\" as name` for a file of your own");
+            diag_report(r->diag, DIAG_UNKNOWN_MODULE, i->label->loc,
+                        "`%s` is no module of the library", i->label->text);
+            diag_help(
+                r->diag,
+                "write `use std.NAME`, or `use \"./file.vmoe\" as name` for a file of your own");
             return false;
         }
-        if (!name) name = i->label->at[1];
+        if (!name)
+            name = i->label->at[1];
         src = open_std(r, i->label, &tried);
     } else {
         tried = beside(r, m->path, i->text);
@@ -98,13 +115,18 @@ static bool load_use(struct run *r, struct module *m, const struct item *i)
     }
     if (!src) {
         const char *what = i->label ? i->label->text : i->text;
-        if (errno == ENOENT) diag_report(r->diag, DIAG_UNKNOWN_MODULE, i->loc, "`%s` was not found", what);
-        else diag_report(r->diag, DIAG_FILE_READ, i->loc, "`%s` cannot be read: %s", what, strerror(errno));
-        diag_note(r->diag, (struct loc){0}, "looked for it in %s", *tried ? tried : "no folder: give one with --stdlib");
+        if (errno == ENOENT)
+            diag_report(r->diag, DIAG_UNKNOWN_MODULE, i->loc, "`%s` was not found", what);
+        else
+            diag_report(r->diag, DIAG_FILE_READ, i->loc, "`%s` cannot be read: %s", what,
+                        strerror(errno));
+        diag_note(r->diag, (struct loc){0}, "looked for it in %s",
+                  *tried ? tried : "no folder: give one with --stdlib");
         return false;
     }
     struct module *used = open_module(r, src, name, i->loc);
-    if (!used) return false;
+    if (!used)
+        return false;
     if (map_get(&m->uses, name) || map_get(&m->decls, name)) {
         diag_report(r->diag, DIAG_DUPLICATE_NAME, i->loc, "the name `%s` is already taken", name);
         diag_help(r->diag, "write `use ... as OTHER`");
@@ -122,7 +144,8 @@ static const char *const kinds[] = {"block", "model", "data", "augment", "recipe
 static bool is_kind(const char *word)
 {
     for (size_t i = 0; i < NKINDS; i++)
-        if (strcmp(kinds[i], word) == 0) return true;
+        if (strcmp(kinds[i], word) == 0)
+            return true;
     return false;
 }
 
@@ -130,26 +153,33 @@ static void report_item(struct run *r, const struct item *i)
 {
     const char *word = i->label ? i->label->text : "";
     struct suggest s = suggest_start(word);
-    for (size_t k = 0; k < NKINDS; k++) suggest_add(&s, kinds[k]);
+    for (size_t k = 0; k < NKINDS; k++)
+        suggest_add(&s, kinds[k]);
     diag_report(r->diag, DIAG_MISPLACED_ITEM, i->label ? i->label->loc : i->loc,
                 "this has no meaning at the top of a file");
-    diag_help(r->diag, "here stand use, param, block, model, placement, data, augment, recipe and experiment, with a name");
-    if (i->kind == ITEM_BODY && s.best) diag_fix(r->diag, s.best);
+    diag_help(r->diag, "here stand use, param, block, model, placement, data, augment, recipe and "
+                       "experiment, with a name");
+    if (i->kind == ITEM_BODY && s.best)
+        diag_fix(r->diag, s.best);
 }
 
 static bool declare(struct run *r, struct module *m, const struct item *i)
 {
     if (map_get(&r->op_names, i->name) && strcmp(i->label->text, "block") == 0) {
-        diag_report(r->diag, DIAG_DUPLICATE_NAME, i->name_loc, "`%s` is a layer of the language", i->name);
+        diag_report(r->diag, DIAG_DUPLICATE_NAME, i->name_loc, "`%s` is a layer of the language",
+                    i->name);
         return false;
     }
-    /* Experiments have names of their own: nothing in a file refers to them but other experiments. */
+    /* Experiments have names of their own: nothing in a file refers to them but other
+     * experiments. */
     bool experiment = strcmp(i->label->text, "experiment") == 0;
     struct map *names = experiment ? &m->experiments : &m->decls;
     struct decl *old = map_get(names, i->name);
     if (old || (!experiment && map_get(&m->uses, i->name))) {
-        diag_report(r->diag, DIAG_DUPLICATE_NAME, i->name_loc, "the name `%s` is already taken", i->name);
-        if (old) diag_note(r->diag, old->item->name_loc, "first defined here");
+        diag_report(r->diag, DIAG_DUPLICATE_NAME, i->name_loc, "the name `%s` is already taken",
+                    i->name);
+        if (old)
+            diag_note(r->diag, old->item->name_loc, "first defined here");
         return false;
     }
     struct decl *d = arena_alloc(r->arena, sizeof *d);
@@ -162,7 +192,8 @@ static bool declare_param(struct run *r, struct module *m, const struct item *i)
 {
     const struct param *p = i->params;
     if (map_get(&m->params, p->name)) {
-        diag_report(r->diag, DIAG_DUPLICATE_NAME, p->loc, "the parameter `%s` is defined twice", p->name);
+        diag_report(r->diag, DIAG_DUPLICATE_NAME, p->loc, "the parameter `%s` is defined twice",
+                    p->name);
         return false;
     }
     struct file_param *fp = arena_alloc(r->arena, sizeof *fp);
@@ -177,23 +208,32 @@ static bool check_edition(struct run *r, const struct module *m)
     struct loc start = {m->ast->src, 0, 0};
     const struct item *i = b->n ? b->items[0] : NULL;
     if (!i || i->kind != ITEM_EDITION || strcmp(i->label->text, "vmoe") != 0) {
-        diag_report(r->diag, DIAG_EDITION, i ? i->loc : start, "a file begins with its edition of the language");
+        diag_report(r->diag, DIAG_EDITION, i ? i->loc : start,
+                    "a file begins with its edition of the language");
         diag_help(r->diag, "write `vmoe 1` on the first line");
         return false;
     }
-    if (i->value->value.type == SPEC_INT && i->value->value.i == 1 && i->value->value.unit == UNIT_NONE) return true;
-    diag_report(r->diag, DIAG_EDITION, i->value->loc, "this compiler knows edition 1, not %s", i->value->text);
+    if (i->value->value.type == SPEC_INT && i->value->value.i == 1 &&
+        i->value->value.unit == UNIT_NONE)
+        return true;
+    diag_report(r->diag, DIAG_EDITION, i->value->loc, "this compiler knows edition 1, not %s",
+                i->value->text);
     return false;
 }
 
 static bool load_item(struct run *r, struct module *m, const struct item *i, bool first)
 {
     bool named = (i->kind == ITEM_BODY || i->kind == ITEM_DEFINE) && i->name && !i->name_quoted;
-    if (i->kind == ITEM_EDITION && first) return true;
-    if (i->kind == ITEM_USE) return load_use(r, m, i);
-    if (i->kind == ITEM_PARAM) return declare_param(r, m, i);
-    if (named && i->kind == ITEM_DEFINE && strcmp(i->label->text, "placement") == 0) return declare(r, m, i);
-    if (named && i->kind == ITEM_BODY && is_kind(i->label->text)) return declare(r, m, i);
+    if (i->kind == ITEM_EDITION && first)
+        return true;
+    if (i->kind == ITEM_USE)
+        return load_use(r, m, i);
+    if (i->kind == ITEM_PARAM)
+        return declare_param(r, m, i);
+    if (named && i->kind == ITEM_DEFINE && strcmp(i->label->text, "placement") == 0)
+        return declare(r, m, i);
+    if (named && i->kind == ITEM_BODY && is_kind(i->label->text))
+        return declare(r, m, i);
     report_item(r, i);
     return false;
 }
@@ -203,12 +243,14 @@ static bool load_items(struct run *r, struct module *m)
     m->state = STATE_BUSY;
     bool good = check_edition(r, m);
     const struct body *b = m->ast->body;
-    for (size_t i = 0; i < b->n && !diag_full(r->diag); i++) good &= load_item(r, m, b->items[i], i == 0);
+    for (size_t i = 0; i < b->n && !diag_full(r->diag); i++)
+        good &= load_item(r, m, b->items[i], i == 0);
     m->state = good ? STATE_DONE : STATE_FAILED;
     return good;
 }
 
-/* A value of the command line: an expression where it parses as one, and its text where a text is wanted. */
+/* A value of the command line: an expression where it parses as one, and its text where a text is
+ * wanted. */
 static struct expr *typed_value(struct run *r, const char *flag, const struct lang_define *def)
 {
     struct source *all = source_from_text(r->arena, flag, def->value, strlen(def->value));
@@ -232,14 +274,19 @@ static bool apply_defines(struct run *r, struct module *m)
         const struct lang_define *def = &r->options->defines[i];
         struct file_param *p = map_get(&m->params, def->name);
         const char *flag = arena_printf(r->arena, "-D %s", def->name);
-        if (p) p->given = typed_value(r, flag, def);
-        if (p) continue;
+        if (p)
+            p->given = typed_value(r, flag, def);
+        if (p)
+            continue;
         good = false;
         struct suggest s = suggest_start(def->name);
         for (size_t k = 0; k < m->params.cap; k++)
-            if (m->params.slots[k].key) suggest_add(&s, m->params.slots[k].key);
-        diag_report(r->diag, DIAG_UNKNOWN_PARAM, (struct loc){0}, "`%s`: the file has no parameter of this name", flag);
-        if (s.best) diag_help(r->diag, "did you mean `%s`?", s.best);
+            if (m->params.slots[k].key)
+                suggest_add(&s, m->params.slots[k].key);
+        diag_report(r->diag, DIAG_UNKNOWN_PARAM, (struct loc){0},
+                    "`%s`: the file has no parameter of this name", flag);
+        if (s.best)
+            diag_help(r->diag, "did you mean `%s`?", s.best);
     }
     return good;
 }
@@ -251,7 +298,8 @@ static bool check_params(struct run *r, struct module *m)
     for (size_t i = 0; i < m->ast->body->n; i++) {
         const struct item *item = m->ast->body->items[i];
         struct spec_value v;
-        if (item->kind == ITEM_PARAM) good &= eval_param(r, m, item->params->name, item->params->loc, &v);
+        if (item->kind == ITEM_PARAM)
+            good &= eval_param(r, m, item->params->name, item->params->loc, &v);
     }
     return good;
 }
@@ -259,7 +307,8 @@ static bool check_params(struct run *r, struct module *m)
 bool module_load_main(struct run *r, const struct ast *ast)
 {
     r->main = module_new(r, "", ast->src->path, ast);
-    if (!load_items(r, r->main)) return false;
+    if (!load_items(r, r->main))
+        return false;
     return apply_defines(r, r->main) && check_params(r, r->main);
 }
 
@@ -272,8 +321,10 @@ const char *module_kind(const struct decl *d)
 
 struct decl *module_look(struct module *m, const struct words *w)
 {
-    if (!m) return NULL;
-    if (w->n == 1) return map_get(&m->decls, w->at[0]);
+    if (!m)
+        return NULL;
+    if (w->n == 1)
+        return map_get(&m->decls, w->at[0]);
     struct module *used = w->n == 2 ? map_get(&m->uses, w->at[0]) : NULL;
     return used ? map_get(&used->decls, w->at[1]) : NULL;
 }
@@ -282,7 +333,8 @@ void module_suggest(struct module *m, const char *kind, struct suggest *s)
 {
     for (size_t i = 0; m && i < m->decls.cap; i++) {
         const struct decl *d = m->decls.slots[i].value;
-        if (d && (!kind || strcmp(module_kind(d), kind) == 0)) suggest_add(s, m->decls.slots[i].key);
+        if (d && (!kind || strcmp(module_kind(d), kind) == 0))
+            suggest_add(s, m->decls.slots[i].key);
     }
 }
 
@@ -290,15 +342,18 @@ static void report_unknown(struct run *r, struct module *m, const struct words *
 {
     struct module *used = w->n > 1 ? map_get(&m->uses, w->at[0]) : NULL;
     if (w->n > 1 && !used) {
-        diag_report(r->diag, DIAG_UNKNOWN_NAME, w->loc, "`%s` is no file that this one uses", w->at[0]);
+        diag_report(r->diag, DIAG_UNKNOWN_NAME, w->loc, "`%s` is no file that this one uses",
+                    w->at[0]);
         diag_help(r->diag, "`use std.%s` at the top makes a file of the library known", w->at[0]);
         return;
     }
     const char *word = w->at[used ? 1 : 0];
     struct suggest s = suggest_start(word);
     module_suggest(used ? used : m, kind, &s);
-    diag_report(r->diag, DIAG_UNKNOWN_NAME, w->loc, "there is no %s `%s`", kind ? kind : "definition of", w->text);
-    if (s.best) diag_fix(r->diag, used ? arena_printf(r->arena, "%s.%s", w->at[0], s.best) : s.best);
+    diag_report(r->diag, DIAG_UNKNOWN_NAME, w->loc, "there is no %s `%s`",
+                kind ? kind : "definition of", w->text);
+    if (s.best)
+        diag_fix(r->diag, used ? arena_printf(r->arena, "%s.%s", w->at[0], s.best) : s.best);
 }
 
 struct decl *module_find(struct run *r, struct module *m, const struct words *w, const char *kind)
@@ -312,8 +367,10 @@ struct decl *module_find(struct run *r, struct module *m, const struct words *w,
         report_unknown(r, m, w, kind);
         return NULL;
     }
-    if (!kind || strcmp(module_kind(d), kind) == 0) return d;
-    diag_report(r->diag, DIAG_WRONG_KIND, w->loc, "`%s` is a %s, here stands a %s", w->text, module_kind(d), kind);
+    if (!kind || strcmp(module_kind(d), kind) == 0)
+        return d;
+    diag_report(r->diag, DIAG_WRONG_KIND, w->loc, "`%s` is a %s, here stands a %s", w->text,
+                module_kind(d), kind);
     diag_note(r->diag, d->item->name_loc, "defined here");
     return NULL;
 }

@@ -1,7 +1,9 @@
-/* Tokens to tree. Input: a source through scan.l. Output: nodes made by ast.c; the actions do nothing else.
+/* Tokens to tree. Input: a source through scan.l. Output: nodes made by ast.c; the actions do
+ * nothing else.
  *
- * One grammar of items serves every body: what an item means in its body is decided later (node.c, expand.c). A first
- * token that stands in no file selects what is parsed: a file, an expression or a list of parameters. */
+ * One grammar of items serves every body: what an item means in its body is decided later (node.c,
+ * expand.c). A first token that stands in no file selects what is parsed: a file, an expression or
+ * a list of parameters. */
 %require "3.8"
 %expect 0
 %define api.pure full
@@ -30,14 +32,15 @@ int grammar_lex(union GRAMMAR_STYPE *value, struct loc *loc, struct front *f);
 #include "lang/lang.h"
 #include "lang/unit.h"
 
-#define YYLLOC_DEFAULT(Current, Rhs, N) \
-    ((Current).src = f->src, \
+#define YYLLOC_DEFAULT(Current, Rhs, N)                                     \
+    ((Current).src = f->src,                                                \
      (Current).begin = (N) ? YYRHSLOC(Rhs, 1).begin : YYRHSLOC(Rhs, 0).end, \
      (Current).end = (N) ? YYRHSLOC(Rhs, N).end : YYRHSLOC(Rhs, 0).end)
 
 static void grammar_error(const struct loc *loc, struct front *f, const char *text);
 static struct item *named(struct item *i, struct item *name);
-static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc, struct expr *value);
+static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc,
+                           struct expr *value);
 }
 
 %token START_FILE START_EXPR START_PARAMS
@@ -82,37 +85,49 @@ items:
     %empty                          { $$ = front_body(f); }
   | items SEP                       { $$ = $1; }
   | items item SEP                  { $$ = $1; front_add(f, $$, $item); }
-  | items error SEP                 { $$ = $1; if (f->stop || diag_full(f->diag)) YYABORT; yyerrok; }
+  | items error SEP
+        { $$ = $1; if (f->stop || diag_full(f->diag)) YYABORT; yyerrok; }
 
 body: '{' items '}'                 { $$ = $items; $$->loc = @$; }
 
 item:
-    WORD NUMBER                     { $$ = front_item(f, ITEM_EDITION, @$, front_words(f, $WORD, @WORD, false));
-                                      $$->value = $NUMBER; }
+    WORD NUMBER
+        { $$ = front_item(f, ITEM_EDITION, @$, front_words(f, $WORD, @WORD, false));
+          $$->value = $NUMBER; }
   | USE path                        { $$ = front_item(f, ITEM_USE, @$, $path); }
-  | USE path AS WORD                { $$ = front_item(f, ITEM_USE, @$, $path); $$->name = $WORD; $$->name_loc = @WORD; }
-  | USE STRING AS WORD              { $$ = front_item(f, ITEM_USE, @$, NULL); $$->text = $STRING; $$->name = $WORD;
-                                      $$->name_loc = @WORD; }
-  | PARAM param                     { $$ = front_item(f, ITEM_PARAM, @$, NULL); $$->params = $param; $$->nparams = 1; }
-  | CHECK expr else_text            { $$ = front_item(f, ITEM_CHECK, @$, NULL); $$->value = $expr; $$->text = $else_text; }
+  | USE path AS WORD
+        { $$ = front_item(f, ITEM_USE, @$, $path); $$->name = $WORD; $$->name_loc = @WORD; }
+  | USE STRING AS WORD
+        { $$ = front_item(f, ITEM_USE, @$, NULL); $$->text = $STRING; $$->name = $WORD;
+          $$->name_loc = @WORD; }
+  | PARAM param
+        { $$ = front_item(f, ITEM_PARAM, @$, NULL); $$->params = $param; $$->nparams = 1; }
+  | CHECK expr else_text
+        { $$ = front_item(f, ITEM_CHECK, @$, NULL); $$->value = $expr; $$->text = $else_text; }
   | label '=' expr                  { $$ = front_item(f, ITEM_SET, @$, $label); $$->value = $expr; }
-  | WORD name '=' expr              { $$ = named(front_item(f, ITEM_DEFINE, @$, front_words(f, $WORD, @WORD, false)),
-                                                 $name); $$->value = $expr; }
+  | WORD name '=' expr
+        { $$ = named(front_item(f, ITEM_DEFINE, @$, front_words(f, $WORD, @WORD, false)),
+          $name); $$->value = $expr; }
   | call                            { $$ = front_item(f, ITEM_CALL, @$, NULL); $$->value = $call; }
   | head body                       { $$ = $head; $$->loc = @$; $$->body = $body; }
-  | head AMENDS path body           { $$ = $head; $$->loc = @$; $$->amends = $path; $$->body = $body; }
+  | head AMENDS path body
+        { $$ = $head; $$->loc = @$; $$->amends = $path; $$->body = $body; }
 
 head:
     label                           { $$ = front_item(f, ITEM_BODY, @$, $label); }
-  | WORD name                       { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name); }
-  | WORD name '(' ')'               { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name);
-                                      $$->has_params = true; }
-  | WORD name '(' params ')'        { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name);
-                                      $$->has_params = true; $$->params = $params.at; $$->nparams = $params.n; }
+  | WORD name
+        { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name); }
+  | WORD name '(' ')'
+        { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name);
+          $$->has_params = true; }
+  | WORD name '(' params ')'
+        { $$ = named(front_item(f, ITEM_BODY, @$, front_words(f, $WORD, @WORD, false)), $name);
+          $$->has_params = true; $$->params = $params.at; $$->nparams = $params.n; }
 
 name:
     WORD                            { $$ = front_item(f, ITEM_BODY, @$, NULL); $$->name = $WORD; }
-  | STRING                          { $$ = front_item(f, ITEM_BODY, @$, NULL); $$->name = $STRING; $$->name_quoted = true; }
+  | STRING
+        { $$ = front_item(f, ITEM_BODY, @$, NULL); $$->name = $STRING; $$->name_quoted = true; }
 
 label:
     path
@@ -131,12 +146,14 @@ params:
   | param_list ','
 
 param_list:
-    param                           { $$ = (struct params){0}; *ARENA_PUSH(f->arena, $$.at, $$.n, $$.cap) = *$param; }
-  | param_list ',' param            { $$ = $1; *ARENA_PUSH(f->arena, $$.at, $$.n, $$.cap) = *$param; }
+    param
+        { $$ = (struct params){0}; *ARENA_PUSH(f->arena, $$.at, $$.n, $$.cap) = *$param; }
+  | param_list ',' param
+        { $$ = $1; *ARENA_PUSH(f->arena, $$.at, $$.n, $$.cap) = *$param; }
 
-param: WORD[id] ':' WORD[type] optional default where {
-                                      $$ = arena_alloc(f->arena, sizeof *$$);
-                                      *$$ = (struct param){$id, $type, $optional, $default, $where, @id, @type}; }
+param: WORD[id] ':' WORD[type] optional default where
+        { $$ = arena_alloc(f->arena, sizeof *$$);
+          *$$ = (struct param){$id, $type, $optional, $default, $where, @id, @type}; }
 
 optional:
     %empty                          { $$ = false; }
@@ -176,14 +193,17 @@ primary:
                                       $$->value.text = $STRING; $$->value.loc = @$; }
   | '$' WORD                        { $$ = front_expr(f, EXPR_PARAM, @$); $$->text = $WORD; }
   | call
-  | path list                       { $$ = front_tree(f, EXPR_INDEX, @$, $list); $$->words = $path; }
+  | path list
+        { $$ = front_tree(f, EXPR_INDEX, @$, $list); $$->words = $path; }
   | list                            { $$ = front_tree(f, EXPR_LIST, @$, $list); }
   | '(' expr ')'                    { $$ = $2; }
 
 expr:
     primary
-  | '-' expr %prec NEGATE           { $$ = front_tree(f, EXPR_NEGATE, @$, add_arg(f, (struct args){0}, NULL, @2, $2)); }
-  | NOT expr                        { $$ = front_tree(f, EXPR_NOT, @$, add_arg(f, (struct args){0}, NULL, @2, $2)); }
+  | '-' expr %prec NEGATE
+        { $$ = front_tree(f, EXPR_NEGATE, @$, add_arg(f, (struct args){0}, NULL, @2, $2)); }
+  | NOT expr
+        { $$ = front_tree(f, EXPR_NOT, @$, add_arg(f, (struct args){0}, NULL, @2, $2)); }
   | expr OR expr                    { $$ = front_binary(f, EXPR_OR, @$, $1, $3); }
   | expr AND expr                   { $$ = front_binary(f, EXPR_AND, @$, $1, $3); }
   | expr EQ expr                    { $$ = front_binary(f, EXPR_EQ, @$, $1, $3); }
@@ -200,9 +220,10 @@ expr:
   | expr '-' expr                   { $$ = front_binary(f, EXPR_SUB, @$, $1, $3); }
   | expr '*' expr                   { $$ = front_binary(f, EXPR_MUL, @$, $1, $3); }
   | expr '/' expr                   { $$ = front_binary(f, EXPR_DIV, @$, $1, $3); }
-  | IF expr THEN expr ELSE expr     { $$ = front_tree(f, EXPR_IF, @$,
-                                        add_arg(f, add_arg(f, add_arg(f, (struct args){0}, NULL, @2, $2),
-                                                           NULL, @4, $4), NULL, @6, $6)); }
+  | IF expr THEN expr ELSE expr
+        { struct args args = add_arg(f, (struct args){0}, NULL, @2, $2);
+          args = add_arg(f, args, NULL, @4, $4);
+          $$ = front_tree(f, EXPR_IF, @$, add_arg(f, args, NULL, @6, $6)); }
 
 %%
 
@@ -214,7 +235,8 @@ static struct item *named(struct item *i, struct item *name)
     return i;
 }
 
-static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc, struct expr *value)
+static struct args add_arg(struct front *f, struct args args, const char *name, struct loc loc,
+                           struct expr *value)
 {
     *ARENA_PUSH(f->arena, args.at, args.n, args.cap) = (struct arg){name, loc, value};
     return args;
@@ -232,17 +254,24 @@ static bool report_unit(struct front *f, struct loc loc)
 {
     const char *text = f->src->text;
     uint32_t at = loc.begin;
-    while (at && (text[at - 1] == ' ' || text[at - 1] == '\t')) at--;
-    if (at == 0 || at == loc.begin || text[at - 1] < '0' || text[at - 1] > '9') return false;
+    while (at && (text[at - 1] == ' ' || text[at - 1] == '\t'))
+        at--;
+    if (at == 0 || at == loc.begin || text[at - 1] < '0' || text[at - 1] > '9')
+        return false;
     uint32_t k = at;
-    while (k && strchr("0123456789_.", text[k - 1])) k--;
-    if (k && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$\"", text[k - 1])) return false;
+    while (k && strchr("0123456789_.", text[k - 1]))
+        k--;
+    if (k && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$\"", text[k - 1]))
+        return false;
     const char *word = arena_copy(f->arena, text + loc.begin, loc.end - loc.begin);
     struct suggest s = suggest_start(word);
     unit_suggest(&s);
     front_error(f, DIAG_UNKNOWN_UNIT, loc, "`%.60s` is no unit", word);
-    if (s.best) diag_fix(f->diag, s.best);
-    else diag_help(f->diag, "units are epochs, steps, images, px, %%, B, KB, MB, GB, KiB, MiB, GiB, TiB");
+    if (s.best)
+        diag_fix(f->diag, s.best);
+    else
+        diag_help(f->diag,
+                  "units are epochs, steps, images, px, %%, B, KB, MB, GB, KiB, MiB, GiB, TiB");
     return true;
 }
 
@@ -255,10 +284,13 @@ static void report_unclosed(struct front *f)
 /* An open `(` above makes a newline mean nothing, and the error come late. */
 static void note_open(struct front *f, struct loc loc)
 {
-    if (f->open == 0) return;
+    if (f->open == 0)
+        return;
     uint32_t at = f->open_at[f->open - 1];
-    if (f->src->text[at] == '{' || !memchr(f->src->text + at, '\n', loc.begin - at)) return;
-    diag_note(f->diag, (struct loc){f->src, at, at + 1}, "this `%c` is still open", f->src->text[at]);
+    if (f->src->text[at] == '{' || !memchr(f->src->text + at, '\n', loc.begin - at))
+        return;
+    diag_note(f->diag, (struct loc){f->src, at, at + 1}, "this `%c` is still open",
+              f->src->text[at]);
 }
 
 #define EXPECTED_MAX 6
@@ -267,11 +299,13 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f)
 {
     struct loc loc = *yypcontext_location(ctx);
     unsigned open = f->open;
-    f->round = 0;                       /* one missing `)` must not swallow the newlines of the rest */
+    f->round = 0; /* one missing `)` must not swallow the newlines of the rest */
     f->failed = true;
-    if (f->stop || !f->diag) return 0;
+    if (f->stop || !f->diag)
+        return 0;
     yysymbol_kind_t token = yypcontext_token(ctx);
-    if (token == YYSYMBOL_WORD && report_unit(f, loc)) return 0;
+    if (token == YYSYMBOL_WORD && report_unit(f, loc))
+        return 0;
     if (token == YYSYMBOL_YYEOF && open) {
         report_unclosed(f);
         return 0;
@@ -282,10 +316,14 @@ static int yyreport_syntax_error(const yypcontext_t *ctx, struct front *f)
     p += snprintf(p, (size_t)(end - p), "unexpected %s",
                   token == YYSYMBOL_YYEMPTY ? "text" : yysymbol_name(token));
     if (token == YYSYMBOL_WORD)
-        p += snprintf(p, (size_t)(end - p), " `%.*s`", loc.end - loc.begin > 60 ? 60 : (int)(loc.end - loc.begin),
+        p += snprintf(p, (size_t)(end - p), " `%.*s`",
+                      loc.end - loc.begin > 60 ? 60 : (int)(loc.end - loc.begin),
                       f->src->text + loc.begin);
     for (int i = 0; i < n; i++)
-        p += snprintf(p, (size_t)(end - p), "%s%s", i == 0 ? ", expected " : i + 1 < n ? ", " : " or ",
+        p += snprintf(p, (size_t)(end - p), "%s%s",
+                      i == 0      ? ", expected "
+                      : i + 1 < n ? ", "
+                                  : " or ",
                       yysymbol_name(expected[i]));
     front_error(f, DIAG_SYNTAX, loc, "%s", text);
     note_open(f, loc);
@@ -308,7 +346,8 @@ static bool run(struct front *f, int start)
         front_error(f, DIAG_TOO_LARGE, (struct loc){f->src, 0, 0}, "no memory for the scanner");
         return false;
     }
-    if (yyparse(f) != 0) f->failed = true;
+    if (yyparse(f) != 0)
+        f->failed = true;
     scan_close(f);
     return !f->failed;
 }
@@ -325,10 +364,12 @@ struct expr *front_parse_expr(struct arena *a, const struct source *src, struct 
     return run(&f, TOKEN_START_EXPR) ? f.expr : NULL;
 }
 
-bool front_parse_params(struct arena *a, const struct source *src, struct diag *d, struct param **params, size_t *n)
+bool front_parse_params(struct arena *a, const struct source *src, struct diag *d,
+                        struct param **params, size_t *n)
 {
     struct front f = {.arena = a, .src = src, .diag = d};
-    if (!run(&f, TOKEN_START_PARAMS)) return false;
+    if (!run(&f, TOKEN_START_PARAMS))
+        return false;
     *params = f.params.at;
     *n = f.params.n;
     return true;

@@ -1,5 +1,6 @@
-/* Tree to text. Input: a parsed file. Output: the same file in one style, comments with their items: two spaces a level,
- * one item a line. Parsing the output gives the same tree, printing that again the same text. */
+/* Tree to text. Input: a parsed file. Output: the same file in one style, comments with their
+ * items: two spaces a level, one item a line. Parsing the output gives the same tree, printing that
+ * again the same text. */
 #include "lang/lang.h"
 
 #include <stdlib.h>
@@ -9,13 +10,16 @@
 #include "lang/base/arena.h"
 #include "lang/base/text.h"
 
-static const struct { const char *text; int level; } operators[EXPR_KINDS] = {
-    [EXPR_IF] = {NULL, 1},           [EXPR_OR] = {"or", 2},           [EXPR_AND] = {"and", 3},
-    [EXPR_NOT] = {"not", 4},         [EXPR_EQ] = {"==", 5},           [EXPR_NE] = {"!=", 5},
-    [EXPR_LT] = {"<", 5},            [EXPR_LE] = {"<=", 5},           [EXPR_GT] = {">", 5},
-    [EXPR_GE] = {">=", 5},           [EXPR_IN] = {"in", 5},           [EXPR_RANGE] = {"..", 6},
-    [EXPR_UNION] = {"|", 7},         [EXPR_INTERSECT] = {"&", 8},     [EXPR_ADD] = {"+", 9},
-    [EXPR_SUB] = {"-", 9},           [EXPR_MUL] = {"*", 10},          [EXPR_DIV] = {"/", 10},
+static const struct {
+    const char *text;
+    int level;
+} operators[EXPR_KINDS] = {
+    [EXPR_IF] = {NULL, 1},     [EXPR_OR] = {"or", 2},       [EXPR_AND] = {"and", 3},
+    [EXPR_NOT] = {"not", 4},   [EXPR_EQ] = {"==", 5},       [EXPR_NE] = {"!=", 5},
+    [EXPR_LT] = {"<", 5},      [EXPR_LE] = {"<=", 5},       [EXPR_GT] = {">", 5},
+    [EXPR_GE] = {">=", 5},     [EXPR_IN] = {"in", 5},       [EXPR_RANGE] = {"..", 6},
+    [EXPR_UNION] = {"|", 7},   [EXPR_INTERSECT] = {"&", 8}, [EXPR_ADD] = {"+", 9},
+    [EXPR_SUB] = {"-", 9},     [EXPR_MUL] = {"*", 10},      [EXPR_DIV] = {"/", 10},
     [EXPR_NEGATE] = {"-", 11},
 };
 
@@ -32,25 +36,31 @@ static int level(const struct expr *e)
 void ast_write_label(FILE *out, const char *label)
 {
     static const char *const reserved[] = {
-        "use", "param", "check", "as", "amends", "where", "if", "then", "else", "and", "or", "not", "in",
+        "use",  "param", "check", "as", "amends", "where", "if",
+        "then", "else",  "and",   "or", "not",    "in",
     };
     bool plain = *label != '\0';
     for (const char *p = label; plain; p++) {
         char part[64];
         size_t n = strcspn(p, ".");
-        if (n >= sizeof part) plain = false;
+        if (n >= sizeof part)
+            plain = false;
         else {
             memcpy(part, p, n);
             part[n] = '\0';
             plain = text_is_word(part);
             for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-                if (strcmp(part, reserved[i]) == 0) plain = false;
+                if (strcmp(part, reserved[i]) == 0)
+                    plain = false;
         }
         p += n;
-        if (!*p) break;
+        if (!*p)
+            break;
     }
-    if (plain) fputs(label, out);
-    else text_write_quoted(out, label);
+    if (plain)
+        fputs(label, out);
+    else
+        text_write_quoted(out, label);
 }
 
 static void write_expr(FILE *out, const struct expr *e);
@@ -58,17 +68,21 @@ static void write_expr(FILE *out, const struct expr *e);
 static void write_operand(FILE *out, const struct expr *e, int least)
 {
     bool round = level(e) < least;
-    if (round) fputc('(', out);
+    if (round)
+        fputc('(', out);
     write_expr(out, e);
-    if (round) fputc(')', out);
+    if (round)
+        fputc(')', out);
 }
 
 static void write_args(FILE *out, const struct expr *e, char open, char close)
 {
     fputc(open, out);
     for (size_t i = 0; i < e->n; i++) {
-        if (i) fputs(", ", out);
-        if (e->args[i].name) fprintf(out, "%s: ", e->args[i].name);
+        if (i)
+            fputs(", ", out);
+        if (e->args[i].name)
+            fprintf(out, "%s: ", e->args[i].name);
         write_expr(out, e->args[i].value);
     }
     fputc(close, out);
@@ -92,8 +106,14 @@ static void write_expr(FILE *out, const struct expr *e)
     case EXPR_NAME:   fputs(e->words->text, out); break;
     case EXPR_PARAM:  fprintf(out, "$%s", e->text); break;
     case EXPR_LIST:   write_args(out, e, '[', ']'); break;
-    case EXPR_CALL:   fputs(e->words->text, out); write_args(out, e, '(', ')'); break;
-    case EXPR_INDEX:  fputs(e->words->text, out); write_args(out, e, '[', ']'); break;
+    case EXPR_CALL:
+        fputs(e->words->text, out);
+        write_args(out, e, '(', ')');
+        break;
+    case EXPR_INDEX:
+        fputs(e->words->text, out);
+        write_args(out, e, '[', ']');
+        break;
     case EXPR_NOT:
         fputs("not ", out);
         write_operand(out, e->args[0].value, level(e));
@@ -119,7 +139,8 @@ const char *expr_print(struct arena *a, const struct expr *e)
     char *text = NULL;
     size_t n = 0;
     FILE *out = open_memstream(&text, &n);
-    if (!out) return "";
+    if (!out)
+        return "";
     write_expr(out, e);
     fclose(out);
     const char *copy = arena_copy(a, text ? text : "", n);
@@ -130,7 +151,7 @@ const char *expr_print(struct arena *a, const struct expr *e)
 struct printer {
     FILE *out;
     const struct ast *ast;
-    size_t comment;                     /* the next one to be printed */
+    size_t comment; /* the next one to be printed */
     int depth;
 };
 
@@ -144,7 +165,8 @@ static uint32_t line_of(const struct ast *ast, uint32_t offset)
 static void write_comment(struct printer *p)
 {
     struct loc loc = p->ast->comments[p->comment++];
-    while (loc.end > loc.begin && strchr(" \t\r", p->ast->src->text[loc.end - 1])) loc.end--;
+    while (loc.end > loc.begin && strchr(" \t\r", p->ast->src->text[loc.end - 1]))
+        loc.end--;
     fprintf(p->out, "%.*s\n", (int)(loc.end - loc.begin), p->ast->src->text + loc.begin);
 }
 
@@ -171,30 +193,38 @@ static void write_comments_before(struct printer *p, uint32_t offset)
 static void end_line(struct printer *p, uint32_t offset)
 {
     if (p->comment < p->ast->ncomments && p->ast->comments[p->comment].begin >= offset &&
-        line_of(p->ast, p->ast->comments[p->comment].begin) == line_of(p->ast, offset ? offset - 1 : 0)) {
+        line_of(p->ast, p->ast->comments[p->comment].begin) ==
+            line_of(p->ast, offset ? offset - 1 : 0)) {
         fputs("  ", p->out);
         write_comment(p);
-    } else fputc('\n', p->out);
+    } else
+        fputc('\n', p->out);
 }
 
 static void write_param(FILE *out, const struct param *p, const char *colon)
 {
     fprintf(out, "%s%s%s%s", p->name, colon, p->type, p->optional ? "?" : "");
-    if (p->def) fputs(" = ", out), write_expr(out, p->def);
-    if (p->where) fputs(" where ", out), write_expr(out, p->where);
+    if (p->def)
+        fputs(" = ", out), write_expr(out, p->def);
+    if (p->where)
+        fputs(" where ", out), write_expr(out, p->where);
 }
 
 static void write_name(FILE *out, const struct item *i)
 {
     fputc(' ', out);
-    if (i->name_quoted) text_write_quoted(out, i->name);
-    else fputs(i->name, out);
+    if (i->name_quoted)
+        text_write_quoted(out, i->name);
+    else
+        fputs(i->name, out);
 }
 
 static void write_label(FILE *out, const struct words *w)
 {
-    if (w->quoted) text_write_quoted(out, w->text);
-    else fputs(w->text, out);
+    if (w->quoted)
+        text_write_quoted(out, w->text);
+    else
+        fputs(w->text, out);
 }
 
 static void write_body(struct printer *p, const struct body *b);
@@ -202,25 +232,31 @@ static void write_body(struct printer *p, const struct body *b);
 static void write_head(FILE *out, const struct item *i)
 {
     write_label(out, i->label);
-    if (i->name) write_name(out, i);
+    if (i->name)
+        write_name(out, i);
     if (i->has_params) {
         fputc('(', out);
         for (size_t k = 0; k < i->nparams; k++) {
-            if (k) fputs(", ", out);
+            if (k)
+                fputs(", ", out);
             write_param(out, &i->params[k], ": ");
         }
         fputc(')', out);
     }
-    if (i->amends) fprintf(out, " amends %s", i->amends->text);
+    if (i->amends)
+        fprintf(out, " amends %s", i->amends->text);
     fputs(" {", out);
 }
 
 static void write_use(FILE *out, const struct item *i)
 {
     fputs("use ", out);
-    if (i->label) fputs(i->label->text, out);
-    else text_write_quoted(out, i->text);
-    if (i->name) fprintf(out, " as %s", i->name);
+    if (i->label)
+        fputs(i->label->text, out);
+    else
+        text_write_quoted(out, i->text);
+    if (i->name)
+        fprintf(out, " as %s", i->name);
 }
 
 static void write_item(struct printer *p, const struct item *i)
@@ -229,8 +265,11 @@ static void write_item(struct printer *p, const struct item *i)
     switch (i->kind) {
     case ITEM_EDITION: fprintf(out, "%s %s", i->label->text, i->value->text); break;
     case ITEM_USE:     write_use(out, i); break;
-    case ITEM_PARAM:   fputs("param ", out); write_param(out, &i->params[0], " : "); break;
-    case ITEM_CALL:    write_expr(out, i->value); break;
+    case ITEM_PARAM:
+        fputs("param ", out);
+        write_param(out, &i->params[0], " : ");
+        break;
+    case ITEM_CALL: write_expr(out, i->value); break;
     case ITEM_SET:
         write_label(out, i->label);
         fputs(" = ", out);
@@ -245,7 +284,8 @@ static void write_item(struct printer *p, const struct item *i)
     case ITEM_CHECK:
         fputs("check ", out);
         write_expr(out, i->value);
-        if (i->text) fputs(" else ", out), text_write_quoted(out, i->text);
+        if (i->text)
+            fputs(" else ", out), text_write_quoted(out, i->text);
         break;
     case ITEM_BODY:
         write_head(out, i);
@@ -266,7 +306,8 @@ static void write_body(struct printer *p, const struct body *b)
         write_item(p, b->items[i]);
         end_line(p, b->items[i]->loc.end);
     }
-    if (b->loc.end) write_comments_before(p, b->loc.end);
+    if (b->loc.end)
+        write_comments_before(p, b->loc.end);
     p->depth--;
 }
 

@@ -1,5 +1,5 @@
-/* The resolver: the order of its passes. Input: the tree of the main file and what the command line chose. Output: the
- * resolved spec, or reports. */
+/* The resolver: the order of its passes. Input: the tree of the main file and what the command line
+ * chose. Output: the resolved spec, or reports. */
 #include <string.h>
 
 #include "lang/base/arena.h"
@@ -24,24 +24,28 @@ static const char *list_names(struct run *r, const char *kind)
     const struct body *b = r->main->ast->body;
     const char *list = "";
     for (size_t i = 0; i < b->n; i++)
-        if (b->items[i]->kind == ITEM_BODY && strcmp(b->items[i]->label->text, kind) == 0 && strlen(list) < 400)
+        if (b->items[i]->kind == ITEM_BODY && strcmp(b->items[i]->label->text, kind) == 0 &&
+            strlen(list) < 400)
             list = arena_printf(r->arena, "%s%s%s", list, *list ? ", " : "", b->items[i]->name);
     return list;
 }
 
 /* The one that is named, or `main`, or the only one. */
-static struct decl *choose(struct run *r, const char *kind, const struct map *names, const char *wanted, bool *several)
+static struct decl *choose(struct run *r, const char *kind, const struct map *names,
+                           const char *wanted, bool *several)
 {
     size_t n = 0;
     struct decl *only = NULL;
     const struct body *b = r->main->ast->body;
     for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i]->kind != ITEM_BODY || strcmp(b->items[i]->label->text, kind) != 0) continue;
+        if (b->items[i]->kind != ITEM_BODY || strcmp(b->items[i]->label->text, kind) != 0)
+            continue;
         only = map_get(names, b->items[i]->name);
         n++;
     }
     struct decl *d = map_get(names, wanted ? wanted : "main");
-    if (d && strcmp(module_kind(d), kind) == 0) return d;
+    if (d && strcmp(module_kind(d), kind) == 0)
+        return d;
     *several = n > 1;
     return wanted || n != 1 ? NULL : only;
 }
@@ -54,14 +58,20 @@ static void report_choice(struct run *r, const char *kind, const char *wanted, b
         struct suggest s = suggest_start(wanted);
         const struct body *b = r->main->ast->body;
         for (size_t i = 0; i < b->n; i++)
-            if (b->items[i]->kind == ITEM_BODY && b->items[i]->name) suggest_add(&s, b->items[i]->name);
+            if (b->items[i]->kind == ITEM_BODY && b->items[i]->name)
+                suggest_add(&s, b->items[i]->name);
         diag_report(r->diag, DIAG_NO_MODEL, loc, "the file has no %s `%s`", kind, wanted);
-        if (s.best) diag_help(r->diag, "did you mean `%s`?", s.best);
+        if (s.best)
+            diag_help(r->diag, "did you mean `%s`?", s.best);
     } else if (several) {
-        diag_report(r->diag, DIAG_NO_MODEL, loc, "the file has several %ss and none is `main`", kind);
+        diag_report(r->diag, DIAG_NO_MODEL, loc, "the file has several %ss and none is `main`",
+                    kind);
         diag_help(r->diag, "choose one with `--%s NAME`", kind);
-    } else diag_report(r->diag, DIAG_NO_MODEL, loc, "the file has neither an experiment nor a model to build");
-    if (*list) diag_note(r->diag, (struct loc){0}, "%ss of the file: %s", kind, list);
+    } else
+        diag_report(r->diag, DIAG_NO_MODEL, loc,
+                    "the file has neither an experiment nor a model to build");
+    if (*list)
+        diag_note(r->diag, (struct loc){0}, "%ss of the file: %s", kind, list);
 }
 
 static struct node *start_experiment(struct run *r, const char **name)
@@ -104,7 +114,8 @@ static struct words *set_path(struct run *r, const struct source *src, const cha
     w->loc = (struct loc){src, 0, (uint32_t)strlen(text)};
     char *copy = arena_copy(r->arena, text, strlen(text)), *part;
     while ((part = strsep(&copy, "."))) {
-        if (!text_is_word(part) || w->n == 16) return NULL;
+        if (!text_is_word(part) || w->n == 16)
+            return NULL;
         w->at[w->n++] = part;
     }
     return w;
@@ -115,12 +126,14 @@ static void apply_set(struct run *r, struct node *experiment, const struct lang_
     const char *line = arena_printf(r->arena, "%s=%s", set->name, set->value);
     struct source *src = source_from_text(r->arena, "--set", line, strlen(line));
     if (!src || text_check_utf8(line, strlen(line)) < strlen(line)) {
-        diag_report(r->diag, DIAG_BAD_TEXT_ENCODING, (struct loc){0}, "a `--set` is too long or not valid UTF-8");
+        diag_report(r->diag, DIAG_BAD_TEXT_ENCODING, (struct loc){0},
+                    "a `--set` is too long or not valid UTF-8");
         return;
     }
     struct words *w = set_path(r, src, set->name);
     if (!w) {
-        diag_report(r->diag, DIAG_UNKNOWN_SET_PATH, (struct loc){src, 0, (uint32_t)strlen(set->name)},
+        diag_report(r->diag, DIAG_UNKNOWN_SET_PATH,
+                    (struct loc){src, 0, (uint32_t)strlen(set->name)},
                     "`%s` is no path of keys, such as train.optim.lr", set->name);
         return;
     }
@@ -145,31 +158,38 @@ static void check_group(struct run *r, const struct spec *spec, const struct spe
     const struct spec_key *micro = spec_find_key(spec, "train.micro");
     if (l->kind == LAYER_MOE && micro->value.i % l->moe->group != 0) {
         diag_report(r->diag, DIAG_MICRO_GROUP, micro->loc.src ? micro->loc : l->moe->loc,
-                    "`micro` is %lld images, which is no multiple of the routing group of %d", (long long)micro->value.i,
-                    l->moe->group);
-        if (micro->loc.src) diag_note(r->diag, l->moe->loc, "the group belongs to this rule");
-        else diag_help(r->diag, "set `micro` in `train { }` of an experiment, or `--set train.micro=...`");
+                    "`micro` is %lld images, which is no multiple of the routing group of %d",
+                    (long long)micro->value.i, l->moe->group);
+        if (micro->loc.src)
+            diag_note(r->diag, l->moe->loc, "the group belongs to this rule");
+        else
+            diag_help(r->diag,
+                      "set `micro` in `train { }` of an experiment, or `--set train.micro=...`");
     }
-    for (size_t i = 0; i < l->nkids; i++) check_group(r, spec, l->kids[i]);
+    for (size_t i = 0; i < l->nkids; i++)
+        check_group(r, spec, l->kids[i]);
 }
 
 static void check_sizes(struct run *r, const struct spec *spec)
 {
-    const struct spec_key *batch = spec_find_key(spec, "train.batch"), *micro = spec_find_key(spec, "train.micro");
+    const struct spec_key *batch = spec_find_key(spec, "train.batch"),
+                          *micro = spec_find_key(spec, "train.micro");
     if (batch->value.i % micro->value.i != 0) {
         diag_report(r->diag, DIAG_BATCH_MICRO, batch->loc.src ? batch->loc : micro->loc,
-                    "`batch` is %lld images, which is no multiple of `micro`, %lld", (long long)batch->value.i,
-                    (long long)micro->value.i);
+                    "`batch` is %lld images, which is no multiple of `micro`, %lld",
+                    (long long)batch->value.i, (long long)micro->value.i);
         diag_help(r->diag, "a step accumulates whole micro-batches: batch = n x micro");
     }
-    for (size_t i = 0; i < spec->model.nparts; i++) check_group(r, spec, spec->model.parts[i].body);
+    for (size_t i = 0; i < spec->model.nparts; i++)
+        check_group(r, spec, spec->model.parts[i].body);
 }
 
 static struct spec *build(struct run *r, struct node *experiment, const char *name)
 {
     struct node *model = node_kid(experiment, "model");
     if (!model) {
-        diag_report(r->diag, DIAG_MISSING_KEY, experiment->loc, "the experiment `%s` has no model", name);
+        diag_report(r->diag, DIAG_MISSING_KEY, experiment->loc, "the experiment `%s` has no model",
+                    name);
         diag_help(r->diag, "write `model = NAME`");
         return NULL;
     }
@@ -179,7 +199,8 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     spec->ops = r->ops;
     bool good = model_build(r, model, &spec->model);
     good &= experiment_export(r, experiment, spec);
-    if (!good || r->stop) return NULL;
+    if (!good || r->stop)
+        return NULL;
     check_sizes(r, spec);
     spec->checks = checks_new(r);
     checks_add(r, spec->checks, model);
@@ -187,7 +208,8 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     return spec;
 }
 
-struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o, struct diag *d)
+struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o,
+                          struct diag *d)
 {
     struct run r = {.arena = a, .diag = d, .options = o};
     unsigned before = diag_errors(d);
@@ -197,11 +219,14 @@ struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct l
     const char *name = "";
     if (module_load_main(&r, ast)) {
         struct node *experiment = start_experiment(&r, &name);
-        for (size_t i = 0; experiment && i < o->nsets; i++) apply_set(&r, experiment, &o->sets[i]);
-        if (experiment && diag_errors(d) == before) spec = build(&r, experiment, name);
+        for (size_t i = 0; experiment && i < o->nsets; i++)
+            apply_set(&r, experiment, &o->sets[i]);
+        if (experiment && diag_errors(d) == before)
+            spec = build(&r, experiment, name);
     }
     diag_flush(d);
-    if (!spec || diag_errors(d) != before) return NULL;
+    if (!spec || diag_errors(d) != before)
+        return NULL;
     spec_hash(spec, a);
     return spec;
 }

@@ -1,4 +1,5 @@
-/* Reading a resolved spec, and its hash. Input: a spec. Output: keys by path; XXH3-128 over the frozen text. */
+/* Reading a resolved spec, and its hash. Input: a spec. Output: keys by path; XXH3-128 over the
+ * frozen text. */
 #include "lang/spec.h"
 
 #include <stdlib.h>
@@ -8,12 +9,14 @@
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
-const char *const moe_choice_words[] = {[CHOICE_TOKEN] = "token", [CHOICE_EXPERT] = "expert", [CHOICE_SOFT] = "soft"};
+const char *const moe_choice_words[] = {
+    [CHOICE_TOKEN] = "token", [CHOICE_EXPERT] = "expert", [CHOICE_SOFT] = "soft"};
 
 const struct spec_key *spec_find_key(const struct spec *s, const char *path)
 {
     for (size_t i = 0; i < s->nkeys; i++)
-        if (strcmp(s->keys[i].path, path) == 0) return &s->keys[i];
+        if (strcmp(s->keys[i].path, path) == 0)
+            return &s->keys[i];
     return NULL;
 }
 
@@ -21,7 +24,8 @@ const struct spec_key *spec_find_key(const struct spec *s, const char *path)
 static const struct spec_value *promised(const struct spec *s, const char *path)
 {
     const struct spec_key *k = spec_find_key(s, path);
-    if (k) return &k->value;
+    if (k)
+        return &k->value;
     fprintf(stderr, "vmoec: the compiler asks for a key that does not exist: %s\n", path);
     abort();
 }
@@ -51,6 +55,7 @@ void spec_hash(struct spec *s, struct arena *a)
         fclose(out);
     }
     XXH128_hash_t h = XXH3_128bits(text ? text : "", n);
-    s->hash = arena_printf(a, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
+    s->hash = arena_printf(a, "%016llx%016llx", (unsigned long long)h.high64,
+                           (unsigned long long)h.low64);
     free(text);
 }

@@ -10,7 +10,8 @@
 struct arena;
 struct suggest;
 
-/* A literal such as `300 epochs`, `5%`, `24GiB` or `1e-3`, without blanks inside the number. False if it overflows. */
+/* A literal such as `300 epochs`, `5%`, `24GiB` or `1e-3`, without blanks inside the number. False
+ * if it overflows. */
 bool unit_parse(const char *number, size_t len, const char *unit, struct spec_value *value);
 
 bool unit_is_word(const char *word);

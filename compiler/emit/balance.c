@@ -1,11 +1,16 @@
-/* What keeps the experts busy alike: statistics of a routing group, the balance losses, and the gradient of the router.
+/* What keeps the experts busy alike: statistics of a routing group, the balance losses, and the
+ * gradient of the router.
  *
  * Balance losses, of a group of S tokens, p = softmax(clean logits):
- *     importance, load   var / mean^2 over the experts of sum of p_e, and of sum of Phi((clean_e - threshold) / noise)
+ *     importance, load   var / mean^2 over the experts of sum of p_e, and of sum of Phi((clean_e -
+ *                        threshold) / noise)
  *                        (Riquelme et al. 2021, V-MoE, routing.py)
- *     switch             E * sum over the experts of (first choices of e / S) * (mean of p_e)      (Fedus et al. 2022, eq. 4)
- *     z                  mean of (log sum of exp(clean))^2                                         (Zoph et al. 2022, eq. 5)
- * Balancing without a loss (Wang et al. 2024, algorithm 1): a bias of the choice moves by a fixed step against the load. */
+ *     switch             E * sum over the experts of (first choices of e / S) * (mean of p_e)
+ *                        (Fedus et al. 2022, eq. 4)
+ *     z                  mean of (log sum of exp(clean))^2
+ *                        (Zoph et al. 2022, eq. 5)
+ * Balancing without a loss (Wang et al. 2024, algorithm 1): a bias of the choice moves by a fixed
+ * step against the load. */
 #include "config.h"
 
 #include <stddef.h>
@@ -16,7 +21,10 @@
 /* -- statistics -- */
 
 /* A row of E numbers at work. */
-struct row { V from, to, max, scale, threshold, a, b; double noise; };
+struct row {
+    V from, to, max, scale, threshold, a, b;
+    double noise;
+};
 
 static void importance_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -60,11 +68,24 @@ static void softmax_of(struct emit *e, struct row *x, int64_t E, V *lse)
         *lse = vadd(e, max, math_log(e, sum));
 }
 
-/* What a group gathers: probabilities at the front, then load probabilities, first choices, the squared log-sum-exps, entropies. */
-static V load_stats(struct emit *e, const struct routing *r)     { return atk(e, r->stats, r->E); }
-static V first_stats(struct emit *e, const struct routing *r)    { return atk(e, r->stats, 2 * r->E); }
-static V z_stats(struct emit *e, const struct routing *r)        { return atk(e, r->stats, 3 * r->E); }
-static V entropy_stats(struct emit *e, const struct routing *r)  { return atk(e, r->stats, 3 * r->E + 1); }
+/* What a group gathers: probabilities at the front, then load probabilities, first choices, the
+ * squared log-sum-exps, entropies. */
+static V load_stats(struct emit *e, const struct routing *r)
+{
+    return atk(e, r->stats, r->E);
+}
+static V first_stats(struct emit *e, const struct routing *r)
+{
+    return atk(e, r->stats, 2 * r->E);
+}
+static V z_stats(struct emit *e, const struct routing *r)
+{
+    return atk(e, r->stats, 3 * r->E);
+}
+static V entropy_stats(struct emit *e, const struct routing *r)
+{
+    return atk(e, r->stats, 3 * r->E + 1);
+}
 
 void balance_add(struct emit *e, const struct routing *r, V clean, V z, V choice)
 {
@@ -121,7 +142,9 @@ V entropy_total(struct emit *e, const struct routing *r, V pictures)
 
 /* -- balance losses -- */
 
-struct moments { V mean, variance; };
+struct moments {
+    V mean, variance;
+};
 
 static struct moments moments_of(struct emit *e, V x, int64_t n)
 {
@@ -151,7 +174,8 @@ static V switch_loss(struct emit *e, const struct routing *r, V count)
     struct loop l;
     V sum = kf(e, 0);
     loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 1, &sum);
-    sum = vfma(e, load(e, e->f32, at(e, first_stats(e, r), l.i)), load(e, e->f32, at(e, r->stats, l.i)), l.carry[0]);
+    sum = vfma(e, load(e, e->f32, at(e, first_stats(e, r), l.i)),
+               load(e, e->f32, at(e, r->stats, l.i)), l.carry[0]);
     loop_end(e, &l, &sum);
     V factor = vdiv(e, kf(e, r->m->switch_loss * (double)r->E), vmul(e, count, count));
     return vmul(e, l.carry[0], factor);
@@ -167,7 +191,8 @@ static V group_loss(struct emit *e, const struct routing *r)
     if (r->m->switch_loss > 0)
         sum = vadd(e, sum, switch_loss(e, r, count));
     if (r->m->z_loss > 0)
-        sum = vadd(e, sum, vdiv(e, vmul(e, load(e, e->f32, z_stats(e, r)), kf(e, r->m->z_loss)), count));
+        sum = vadd(e, sum,
+                   vdiv(e, vmul(e, load(e, e->f32, z_stats(e, r)), kf(e, r->m->z_loss)), count));
     return vmul(e, sum, kf(e, r->m->share));
 }
 
@@ -184,7 +209,8 @@ void emit_balance_sum(struct emit *e, const struct kernel_args *k)
     sum = vadd(e, l.carry[0], group_loss(e, &r));
     loop_end(e, &l, &sum);
     V p = ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss));
-    V total = LLVMBuildFAdd(e->b, load(e, e->f64, p), LLVMBuildFPExt(e->b, l.carry[0], e->f64, ""), "");
+    V total =
+        LLVMBuildFAdd(e->b, load(e, e->f64, p), LLVMBuildFPExt(e->b, l.carry[0], e->f64, ""), "");
     store(e, total, p);
 }
 
@@ -192,7 +218,8 @@ void emit_balance_sum(struct emit *e, const struct kernel_args *k)
 
 static V loss_scale(struct emit *e, const struct routing *r, double weight)
 {
-    return vmul(e, ctx_float(e, r->ctx, offsetof(struct vrt_ctx, balance_scale)), kf(e, weight * r->m->share));
+    return vmul(e, ctx_float(e, r->ctx, offsetof(struct vrt_ctx, balance_scale)),
+                kf(e, weight * r->m->share));
 }
 
 /* slope[i] = d (weight * var / mean^2) / d x_i, times the scale of the loss. */
@@ -201,7 +228,8 @@ static void spread_slopes(struct emit *e, const struct routing *r, V x, V slope,
     struct moments m = moments_of(e, x, r->E);
     struct loop l;
     V scale = loss_scale(e, r, 2 * weight / (double)r->E);
-    V factor = vdiv(e, scale, vmul(e, m.mean, m.mean)), shift = vadd(e, m.mean, vdiv(e, m.variance, m.mean));
+    V factor = vdiv(e, scale, vmul(e, m.mean, m.mean)),
+      shift = vadd(e, m.mean, vdiv(e, m.variance, m.mean));
     loop_begin(e, &l, ki(e, 0), ki(e, r->E), 1, 0, NULL);
     store(e, vmul(e, vsub(e, load(e, e->f32, at(e, x, l.i)), shift), factor), at(e, slope, l.i));
     loop_end(e, &l, NULL);
@@ -256,29 +284,36 @@ static void load_slope_body(struct emit *e, V i, V mask, V *carry, void *data)
     carry[0] = vadd(e, carry[0], vmasked(e, mask, d, 0));
 }
 
-struct token { V dlogits, dgates, logits, z, gates, choice; };
+struct token {
+    V dlogits, dgates, logits, z, gates, choice;
+};
 
 static void task_slope(struct emit *e, const struct routing *r, const struct token *t)
 {
     struct loop l;
     V sum = kf(e, 0);
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 1, &sum);
-    sum = vfma(e, load(e, e->f32, at(e, t->dgates, l.i)), load(e, e->f32, at(e, t->gates, l.i)), l.carry[0]);
+    sum = vfma(e, load(e, e->f32, at(e, t->dgates, l.i)), load(e, e->f32, at(e, t->gates, l.i)),
+               l.carry[0]);
     loop_end(e, &l, &sum);
     V inner = l.carry[0];
-    struct row x = {.from = t->z, .to = t->dlogits, .a = r->m->renormalise ? vkf(e, 0) : splat(e, inner)};
+    struct row x = {
+        .from = t->z, .to = t->dlogits, .a = r->m->renormalise ? vkf(e, 0) : splat(e, inner)};
     softmax_of(e, &x, r->E, NULL);
     each_vector(e, ki(e, r->E), shared_body, &x, NULL, 0);
     loop_begin(e, &l, ki(e, 0), ki(e, r->K), 1, 0, NULL);
     V dg = load(e, e->f32, at(e, t->dgates, l.i));
     if (r->m->renormalise)
         dg = vsub(e, dg, inner);
-    add_to(e, at(e, t->dlogits, load_index(e, t->choice, l.i)), vmul(e, dg, load(e, e->f32, at(e, t->gates, l.i))));
+    add_to(e, at(e, t->dlogits, load_index(e, t->choice, l.i)),
+           vmul(e, dg, load(e, e->f32, at(e, t->gates, l.i))));
     loop_end(e, &l, NULL);
 }
 
-/* The losses that see the probabilities: dlogits += p (slope - sum of p slope + z_scale * log-sum-exp); z_scale NULL: no z loss. */
-static void softmax_slope(struct emit *e, const struct routing *r, const struct token *t, V slope, V z_scale)
+/* The losses that see the probabilities: dlogits += p (slope - sum of p slope + z_scale *
+ * log-sum-exp); z_scale NULL: no z loss. */
+static void softmax_slope(struct emit *e, const struct routing *r, const struct token *t, V slope,
+                          V z_scale)
 {
     V lse, sum = vkf(e, 0);
     struct row x = {.from = t->logits, .to = t->dlogits, .b = slope};
@@ -292,7 +327,10 @@ static void softmax_slope(struct emit *e, const struct routing *r, const struct 
 static void load_slope(struct emit *e, const struct routing *r, const struct token *t, V slope)
 {
     V sum = vkf(e, 0);
-    struct row x = {.from = t->logits, .to = t->dlogits, .b = slope, .noise = r->m->noise,
+    struct row x = {.from = t->logits,
+                    .to = t->dlogits,
+                    .b = slope,
+                    .noise = r->m->noise,
                     .threshold = threshold_of(e, r, t->z, t->choice)};
     each_vector(e, ki(e, r->E), load_slope_body, &x, &sum, 1);
     add_to(e, at(e, t->dlogits, load_index(e, t->choice, ki(e, r->K - 1))), vneg(e, hsum(e, sum)));
@@ -301,8 +339,10 @@ static void load_slope(struct emit *e, const struct routing *r, const struct tok
 void emit_route_dx(struct emit *e, const struct kernel_args *k)
 {
     struct routing r = routing_of(e, k, k->p[5]);
-    V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E), count = LLVMBuildSIToFP(e->b, r.tokens, e->f32, "");
-    V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K)), z_scale = NULL;
+    V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E),
+      count = LLVMBuildSIToFP(e->b, r.tokens, e->f32, "");
+    V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K)),
+      z_scale = NULL;
     struct loop l;
     if (r.m->importance > 0)
         spread_slopes(e, &r, r.stats, slope1, r.m->importance);
@@ -316,8 +356,8 @@ void emit_route_dx(struct emit *e, const struct kernel_args *k)
         spread_slopes(e, &r, load_stats(e, &r), slope2, r.m->load);
     loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
     V wide = imulk(e, l.i, r.E), narrow = imulk(e, l.i, r.K);
-    struct token t = {at(e, k->p[0], wide), at(e, k->p[1], narrow), at(e, k->p[2], wide), at(e, k->p[3], wide),
-                      at(e, k->p[4], narrow), int_at(e, choice, narrow)};
+    struct token t = {at(e, k->p[0], wide), at(e, k->p[1], narrow), at(e, k->p[2], wide),
+                      at(e, k->p[3], wide), at(e, k->p[4], narrow), int_at(e, choice, narrow)};
     task_slope(e, &r, &t);
     if (needs_softmax(r.m))
         softmax_slope(e, &r, &t, slope1, z_scale);
@@ -339,7 +379,8 @@ void emit_balance_bias(struct emit *e, const struct kernel_args *k)
     V all = l.carry[0];
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 0, NULL);
     V p = at(e, k->p[1], l.i), mine = vmul(e, load(e, e->f32, p), kf(e, (double)E));
-    add_to(e, at(e, k->p[0], l.i), choose(e, vgt(e, all, mine), up, choose(e, vgt(e, mine, all), vneg(e, up), zero)));
+    add_to(e, at(e, k->p[0], l.i),
+           choose(e, vgt(e, all, mine), up, choose(e, vgt(e, mine, all), vneg(e, up), zero)));
     store(e, zero, p);
     loop_end(e, &l, NULL);
 }

@@ -1,12 +1,15 @@
-/* What routers compare tokens by: learned codes (cosine, distance) and one learned gain. Each row meets the codes one by one, which suits
- * a code for each expert; with one for each slot (soft) a packed product would be faster. */
+/* What routers compare tokens by: learned codes (cosine, distance) and one learned gain. Each row
+ * meets the codes one by one, which suits a code for each expert; with one for each slot (soft) a
+ * packed product would be faster. */
 #include "config.h"
 
 #include <stddef.h>
 
 #include "compiler/emit/emit.h"
 
-struct pair { V a, b; };
+struct pair {
+    V a, b;
+};
 
 static void square_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -57,18 +60,22 @@ void emit_codes(struct emit *e, const struct kernel_args *k)
 }
 
 /* dx += across w + own_x x; dw += across x + own_w w */
-struct slopes { V dx, dw, x, w, across, own_x, own_w; };
+struct slopes {
+    V dx, dw, x, w, across, own_x, own_w;
+};
 
 static void slopes_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct slopes *s = data;
-    V x = vload(e, at(e, s->x, i), mask), w = vload(e, at(e, s->w, i), mask), dx = at(e, s->dx, i), dw = at(e, s->dw, i);
+    V x = vload(e, at(e, s->x, i), mask), w = vload(e, at(e, s->w, i), mask), dx = at(e, s->dx, i),
+      dw = at(e, s->dw, i);
     (void)carry;
     vstore(e, vfma(e, s->own_x, x, vfma(e, s->across, w, vload(e, dx, mask))), dx, mask);
     vstore(e, vfma(e, s->own_w, w, vfma(e, s->across, x, vload(e, dw, mask))), dw, mask);
 }
 
-/* The factors of one code: of the cosine, dy / (|x| |w|) and -dy cos / |x|^2, / |w|^2; of the distance, 2 dy and -2 dy. */
+/* The factors of one code: of the cosine, dy / (|x| |w|) and -dy cos / |x|^2, / |w|^2; of the
+ * distance, 2 dy and -2 dy. */
 static void factors(struct emit *e, struct slopes *s, V dy, V y, V inverse_x, V inverse_w)
 {
     V across = vmul(e, dy, kf(e, 2)), own_x = vneg(e, across), own_w = own_x;
@@ -92,14 +99,16 @@ void emit_codes_dx(struct emit *e, const struct kernel_args *k)
     if (cosine)
         inverse_lengths(e, k->p[4], k->p[6], O, C);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    struct slopes s = {.dx = at(e, k->p[0], imulk(e, l.i, C)), .x = at(e, k->p[2], imulk(e, l.i, C))};
+    struct slopes s = {.dx = at(e, k->p[0], imulk(e, l.i, C)),
+                       .x = at(e, k->p[2], imulk(e, l.i, C))};
     V inverse = cosine ? inverse_length(e, s.x, C) : NULL;
     clear_floats(e, s.dx, ki(e, C));
     loop_begin(e, &o, ki(e, 0), ki(e, O), 1, 0, NULL);
     V place = iadd(e, imulk(e, l.i, O), o.i), code = imulk(e, o.i, C);
     s.w = at(e, k->p[4], code);
     s.dw = at(e, k->p[5], code);
-    factors(e, &s, load(e, e->f32, at(e, k->p[1], place)), cosine ? load(e, e->f32, at(e, k->p[3], place)) : NULL, inverse,
+    factors(e, &s, load(e, e->f32, at(e, k->p[1], place)),
+            cosine ? load(e, e->f32, at(e, k->p[3], place)) : NULL, inverse,
             cosine ? load(e, e->f32, at(e, k->p[6], o.i)) : NULL);
     each_vector(e, ki(e, C), slopes_body, &s, NULL, 0);
     loop_end(e, &o, NULL);
@@ -108,7 +117,9 @@ void emit_codes_dx(struct emit *e, const struct kernel_args *k)
 
 /* -- gain: f = w, or exp(min(w, largest)) -- */
 
-struct gain { V x, dy, to, factor; };
+struct gain {
+    V x, dy, to, factor;
+};
 
 static V factor_of(struct emit *e, const struct kernel_args *k, V w, V *slope)
 {
@@ -116,7 +127,8 @@ static V factor_of(struct emit *e, const struct kernel_args *k, V w, V *slope)
         *slope = kf(e, 1);
         return w;
     }
-    V most = kf(e, k->call->real[0]), above = vgt(e, w, most), f = math_exp(e, choose(e, above, most, w));
+    V most = kf(e, k->call->real[0]), above = vgt(e, w, most),
+      f = math_exp(e, choose(e, above, most, w));
     *slope = choose(e, above, kf(e, 0), f);
     return f;
 }

@@ -5,14 +5,18 @@
 
 #include "compiler/emit/emit.h"
 
-struct window { int64_t H, W, C, k, stride, pad, groups; };
+struct window {
+    int64_t H, W, C, k, stride, pad, groups;
+};
 
 static V inside(struct emit *e, V v, int64_t size)
 {
     return LLVMBuildICmp(e->b, LLVMIntULT, v, ki(e, size), "");
 }
 
-struct patch { V to, from, valid; };
+struct patch {
+    V to, from, valid;
+};
 
 static void patch_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -39,15 +43,18 @@ static void copy_tap(struct emit *e, const struct window *w, V to, V x, V y, V c
     loop_end(e, &g, NULL);
 }
 
-/* A line of taps: without groups its channels lie side by side in the picture as in the patch, so inside the map it is one copy. */
+/* A line of taps: without groups its channels lie side by side in the picture as in the patch, so
+ * inside the map it is one copy. */
 static void copy_line(struct emit *e, const struct window *w, V to, V x, V y, V x0, V ky)
 {
     struct loop kx;
     struct branch br;
     if (w->groups == 1) {
-        V end = iaddk(e, x0, w->k - 1), whole = LLVMBuildAnd(e->b, inside(e, x0, w->W), inside(e, end, w->W), "");
+        V end = iaddk(e, x0, w->k - 1),
+          whole = LLVMBuildAnd(e->b, inside(e, x0, w->W), inside(e, end, w->W), "");
         V ok = LLVMBuildAnd(e->b, whole, inside(e, y, w->H), "");
-        struct patch p = {.to = at(e, to, imulk(e, ky, w->k * w->C)), .valid = splat(e, ok),
+        struct patch p = {.to = at(e, to, imulk(e, ky, w->k * w->C)),
+                          .valid = splat(e, ok),
                           .from = at(e, x, imulk(e, iadd(e, imulk(e, y, w->W), x0), w->C))};
         if_begin(e, &br, whole);
         each_vector(e, ki(e, w->k * w->C), patch_body, &p, NULL, 0);
@@ -67,7 +74,8 @@ void emit_im2col(struct emit *e, const struct kernel_args *k)
     int64_t OW = s[6], rows = s[7], K = w.C * w.k * w.k;
     struct loop r, ky;
     loop_begin(e, &r, ki(e, 0), k->m, 1, 0, NULL);
-    V row = iadd(e, k->row, r.i), image = idiv(e, row, ki(e, rows)), position = irem(e, row, ki(e, rows));
+    V row = iadd(e, k->row, r.i), image = idiv(e, row, ki(e, rows)),
+      position = irem(e, row, ki(e, rows));
     V y0 = iaddk(e, imulk(e, idiv(e, position, ki(e, OW)), w.stride), -w.pad);
     V x0 = iaddk(e, imulk(e, irem(e, position, ki(e, OW)), w.stride), -w.pad);
     V x = at(e, k->p[1], imulk(e, image, w.H * w.W * w.C)), to = at(e, k->p[0], imulk(e, r.i, K));
@@ -77,7 +85,9 @@ void emit_im2col(struct emit *e, const struct kernel_args *k)
     loop_end(e, &r, NULL);
 }
 
-struct add_tap { V to, from; };
+struct add_tap {
+    V to, from;
+};
 
 static void add_tap_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -87,7 +97,8 @@ static void add_tap_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, vadd(e, vload(e, to, mask), vload(e, at(e, p->from, i), mask)), to, mask);
 }
 
-/* Line `part` of dx gathers from every patch that covers it: for output line oy, tap ky = y + pad - oy * stride. */
+/* Line `part` of dx gathers from every patch that covers it: for output line oy, tap ky = y + pad -
+ * oy * stride. */
 void emit_col2im(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;

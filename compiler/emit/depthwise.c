@@ -1,7 +1,9 @@
-/* Depthwise convolutions, one vector of channels at a time and straight from the picture. A block of outputs keeps its sums in
- * registers while the lines of input that it reads pass, each input loaded once a line for all the outputs and taps that it meets; the
- * weight gradient keeps lines of taps in registers instead. Where a block touches a border is known when it is emitted, so there
- * is no padding: what lies outside is left out. Each sum runs over its taps, or its positions, in order, however the map is cut. */
+/* Depthwise convolutions, one vector of channels at a time and straight from the picture. A block
+ * of outputs keeps its sums in registers while the lines of input that it reads pass, each input
+ * loaded once a line for all the outputs and taps that it meets; the weight gradient keeps lines of
+ * taps in registers instead. Where a block touches a border is known when it is emitted, so there
+ * is no padding: what lies outside is left out. Each sum runs over its taps, or its positions, in
+ * order, however the map is cut. */
 #include "config.h"
 
 #include "compiler/emit/emit.h"
@@ -14,12 +16,20 @@ static V block_mask(struct emit *e, V part, int64_t C)
     return C % e->W ? mask_below(e, isub(e, ki(e, C), imulk(e, part, e->W))) : NULL;
 }
 
-/* One vector of channels: pointers to its first number. An input line is spread out by `up`, a kernel may be turned round. */
-struct depthwise { int64_t C, H, W, k, stride, pad, up, OH, OW; bool flip; V x, y, w, bias, mask; };
+/* One vector of channels: pointers to its first number. An input line is spread out by `up`, a
+ * kernel may be turned round. */
+struct depthwise {
+    int64_t C, H, W, k, stride, pad, up, OH, OW;
+    bool flip;
+    V x, y, w, bias, mask;
+};
 
-/* Outputs of a line that are computed together: every up-th column from `phase`, n of them from the first-th. Borders are as at
- * `from`, which is known. */
-struct run { int64_t phase, from, n; V first; };
+/* Outputs of a line that are computed together: every up-th column from `phase`, n of them from the
+ * first-th. Borders are as at `from`, which is known. */
+struct run {
+    int64_t phase, from, n;
+    V first;
+};
 
 static void take(V *sum, const struct loop *l)
 {
@@ -32,7 +42,8 @@ static int64_t wrap(int64_t v, int64_t by)
     return (v % by + by) % by;
 }
 
-/* Row r of a block of rows reads lines r * step .. r * step + span - 1: a bit for each row that reads line j. */
+/* Row r of a block of rows reads lines r * step .. r * step + span - 1: a bit for each row that
+ * reads line j. */
 static unsigned readers(int rows, int64_t step, int64_t span, int64_t j)
 {
     unsigned set = 0;
@@ -41,16 +52,18 @@ static unsigned readers(int rows, int64_t step, int64_t span, int64_t j)
     return set;
 }
 
-/* What one line of input adds to the sums of `rows` rows: w[r] are the line's taps for row r, NULL if it reads them not. Each input
- * is loaded once and stays in a register while taps need it. */
-static void add_line(struct emit *e, const struct depthwise *d, const struct run *run, V line, const V *w, int rows, V *sum)
+/* What one line of input adds to the sums of `rows` rows: w[r] are the line's taps for row r, NULL
+ * if it reads them not. Each input is loaded once and stays in a register while taps need it. */
+static void add_line(struct emit *e, const struct depthwise *d, const struct run *run, V line,
+                     const V *w, int rows, V *sum)
 {
     int64_t base = run->phase - d->pad, wide = (run->n - 1) * d->stride + d->k;
     V *column = arena_array(e->arena, (size_t)wide, sizeof *column), tap[MAX_ROWS];
     for (int64_t kx = wrap(-base, d->up); kx < d->k; kx += d->up) {
         int64_t shift = (base + kx) / d->up;
         for (int r = 0; r < rows; r++)
-            tap[r] = w[r] ? vload(e, atk(e, w[r], (d->flip ? d->k - 1 - kx : kx) * e->W), NULL) : NULL;
+            tap[r] =
+                w[r] ? vload(e, atk(e, w[r], (d->flip ? d->k - 1 - kx : kx) * e->W), NULL) : NULL;
         for (int64_t i = 0; i < run->n; i++) {
             int64_t c = i * d->stride + shift, known = run->from * d->stride + c;
             if (known < 0 || known >= d->W)
@@ -65,21 +78,25 @@ static void add_line(struct emit *e, const struct depthwise *d, const struct run
     }
 }
 
-/* Where the lines of taps of output row y begin: its first tap that falls on a line of input, and that line. */
-struct start { V tap, line; };
+/* Where the lines of taps of output row y begin: its first tap that falls on a line of input, and
+ * that line. */
+struct start {
+    V tap, line;
+};
 
 static struct start start_of(struct emit *e, const struct depthwise *d, V y)
 {
     if (d->up == 1)
         return (struct start){ki(e, 0), iaddk(e, imulk(e, y, d->stride), -d->pad)};
-    int64_t far = (d->pad + d->OH) * d->up;              /* keeps divisions positive */
+    int64_t far = (d->pad + d->OH) * d->up; /* keeps divisions positive */
     V tap = irem(e, isub(e, ki(e, d->pad + far), y), ki(e, d->up));
     V line = idiv(e, iaddk(e, iadd(e, y, tap), far - d->pad), ki(e, d->up));
     return (struct start){tap, iaddk(e, line, -far / d->up)};
 }
 
 /* `rows` rows of a run of outputs from row y on. */
-static void output_block(struct emit *e, const struct depthwise *d, const struct run *run, int rows, V y)
+static void output_block(struct emit *e, const struct depthwise *d, const struct run *run, int rows,
+                         V y)
 {
     V sum[LOOP_CARRY], w[MAX_ROWS];
     int n = rows * (int)run->n;
@@ -90,7 +107,8 @@ static void output_block(struct emit *e, const struct depthwise *d, const struct
     V lo = imax(e, ki(e, 0), isub(e, ki(e, 0), s.line)), hi = isub(e, ki(e, d->H), s.line);
     if (d->up > 1)
         hi = imin(e, hi, idiv(e, isub(e, ki(e, d->k - 1 + d->up), s.tap), ki(e, d->up)));
-    V x = at(e, d->x, imulk(e, iadd(e, imulk(e, s.line, d->W), imulk(e, run->first, d->stride)), d->C));
+    V x = at(e, d->x,
+             imulk(e, iadd(e, imulk(e, s.line, d->W), imulk(e, run->first, d->stride)), d->C));
     for (int64_t from = 0, to; from < lines; from = to) {
         unsigned set = readers(rows, d->stride, span, from);
         for (to = from + 1; to < lines && readers(rows, d->stride, span, to) == set; to++)
@@ -100,28 +118,38 @@ static void output_block(struct emit *e, const struct depthwise *d, const struct
         take(sum, &j);
         for (int r = 0; r < rows; r++) {
             V ky = iadd(e, imulk(e, iaddk(e, j.i, -r * d->stride), d->up), s.tap);
-            w[r] = set >> r & 1 ? at(e, d->w, imulk(e, d->flip ? isub(e, ki(e, d->k - 1), ky) : ky, d->k * e->W)) : NULL;
+            w[r] = set >> r & 1
+                       ? at(e, d->w,
+                            imulk(e, d->flip ? isub(e, ki(e, d->k - 1), ky) : ky, d->k * e->W))
+                       : NULL;
         }
         add_line(e, d, run, at(e, x, imulk(e, j.i, d->W * d->C)), w, rows, sum);
         loop_end(e, &j, sum);
         take(sum, &j);
     }
-    V to = at(e, d->y, imulk(e, iadd(e, imulk(e, y, d->OW), iaddk(e, imulk(e, run->first, d->up), run->phase)), d->C));
+    V to =
+        at(e, d->y,
+           imulk(e, iadd(e, imulk(e, y, d->OW), iaddk(e, imulk(e, run->first, d->up), run->phase)),
+                 d->C));
     for (int i = 0; i < n; i++)
         vstore(e, sum[i], atk(e, to, (i / run->n * d->OW + i % run->n * d->up) * d->C), d->mask);
 }
 
 /* Where the whole runs of n outputs from `from` on that touch no border end. */
-static int64_t inner_runs(const struct depthwise *d, int64_t phase, int64_t from, int64_t outputs, int64_t n)
+static int64_t inner_runs(const struct depthwise *d, int64_t phase, int64_t from, int64_t outputs,
+                          int64_t n)
 {
     int64_t base = phase - d->pad, step = d->stride * d->up, to = from;
-    while (to + n <= outputs && to * step + base >= 0 && (to + n - 1) * step + base + d->k - 1 < d->W * d->up)
+    while (to + n <= outputs && to * step + base >= 0 &&
+           (to + n - 1) * step + base + d->k - 1 < d->W * d->up)
         to += n;
     return to;
 }
 
-/* The outputs of one phase in rows [y, y + rows): runs inside the map share a loop, those at its borders are written out. */
-static void output_lines(struct emit *e, const struct depthwise *d, int64_t phase, int rows, int64_t n, V y)
+/* The outputs of one phase in rows [y, y + rows): runs inside the map share a loop, those at its
+ * borders are written out. */
+static void output_lines(struct emit *e, const struct depthwise *d, int64_t phase, int rows,
+                         int64_t n, V y)
 {
     int64_t outputs = (d->OW - phase + d->up - 1) / d->up;
     for (int64_t from = 0, to; from < outputs; from = to) {
@@ -142,9 +170,13 @@ static int most_rows(const struct depthwise *d, int64_t lines, bool shared)
     return !shared || d->k > 15 ? 1 : lines < MAX_ROWS ? (int)lines : MAX_ROWS;
 }
 
-/* Rows and columns of a block. Sums, the inputs that they share and a tap for each row must fit the registers; a multiply-add takes
- * four cycles and two start in each, so that fewer than eight sums wait. */
-struct block { int rows; int64_t n; };
+/* Rows and columns of a block. Sums, the inputs that they share and a tap for each row must fit the
+ * registers; a multiply-add takes four cycles and two start in each, so that fewer than eight sums
+ * wait. */
+struct block {
+    int rows;
+    int64_t n;
+};
 
 static int64_t block_cost(const struct depthwise *d, int rows, int64_t n, int64_t runs)
 {
@@ -165,8 +197,9 @@ static struct block choose_block(struct emit *e, const struct depthwise *d)
         int64_t fits = (registers - rows) / (rows + shared);
         if (fits < 1)
             break;
-        int64_t runs = (outputs + fits - 1) / fits, n = (outputs + runs - 1) / runs, cost = block_cost(d, rows, n, runs);
-        if (!best || cost * 105 < best * 100) {          /* more rows are more code */
+        int64_t runs = (outputs + fits - 1) / fits, n = (outputs + runs - 1) / runs,
+                cost = block_cost(d, rows, n, runs);
+        if (!best || cost * 105 < best * 100) { /* more rows are more code */
             best = cost;
             b = (struct block){rows, n};
         }
@@ -189,11 +222,21 @@ static V output_rows(struct emit *e, const struct depthwise *d, int rows, int64_
 void emit_dwconv(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    struct depthwise d = {.C = s[0], .H = s[1], .W = s[2], .k = s[3], .stride = s[4], .pad = s[5], .up = s[6], .OH = s[7],
-                          .OW = s[8], .flip = s[9]};
+    struct depthwise d = {.C = s[0],
+                          .H = s[1],
+                          .W = s[2],
+                          .k = s[3],
+                          .stride = s[4],
+                          .pad = s[5],
+                          .up = s[6],
+                          .OH = s[7],
+                          .OW = s[8],
+                          .flip = s[9]};
     int64_t band = s[11], vectors = (d.C + e->W - 1) / e->W, bands = (d.OH + band - 1) / band;
-    V first = imulk(e, irem(e, k->row, ki(e, bands)), band), end = imin(e, iaddk(e, first, band), ki(e, d.OH));
-    V from = imulk(e, idiv(e, k->row, ki(e, bands)), s[12]), to = imin(e, iaddk(e, from, s[12]), ki(e, vectors));
+    V first = imulk(e, irem(e, k->row, ki(e, bands)), band),
+      end = imin(e, iaddk(e, first, band), ki(e, d.OH));
+    V from = imulk(e, idiv(e, k->row, ki(e, bands)), s[12]),
+      to = imin(e, iaddk(e, from, s[12]), ki(e, vectors));
     struct block b = choose_block(e, &d);
     struct loop image, v;
     loop_begin(e, &image, ki(e, 0), k->m, 1, 0, NULL);
@@ -213,14 +256,22 @@ void emit_dwconv(struct emit *e, const struct kernel_args *k)
 
 /* -- weight gradient -- */
 
-/* A pass takes the taps [kx, kx + n) of `rows` lines of taps from ky on: a sum in a register for each. */
-struct pass { int rows; int64_t n, kx; V ky; };
+/* A pass takes the taps [kx, kx + n) of `rows` lines of taps from ky on: a sum in a register for
+ * each. */
+struct pass {
+    int rows;
+    int64_t n, kx;
+    V ky;
+};
 
-/* What one line of input adds to the sums: dy[r] is the line of dy that meets it under tap ky + r, NULL if there is none. */
-static void add_taps(struct emit *e, const struct depthwise *d, const struct run *run, const struct pass *p, V line, const V *dy, V *sum)
+/* What one line of input adds to the sums: dy[r] is the line of dy that meets it under tap ky + r,
+ * NULL if there is none. */
+static void add_taps(struct emit *e, const struct depthwise *d, const struct run *run,
+                     const struct pass *p, V line, const V *dy, V *sum)
 {
     int64_t base = p->kx - d->pad;
-    V *column = arena_array(e->arena, (size_t)((run->n - 1) * d->stride + p->n), sizeof *column), g[MAX_ROWS];
+    V *column = arena_array(e->arena, (size_t)((run->n - 1) * d->stride + p->n), sizeof *column),
+      g[MAX_ROWS];
     for (int64_t i = 0; i < run->n; i++) {
         for (int r = 0; r < p->rows; r++)
             g[r] = dy[r] ? vload(e, atk(e, dy[r], i * d->C), d->mask) : NULL;
@@ -239,7 +290,8 @@ static void add_taps(struct emit *e, const struct depthwise *d, const struct run
 }
 
 /* One line of input from its start, under the lines of dy that meet it. */
-static void tap_line(struct emit *e, const struct depthwise *d, const struct pass *p, V line, const V *dy, V *sum)
+static void tap_line(struct emit *e, const struct depthwise *d, const struct pass *p, V line,
+                     const V *dy, V *sum)
 {
     int64_t turns = (d->OW + 15) / 16, n = (d->OW + turns - 1) / turns;
     for (int64_t from = 0, to; from < d->OW; from = to) {
@@ -268,7 +320,8 @@ static V turns_until(struct emit *e, V v, int64_t by)
 /* A pass over one picture. Line u of the pass meets line u - r of dy under tap ky + r. */
 static void tap_lines(struct emit *e, const struct depthwise *d, const struct pass *p, V *sum)
 {
-    V lo = turns_until(e, isub(e, ki(e, d->pad), p->ky), d->stride), hi = turns_until(e, isub(e, ki(e, d->H + d->pad), p->ky), d->stride);
+    V lo = turns_until(e, isub(e, ki(e, d->pad), p->ky), d->stride),
+      hi = turns_until(e, isub(e, ki(e, d->H + d->pad), p->ky), d->stride);
     V x = at(e, d->x, imulk(e, iaddk(e, p->ky, -d->pad), d->W * d->C)), dy[MAX_ROWS];
     int64_t lines = d->OH + p->rows - 1;
     int sums = p->rows * (int)p->n;
@@ -301,16 +354,19 @@ static void tap_sums(struct emit *e, const struct depthwise *d, int rows, int64_
     }
 }
 
-/* Rows and taps of a pass: see choose_block(). Only with a stride of one do lines of taps share a line of input. */
+/* Rows and taps of a pass: see choose_block(). Only with a stride of one do lines of taps share a
+ * line of input. */
 static struct block choose_pass(struct emit *e, const struct depthwise *d)
 {
     int64_t registers = e->W == 16 ? 32 : 16, best = 0;
     struct block b = {1, 1};
     for (int rows = 1; rows <= most_rows(d, d->k, d->stride == 1); rows++) {
-        int64_t fits = (registers - rows) / (rows + 1), chunks = (d->k + fits - 1) / fits, n = (d->k + chunks - 1) / chunks, cost = 0;
+        int64_t fits = (registers - rows) / (rows + 1), chunks = (d->k + fits - 1) / fits,
+                n = (d->k + chunks - 1) / chunks, cost = 0;
         for (int64_t ky = 0; ky < d->k; ky += rows)
             for (int64_t kx = 0; kx < d->k; kx += n) {
-                int64_t lines = d->k - ky < rows ? d->k - ky : rows, sums = lines * (d->k - kx < n ? d->k - kx : n);
+                int64_t lines = d->k - ky < rows ? d->k - ky : rows,
+                        sums = lines * (d->k - kx < n ? d->k - kx : n);
                 cost += 2 * (sums < 8 ? 8 : sums) + lines + 1;
             }
         if (!best || cost * 105 < best * 100) {
@@ -321,7 +377,8 @@ static struct block choose_pass(struct emit *e, const struct depthwise *d)
     return b;
 }
 
-/* Add dy's sum over a picture to acc, for the bias: eight sums take turns, so that none waits for itself. */
+/* Add dy's sum over a picture to acc, for the bias: eight sums take turns, so that none waits for
+ * itself. */
 static void plain_sum(struct emit *e, const struct depthwise *d, V acc)
 {
     struct loop l;
@@ -331,7 +388,8 @@ static void plain_sum(struct emit *e, const struct depthwise *d, V acc)
         sum[i] = i ? vkf(e, 0) : vload(e, acc, NULL);
     loop_begin(e, &l, ki(e, 0), ki(e, whole), 8, 8, sum);
     for (int i = 0; i < 8; i++)
-        sum[i] = vadd(e, l.carry[i], vload(e, at(e, d->y, imulk(e, iaddk(e, l.i, i), d->C)), d->mask));
+        sum[i] =
+            vadd(e, l.carry[i], vload(e, at(e, d->y, imulk(e, iaddk(e, l.i, i), d->C)), d->mask));
     loop_end(e, &l, sum);
     for (int64_t i = 0; i < count - whole; i++)
         l.carry[i] = vadd(e, l.carry[i], vload(e, atk(e, d->y, (whole + i) * d->C), d->mask));
@@ -350,7 +408,8 @@ static V copy_vectors(struct emit *e, V to, V from, int64_t count, int64_t C, V 
     return to;
 }
 
-/* A small map is copied first: every pass reads it again, and columns far apart in memory would share few sets of L1. */
+/* A small map is copied first: every pass reads it again, and columns far apart in memory would
+ * share few sets of L1. */
 static void picture_sums(struct emit *e, struct depthwise d, V scratch, bool biased, V acc)
 {
     struct block b = choose_pass(e, &d);
@@ -374,7 +433,15 @@ static void picture_sums(struct emit *e, struct depthwise d, V scratch, bool bia
 void emit_dwconv_dw(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    struct depthwise d = {.C = s[0], .H = s[1], .W = s[2], .k = s[3], .stride = s[4], .pad = s[5], .up = 1, .OH = s[6], .OW = s[7]};
+    struct depthwise d = {.C = s[0],
+                          .H = s[1],
+                          .W = s[2],
+                          .k = s[3],
+                          .stride = s[4],
+                          .pad = s[5],
+                          .up = 1,
+                          .OH = s[6],
+                          .OW = s[7]};
     int64_t vectors = (d.C + e->W - 1) / e->W, numbers = d.k * d.k + 1;
     V from = imulk(e, k->row, s[9]), to = imin(e, iaddk(e, from, s[9]), ki(e, vectors));
     struct loop v, image;
@@ -406,7 +473,8 @@ void emit_dwconv_sum(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
     int64_t taps = s[1];
-    V lanes_on = imin(e, ki(e, e->W), isub(e, ki(e, s[0]), imulk(e, k->row, e->W))), mask = block_mask(e, k->row, s[0]);
+    V lanes_on = imin(e, ki(e, e->W), isub(e, ki(e, s[0]), imulk(e, k->row, e->W))),
+      mask = block_mask(e, k->row, s[0]);
     V all = slot(e, e->f32, e->W);
     struct loop t, c;
     loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
@@ -417,5 +485,8 @@ void emit_dwconv_sum(struct emit *e, const struct kernel_args *k)
     loop_end(e, &c, NULL);
     loop_end(e, &t, NULL);
     if (s[3])
-        vstore(e, vadd(e, vload(e, k->p[1], mask), slice_sum(e, atk(e, k->p[2], taps * e->W), k->m, s[2])), k->p[1], mask);
+        vstore(e,
+               vadd(e, vload(e, k->p[1], mask),
+                    slice_sum(e, atk(e, k->p[2], taps * e->W), k->m, s[2])),
+               k->p[1], mask);
 }

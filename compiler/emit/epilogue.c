@@ -1,5 +1,6 @@
-/* Epilogues of products: steps that follow a block of sums while it is in L1 (enum then). Each number goes through the operations that the
- * steps' own kernels would do to it, in their order, so the bits are the same. */
+/* Epilogues of products: steps that follow a block of sums while it is in L1 (enum then). Each
+ * number goes through the operations that the steps' own kernels would do to it, in their order, so
+ * the bits are the same. */
 #include "config.h"
 
 #include "compiler/emit/emit.h"
@@ -17,7 +18,9 @@ void epilogue_read(const struct kernel_args *k, struct epilogue *p)
 }
 
 /* The place of a vector: in matrices as wide as the product, its row and its column. */
-struct place { V offset, row, column, mask, ahead; };
+struct place {
+    V offset, row, column, mask, ahead;
+};
 
 static V argument(struct emit *e, const struct epilogue_step *s, const struct place *at_)
 {
@@ -53,11 +56,13 @@ void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilo
 {
     struct loop r;
     loop_begin(e, &r, ki(e, 0), b->rows, 1, 0, NULL);
-    V row = iadd(e, b->row, r.i), first = iadd(e, imulk(e, row, b->N), b->column), sums = at(e, b->sums, imulk(e, r.i, b->ld));
+    V row = iadd(e, b->row, r.i), first = iadd(e, imulk(e, row, b->N), b->column),
+      sums = at(e, b->sums, imulk(e, r.i, b->ld));
     for (int v = 0; v < b->vectors; v++) {
         int64_t lane = (int64_t)v * e->W;
         V offset = iaddk(e, first, lane);
-        struct place at_ = {offset, row, iaddk(e, b->column, lane), b->mask[v], iadd(e, offset, b->there)};
+        struct place at_ = {offset, row, iaddk(e, b->column, lane), b->mask[v],
+                            iadd(e, offset, b->there)};
         V sum = vload(e, atk(e, sums, lane), at_.mask);
         for (int i = 0; i < p->n; i++) {
             const struct epilogue_step *s = &p->step[i];

@@ -1,9 +1,12 @@
-/* Matrix products: c (m,N) = start + a (m,K) b with b packed in panels of one or two vectors of columns.
+/* Matrix products: c (m,N) = start + a (m,K) b with b packed in panels of one or two vectors of
+ * columns.
  *
- * A block of rows keeps its sums in registers over a whole block of k; each row's sums run over k in order, whatever the block of
- * rows, so a row's bits do not depend on how many rows there are. Panels are the outer loop: a panel stays in L1 or L2 while all
- * rows pass by, and each block of rows fetches a share of the next one, for weights are seldom in L2 when they are wanted. Long k is
- * cut into blocks, sums resting in c between them, which changes no bit. What follows the sums (epilogue.c) is done to each block of rows. */
+ * A block of rows keeps its sums in registers over a whole block of k; each row's sums run over k
+ * in order, whatever the block of rows, so a row's bits do not depend on how many rows there are.
+ * Panels are the outer loop: a panel stays in L1 or L2 while all rows pass by, and each block of
+ * rows fetches a share of the next one, for weights are seldom in L2 when they are wanted. Long k
+ * is cut into blocks, sums resting in c between them, which changes no bit. What follows the sums
+ * (epilogue.c) is done to each block of rows. */
 #include "config.h"
 
 #include <stddef.h>
@@ -13,13 +16,14 @@
 
 struct gemm {
     int64_t N, K, ldc, lda, step, panel, depth; /* depth: k of a block */
-    int start, vectors, high;                   /* vectors of a panel; rows of the largest register block */
+    int start, vectors, high; /* vectors of a panel; rows of the largest register block */
     V c, a, b, bias, m;
-    V ahead;                                    /* bytes of the next panel fetched with each k */
-    V blocks, low, more;                        /* m rows as `blocks` blocks of `low` rows, the first `more` of them one higher */
+    V ahead; /* bytes of the next panel fetched with each k */
+    /* m rows as `blocks` blocks of `low` rows, the first `more` of them one higher */
+    V blocks, low, more;
     struct epilogue epilogue;
-    V last;                                     /* k in blocks: whether this one is the last */
-    V aside;                                    /* k in one, with an epilogue: a block of sums on the stack, panel wide; else NULL */
+    V last;  /* k in blocks: whether this one is the last */
+    V aside; /* k in one, with an epilogue: a block of sums on the stack, panel wide; else NULL */
 };
 
 /* The longest depth that divides K and keeps a block of b and of a in L2. */
@@ -31,7 +35,10 @@ static int64_t block_depth(int64_t K)
     return K;
 }
 
-struct panel { V b, c, column, bias, mask[2]; int vectors; };
+struct panel {
+    V b, c, column, bias, mask[2];
+    int vectors;
+};
 
 static V column(struct emit *e, V p, int64_t offset, int v)
 {
@@ -43,24 +50,28 @@ static int64_t ld_sums(const struct gemm *g)
     return g->aside ? g->panel : g->ldc;
 }
 
-/* `rows` rows of one panel, from a to c; sums start in c or as g->start says. `next`: a place in the next panel; `there`: how far from c
- * the next block is. */
-static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a, V c, V next, V there, int start)
+/* `rows` rows of one panel, from a to c; sums start in c or as g->start says. `next`: a place in
+ * the next panel; `there`: how far from c the next block is. */
+static void micro_kernel(struct emit *e, const struct gemm *g, const struct panel *p, int rows, V a,
+                         V c, V next, V there, int start)
 {
     V sum[LOOP_CARRY];
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < p->vectors; v++)
-            sum[r * p->vectors + v] = start == START_C      ? vload(e, column(e, c, r * ld_sums(g), v), p->mask[v])
-                                      : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
-                                                            : vkf(e, 0);
-    int unroll = g->depth % 2 == 0 && !e->sanitize ? 2 : 1;      /* checked code is long, and slow to generate */
+            sum[r * p->vectors + v] =
+                start == START_C      ? vload(e, column(e, c, r * ld_sums(g), v), p->mask[v])
+                : start == START_BIAS ? vload(e, column(e, p->bias, 0, v), p->mask[v])
+                                      : vkf(e, 0);
+    /* checked code is long, and slow to generate */
+    int unroll = g->depth % 2 == 0 && !e->sanitize ? 2 : 1;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, g->depth), unroll, rows * p->vectors, sum);
     for (int i = 0; i < rows * p->vectors; i++)
         sum[i] = l.carry[i];
     prefetch(e, bytes(e, next, imul(e, l.i, g->ahead)), 2);
     for (int u = 0; u < unroll; u++) {
-        V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2], ak = at(e, a, imulk(e, k, g->step));
+        V k = iaddk(e, l.i, u), bk = at(e, p->b, imulk(e, k, g->panel)), row[2],
+          ak = at(e, a, imulk(e, k, g->step));
         for (int v = 0; v < p->vectors; v++)
             row[v] = vload(e, column(e, bk, 0, v), NULL);
         for (int r = 0; r < rows; r++) {
@@ -79,9 +90,11 @@ static void micro_kernel(struct emit *e, const struct gemm *g, const struct pane
 }
 
 /* What follows the last sums of `rows` rows of a panel. */
-static void finish_rows(struct emit *e, const struct gemm *g, const struct panel *p, V sums, V row, V rows, V there)
+static void finish_rows(struct emit *e, const struct gemm *g, const struct panel *p, V sums, V row,
+                        V rows, V there)
 {
-    struct epilogue_part part = {sums, row, p->column, rows, there, {p->mask[0], p->mask[1]}, ld_sums(g), g->N, p->vectors};
+    struct epilogue_part part = {sums,       row,  p->column, rows, there, {p->mask[0], p->mask[1]},
+                                 ld_sums(g), g->N, p->vectors};
     struct branch last;
     if (!g->epilogue.n)
         return;
@@ -92,7 +105,8 @@ static void finish_rows(struct emit *e, const struct gemm *g, const struct panel
         if_end(e, &last);
 }
 
-/* All rows of one panel, in blocks as equal as can be: a short block costs nearly the time of a full one. */
+/* All rows of one panel, in blocks as equal as can be: a short block costs nearly the time of a
+ * full one. */
 static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p, V a, int start)
 {
     struct loop l;
@@ -101,10 +115,12 @@ static void all_rows(struct emit *e, const struct gemm *g, const struct panel *p
     loop_begin(e, &l, ki(e, 0), g->blocks, 1, 1, &row);
     row = l.carry[0];
     V rows = iadd(e, g->low, choose(e, ilt(e, l.i, g->more), ki(e, 1), ki(e, 0)));
-    V from = at(e, a, imulk(e, row, g->lda)), to = g->aside ? g->aside : at(e, p->c, imulk(e, row, g->ldc));
+    V from = at(e, a, imulk(e, row, g->lda)),
+      to = g->aside ? g->aside : at(e, p->c, imulk(e, row, g->ldc));
     V next = bytes(e, atk(e, p->b, g->panel * g->K), imul(e, imulk(e, l.i, g->depth), g->ahead));
     V last = ieq(e, l.i, iaddk(e, g->blocks, -1));
-    V there = choose(e, last, isub(e, ki(e, g->panel), imulk(e, row, g->ldc)), imulk(e, rows, g->ldc));
+    V there =
+        choose(e, last, isub(e, ki(e, g->panel), imulk(e, row, g->ldc)), imulk(e, rows, g->ldc));
     cases_begin(e, &c, rows, g->high);
     for (int r = g->high; r > 0; r--) {
         case_begin(e, &c, r);
@@ -128,10 +144,14 @@ static void cut_rows(struct emit *e, struct gemm *g)
 }
 
 /* The panel that begins at column n; `columns` of it are used. */
-static void one_panel(struct emit *e, const struct gemm *g, V index, int64_t columns, V a, V b, int start)
+static void one_panel(struct emit *e, const struct gemm *g, V index, int64_t columns, V a, V b,
+                      int start)
 {
     V n = imulk(e, index, g->panel);
-    struct panel p = {.b = at(e, b, imulk(e, n, g->K)), .c = at(e, g->c, n), .column = n, .vectors = (int)((columns + e->W - 1) / e->W)};
+    struct panel p = {.b = at(e, b, imulk(e, n, g->K)),
+                      .c = at(e, g->c, n),
+                      .column = n,
+                      .vectors = (int)((columns + e->W - 1) / e->W)};
     p.bias = start == START_BIAS ? at(e, g->bias, n) : NULL;
     if (columns % e->W)
         p.mask[p.vectors - 1] = mask_below(e, ki(e, columns % e->W));
@@ -151,20 +171,33 @@ static void all_panels(struct emit *e, const struct gemm *g, V a, V b, int start
         one_panel(e, g, whole, g->N % g->panel, a, b, start);
 }
 
-struct init { const struct gemm *g; V c; };
+struct init {
+    const struct gemm *g;
+    V c;
+};
 
 static void init_columns(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct init *s = data;
     (void)carry;
-    vstore(e, s->g->start == START_BIAS ? vload(e, at(e, s->g->bias, i), mask) : vkf(e, 0), at(e, s->c, i), mask);
+    vstore(e, s->g->start == START_BIAS ? vload(e, at(e, s->g->bias, i), mask) : vkf(e, 0),
+           at(e, s->c, i), mask);
 }
 
 void emit_gemm(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    struct gemm g = {.N = s[0], .K = s[1], .ldc = s[2], .lda = s[3], .step = s[4], .start = (int)s[5], .c = k->p[0], .a = k->p[1],
-                     .b = k->p[2], .bias = k->p[3], .m = k->m};
+    struct gemm g = {.N = s[0],
+                     .K = s[1],
+                     .ldc = s[2],
+                     .lda = s[3],
+                     .step = s[4],
+                     .start = (int)s[5],
+                     .c = k->p[0],
+                     .a = k->p[1],
+                     .b = k->p[2],
+                     .bias = k->p[3],
+                     .m = k->m};
     epilogue_read(k, &g.epilogue);
     g.panel = plan_panel(e->W, g.N);
     g.vectors = (int)(g.panel / e->W);
@@ -184,7 +217,8 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
     }
     loop_begin(e, &l, ki(e, 0), ki(e, g.K), g.depth, 0, NULL);
     g.last = ieq(e, l.i, ki(e, g.K - g.depth));
-    all_panels(e, &g, at(e, g.a, imulk(e, l.i, g.step)), at(e, g.b, imulk(e, l.i, g.panel)), START_C);
+    all_panels(e, &g, at(e, g.a, imulk(e, l.i, g.step)), at(e, g.b, imulk(e, l.i, g.panel)),
+               START_C);
     loop_end(e, &l, NULL);
 }
 
@@ -202,5 +236,6 @@ void emit_matmul(struct emit *e, const struct kernel_args *k)
 {
     int64_t R = k->call->size[0], M = k->call->size[1], C = k->call->size[2];
     pack_rows(e, k->p[3], k->p[2], C, C, ki(e, M), M);
-    gemm_call(e, (int64_t[]){C, M, C, M, 1, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R), k->ctx);
+    gemm_call(e, (int64_t[]){C, M, C, M, 1, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R),
+              k->ctx);
 }

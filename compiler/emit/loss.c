@@ -8,13 +8,16 @@
 
 /* -- cross-entropy -- */
 
-struct entropy { V logits, target, out, max, inverse, scale; };
+struct entropy {
+    V logits, target, out, max, inverse, scale;
+};
 
 /* Sums of exp(x - max), of target * (x - max), and of the target. */
 static void sums_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct entropy *s = data;
-    V d = vsub(e, vload(e, at(e, s->logits, i), mask), s->max), t = vload(e, at(e, s->target, i), mask);
+    V d = vsub(e, vload(e, at(e, s->logits, i), mask), s->max),
+      t = vload(e, at(e, s->target, i), mask);
     carry[0] = vadd(e, carry[0], vmasked(e, mask, math_exp(e, d), 0));
     carry[1] = vfma(e, t, vmasked(e, mask, d, 0), carry[1]);
     carry[2] = vadd(e, carry[2], t);
@@ -25,7 +28,8 @@ static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
     const struct entropy *s = data;
     V p = vmul(e, math_exp(e, vsub(e, vload(e, at(e, s->logits, i), mask), s->max)), s->inverse);
     (void)carry;
-    vstore(e, vmul(e, vsub(e, p, vload(e, at(e, s->target, i), mask)), s->scale), at(e, s->out, i), mask);
+    vstore(e, vmul(e, vsub(e, p, vload(e, at(e, s->target, i), mask)), s->scale), at(e, s->out, i),
+           mask);
 }
 
 void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
@@ -35,7 +39,10 @@ void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C);
-    struct entropy s = {.out = at(e, k->p[1], row), .logits = at(e, k->p[2], row), .target = at(e, k->p[3], row), .scale = scale};
+    struct entropy s = {.out = at(e, k->p[1], row),
+                        .logits = at(e, k->p[2], row),
+                        .target = at(e, k->p[3], row),
+                        .scale = scale};
     V sum[3] = {vkf(e, 0), vkf(e, 0), vkf(e, 0)};
     s.max = splat(e, row_max(e, s.logits, C));
     each_vector(e, ki(e, C), sums_body, &s, sum, 3);
@@ -49,7 +56,9 @@ void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
 
 /* -- binary cross-entropy -- */
 
-struct binary { V logits, target, out, scale; };
+struct binary {
+    V logits, target, out, scale;
+};
 
 /* -t log s - (1 - t) log(1 - s) = max(x, 0) - t x + log(1 + exp(-|x|)), s: sigmoid of x. */
 static void binary_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -69,8 +78,12 @@ void emit_binary_cross_entropy(struct emit *e, const struct kernel_args *k)
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C), sum = vkf(e, 0);
-    struct binary s = {.out = at(e, k->p[1], row), .logits = at(e, k->p[2], row), .target = at(e, k->p[3], row),
-                       .scale = splat(e, vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, loss_scale)), share))};
+    struct binary s = {
+        .out = at(e, k->p[1], row),
+        .logits = at(e, k->p[2], row),
+        .target = at(e, k->p[3], row),
+        .scale =
+            splat(e, vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, loss_scale)), share))};
     each_vector(e, ki(e, C), binary_body, &s, &sum, 1);
     store(e, vmul(e, hsum(e, sum), share), at(e, k->p[0], l.i));
     loop_end(e, &l, NULL);
@@ -80,5 +93,6 @@ void emit_binary_cross_entropy(struct emit *e, const struct kernel_args *k)
 void emit_loss_sum(struct emit *e, const struct kernel_args *k)
 {
     store(e, sum_in_double(e, k->p[0], k->m), ctx_field(e, k->ctx, offsetof(struct vrt_ctx, loss)));
-    store(e, LLVMConstReal(e->f64, 0), ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss)));
+    store(e, LLVMConstReal(e->f64, 0),
+          ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss)));
 }

@@ -1,22 +1,26 @@
-/* Elementary functions as polynomials, the same operations for a number and for a vector of them, and Philox.
+/* Elementary functions as polynomials, the same operations for a number and for a vector of them,
+ * and Philox.
  *
- * exp: Cody-Waite reduction by ln 2, Taylor series to the 7th power (below 1e-8 for |r| <= ln 2 / 2), exponent by integer add:
- * within the limits no result leaves the normal numbers.
- * log: mantissa in [sqrt 1/2, sqrt 2), series of atanh in s = (m-1)/(m+1) to s^9. Phi: Abramowitz and Stegun 7.1.26, with its
- * exp(-x^2/2) shared with the density. GELU and its slope: 1/2 + x Q(x^2) with Q fitted to the least largest error (least squares on
- * Chebyshev nodes, reweighted by the errors), in u = 2 x^2 / limit^2 - 1 so that the coefficients stay small; neither divides. */
+ * exp: Cody-Waite reduction by ln 2, Taylor series to the 7th power (below 1e-8 for |r| <= ln 2 /
+ * 2), exponent by integer add: within the limits no result leaves the normal numbers. log: mantissa
+ * in [sqrt 1/2, sqrt 2), series of atanh in s = (m-1)/(m+1) to s^9. Phi: Abramowitz and
+ * Stegun 7.1.26, with its exp(-x^2/2) shared with the density. GELU and its slope: 1/2 + x Q(x^2)
+ * with Q fitted to the least largest error (least squares on Chebyshev nodes, reweighted by the
+ * errors), in u = 2 x^2 / limit^2 - 1 so that the coefficients stay small; neither divides. */
 #include "config.h"
 
 #include "compiler/emit/emit.h"
 
 static V as_int(struct emit *e, V x)
 {
-    return LLVMBuildBitCast(e->b, x, LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? e->vi : e->i32, "");
+    return LLVMBuildBitCast(
+        e->b, x, LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? e->vi : e->i32, "");
 }
 
 static V as_float(struct emit *e, V x)
 {
-    return LLVMBuildBitCast(e->b, x, LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? e->vf : e->f32, "");
+    return LLVMBuildBitCast(
+        e->b, x, LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? e->vf : e->f32, "");
 }
 
 static LLVMTypeRef float_type(struct emit *e, V ints)
@@ -24,8 +28,9 @@ static LLVMTypeRef float_type(struct emit *e, V ints)
     return LLVMGetTypeKind(LLVMTypeOf(ints)) == LLVMVectorTypeKind ? e->vf : e->f32;
 }
 
-/* c[0] + c[1] x + .., at most 16 terms, by Estrin's scheme: pairs, then pairs of pairs, that do not wait for each other, for a chain of
- * n multiply-adds is longer than what a processor has under way. */
+/* c[0] + c[1] x + .., at most 16 terms, by Estrin's scheme: pairs, then pairs of pairs, that do not
+ * wait for each other, for a chain of n multiply-adds is longer than what a processor has under
+ * way. */
 static V polynomial(struct emit *e, V x, const double *c, int n)
 {
     V term[16];
@@ -42,7 +47,8 @@ static V polynomial(struct emit *e, V x, const double *c, int n)
 
 V math_exp(struct emit *e, V x)
 {
-    static const double taylor[] = {1, 1, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
+    static const double taylor[] = {1,        1,         1.0 / 2,   1.0 / 6,
+                                    1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040};
     V low = like(e, x, -87.3), high = like(e, x, 88.7), round = like(e, x, 0x1.8p23);
     V clamped = choose(e, vgt(e, x, high), high, x);
     clamped = choose(e, vgt(e, low, clamped), low, clamped);
@@ -60,7 +66,8 @@ V math_log(struct emit *e, V x)
 {
     static const double odd[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9};
     V bits = as_int(e, x);
-    /* Subtracting the bits of sqrt(1/2) before the shift makes mantissas above sqrt 2 count for the next exponent. */
+    /* Subtracting the bits of sqrt(1/2) before the shift makes mantissas above sqrt 2 count for the
+     * next exponent. */
     V shifted = isub(e, bits, ilike(e, bits, 0x3f3504f3));
     V k = LLVMBuildAShr(e->b, shifted, ilike(e, bits, 23), "");
     V m = as_float(e, isub(e, bits, LLVMBuildShl(e->b, k, ilike(e, bits, 23), "")));
@@ -97,8 +104,9 @@ static V step_like(struct emit *e, V x, double limit, const double *c, int n)
 V math_gelu(struct emit *e, V x)
 {
     static const double c[] = {
-        0.13465935, -0.067126593, 0.0496451939, -0.039771219, 0.0320452619, -0.0249654234, 0.0184254323, -0.0130905112,
-        0.00883971706, -0.00482707669, 0.00211210575, -0.0016196762, 0.00136216659, -0.000450653373,
+        0.13465935,    -0.067126593,  0.0496451939,  -0.039771219,    0.0320452619,
+        -0.0249654234, 0.0184254323,  -0.0130905112, 0.00883971706,   -0.00482707669,
+        0.00211210575, -0.0016196762, 0.00136216659, -0.000450653373,
     };
     return vmul(e, x, step_like(e, x, 5.25, c, 14));
 }
@@ -106,8 +114,9 @@ V math_gelu(struct emit *e, V x)
 V math_gelu_slope(struct emit *e, V x)
 {
     static const double c[] = {
-        0.128759168, -0.06574014, 0.0536708728, -0.053725825, 0.0601872274, -0.0688571515, 0.0753351917, -0.0729194883,
-        0.0606563971, -0.0530861033, 0.0495664941, -0.0278236552, 0.00410067194, -0.00642488523, 0.0121202586, -0.00490987225,
+        0.128759168,   -0.06574014,    0.0536708728, -0.053725825,   0.0601872274, -0.0688571515,
+        0.0753351917,  -0.0729194883,  0.0606563971, -0.0530861033,  0.0495664941, -0.0278236552,
+        0.00410067194, -0.00642488523, 0.0121202586, -0.00490987225,
     };
     return step_like(e, x, 5.5, c, 16);
 }
@@ -118,12 +127,15 @@ V math_sigmoid(struct emit *e, V x)
     return vdiv(e, one, vadd(e, one, math_exp(e, vneg(e, x))));
 }
 
-/* cos(2 pi u) = sin(2 pi (1/4 - |v|)) with v = u - round(u); the sine's series to z^13 on [-pi/2, pi/2]. */
+/* cos(2 pi u) = sin(2 pi (1/4 - |v|)) with v = u - round(u); the sine's series to z^13 on [-pi/2,
+ * pi/2]. */
 V math_cos2pi(struct emit *e, V u)
 {
-    static const double odd[] = {1, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0};
+    static const double odd[] = {
+        1, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0};
     V v = vsub(e, u, intrinsic1(e, "llvm.rint", u));
-    V z = vmul(e, vsub(e, like(e, u, 0.25), intrinsic1(e, "llvm.fabs", v)), like(e, u, 6.283185307179586));
+    V z = vmul(e, vsub(e, like(e, u, 0.25), intrinsic1(e, "llvm.fabs", v)),
+               like(e, u, 6.283185307179586));
     return vmul(e, z, polynomial(e, vmul(e, z, z), odd, 7));
 }
 
@@ -157,7 +169,8 @@ V math_uniform(struct emit *e, V word)
 {
     /* 24 bits, so that the nearest float never rounds up to 1. */
     V top = LLVMBuildLShr(e->b, word, ilike(e, word, 8), "");
-    return vmul(e, LLVMBuildUIToFP(e->b, top, float_type(e, word), ""), like(e, LLVMGetUndef(float_type(e, word)), 0x1p-24));
+    return vmul(e, LLVMBuildUIToFP(e->b, top, float_type(e, word), ""),
+                like(e, LLVMGetUndef(float_type(e, word)), 0x1p-24));
 }
 
 V math_normal(struct emit *e, V word0, V word1)

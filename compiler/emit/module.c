@@ -1,5 +1,6 @@
-/* The modules of a program, its own and one for each kernel: declarations, functions, the table that it hands to the runtime;
- * verified, optionally through the sanitizer's pass, and turned into text, assembly or an object file. */
+/* The modules of a program, its own and one for each kernel: declarations, functions, the table
+ * that it hands to the runtime; verified, optionally through the sanitizer's pass, and turned into
+ * text, assembly or an object file. */
 #include "config.h"
 
 #include "compiler/emit/module.h"
@@ -49,8 +50,11 @@ static void declare(struct emit *e, LLVMModuleRef m, const char *name, const cha
         if (*p != '(' && *p != ' ')
             continue;
         const char *word = p + 1;
-        LLVMTypeRef t = !strncmp(word, "ptr ", 4) ? e->ptr : !strncmp(word, "i64 ", 4) ? e->i64
-                      : !strncmp(word, "i32 ", 4) ? e->i32 : !strncmp(word, "f32 ", 4) ? e->f32 : NULL;
+        LLVMTypeRef t = !strncmp(word, "ptr ", 4)   ? e->ptr
+                        : !strncmp(word, "i64 ", 4) ? e->i64
+                        : !strncmp(word, "i32 ", 4) ? e->i32
+                        : !strncmp(word, "f32 ", 4) ? e->f32
+                                                    : NULL;
         if (t)
             types[n++] = t;
     }
@@ -75,13 +79,15 @@ LLVMModuleRef module_new(struct emit *e, const char *name)
 static void text_attribute(struct emit *e, V f, const char *key, const char *value)
 {
     LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
+                            LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value,
+                                                      (unsigned)strlen(value)));
 }
 
 static void flag_attribute(struct emit *e, V f, const char *name)
 {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
-    LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->context, kind, 0));
+    LLVMAddAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(e->context, kind, 0));
 }
 
 void set_attributes(struct emit *e, V f)
@@ -103,7 +109,8 @@ static V text_constant(struct emit *e, const char *text)
     if (!text)
         return LLVMConstNull(e->ptr);
     size_t n = strlen(text);
-    V g = LLVMAddGlobal(e->module, LLVMArrayType2(LLVMInt8TypeInContext(e->context), n + 1), "text");
+    V g =
+        LLVMAddGlobal(e->module, LLVMArrayType2(LLVMInt8TypeInContext(e->context), n + 1), "text");
     LLVMSetInitializer(g, LLVMConstStringInContext2(e->context, text, n, false));
     LLVMSetGlobalConstant(g, true);
     LLVMSetLinkage(g, LLVMPrivateLinkage);
@@ -115,7 +122,10 @@ static V real(struct emit *e, double v)
     return LLVMConstReal(e->f64, v);
 }
 
-struct row { V field[56]; unsigned n; };
+struct row {
+    V field[56];
+    unsigned n;
+};
 
 static void put(struct row *r, V v)
 {
@@ -167,7 +177,8 @@ static V params_table(struct emit *e)
 
 static V roles_table(struct emit *e, int64_t *count)
 {
-    static const int kinds[] = {[PARAM_POSITIONS] = VRT_ROLE_POSITIONS, [PARAM_HEAD] = VRT_ROLE_HEAD};
+    static const int kinds[] = {
+        [PARAM_POSITIONS] = VRT_ROLE_POSITIONS, [PARAM_HEAD] = VRT_ROLE_HEAD};
     const struct graph *g = e->plan->train;
     V *rows = arena_array(e->arena, g->nparams + 1, sizeof *rows);
     size_t n = 0;
@@ -206,7 +217,10 @@ static V moes_table(struct emit *e)
 
 static int key_type(const struct spec_value *v)
 {
-    return v->type == SPEC_BOOL ? VRT_KEY_BOOL : v->type == SPEC_INT ? VRT_KEY_INT : v->type == SPEC_FLOAT ? VRT_KEY_FLOAT : VRT_KEY_TEXT;
+    return v->type == SPEC_BOOL    ? VRT_KEY_BOOL
+           : v->type == SPEC_INT   ? VRT_KEY_INT
+           : v->type == SPEC_FLOAT ? VRT_KEY_FLOAT
+                                   : VRT_KEY_TEXT;
 }
 
 static V keys_table(struct emit *e)
@@ -216,7 +230,9 @@ static V keys_table(struct emit *e)
     for (size_t i = 0; i < s->nkeys; i++) {
         const struct spec_key *k = &s->keys[i];
         int type = key_type(&k->value);
-        double number = type == VRT_KEY_TEXT ? 0 : type == VRT_KEY_FLOAT ? k->value.f : (double)k->value.i;
+        double number = type == VRT_KEY_TEXT    ? 0
+                        : type == VRT_KEY_FLOAT ? k->value.f
+                                                : (double)k->value.i;
         struct row r = {.n = 0};
         put(&r, text_constant(e, k->path));
         put(&r, text_constant(e, k->flag));
@@ -243,16 +259,18 @@ static V reals(struct emit *e, const double *v, int n)
 static void put_sizes(struct emit *e, struct row *r)
 {
     const struct plan *p = e->plan;
-    const int64_t sizes[] = {p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->balance_bytes, p->choices,
-                             p->arena_eval_bytes, p->arena_train_bytes, p->scratch_bytes, plan_moments(p)};
+    const int64_t sizes[] = {p->params_bytes,      p->packed_eval_bytes, p->packed_train_bytes,
+                             p->balance_bytes,     p->choices,           p->arena_eval_bytes,
+                             p->arena_train_bytes, p->scratch_bytes,     plan_moments(p)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         put(r, ki(e, sizes[i]));
 }
 
 static void put_functions(struct emit *e, struct row *r)
 {
-    static const char *const names[] = {"vmoe_pack_eval", "vmoe_pack_train", "vmoe_eval", "vmoe_train", "vmoe_train_forward",
-                                        "vmoe_norm", "vmoe_update"};
+    static const char *const names[] = {"vmoe_pack_eval", "vmoe_pack_train",    "vmoe_eval",
+                                        "vmoe_train",     "vmoe_train_forward", "vmoe_norm",
+                                        "vmoe_update"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         put(r, LLVMGetNamedFunction(e->module, names[i]));
 }
@@ -265,11 +283,12 @@ static void program_table(struct emit *e, const struct program_info *info)
     int64_t nroles;
     struct row r = {.n = 0};
     put(&r, ki(e, VRT_ABI_VERSION));
-    const char *const texts[] = {m->name, info->compiler, g->spec->file, g->spec->hash, info->spec_text, info->info_text,
-                                 info->info_json};
+    const char *const texts[] = {m->name,         info->compiler,  g->spec->file,  g->spec->hash,
+                                 info->spec_text, info->info_text, info->info_json};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         put(&r, text_constant(e, texts[i]));
-    const int64_t sizes[] = {m->channels, m->height, m->width, m->classes, g->features->rows * g->features->cols};
+    const int64_t sizes[] = {m->channels, m->height, m->width, m->classes,
+                             g->features->rows * g->features->cols};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         put(&r, ki(e, sizes[i]));
     put(&r, reals(e, m->mean, 3));
@@ -337,8 +356,8 @@ static bool finish(struct emit *e, LLVMModuleRef module, FILE *complaints)
     return !wrong;
 }
 
-struct module *module_make(struct arena *a, const struct plan *p, const struct target *t, const struct program_info *info,
-                           bool sanitized, FILE *complaints)
+struct module *module_make(struct arena *a, const struct plan *p, const struct target *t,
+                           const struct program_info *info, bool sanitized, FILE *complaints)
 {
     struct module *m = arena_alloc(a, sizeof *m);
     struct emit *e = &m->e;
@@ -392,5 +411,6 @@ void module_print(struct module *m, FILE *out)
 bool module_write(struct module *m, const char *path, bool assembly, char **message)
 {
     join(&m->e);
-    return !LLVMTargetMachineEmitToFile(m->e.machine, m->e.module, path, assembly ? LLVMAssemblyFile : LLVMObjectFile, message);
+    return !LLVMTargetMachineEmitToFile(m->e.machine, m->e.module, path,
+                                        assembly ? LLVMAssemblyFile : LLVMObjectFile, message);
 }

@@ -3,7 +3,9 @@
 
 #include "compiler/emit/routing.h"
 
-struct move { V to, from, factor; };
+struct move {
+    V to, from, factor;
+};
 
 static void move_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -32,7 +34,8 @@ void emit_dispatch(struct emit *e, const struct kernel_args *k)
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V token = idiv(e, pair_of(e, k, k->p[2], s[2], l.i), ki(e, s[1]));
-    struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), at(e, k->p[1], imulk(e, token, s[0])), NULL};
+    struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), at(e, k->p[1], imulk(e, token, s[0])),
+                     NULL};
     each_vector(e, ki(e, s[0]), move_body, &m, NULL, 0);
     loop_end(e, &l, NULL);
 }
@@ -50,7 +53,9 @@ void emit_combine_dx(struct emit *e, const struct kernel_args *k)
 }
 
 /* The routed rows that a kernel gathers from: all of them, or those of some experts. */
-struct range { V from, to; };
+struct range {
+    V from, to;
+};
 
 static struct range range_of(struct emit *e, V decisions, int64_t from_at, int64_t to_at)
 {
@@ -69,7 +74,8 @@ static V is_in(struct emit *e, struct range r, V row)
 }
 
 /* The row of choice j of token i of this tile, and its index among the pairs of the tile. */
-static V slot_of(struct emit *e, const struct kernel_args *k, V decisions, int64_t K, int64_t slot_at, V i, V j, V *local)
+static V slot_of(struct emit *e, const struct kernel_args *k, V decisions, int64_t K,
+                 int64_t slot_at, V i, V j, V *local)
 {
     *local = iadd(e, imulk(e, i, K), j);
     return load_index(e, bytesk(e, decisions, slot_at), iadd(e, imulk(e, k->row, K), *local));

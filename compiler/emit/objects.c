@@ -1,6 +1,7 @@
-/* Object files of a module and its kernels. A kernel's object is kept in a folder under the hash of its bitcode and of the machine it
- * was compiled for, so that a program whose shapes were seen before is built without generating their code again. What is missing is
- * compiled on all processors: each thread reads the bitcode into a context of its own. */
+/* Object files of a module and its kernels. A kernel's object is kept in a folder under the hash of
+ * its bitcode and of the machine it was compiled for, so that a program whose shapes were seen
+ * before is built without generating their code again. What is missing is compiled on all
+ * processors: each thread reads the bitcode into a context of its own. */
 #include "config.h"
 
 #include "compiler/emit/module.h"
@@ -24,14 +25,16 @@
 #include "compiler/emit/emit.h"
 #include "lang/base/arena.h"
 
-#define KEPT_SECONDS (30 * 24 * 60 * 60)        /* objects that no build has used for so long are removed */
+#define KEPT_SECONDS \
+    (30 * 24 * 60 * 60) /* objects that no build has used for so long are removed */
 #define MOST_THREADS 16
 
 struct job {
     LLVMMemoryBufferRef bitcode;
-    const char *own, *kept;             /* where its object goes if it cannot be kept, and where it is kept, or NULL */
-    const char **path;                  /* says which it became */
-    char *message;                      /* why it could not be written */
+    /* where its object goes if it cannot be kept, and where it is kept, or NULL */
+    const char *own, *kept;
+    const char **path; /* says which it became */
+    char *message;     /* why it could not be written */
 };
 
 struct work {
@@ -97,7 +100,9 @@ static void compile_all(struct work *w)
 {
     pthread_t threads[MOST_THREADS];
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = 0, most = processors < 1 ? 1 : processors > MOST_THREADS ? MOST_THREADS : (size_t)processors;
+    size_t n = 0, most = processors < 1              ? 1
+                         : processors > MOST_THREADS ? MOST_THREADS
+                                                     : (size_t)processors;
     while (n + 1 < most && n + 1 < w->n && !pthread_create(&threads[n], NULL, worker, w))
         n++;
     worker(w);
@@ -112,10 +117,12 @@ static bool make_folder(const char *path)
     return !mkdir(path, 0777) || errno == EEXIST;
 }
 
-/* VMOE_CACHE, XDG_CACHE_HOME/vmoe or HOME/.cache/vmoe. NULL: none can be had, or VMOE_CACHE is empty. */
+/* VMOE_CACHE, XDG_CACHE_HOME/vmoe or HOME/.cache/vmoe. NULL: none can be had, or VMOE_CACHE is
+ * empty. */
 static const char *kept_folder(struct arena *a)
 {
-    const char *own = getenv("VMOE_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("VMOE_CACHE"), *base = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
     if (own)
         return *own && make_folder(own) ? own : NULL;
     if (!base || !*base)
@@ -124,25 +131,31 @@ static const char *kept_folder(struct arena *a)
     return path && make_folder(path) ? path : NULL;
 }
 
-static const char *kept_path(struct arena *a, const char *folder, LLVMMemoryBufferRef bitcode, const struct target *t)
+static const char *kept_path(struct arena *a, const char *folder, LLVMMemoryBufferRef bitcode,
+                             const struct target *t)
 {
-    const char *made_for = arena_printf(a, "1 %s %s %s %s %d", LLVM_VERSION_TEXT, t->triple, t->cpu, t->features, t->quick);
+    const char *made_for = arena_printf(a, "1 %s %s %s %s %d", LLVM_VERSION_TEXT, t->triple, t->cpu,
+                                        t->features, t->quick);
     XXH64_hash_t seed = XXH3_64bits(made_for, strlen(made_for));
-    XXH128_hash_t hash = XXH3_128bits_withSeed(LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode), seed);
-    return arena_printf(a, "%s/%016llx%016llx.o", folder, (unsigned long long)hash.high64, (unsigned long long)hash.low64);
+    XXH128_hash_t hash =
+        XXH3_128bits_withSeed(LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode), seed);
+    return arena_printf(a, "%s/%016llx%016llx.o", folder, (unsigned long long)hash.high64,
+                        (unsigned long long)hash.low64);
 }
 
 /* Is it there? Then it counts as used today. */
 static bool is_kept(const char *path)
 {
     struct stat s;
-    return !stat(path, &s) && S_ISREG(s.st_mode) && s.st_size > 0 && !utimensat(AT_FDCWD, path, NULL, 0);
+    return !stat(path, &s) && S_ISREG(s.st_mode) && s.st_size > 0 &&
+           !utimensat(AT_FDCWD, path, NULL, 0);
 }
 
 /* As kept_path() and keep() name files: others in the folder, which may be any, are not ours. */
 static bool is_ours(const char *name)
 {
-    return strspn(name, "0123456789abcdef") == 32 && !strncmp(name + 32, ".o", 2) && (!name[34] || name[34] == '.');
+    return strspn(name, "0123456789abcdef") == 32 && !strncmp(name + 32, ".o", 2) &&
+           (!name[34] || name[34] == '.');
 }
 
 static void remove_old(struct arena *a, const char *folder)
@@ -166,11 +179,13 @@ bool module_objects(struct module *m, const char *prefix, struct objects *o, cha
     struct arena *a = e->arena;
     struct work w = {.target = &m->target, .jobs = arena_array(a, e->nkernels + 1, sizeof *w.jobs)};
     const char *folder = kept_folder(a);
-    *o = (struct objects){.prefix = prefix, .path = arena_array(a, e->nkernels + 1, sizeof *o->path)};
+    *o = (struct objects){.prefix = prefix,
+                          .path = arena_array(a, e->nkernels + 1, sizeof *o->path)};
     *message = NULL;
     for (; o->n <= e->nkernels; o->n++) {
         bool kernel = o->n < e->nkernels;
-        struct job j = {.bitcode = LLVMWriteBitcodeToMemoryBuffer(kernel ? e->kernels[o->n].module : e->module)};
+        struct job j = {.bitcode = LLVMWriteBitcodeToMemoryBuffer(kernel ? e->kernels[o->n].module
+                                                                         : e->module)};
         j.own = arena_printf(a, "%s.%zu.o", prefix, o->n);
         j.kept = folder && kernel ? kept_path(a, folder, j.bitcode, w.target) : NULL;
         j.path = &o->path[o->n];

@@ -35,11 +35,12 @@ void emit_norm_sum(struct emit *e, const struct kernel_args *k)
 
 /* -- what optimisers share -- */
 
-/* The numbers that one task updates. The addresses are of its first one; those that the optimiser does without are NULL. */
+/* The numbers that one task updates. The addresses are of its first one; those that the optimiser
+ * does without are NULL. */
 struct update {
     V p, g, m1, m2, ema, count;
-    V beta1, beta2, rest1, rest2, scale1, scale2, eps;          /* of the moments; scale: 1 / (1 - beta^t) */
-    V lr, grad, decay;                                          /* scalars but grad: factor on the gradient */
+    V beta1, beta2, rest1, rest2, scale1, scale2, eps; /* of the moments; scale: 1 / (1 - beta^t) */
+    V lr, grad, decay; /* scalars but grad: factor on the gradient */
     V keep, rate, momentum;
     V ema_decay, ema_rest;
     bool nesterov;
@@ -54,14 +55,16 @@ static V setting(struct emit *e, const struct kernel_args *k, size_t offset)
 static void read_rates(struct emit *e, const struct kernel_args *k, struct update *u)
 {
     u->lr = vmul(e, setting(e, k, offsetof(struct vrt_ctx, lr)), kf(e, k->call->real[1]));
-    u->decay = k->call->real[0] < 0 ? setting(e, k, offsetof(struct vrt_ctx, weight_decay)) : kf(e, k->call->real[0]);
+    u->decay = k->call->real[0] < 0 ? setting(e, k, offsetof(struct vrt_ctx, weight_decay))
+                                    : kf(e, k->call->real[0]);
     u->rate = splat(e, u->lr);
     u->grad = splat(e, setting(e, k, offsetof(struct vrt_ctx, grad_scale)));
 }
 
 static void read_moments(struct emit *e, const struct kernel_args *k, struct update *u)
 {
-    V one = kf(e, 1), beta1 = setting(e, k, offsetof(struct vrt_ctx, beta1)), beta2 = setting(e, k, offsetof(struct vrt_ctx, beta2));
+    V one = kf(e, 1), beta1 = setting(e, k, offsetof(struct vrt_ctx, beta1)),
+      beta2 = setting(e, k, offsetof(struct vrt_ctx, beta2));
     u->beta1 = splat(e, beta1);
     u->beta2 = splat(e, beta2);
     u->rest1 = splat(e, vsub(e, one, beta1));
@@ -71,15 +74,18 @@ static void read_moments(struct emit *e, const struct kernel_args *k, struct upd
     u->eps = splat(e, setting(e, k, offsetof(struct vrt_ctx, eps)));
 }
 
-/* Adam's direction: m1 = b1 m1 + (1-b1) g; m2 = b2 m2 + (1-b2) g^2; (m1 / (1-b1^t)) / (sqrt(m2 / (1-b2^t)) + eps). */
+/* Adam's direction: m1 = b1 m1 + (1-b1) g; m2 = b2 m2 + (1-b2) g^2; (m1 / (1-b1^t)) / (sqrt(m2 /
+ * (1-b2^t)) + eps). */
 static V adam_step(struct emit *e, const struct update *u, V i, V mask)
 {
-    V m1 = at(e, u->m1, i), m2 = at(e, u->m2, i), slope = vmul(e, vload(e, at(e, u->g, i), mask), u->grad);
+    V m1 = at(e, u->m1, i), m2 = at(e, u->m2, i),
+      slope = vmul(e, vload(e, at(e, u->g, i), mask), u->grad);
     V first = vfma(e, vload(e, m1, mask), u->beta1, vmul(e, slope, u->rest1));
     V second = vfma(e, vload(e, m2, mask), u->beta2, vmul(e, vmul(e, slope, slope), u->rest2));
     vstore(e, first, m1, mask);
     vstore(e, second, m2, mask);
-    return vdiv(e, vmul(e, first, u->scale1), vadd(e, vsqrt(e, vmul(e, second, u->scale2)), u->eps));
+    return vdiv(e, vmul(e, first, u->scale1),
+                vadd(e, vsqrt(e, vmul(e, second, u->scale2)), u->eps));
 }
 
 static void ema_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -87,7 +93,8 @@ static void ema_body(struct emit *e, V i, V mask, V *carry, void *data)
     const struct update *u = data;
     V ema = at(e, u->ema, i), p = at(e, u->p, i);
     (void)carry;
-    vstore(e, vfma(e, vload(e, ema, mask), u->ema_decay, vmul(e, vload(e, p, mask), u->ema_rest)), ema, mask);
+    vstore(e, vfma(e, vload(e, ema, mask), u->ema_decay, vmul(e, vload(e, p, mask), u->ema_rest)),
+           ema, mask);
 }
 
 /* The weights change; then their average, if there is one. */
@@ -116,14 +123,20 @@ static void adamw_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_adamw(struct emit *e, const struct kernel_args *k)
 {
-    struct update u = {.p = k->p[0], .g = k->p[1], .m1 = k->p[2], .m2 = k->p[3], .ema = k->p[4], .count = chunk_length(e, k)};
+    struct update u = {.p = k->p[0],
+                       .g = k->p[1],
+                       .m1 = k->p[2],
+                       .m2 = k->p[3],
+                       .ema = k->p[4],
+                       .count = chunk_length(e, k)};
     read_rates(e, k, &u);
     read_moments(e, k, &u);
     u.keep = splat(e, vsub(e, kf(e, 1), vmul(e, u.lr, u.decay)));
     apply(e, k, &u, adamw_body);
 }
 
-/* -- SGD with momentum, as PyTorch has it: g += decay p; m = momentum m + g; p -= lr (g + momentum m, or m) -- */
+/* -- SGD with momentum, as PyTorch has it: g += decay p; m = momentum m + g; p -= lr (g + momentum
+ * m, or m) -- */
 
 static void sgd_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -140,7 +153,8 @@ static void sgd_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_sgd(struct emit *e, const struct kernel_args *k)
 {
-    struct update u = {.p = k->p[0], .g = k->p[1], .m1 = k->p[2], .ema = k->p[3], .count = chunk_length(e, k)};
+    struct update u = {
+        .p = k->p[0], .g = k->p[1], .m1 = k->p[2], .ema = k->p[3], .count = chunk_length(e, k)};
     read_rates(e, k, &u);
     u.keep = splat(e, u.decay);
     u.momentum = splat(e, setting(e, k, offsetof(struct vrt_ctx, momentum)));
@@ -148,18 +162,24 @@ void emit_sgd(struct emit *e, const struct kernel_args *k)
     apply(e, k, &u, sgd_body);
 }
 
-/* -- LAMB (You and others 2020): step = Adam's + decay p; p -= lr |p| / |step| step, by tensor; without decay it is Adam --
+/* -- LAMB (You and others 2020): step = Adam's + decay p; p -= lr |p| / |step| step, by tensor;
+ * without decay it is Adam --
  *
- * A tensor, or each expert's part of it, is a slice of n numbers, cut into chunks. lamb leaves the steps in g and the sums of
- * squares of each chunk in `sums`, lamb_apply adds those of its slice. */
+ * A tensor, or each expert's part of it, is a slice of n numbers, cut into chunks. lamb leaves the
+ * steps in g and the sums of squares of each chunk in `sums`, lamb_apply adds those of its
+ * slice. */
 
-struct chunk { V from, count, slice; int64_t per; };            /* `per` chunks make a slice */
+struct chunk {
+    V from, count, slice;
+    int64_t per;
+}; /* `per` chunks make a slice */
 
 static struct chunk chunk_of(struct emit *e, const struct kernel_args *k)
 {
     int64_t n = k->call->size[0], chunk = k->call->size[1], per = (n + chunk - 1) / chunk;
     V slice = idiv(e, k->row, ki(e, per)), first = imulk(e, irem(e, k->row, ki(e, per)), chunk);
-    return (struct chunk){iadd(e, imulk(e, slice, n), first), imin(e, ki(e, chunk), isub(e, ki(e, n), first)), slice, per};
+    return (struct chunk){iadd(e, imulk(e, slice, n), first),
+                          imin(e, ki(e, chunk), isub(e, ki(e, n), first)), slice, per};
 }
 
 static void lamb_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -175,7 +195,9 @@ static void lamb_body(struct emit *e, V i, V mask, V *carry, void *data)
 void emit_lamb(struct emit *e, const struct kernel_args *k)
 {
     struct chunk c = chunk_of(e, k);
-    struct update u = {.p = at(e, k->p[0], c.from), .g = at(e, k->p[1], c.from), .m1 = at(e, k->p[2], c.from),
+    struct update u = {.p = at(e, k->p[0], c.from),
+                       .g = at(e, k->p[1], c.from),
+                       .m1 = at(e, k->p[2], c.from),
                        .m2 = at(e, k->p[3], c.from)};
     V sum[2] = {vkf(e, 0), vkf(e, 0)}, to = at(e, k->p[4], imulk(e, k->row, 2));
     read_rates(e, k, &u);
@@ -198,7 +220,8 @@ static void lamb_apply_body(struct emit *e, V i, V mask, V *carry, void *data)
 /* |p| / |step|; 1 where either is zero, or nothing decays. */
 static V trust(struct emit *e, const struct kernel_args *k, const struct chunk *c, V decay)
 {
-    V first = at(e, k->p[2], imulk(e, c->slice, 2 * c->per)), sum[2] = {kf(e, 0), kf(e, 0)}, zero = kf(e, 0);
+    V first = at(e, k->p[2], imulk(e, c->slice, 2 * c->per)), sum[2] = {kf(e, 0), kf(e, 0)},
+      zero = kf(e, 0);
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, c->per), 1, 2, sum);
     V from = at(e, first, imulk(e, l.i, 2));
@@ -214,7 +237,10 @@ static V trust(struct emit *e, const struct kernel_args *k, const struct chunk *
 void emit_lamb_apply(struct emit *e, const struct kernel_args *k)
 {
     struct chunk c = chunk_of(e, k);
-    struct update u = {.p = at(e, k->p[0], c.from), .g = at(e, k->p[1], c.from), .ema = at(e, k->p[3], c.from), .count = c.count};
+    struct update u = {.p = at(e, k->p[0], c.from),
+                       .g = at(e, k->p[1], c.from),
+                       .ema = at(e, k->p[3], c.from),
+                       .count = c.count};
     read_rates(e, k, &u);
     u.rate = splat(e, vmul(e, u.lr, trust(e, k, &c, u.decay)));
     apply(e, k, &u, lamb_apply_body);

@@ -1,7 +1,7 @@
 /* Packing of the right factor b (K,N) of a product: panels of plan_panel() columns, k by k.
  *
- * Where columns of b are rows in memory, squares of W x W numbers are transposed in registers. What a product does not read of the
- * last panel, whole vectors past N, is not written. */
+ * Where columns of b are rows in memory, squares of W x W numbers are transposed in registers. What
+ * a product does not read of the last panel, whole vectors past N, is not written. */
 #include "config.h"
 
 #include <stddef.h>
@@ -9,8 +9,10 @@
 #include "compiler/emit/emit.h"
 #include "compiler/plan/lower.h"
 
-/* to[k][j] = x[j][k] for `rows` rows j and `columns` columns k from k on, both at most W; rows from there to W are zero. */
-static void pack_square(struct emit *e, V to, int64_t panel, V x, int64_t ld, V k, int64_t rows, int64_t columns)
+/* to[k][j] = x[j][k] for `rows` rows j and `columns` columns k from k on, both at most W; rows from
+ * there to W are zero. */
+static void pack_square(struct emit *e, V to, int64_t panel, V x, int64_t ld, V k, int64_t rows,
+                        int64_t columns)
 {
     V square[MAX_LANES], mask = columns < e->W ? mask_below(e, ki(e, columns)) : NULL;
     for (int j = 0; j < e->W; j++)
@@ -41,10 +43,12 @@ void pack_columns(struct emit *e, V to, V x, int64_t ld, int64_t N, int64_t K)
     V whole = ki(e, N / panel);
     struct loop p;
     loop_begin(e, &p, ki(e, 0), whole, 1, 0, NULL);
-    pack_panel(e, at(e, to, imulk(e, p.i, panel * K)), at(e, x, imulk(e, p.i, panel * ld)), ld, panel, K, panel);
+    pack_panel(e, at(e, to, imulk(e, p.i, panel * K)), at(e, x, imulk(e, p.i, panel * ld)), ld,
+               panel, K, panel);
     loop_end(e, &p, NULL);
     if (N % panel)
-        pack_panel(e, at(e, to, imulk(e, whole, panel * K)), at(e, x, imulk(e, whole, panel * ld)), ld, N % panel, K, panel);
+        pack_panel(e, at(e, to, imulk(e, whole, panel * K)), at(e, x, imulk(e, whole, panel * ld)),
+                   ld, N % panel, K, panel);
 }
 
 void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
@@ -56,7 +60,8 @@ void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
         V from = at(e, x, imulk(e, k.i, ld)), out = at(e, to, imulk(e, k.i, panel));
         for (int64_t n = 0; n < N; n += e->W) {
             V mask = N - n < e->W ? mask_below(e, ki(e, N - n)) : NULL;
-            vstore(e, part ? vkf(e, 0) : vload(e, atk(e, from, n), mask), atk(e, out, n / panel * panel * K + n % panel), NULL);
+            vstore(e, part ? vkf(e, 0) : vload(e, atk(e, from, n), mask),
+                   atk(e, out, n / panel * panel * K + n % panel), NULL);
         }
         loop_end(e, &k, NULL);
     }
@@ -71,7 +76,8 @@ static void pack_taps(struct emit *e, V to, V w, V n0, const int64_t *s)
     struct loop t, i;
     loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
     loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
-    V from = at(e, w, iadd(e, imulk(e, i.i, taps), t.i)), out = at(e, to, imulk(e, iadd(e, imulk(e, t.i, I), i.i), panel));
+    V from = at(e, w, iadd(e, imulk(e, i.i, taps), t.i)),
+      out = at(e, to, imulk(e, iadd(e, imulk(e, t.i, I), i.i), panel));
     for (int64_t v = 0; v < panel; v += e->W) {
         V mask = N % panel ? mask_below(e, isub(e, ki(e, N), iaddk(e, n0, v))) : NULL;
         vstore(e, vgather(e, from, lanes(e, e->i64, v * K, K), mask), atk(e, out, v), NULL);
@@ -104,7 +110,8 @@ void emit_pack(struct emit *e, const struct kernel_args *k)
 void emit_pack_t(struct emit *e, const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    int64_t rows = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I, count = (K + panel - 1) / panel;
+    int64_t rows = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I,
+            count = (K + panel - 1) / panel;
     V j0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
     V w = at(e, k->p[1], imulk(e, idiv(e, k->row, ki(e, count)), rows * K));
     struct loop r;
@@ -117,7 +124,8 @@ void emit_pack_t(struct emit *e, const struct kernel_args *k)
             x = vload(e, at(e, from, j), mask);
         } else {
             V column = iadd(e, splat(e, j), lanes(e, e->i64, 0, 1));
-            V tap = idiv(e, column, ilike(e, column, (uint64_t)I)), in = irem(e, column, ilike(e, column, (uint64_t)I));
+            V tap = idiv(e, column, ilike(e, column, (uint64_t)I)),
+              in = irem(e, column, ilike(e, column, (uint64_t)I));
             x = vgather(e, from, iadd(e, imulk(e, in, taps), tap), mask);
         }
         vstore(e, x, atk(e, to, v), NULL);

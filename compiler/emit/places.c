@@ -1,5 +1,6 @@
-/* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each expert's rows are cut into
- * tiles. What the runtime is told of the choices is counted on the way. */
+/* Where routed rows stand: kept choices are numbered expert by expert, and in each by token; each
+ * expert's rows are cut into tiles. What the runtime is told of the choices is counted on the
+ * way. */
 #include "config.h"
 
 #include "compiler/emit/routing.h"
@@ -13,7 +14,8 @@ static V flag_index(struct emit *e, const struct routing *r, V i)
     return iadd(e, imulk(e, item, r->m->span * r->K), irem(e, i, ki(e, r->K)));
 }
 
-static void count_choice(struct emit *e, const struct routing *r, V balance, V expert, bool training)
+static void count_choice(struct emit *e, const struct routing *r, V balance, V expert,
+                         bool training)
 {
     add_to(e, at(e, balance, expert), kf(e, 1));
     if (training)
@@ -32,12 +34,17 @@ static void clear_choices(struct emit *e, const struct routing *r, V choices, V 
 static void count_for_picture(struct emit *e, const struct routing *r, V choices, V i, V expert)
 {
     if (r->m->choice != CHOICE_SOFT)
-        add_to(e, at(e, at(e, choices, imulk(e, idiv(e, i, ki(e, r->T * r->K)), e->plan->choices)), expert), kf(e, 1));
+        add_to(e,
+               at(e, at(e, choices, imulk(e, idiv(e, i, ki(e, r->T * r->K)), e->plan->choices)),
+                  expert),
+               kf(e, 1));
 }
 
-/* counts[e]: rows of the kept choices of each expert. The program's counters gather the choices that were made, and the dropped ones;
- * what experts do not take was not chosen. In evaluation, choices (pictures, E) gets the kept ones of each picture. */
-static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts, V balance, V choices, V n, bool training)
+/* counts[e]: rows of the kept choices of each expert. The program's counters gather the choices
+ * that were made, and the dropped ones; what experts do not take was not chosen. In evaluation,
+ * choices (pictures, E) gets the kept ones of each picture. */
+static void count_choices(struct emit *e, const struct routing *r, V choice, V slots, V counts,
+                          V balance, V choices, V n, bool training)
 {
     struct loop l;
     struct branch br;
@@ -75,13 +82,16 @@ static void first_rows(struct emit *e, const struct routing *r, V counts, V firs
     store_index(e, l.carry[0], first, ki(e, r->E));
 }
 
-/* The rows of a choice: numbers from the expert's counter where it was kept, else -1. The flag is in the first of these places. */
-static void place_rows(struct emit *e, const struct routing *r, V choice, V slots, V counts, V pair, V n)
+/* The rows of a choice: numbers from the expert's counter where it was kept, else -1. The flag is
+ * in the first of these places. */
+static void place_rows(struct emit *e, const struct routing *r, V choice, V slots, V counts, V pair,
+                       V n)
 {
     struct loop l, s;
     loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
     V flag = flag_index(e, r, l.i), kept = ilt(e, ki(e, -1), load_index(e, slots, flag));
-    V counter = int_at(e, counts, load_index(e, choice, l.i)), row = LLVMBuildSExt(e->b, load(e, e->i32, counter), e->i64, "");
+    V counter = int_at(e, counts, load_index(e, choice, l.i)),
+      row = LLVMBuildSExt(e->b, load(e, e->i32, counter), e->i64, "");
     loop_begin(e, &s, ki(e, 0), ki(e, r->m->span), 1, 0, NULL);
     V place = iadd(e, flag, imulk(e, s.i, r->K)), mine = iadd(e, row, s.i);
     struct branch br;
@@ -102,7 +112,8 @@ static void cut_tiles(struct emit *e, const struct routing *r, V first, V tile, 
     V from = load_index(e, first, x.i), to = load_index(e, first, iaddk(e, x.i, 1));
     store_index(e, x.carry[0], tile_first, x.i);
     loop_begin(e, &t, from, to, r->at.rows_per_tile, 1, x.carry);
-    V entry = int_at(e, tile, imulk(e, t.carry[0], 4)), rows = imin(e, ki(e, r->at.rows_per_tile), isub(e, to, t.i));
+    V entry = int_at(e, tile, imulk(e, t.carry[0], 4)),
+      rows = imin(e, ki(e, r->at.rows_per_tile), isub(e, to, t.i));
     store_index(e, x.i, entry, ki(e, 0));
     store_index(e, t.i, entry, ki(e, 1));
     store_index(e, rows, entry, ki(e, 2));
@@ -118,7 +129,8 @@ void emit_route_sort(struct emit *e, const struct kernel_args *k)
     struct routing r = routing_of(e, k, k->p[0]);
     struct branch br;
     V counts = slot(e, e->i32, r.E), n = imulk(e, r.tokens, r.K);
-    V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot), first = routing_field(e, &r, r.at.first);
+    V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot),
+      first = routing_field(e, &r, r.at.first);
     bool training = k->call->size[1];
     if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
     if (!training)

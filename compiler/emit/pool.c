@@ -6,7 +6,14 @@
 
 #include "compiler/emit/emit.h"
 
-struct pool { V x, y, dx, dy; int64_t n, H, W, C, k, stride, pad, OH, OW; V y0, x0; bool average; V scale; double share; };
+struct pool {
+    V x, y, dx, dy;
+    int64_t n, H, W, C, k, stride, pad, OH, OW;
+    V y0, x0;
+    bool average;
+    V scale;
+    double share;
+};
 
 /* -- all rows and one: sums and means, and the way back -- */
 
@@ -29,7 +36,11 @@ static double share_of(const struct kernel_args *k)
 
 void emit_sum_rows(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = {.y = k->p[0], .x = k->p[1], .n = k->call->size[0], .C = k->call->size[1], .share = share_of(k)};
+    struct pool p = {.y = k->p[0],
+                     .x = k->p[1],
+                     .n = k->call->size[0],
+                     .C = k->call->size[1],
+                     .share = share_of(k)};
     each_vector(e, ki(e, p.C), sum_body, &p, NULL, 0);
 }
 
@@ -46,13 +57,19 @@ static void spread_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_spread_rows(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = {.dx = k->p[0], .dy = k->p[1], .n = k->call->size[0], .C = k->call->size[1], .share = share_of(k)};
+    struct pool p = {.dx = k->p[0],
+                     .dy = k->p[1],
+                     .n = k->call->size[0],
+                     .C = k->call->size[1],
+                     .share = share_of(k)};
     each_vector(e, ki(e, p.C), spread_body, &p, NULL, 0);
 }
 
 /* -- windows -- */
 
-struct bounds { V y_from, y_to, x_from, x_to; };
+struct bounds {
+    V y_from, y_to, x_from, x_to;
+};
 
 static V larger(struct emit *e, V a, V b)
 {
@@ -62,7 +79,8 @@ static V larger(struct emit *e, V a, V b)
 /* The part of the window at output (oy, ox) that lies inside the map. */
 static struct bounds bounds_of(struct emit *e, const struct pool *p, V oy, V ox)
 {
-    V y = iaddk(e, imulk(e, oy, p->stride), -p->pad), x = iaddk(e, imulk(e, ox, p->stride), -p->pad);
+    V y = iaddk(e, imulk(e, oy, p->stride), -p->pad),
+      x = iaddk(e, imulk(e, ox, p->stride), -p->pad);
     return (struct bounds){larger(e, y, ki(e, 0)), imin(e, iaddk(e, y, p->k), ki(e, p->H)),
                            larger(e, x, ki(e, 0)), imin(e, iaddk(e, x, p->k), ki(e, p->W))};
 }
@@ -79,7 +97,11 @@ static V beats(struct emit *e, V x, V best)
     return LLVMBuildFCmp(e->b, LLVMRealUGT, x, best, "");
 }
 
-struct window_state { const struct pool *p; struct bounds b; V position; };
+struct window_state {
+    const struct pool *p;
+    struct bounds b;
+    V position;
+};
 
 static V window_best(struct emit *e, const struct window_state *w, V i, V mask)
 {
@@ -87,8 +109,11 @@ static V window_best(struct emit *e, const struct window_state *w, V i, V mask)
     V start = vkf(e, w->p->average ? 0 : -INFINITY);
     loop_begin(e, &y, w->b.y_from, w->b.y_to, 1, 1, &start);
     loop_begin(e, &x, w->b.x_from, w->b.x_to, 1, 1, y.carry);
-    V v = vload(e, at(e, w->p->x, iadd(e, imulk(e, iadd(e, imulk(e, y.i, w->p->W), x.i), w->p->C), i)), mask);
-    V next = w->p->average ? vadd(e, x.carry[0], v) : choose(e, beats(e, v, x.carry[0]), v, x.carry[0]);
+    V v = vload(e,
+                at(e, w->p->x, iadd(e, imulk(e, iadd(e, imulk(e, y.i, w->p->W), x.i), w->p->C), i)),
+                mask);
+    V next =
+        w->p->average ? vadd(e, x.carry[0], v) : choose(e, beats(e, v, x.carry[0]), v, x.carry[0]);
     loop_end(e, &x, &next);
     loop_end(e, &y, x.carry);
     return y.carry[0];
@@ -118,7 +143,14 @@ static void each_window(struct emit *e, const struct pool *p, vector_body *body)
 static struct pool pool_of(const struct kernel_args *k)
 {
     const int64_t *s = k->call->size;
-    return (struct pool){.H = s[0], .W = s[1], .C = s[2], .k = s[3], .stride = s[4], .pad = s[5], .OH = s[6], .OW = s[7],
+    return (struct pool){.H = s[0],
+                         .W = s[1],
+                         .C = s[2],
+                         .k = s[3],
+                         .stride = s[4],
+                         .pad = s[5],
+                         .OH = s[6],
+                         .OW = s[7],
                          .average = s[8]};
 }
 
@@ -144,7 +176,8 @@ static void window_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
         best = window_best(e, w, i, mask);
     loop_begin(e, &y, w->b.y_from, w->b.y_to, 1, 1, &dy);
     loop_begin(e, &x, w->b.x_from, w->b.x_to, 1, 1, y.carry);
-    V offset = iadd(e, imulk(e, iadd(e, imulk(e, y.i, p->W), x.i), p->C), i), to = at(e, p->dx, offset), left = x.carry[0];
+    V offset = iadd(e, imulk(e, iadd(e, imulk(e, y.i, p->W), x.i), p->C), i),
+      to = at(e, p->dx, offset), left = x.carry[0];
     V add = left;
     if (!p->average) {
         V hit = LLVMBuildFCmp(e->b, LLVMRealUEQ, vload(e, at(e, p->x, offset), mask), best, "");
@@ -176,7 +209,8 @@ void emit_transpose(struct emit *e, const struct kernel_args *k)
     V from = at(e, k->p[1], c.i), to = at(e, k->p[0], imulk(e, c.i, T));
     loop_begin(e, &t, ki(e, 0), ki(e, T), e->W, 0, NULL);
     V mask = T % e->W ? mask_below(e, isub(e, ki(e, T), t.i)) : NULL;
-    vstore(e, vgather(e, at(e, from, imulk(e, t.i, C)), lanes(e, e->i64, 0, C), mask), at(e, to, t.i), mask);
+    vstore(e, vgather(e, at(e, from, imulk(e, t.i, C)), lanes(e, e->i64, 0, C), mask),
+           at(e, to, t.i), mask);
     loop_end(e, &t, NULL);
     loop_end(e, &c, NULL);
 }

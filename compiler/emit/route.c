@@ -1,5 +1,5 @@
-/* The choice of experts, a group of pictures at a time: noise on the logits, the K largest, gates, and who is dropped under a
- * capacity. */
+/* The choice of experts, a group of pictures at a time: noise on the logits, the K largest, gates,
+ * and who is dropped under a capacity. */
 #include "config.h"
 
 #include <math.h>
@@ -11,7 +11,11 @@
 
 /* -- one token -- */
 
-struct noise { V from, to, key0, key1, step, counter; double deviation; uint32_t key; };
+struct noise {
+    V from, to, key0, key1, step, counter;
+    double deviation;
+    uint32_t key;
+};
 
 static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -20,14 +24,16 @@ static void noise_body(struct emit *e, V i, V mask, V *carry, void *data)
     (void)carry;
     if (x->deviation > 0) {
         V column = iadd(e, splat(e, LLVMBuildTrunc(e->b, i, e->i32, "")), lanes(e, e->i32, 0, 1));
-        math_philox(e, (V[]){splat(e, x->counter), column, ilike(e, column, x->key), splat(e, x->step)}, splat(e, x->key0),
-                    splat(e, x->key1), out);
+        math_philox(
+            e, (V[]){splat(e, x->counter), column, ilike(e, column, x->key), splat(e, x->step)},
+            splat(e, x->key0), splat(e, x->key1), out);
         v = vfma(e, math_normal(e, out[0], out[1]), vkf(e, x->deviation), v);
     }
     vstore(e, v, at(e, x->to, i), mask);
 }
 
-/* The next largest element after (value, index) in falling order, lower indices first among equals. */
+/* The next largest element after (value, index) in falling order, lower indices first among
+ * equals. */
 static void next_choice(struct emit *e, V row, int64_t E, V rank, V *value, V *index)
 {
     struct loop l;
@@ -64,7 +70,9 @@ static void choose_all(struct emit *e, const struct routing *r, V choice)
     loop_end(e, &j, NULL);
 }
 
-struct scores { V z, bias, out, max, scale; };
+struct scores {
+    V z, bias, out, max, scale;
+};
 
 static void score_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -109,7 +117,9 @@ static V store_gates(struct emit *e, const struct routing *r, V row, V choice, V
 
 /* -- route: capacity -- */
 
-struct sort { V keys, index, keys2, index2, count; };
+struct sort {
+    V keys, index, keys2, index2, count;
+};
 
 static void radix_pass(struct emit *e, const struct sort *s, V n, int shift)
 {
@@ -121,7 +131,8 @@ static void radix_pass(struct emit *e, const struct sort *s, V n, int shift)
     for (int pass = 0; pass < 2; pass++) {
         loop_begin(e, &l, ki(e, 0), n, 1, 0, NULL);
         V key = load(e, e->i32, int_at(e, s->keys, l.i));
-        V digit = LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, key, ki32(e, shift), ""), ki32(e, 255), "");
+        V digit =
+            LLVMBuildAnd(e->b, LLVMBuildLShr(e->b, key, ki32(e, shift), ""), ki32(e, 255), "");
         V slot_of = int_at(e, s->count, LLVMBuildZExt(e->b, digit, e->i64, ""));
         V c = load(e, e->i32, slot_of);
         store(e, iaddk(e, c, 1), slot_of);
@@ -133,7 +144,7 @@ static void radix_pass(struct emit *e, const struct sort *s, V n, int shift)
         loop_end(e, &l, NULL);
         if (pass)
             continue;
-        loop_begin(e, &l, ki(e, 0), ki(e, 256), 1, 1, &zero);       /* counts to first places */
+        loop_begin(e, &l, ki(e, 0), ki(e, 256), 1, 1, &zero); /* counts to first places */
         V n_digit = load(e, e->i32, int_at(e, s->count, l.i)), next = iadd(e, l.carry[0], n_digit);
         store(e, l.carry[0], int_at(e, s->count, l.i));
         loop_end(e, &l, &next);
@@ -163,23 +174,27 @@ static V capacity_table(struct emit *e, const struct moe *m, bool training)
     return g;
 }
 
-/* Where the decision about choice j of an item is left for the sort of the rows: in the slot of its first row. */
+/* Where the decision about choice j of an item is left for the sort of the rows: in the slot of its
+ * first row. */
 static V slot_index(struct emit *e, const struct routing *r, V item, V j)
 {
     return iadd(e, imulk(e, item, r->m->span * r->K), j);
 }
 
 /* Offer choices rank by rank, tokens in order; past the limit of its expert a choice is dropped. */
-static void apply_capacity(struct emit *e, const struct routing *r, V choice, V slots, V order, V counts, V limit)
+static void apply_capacity(struct emit *e, const struct routing *r, V choice, V slots, V order,
+                           V counts, V limit)
 {
     struct loop j, t;
     clear_counts(e, counts, r->E);
     loop_begin(e, &j, ki(e, 0), ki(e, r->K), 1, 0, NULL);
     loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
     V token = order ? load_index(e, order, t.i) : t.i;
-    V counter = int_at(e, counts, load_index(e, choice, iadd(e, imulk(e, token, r->K), j.i))), used = load(e, e->i32, counter);
+    V counter = int_at(e, counts, load_index(e, choice, iadd(e, imulk(e, token, r->K), j.i))),
+      used = load(e, e->i32, counter);
     V room = ilt(e, used, limit);
-    store(e, choose(e, room, ki32(e, 0), ki32(e, -1)), int_at(e, slots, slot_index(e, r, token, j.i)));
+    store(e, choose(e, room, ki32(e, 0), ki32(e, -1)),
+          int_at(e, slots, slot_index(e, r, token, j.i)));
     store(e, choose(e, room, iaddk(e, used, 1), used), counter);
     loop_end(e, &t, NULL);
     loop_end(e, &j, NULL);
@@ -202,18 +217,21 @@ static V falling_key(struct emit *e, V x)
 }
 
 /* Each expert takes the `limit` tokens with the largest gates for it; gates (tokens, E). */
-static void select_tokens(struct emit *e, const struct routing *r, V gates, V slots, struct sort s, V limit)
+static void select_tokens(struct emit *e, const struct routing *r, V gates, V slots, struct sort s,
+                          V limit)
 {
     struct loop x, t;
     loop_begin(e, &x, ki(e, 0), ki(e, r->E), 1, 0, NULL);
     loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
-    store(e, falling_key(e, load(e, e->f32, at(e, gates, iadd(e, imulk(e, t.i, r->E), x.i)))), int_at(e, s.keys, t.i));
+    store(e, falling_key(e, load(e, e->f32, at(e, gates, iadd(e, imulk(e, t.i, r->E), x.i)))),
+          int_at(e, s.keys, t.i));
     store_index(e, t.i, s.index, t.i);
     loop_end(e, &t, NULL);
     radix_sort(e, s, r->tokens);
     loop_begin(e, &t, ki(e, 0), r->tokens, 1, 0, NULL);
     V first = ilt(e, t.i, limit);
-    store(e, choose(e, first, ki32(e, 0), ki32(e, -1)), int_at(e, slots, slot_index(e, r, load_index(e, s.index, t.i), x.i)));
+    store(e, choose(e, first, ki32(e, 0), ki32(e, -1)),
+          int_at(e, slots, slot_index(e, r, load_index(e, s.index, t.i), x.i)));
     loop_end(e, &t, NULL);
     loop_end(e, &x, NULL);
 }
@@ -224,7 +242,7 @@ struct group {
     struct routing r;
     V z, logits, gates, bias, choice, slots, hold, scores;
     struct sort sort;
-    bool training, limited, sorted;     /* limited: there is a capacity; sorted: by priority */
+    bool training, limited, sorted; /* limited: there is a capacity; sorted: by priority */
 };
 
 /* Choice and gates of item i. */
@@ -265,7 +283,8 @@ static void keep_choices(struct emit *e, const struct group *g, V pictures, V co
     }
     V limit = load(e, e->i32, int_at(e, capacity_table(e, m, g->training), pictures));
     if (m->choice == CHOICE_EXPERT) {
-        select_tokens(e, &g->r, g->gates, g->slots, g->sort, LLVMBuildSExt(e->b, limit, e->i64, ""));
+        select_tokens(e, &g->r, g->gates, g->slots, g->sort,
+                      LLVMBuildSExt(e->b, limit, e->i64, ""));
         return;
     }
     if (g->sorted)
@@ -275,13 +294,19 @@ static void keep_choices(struct emit *e, const struct group *g, V pictures, V co
 
 void emit_route(struct emit *e, const struct kernel_args *k)
 {
-    struct group g = {.r = routing_of(e, k, k->p[4]), .z = k->p[0], .logits = k->p[1], .gates = k->p[2], .bias = k->p[3],
-                      .hold = routing_held(e, k->ctx), .training = k->call->size[1]};
+    struct group g = {.r = routing_of(e, k, k->p[4]),
+                      .z = k->p[0],
+                      .logits = k->p[1],
+                      .gates = k->p[2],
+                      .bias = k->p[3],
+                      .hold = routing_held(e, k->ctx),
+                      .training = k->call->size[1]};
     const struct moe *m = g.r.m;
     int64_t most = m->group * m->tokens;
-    V room = k->p[5], counts = bytesk(e, room, 16 * most + 1024), first = imulk(e, g.r.first_token, g.r.K);
-    g.sort = (struct sort){room, bytesk(e, room, 4 * most), bytesk(e, room, 8 * most), bytesk(e, room, 12 * most),
-                           bytesk(e, room, 16 * most)};
+    V room = k->p[5], counts = bytesk(e, room, 16 * most + 1024),
+      first = imulk(e, g.r.first_token, g.r.K);
+    g.sort = (struct sort){room, bytesk(e, room, 4 * most), bytesk(e, room, 8 * most),
+                           bytesk(e, room, 12 * most), bytesk(e, room, 16 * most)};
     g.scores = bytesk(e, counts, 4 * g.r.E);
     g.limited = (g.training ? m->capacity : m->eval_capacity) > 0;
     g.sorted = g.limited && m->choice == CHOICE_TOKEN && m->batch_priority;

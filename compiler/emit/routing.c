@@ -9,11 +9,17 @@
 struct routing routing_of(struct emit *e, const struct kernel_args *k, V decisions)
 {
     const struct moe *m = k->call->moe;
-    struct routing r = {.m = m, .at = plan_decisions(m, e->plan->eval->micro), .E = m->experts, .K = m->top_k, .T = m->tokens,
-                        .decisions = decisions, .ctx = k->ctx};
+    struct routing r = {.m = m,
+                        .at = plan_decisions(m, e->plan->eval->micro),
+                        .E = m->experts,
+                        .K = m->top_k,
+                        .T = m->tokens,
+                        .decisions = decisions,
+                        .ctx = k->ctx};
     r.tokens = imulk(e, k->m, r.T);
     r.first_token = imulk(e, k->row, r.T);
-    r.stats = bytes(e, bytesk(e, decisions, r.at.stats), imulk(e, idiv(e, k->row, ki(e, m->group)), decisions_stats(m)));
+    r.stats = bytes(e, bytesk(e, decisions, r.at.stats),
+                    imulk(e, idiv(e, k->row, ki(e, m->group)), decisions_stats(m)));
     return r;
 }
 

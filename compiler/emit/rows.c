@@ -1,5 +1,5 @@
-/* Row-wise kernels: norms, activations, elementwise arithmetic, copies, reductions. Elementwise ones see m rows of C numbers as one
- * run of m * C. */
+/* Row-wise kernels: norms, activations, elementwise arithmetic, copies, reductions. Elementwise
+ * ones see m rows of C numbers as one run of m * C. */
 #include "config.h"
 
 #include <stddef.h>
@@ -9,7 +9,10 @@
 
 /* -- runs of numbers: one body for all elementwise kernels -- */
 
-struct run { const struct kernel_args *k; int kind; };
+struct run {
+    const struct kernel_args *k;
+    int kind;
+};
 
 V act_value(struct emit *e, V x, int kind)
 {
@@ -34,7 +37,8 @@ static void act_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct run *r = data;
     (void)carry;
-    vstore(e, act_value(e, vload(e, at(e, r->k->p[1], i), mask), r->kind), at(e, r->k->p[0], i), mask);
+    vstore(e, act_value(e, vload(e, at(e, r->k->p[1], i), mask), r->kind), at(e, r->k->p[0], i),
+           mask);
 }
 
 static void act_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -59,17 +63,36 @@ static void run_over(struct emit *e, const struct kernel_args *k, vector_body *b
     each_vector(e, imulk(e, k->m, k->call->size[0]), body, &r, NULL, 0);
 }
 
-void emit_act(struct emit *e, const struct kernel_args *k)    { run_over(e, k, act_body, (int)k->call->size[1]); }
-void emit_act_dx(struct emit *e, const struct kernel_args *k) { run_over(e, k, act_dx_body, (int)k->call->size[1]); }
-void emit_add(struct emit *e, const struct kernel_args *k)    { run_over(e, k, binary_body, 0); }
-void emit_mul(struct emit *e, const struct kernel_args *k)    { run_over(e, k, binary_body, 1); }
-void emit_zero(struct emit *e, const struct kernel_args *k)   { clear_floats(e, k->p[0], imulk(e, k->m, k->call->size[0])); }
+void emit_act(struct emit *e, const struct kernel_args *k)
+{
+    run_over(e, k, act_body, (int)k->call->size[1]);
+}
+void emit_act_dx(struct emit *e, const struct kernel_args *k)
+{
+    run_over(e, k, act_dx_body, (int)k->call->size[1]);
+}
+void emit_add(struct emit *e, const struct kernel_args *k)
+{
+    run_over(e, k, binary_body, 0);
+}
+void emit_mul(struct emit *e, const struct kernel_args *k)
+{
+    run_over(e, k, binary_body, 1);
+}
+void emit_zero(struct emit *e, const struct kernel_args *k)
+{
+    clear_floats(e, k->p[0], imulk(e, k->m, k->call->size[0]));
+}
 
 /* -- rows one by one -- */
 
-struct row { V p[8]; V mean, rstd, scale, a, b; };
+struct row {
+    V p[8];
+    V mean, rstd, scale, a, b;
+};
 
-static void each_row(struct emit *e, const struct kernel_args *k, struct loop *l, struct row *r, const int64_t *strides, int n)
+static void each_row(struct emit *e, const struct kernel_args *k, struct loop *l, struct row *r,
+                     const int64_t *strides, int n)
 {
     loop_begin(e, l, ki(e, 0), k->m, 1, 0, NULL);
     for (int i = 0; i < n; i++)
@@ -120,12 +143,14 @@ void emit_layernorm(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
-/* g = dy w; a = sum g / C; b = sum g xhat / C; dx = rstd (g - a - xhat b). dw and db gather in this tile's sums. */
+/* g = dy w; a = sum g / C; b = sum g xhat / C; dx = rstd (g - a - xhat b). dw and db gather in this
+ * tile's sums. */
 static void layernorm_sums(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
     V dy = vload(e, at(e, r->p[1], i), mask);
-    V x = vmasked(e, mask, vmul(e, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), r->rstd), 0);
+    V x =
+        vmasked(e, mask, vmul(e, vsub(e, vload(e, at(e, r->p[2], i), mask), r->mean), r->rstd), 0);
     V g = vmul(e, dy, vload(e, at(e, r->p[4], i), mask));
     carry[0] = vadd(e, carry[0], g);
     carry[1] = vfma(e, g, x, carry[1]);
@@ -166,7 +191,8 @@ static void scale_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
     (void)carry;
-    vstore(e, vmul(e, vload(e, at(e, r->p[1], i), mask), vload(e, at(e, r->p[2], i), mask)), at(e, r->p[0], i), mask);
+    vstore(e, vmul(e, vload(e, at(e, r->p[1], i), mask), vload(e, at(e, r->p[2], i), mask)),
+           at(e, r->p[0], i), mask);
 }
 
 void emit_scale(struct emit *e, const struct kernel_args *k)
@@ -238,7 +264,8 @@ static void positions_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     struct row *r = data;
     (void)carry;
-    vstore(e, vadd(e, vload(e, at(e, r->p[1], i), mask), vload(e, at(e, r->p[2], i), mask)), at(e, r->p[0], i), mask);
+    vstore(e, vadd(e, vload(e, at(e, r->p[1], i), mask), vload(e, at(e, r->p[2], i), mask)),
+           at(e, r->p[0], i), mask);
 }
 
 void emit_positions(struct emit *e, const struct kernel_args *k)
@@ -279,14 +306,17 @@ void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step)
     *step = LLVMBuildTrunc(e->b, ctx_int(e, ctx, offsetof(struct vrt_ctx, step)), e->i32, "");
 }
 
-/* The token that a row belongs to, counted over this call; for routed rows also which choice of it. The sizes K and pair_at. */
-static V token_of(struct emit *e, const struct kernel_args *k, V decisions, const int64_t *size, V i, V *choice)
+/* The token that a row belongs to, counted over this call; for routed rows also which choice of it.
+ * The sizes K and pair_at. */
+static V token_of(struct emit *e, const struct kernel_args *k, V decisions, const int64_t *size,
+                  V i, V *choice)
 {
     V row = iadd(e, k->row, i);
     *choice = ki(e, 0);
     if (!size[0])
         return row;
-    V pair = LLVMBuildZExt(e->b, load(e, e->i32, at(e, bytesk(e, decisions, size[1]), row)), e->i64, "");
+    V pair =
+        LLVMBuildZExt(e->b, load(e, e->i32, at(e, bytesk(e, decisions, size[1]), row)), e->i64, "");
     *choice = irem(e, pair, ki(e, size[0]));
     return idiv(e, pair, ki(e, size[0]));
 }
@@ -297,35 +327,49 @@ void emit_drop_factors(struct emit *e, const struct kernel_args *k)
     V key0, key1, step, choice, out[4];
     struct loop l;
     random_keys(e, k->ctx, &key0, &key1, &step);
-    V p = vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, drop_path)), kf(e, k->call->real[0]));
+    V p =
+        vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, drop_path)), kf(e, k->call->real[0]));
     V kept = vdiv(e, kf(e, 1), vsub(e, kf(e, 1), p));
     V first = ctx_int(e, k->ctx, offsetof(struct vrt_ctx, first_image));
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V image = iadd(e, first, idiv(e, token_of(e, k, k->p[1], s + 2, l.i, &choice), ki(e, s[0])));
-    math_philox(e, (V[]){LLVMBuildTrunc(e->b, image, e->i32, ""), ki32(e, 0), ki32(e, s[1]), step}, key0, key1, out);
+    math_philox(e, (V[]){LLVMBuildTrunc(e->b, image, e->i32, ""), ki32(e, 0), ki32(e, s[1]), step},
+                key0, key1, out);
     V drop = vgt(e, p, math_uniform(e, out[0]));
     store(e, choose(e, drop, kf(e, 0), kept), at(e, k->p[0], l.i));
     loop_end(e, &l, NULL);
 }
 
-struct mask_state { V x, y, counter0, first, key0, key1, step, words; int64_t C, key; double rate; };
+struct mask_state {
+    V x, y, counter0, first, key0, key1, step, words;
+    int64_t C, key;
+    double rate;
+};
 
-/* Element col uses word col % 4 of counter (row, col / 4): a vector of counters covers 4 W columns, put in order through the
- * stack. One number at a time would do; this keeps one Philox for each 4 numbers. */
+/* Element col uses word col % 4 of counter (row, col / 4): a vector of counters covers 4 W columns,
+ * put in order through the stack. One number at a time would do; this keeps one Philox for each 4
+ * numbers. */
 static void dropout_block(struct emit *e, V block, const struct mask_state *s)
 {
-    V counter = LLVMBuildTrunc(e->b, iadd(e, splat(e, iadd(e, s->first, imulk(e, block, e->W))), lanes(e, e->i64, 0, 1)), e->vi, "");
+    V counter = LLVMBuildTrunc(
+        e->b, iadd(e, splat(e, iadd(e, s->first, imulk(e, block, e->W))), lanes(e, e->i64, 0, 1)),
+        e->vi, "");
     V out[4];
-    math_philox(e, (V[]){splat(e, s->counter0), counter, ilike(e, counter, (uint64_t)s->key), splat(e, s->step)},
+    math_philox(e,
+                (V[]){splat(e, s->counter0), counter, ilike(e, counter, (uint64_t)s->key),
+                      splat(e, s->step)},
                 splat(e, s->key0), splat(e, s->key1), out);
     for (int w = 0; w < 4; w++)
         store(e, math_uniform(e, out[w]), atk(e, s->words, (int64_t)w * e->W));
     V rate = kf(e, s->rate), kept = kf(e, 1.0 / (1.0 - s->rate));
-    V from = imulk(e, block, 4 * (int64_t)e->W), to = imin(e, iaddk(e, from, 4 * (int64_t)e->W), ki(e, s->C));
+    V from = imulk(e, block, 4 * (int64_t)e->W),
+      to = imin(e, iaddk(e, from, 4 * (int64_t)e->W), ki(e, s->C));
     struct loop l;
     loop_begin(e, &l, from, to, 1, 0, NULL);
     V c = isub(e, l.i, from);
-    V u = load(e, e->f32, at(e, s->words, iadd(e, imulk(e, irem(e, c, ki(e, 4)), e->W), idiv(e, c, ki(e, 4)))));
+    V u =
+        load(e, e->f32,
+             at(e, s->words, iadd(e, imulk(e, irem(e, c, ki(e, 4)), e->W), idiv(e, c, ki(e, 4)))));
     V x = load(e, e->f32, at(e, s->x, l.i));
     store(e, vmul(e, x, choose(e, vgt(e, rate, u), kf(e, 0), kept)), at(e, s->y, l.i));
     loop_end(e, &l, NULL);
@@ -343,7 +387,7 @@ void emit_dropout(struct emit *e, const struct kernel_args *k)
     V base = imulk(e, ctx_int(e, k->ctx, offsetof(struct vrt_ctx, first_image)), rows);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V token = token_of(e, k, k->p[2], z + 3, l.i, &choice);
-    s.first = imulk(e, choice, (s.C + 3) / 4);          /* choices take counters of their own */
+    s.first = imulk(e, choice, (s.C + 3) / 4); /* choices take counters of their own */
     s.counter0 = LLVMBuildTrunc(e->b, iadd(e, base, token), e->i32, "");
     s.x = at(e, k->p[1], imulk(e, l.i, s.C));
     s.y = at(e, k->p[0], imulk(e, l.i, s.C));

@@ -1,11 +1,14 @@
-/* The softmax of rows that are in L1: the largest element, the sum of exp(x - largest), the probabilities, their gradient. */
+/* The softmax of rows that are in L1: the largest element, the sum of exp(x - largest), the
+ * probabilities, their gradient. */
 #include "config.h"
 
 #include <math.h>
 
 #include "compiler/emit/emit.h"
 
-struct row { V x, max, scale, to, dy; };
+struct row {
+    V x, max, scale, to, dy;
+};
 
 static void max_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
@@ -46,7 +49,8 @@ static void entropy_body(struct emit *e, V i, V mask, V *carry, void *data)
     carry[1] = vfma(e, y, vmax(e, d, vkf(e, -100)), carry[1]);
 }
 
-/* With d = x - max and S the sum of exp(d): log S - sum of exp(d) d / S. Far below the maximum exp(d) is 0, and d may be infinite. */
+/* With d = x - max and S the sum of exp(d): log S - sum of exp(d) d / S. Far below the maximum
+ * exp(d) is 0, and d may be infinite. */
 V softmax_entropy(struct emit *e, V x, int64_t n)
 {
     struct row r = {.x = x, .max = splat(e, row_max(e, x, n))};
@@ -65,7 +69,8 @@ static void softmax_body(struct emit *e, V i, V mask, V *carry, void *data)
 {
     const struct row *r = data;
     (void)carry;
-    vstore(e, probability(e, vload(e, at(e, r->x, i), mask), r->max, r->scale), at(e, r->to, i), mask);
+    vstore(e, probability(e, vload(e, at(e, r->x, i), mask), r->max, r->scale), at(e, r->to, i),
+           mask);
 }
 
 void emit_softmax(struct emit *e, const struct kernel_args *k)

@@ -1,5 +1,5 @@
-/* Functions of a program: a step is a list of parallel launches, a launch is a task that computes its tile's addresses and calls
- * kernels on it. Nothing here walks a graph at run time. */
+/* Functions of a program: a step is a list of parallel launches, a launch is a task that computes
+ * its tile's addresses and calls kernels on it. Nothing here walks a graph at run time. */
 #include "config.h"
 
 #include <stddef.h>
@@ -30,14 +30,16 @@ V ctx_float(struct emit *e, V ctx, size_t offset)
 
 V ctx_region(struct emit *e, V ctx, int region)
 {
-    return load(e, e->ptr, ctx_field(e, ctx, offsetof(struct vrt_ctx, region) + 8 * (size_t)region));
+    return load(e, e->ptr,
+                ctx_field(e, ctx, offsetof(struct vrt_ctx, region) + 8 * (size_t)region));
 }
 
 /* -- kernels: one function for each list of sizes, in a module of its own -- */
 
 static bool same_kernel(const struct call *a, const struct call *b)
 {
-    return a->kernel == b->kernel && a->nsizes == b->nsizes && !memcmp(a->size, b->size, sizeof a->size[0] * (size_t)a->nsizes) &&
+    return a->kernel == b->kernel && a->nsizes == b->nsizes &&
+           !memcmp(a->size, b->size, sizeof a->size[0] * (size_t)a->nsizes) &&
            a->real[0] == b->real[0] && a->real[1] == b->real[1];
 }
 
@@ -116,7 +118,8 @@ V emit_kernel(struct emit *e, const struct call *c)
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), entry = e->entry;
     V outer = e->function, f = new_function(e, kernel_type(e, c->noperands), symbol, true);
     LLVMSetVisibility(f, LLVMHiddenVisibility);
-    *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) = (struct kernel_entry){*c, symbol, e->module};
+    *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) =
+        (struct kernel_entry){*c, symbol, e->module};
     struct kernel_args k = {.call = c};
     begin_function(e, f);
     for (int i = 0; i < c->noperands; i++)
@@ -146,7 +149,9 @@ void call_kernel(struct emit *e, const struct call *c, const V *operands, int n,
 
 /* -- tasks -- */
 
-struct place { V i0, i1, i2, m, row; };         /* of a tile: see enum domain */
+struct place {
+    V i0, i1, i2, m, row;
+}; /* of a tile: see enum domain */
 
 static V clamp(struct emit *e, V v, V limit)
 {
@@ -192,13 +197,14 @@ static V first_tile(struct emit *e, const struct launch *l, V ctx, int after)
 static V task_count(struct emit *e, const struct launch *l, V ctx)
 {
     switch (l->domain) {
-    case DOMAIN_ROWS:    return tiles_in(e, imulk(e, images_of(e, ctx), l->rows), l->tile);
-    case DOMAIN_IMAGES:  return imulk(e, parts_of(e, images_of(e, ctx), l->tile), l->parts);
+    case DOMAIN_ROWS:   return tiles_in(e, imulk(e, images_of(e, ctx), l->rows), l->tile);
+    case DOMAIN_IMAGES: return imulk(e, parts_of(e, images_of(e, ctx), l->tile), l->parts);
     case DOMAIN_PARTS:
-    case DOMAIN_TILES:   return ki(e, l->parts);
-    case DOMAIN_GROUPS:  return parts_of(e, images_of(e, ctx), l->moe->group);
-    case DOMAIN_EXPERTS: return isub(e, first_tile(e, l, ctx, l->experts->count), first_tile(e, l, ctx, 0));
-    default:             return ki(e, l->parts * l->experts->count);
+    case DOMAIN_TILES:  return ki(e, l->parts);
+    case DOMAIN_GROUPS: return parts_of(e, images_of(e, ctx), l->moe->group);
+    case DOMAIN_EXPERTS:
+        return isub(e, first_tile(e, l, ctx, l->experts->count), first_tile(e, l, ctx, 0));
+    default: return ki(e, l->parts * l->experts->count);
     }
 }
 
@@ -297,7 +303,8 @@ static V address(struct emit *e, const struct operand *o, const struct place *at
 
 static V emit_task(struct emit *e, const struct launch *l, const char *name)
 {
-    V f = new_function(e, e->task_type, name, false), ctx = LLVMGetParam(f, 0), scratch = LLVMGetParam(f, 2);
+    V f = new_function(e, e->task_type, name, false), ctx = LLVMGetParam(f, 0),
+      scratch = LLVMGetParam(f, 2);
     begin_function(e, f);
     struct place p = place_of(e, l, ctx, LLVMGetParam(f, 1));
     for (size_t i = 0; i < l->ncalls; i++) {
@@ -317,7 +324,8 @@ static void call_sanitizer(struct emit *e, const char *name, V p, int64_t size)
 {
     V f = LLVMGetNamedFunction(e->module, name);
     if (!f)
-        f = LLVMAddFunction(e->module, name, LLVMFunctionType(e->none, (LLVMTypeRef[]){e->ptr, e->i64}, 2, false));
+        f = LLVMAddFunction(e->module, name,
+                            LLVMFunctionType(e->none, (LLVMTypeRef[]){e->ptr, e->i64}, 2, false));
     LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, (V[]){p, ki(e, size)}, 2, "");
 }
 
@@ -329,18 +337,22 @@ static void poison_arena(struct emit *e, const struct function *f, V ctx)
     if (!e->sanitize || !p->red_zones || !(eval || train || f == &p->norm))
         return;
     V arena = ctx_region(e, ctx, VRT_ARENA);
-    call_sanitizer(e, "__asan_unpoison_memory_region", arena, eval ? p->arena_eval_bytes : p->arena_train_bytes);
+    call_sanitizer(e, "__asan_unpoison_memory_region", arena,
+                   eval ? p->arena_eval_bytes : p->arena_train_bytes);
     struct buffer *const *list = eval ? p->eval_buffers : p->train_buffers;
     for (size_t i = 0; i < (eval ? p->neval_buffers : train ? p->ntrain_buffers : 0); i++)
-        call_sanitizer(e, "__asan_poison_memory_region", bytesk(e, arena, list[i]->offset + list[i]->bytes), PLAN_RED_ZONE);
+        call_sanitizer(e, "__asan_poison_memory_region",
+                       bytesk(e, arena, list[i]->offset + list[i]->bytes), PLAN_RED_ZONE);
 }
 
 void emit_function(struct emit *e, const struct function *f, const char *symbol, size_t nlaunches)
 {
-    V parallel = LLVMGetNamedFunction(e->module, "vrt_parallel"), step = new_function(e, e->step_type, symbol, true);
+    V parallel = LLVMGetNamedFunction(e->module, "vrt_parallel"),
+      step = new_function(e, e->step_type, symbol, true);
     V *tasks = arena_array(e->arena, nlaunches + 1, sizeof *tasks);
     for (size_t i = 0; i < nlaunches; i++) {
-        const char *name = arena_printf(e->arena, "%s.%zu.%s", f->name, i, f->launches[i]->name ? f->launches[i]->name : "");
+        const char *name = arena_printf(e->arena, "%s.%zu.%s", f->name, i,
+                                        f->launches[i]->name ? f->launches[i]->name : "");
         tasks[i] = LLVMGetNamedFunction(e->module, name);
         if (!tasks[i])
             tasks[i] = emit_task(e, f->launches[i], name);
@@ -349,6 +361,7 @@ void emit_function(struct emit *e, const struct function *f, const char *symbol,
     V ctx = LLVMGetParam(step, 0);
     poison_arena(e, f, ctx);
     for (size_t i = 0; i < nlaunches; i++)
-        LLVMBuildCall2(e->b, LLVMGlobalGetValueType(parallel), parallel, (V[]){ctx, tasks[i], task_count(e, f->launches[i], ctx)}, 3, "");
+        LLVMBuildCall2(e->b, LLVMGlobalGetValueType(parallel), parallel,
+                       (V[]){ctx, tasks[i], task_count(e, f->launches[i], ctx)}, 3, "");
     end_function(e);
 }

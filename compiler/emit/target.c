@@ -1,4 +1,5 @@
-/* Targets: this machine, or a level of x86-64. LLVM takes any CPU name and only mutters, so names are checked here first. */
+/* Targets: this machine, or a level of x86-64. LLVM takes any CPU name and only mutters, so names
+ * are checked here first. */
 #include "config.h"
 
 #include <string.h>
@@ -49,7 +50,8 @@ LLVMTargetMachineRef target_machine(const struct target *t)
         LLVMDisposeMessage(message);
         return NULL;
     }
-    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, t->quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault,
+    return LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features,
+                                   t->quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault,
                                    LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
@@ -64,9 +66,11 @@ bool target_open(struct arena *a, const char *name, bool quick, struct target *t
     t->triple = take(a, LLVMGetDefaultTargetTriple());
     t->cpu = native ? take(a, LLVMGetHostCPUName()) : name;
     t->features = native ? take(a, LLVMGetHostCPUFeatures()) : "";
-    /* 512-bit vectors need the features of x86-64-v4; others run with 8 floats, in two halves where AVX is missing. */
-    bool wide = native ? has(t->features, "avx512f") && has(t->features, "avx512dq") && has(t->features, "avx512vl") &&
-                         has(t->features, "avx512bw") : !strcmp(name, "x86-64-v4");
+    /* 512-bit vectors need the features of x86-64-v4; others run with 8 floats, in two halves where
+     * AVX is missing. */
+    bool wide = native ? has(t->features, "avx512f") && has(t->features, "avx512dq") &&
+                             has(t->features, "avx512vl") && has(t->features, "avx512bw")
+                       : !strcmp(name, "x86-64-v4");
     t->vector = wide ? 16 : 8;
     t->fma = native ? has(t->features, "fma") : !!strcmp(name, "x86-64-v2");
     t->quick = quick;

@@ -1,5 +1,5 @@
-/* The loop-and-vector layer: constants, arithmetic, memory, loops. Values stay in registers, loops are phis; what is written here
- * is what the machine does. */
+/* The loop-and-vector layer: constants, arithmetic, memory, loops. Values stay in registers, loops
+ * are phis; what is written here is what the machine does. */
 #include "config.h"
 
 #include "compiler/emit/emit.h"
@@ -74,30 +74,88 @@ V lanes(struct emit *e, LLVMTypeRef element, int64_t first, int64_t step)
 
 /* -- integers -- */
 
-V iadd(struct emit *e, V a, V b) { return LLVMBuildAdd(e->b, a, b, ""); }
-V isub(struct emit *e, V a, V b) { return LLVMBuildSub(e->b, a, b, ""); }
-V imul(struct emit *e, V a, V b) { return LLVMBuildMul(e->b, a, b, ""); }
-V idiv(struct emit *e, V a, V b) { return LLVMBuildUDiv(e->b, a, b, ""); }
-V irem(struct emit *e, V a, V b) { return LLVMBuildURem(e->b, a, b, ""); }
-V ilt(struct emit *e, V a, V b)  { return LLVMBuildICmp(e->b, LLVMIntSLT, a, b, ""); }
-V ieq(struct emit *e, V a, V b)  { return LLVMBuildICmp(e->b, LLVMIntEQ, a, b, ""); }
-V choose(struct emit *e, V cond, V a, V b) { return LLVMBuildSelect(e->b, cond, a, b, ""); }
-V imin(struct emit *e, V a, V b) { return choose(e, ilt(e, a, b), a, b); }
-V imax(struct emit *e, V a, V b) { return choose(e, ilt(e, a, b), b, a); }
-V iaddk(struct emit *e, V a, int64_t k) { return iadd(e, a, ilike(e, a, (uint64_t)k)); }
-V imulk(struct emit *e, V a, int64_t k) { return imul(e, a, ilike(e, a, (uint64_t)k)); }
+V iadd(struct emit *e, V a, V b)
+{
+    return LLVMBuildAdd(e->b, a, b, "");
+}
+V isub(struct emit *e, V a, V b)
+{
+    return LLVMBuildSub(e->b, a, b, "");
+}
+V imul(struct emit *e, V a, V b)
+{
+    return LLVMBuildMul(e->b, a, b, "");
+}
+V idiv(struct emit *e, V a, V b)
+{
+    return LLVMBuildUDiv(e->b, a, b, "");
+}
+V irem(struct emit *e, V a, V b)
+{
+    return LLVMBuildURem(e->b, a, b, "");
+}
+V ilt(struct emit *e, V a, V b)
+{
+    return LLVMBuildICmp(e->b, LLVMIntSLT, a, b, "");
+}
+V ieq(struct emit *e, V a, V b)
+{
+    return LLVMBuildICmp(e->b, LLVMIntEQ, a, b, "");
+}
+V choose(struct emit *e, V cond, V a, V b)
+{
+    return LLVMBuildSelect(e->b, cond, a, b, "");
+}
+V imin(struct emit *e, V a, V b)
+{
+    return choose(e, ilt(e, a, b), a, b);
+}
+V imax(struct emit *e, V a, V b)
+{
+    return choose(e, ilt(e, a, b), b, a);
+}
+V iaddk(struct emit *e, V a, int64_t k)
+{
+    return iadd(e, a, ilike(e, a, (uint64_t)k));
+}
+V imulk(struct emit *e, V a, int64_t k)
+{
+    return imul(e, a, ilike(e, a, (uint64_t)k));
+}
 
 /* -- floats -- */
 
-V vadd(struct emit *e, V a, V b) { return LLVMBuildFAdd(e->b, a, b, ""); }
-V vsub(struct emit *e, V a, V b) { return LLVMBuildFSub(e->b, a, b, ""); }
-V vmul(struct emit *e, V a, V b) { return LLVMBuildFMul(e->b, a, b, ""); }
-V vdiv(struct emit *e, V a, V b) { return LLVMBuildFDiv(e->b, a, b, ""); }
-V vneg(struct emit *e, V a)      { return LLVMBuildFNeg(e->b, a, ""); }
-V vgt(struct emit *e, V a, V b)  { return LLVMBuildFCmp(e->b, LLVMRealOGT, a, b, ""); }
-V vmax(struct emit *e, V a, V b) { return choose(e, vgt(e, a, b), a, b); }
+V vadd(struct emit *e, V a, V b)
+{
+    return LLVMBuildFAdd(e->b, a, b, "");
+}
+V vsub(struct emit *e, V a, V b)
+{
+    return LLVMBuildFSub(e->b, a, b, "");
+}
+V vmul(struct emit *e, V a, V b)
+{
+    return LLVMBuildFMul(e->b, a, b, "");
+}
+V vdiv(struct emit *e, V a, V b)
+{
+    return LLVMBuildFDiv(e->b, a, b, "");
+}
+V vneg(struct emit *e, V a)
+{
+    return LLVMBuildFNeg(e->b, a, "");
+}
+V vgt(struct emit *e, V a, V b)
+{
+    return LLVMBuildFCmp(e->b, LLVMRealOGT, a, b, "");
+}
+V vmax(struct emit *e, V a, V b)
+{
+    return choose(e, vgt(e, a, b), a, b);
+}
 
-static V call_intrinsic(struct emit *e, const char *name, LLVMTypeRef *over, unsigned nover, V *args, unsigned n)
+static V call_intrinsic(struct emit *e, const char *name, LLVMTypeRef *over, unsigned nover,
+                        V *args, unsigned n)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     V f = LLVMGetIntrinsicDeclaration(e->module, id, over, nover);
@@ -118,7 +176,7 @@ V vsqrt(struct emit *e, V a)
 V vfma(struct emit *e, V a, V b, V c)
 {
     LLVMTypeRef t = LLVMTypeOf(c);
-    if (!e->fma)                        /* a call of the C library for each number, where there is no instruction */
+    if (!e->fma) /* a call of the C library for each number, where there is no instruction */
         return vadd(e, vmul(e, a, b), c);
     return call_intrinsic(e, "llvm.fma", &t, 1, (V[]){a, b, c}, 3);
 }
@@ -171,7 +229,8 @@ V vload(struct emit *e, V p, V mask)
 {
     if (!mask)
         return load(e, e->vf, p);
-    return call_intrinsic(e, "llvm.masked.load", (LLVMTypeRef[]){e->vf, e->ptr}, 2, (V[]){p, ki32(e, 4), mask, vkf(e, 0)}, 4);
+    return call_intrinsic(e, "llvm.masked.load", (LLVMTypeRef[]){e->vf, e->ptr}, 2,
+                          (V[]){p, ki32(e, 4), mask, vkf(e, 0)}, 4);
 }
 
 void vstore(struct emit *e, V v, V p, V mask)
@@ -179,12 +238,14 @@ void vstore(struct emit *e, V v, V p, V mask)
     if (!mask)
         store(e, v, p);
     else
-        call_intrinsic(e, "llvm.masked.store", (LLVMTypeRef[]){e->vf, e->ptr}, 2, (V[]){v, p, ki32(e, 4), mask}, 4);
+        call_intrinsic(e, "llvm.masked.store", (LLVMTypeRef[]){e->vf, e->ptr}, 2,
+                       (V[]){v, p, ki32(e, 4), mask}, 4);
 }
 
 void prefetch(struct emit *e, V p, int level)
 {
-    call_intrinsic(e, "llvm.prefetch", &e->ptr, 1, (V[]){p, ki32(e, 0), ki32(e, 4 - level), ki32(e, 1)}, 4);
+    call_intrinsic(e, "llvm.prefetch", &e->ptr, 1,
+                   (V[]){p, ki32(e, 0), ki32(e, 4 - level), ki32(e, 1)}, 4);
 }
 
 V vgather(struct emit *e, V base, V index, V mask)
@@ -204,7 +265,8 @@ V mask_below(struct emit *e, V count)
             all[i] = LLVMConstInt(e->i1, i < LLVMConstIntGetSExtValue(count), false);
         return LLVMConstVector(all, (unsigned)e->W);
     }
-    V some = LLVMBuildTrunc(e->b, imin(e, count, ki(e, e->W)), e->i32, "");     /* lanes as wide as those of f32 */
+    /* lanes as wide as those of f32 */
+    V some = LLVMBuildTrunc(e->b, imin(e, count, ki(e, e->W)), e->i32, "");
     return ilt(e, lanes(e, e->i32, 0, 1), splat(e, some));
 }
 
@@ -237,7 +299,8 @@ void vtranspose(struct emit *e, V *x)
             low[i] = ki32(e, i & d ? e->W + i - d : i);
             high[i] = ki32(e, i & d ? e->W + i : i + d);
         }
-        V take_low = LLVMConstVector(low, (unsigned)e->W), take_high = LLVMConstVector(high, (unsigned)e->W);
+        V take_low = LLVMConstVector(low, (unsigned)e->W),
+          take_high = LLVMConstVector(high, (unsigned)e->W);
         for (int i = 0; i < e->W; i++)
             if (!(i & d)) {
                 V a = x[i], b = x[i + d];
@@ -398,7 +461,9 @@ void clear_floats(struct emit *e, V p, V count)
     each_vector(e, count, clear_body, p, NULL, 0);
 }
 
-struct pair { V a, b; };
+struct pair {
+    V a, b;
+};
 
 static void dot_body(struct emit *e, V i, V mask, V *carry, void *data)
 {

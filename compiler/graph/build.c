@@ -1,5 +1,6 @@
-/* Resolved spec -> graph: runs the parts of the model in order and expands what composes layers. Names grow on the way down:
- * `prefix` names tensors as the weights file does, `title` names nodes as `info` prints them. */
+/* Resolved spec -> graph: runs the parts of the model in order and expands what composes layers.
+ * Names grow on the way down: `prefix` names tensors as the weights file does, `title` names nodes
+ * as `info` prints them. */
 #include "config.h"
 
 #include "compiler/graph/build.h"
@@ -28,7 +29,8 @@ const char *join_names(struct arena *a, const char *prefix, const char *label)
     return *prefix ? arena_printf(a, "%s.%s", prefix, label) : label;
 }
 
-static bool build_sequence(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+static bool build_sequence(struct builder *b, const struct spec_layer *l, struct tensor x,
+                           struct tensor *y)
 {
     for (size_t i = 0; i < l->nkids; i++)
         if (!build_layer(b, l->kids[i], x, &x))
@@ -42,7 +44,8 @@ static bool same_shape(struct tensor a, struct tensor b)
     return a.v->rows == b.v->rows && a.v->cols == b.v->cols;
 }
 
-struct tensor build_binary(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, struct tensor y)
+struct tensor build_binary(struct builder *b, enum node_op op, const struct spec_layer *l,
+                           struct tensor x, struct tensor y)
 {
     struct node *n = layer_node(b, op, l, x);
     node_input(n, y.v);
@@ -51,7 +54,8 @@ struct tensor build_binary(struct builder *b, enum node_op op, const struct spec
     return tensor_like(x, node_output(b->g, n, x.v->rows, cols, x.v->experts));
 }
 
-static bool build_residual(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+static bool build_residual(struct builder *b, const struct spec_layer *l, struct tensor x,
+                           struct tensor *y)
 {
     struct tensor z;
     if (!build_sequence(b, l, x, &z))
@@ -66,9 +70,12 @@ static bool build_residual(struct builder *b, const struct spec_layer *l, struct
     return true;
 }
 
-static bool build_branches(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *y)
+static bool build_branches(struct builder *b, const struct spec_layer *l, struct tensor x,
+                           struct tensor *y)
 {
-    enum node_op op = l->kind == LAYER_SUM ? NODE_add : l->kind == LAYER_PRODUCT ? NODE_mul : NODE_concat;
+    enum node_op op = l->kind == LAYER_SUM       ? NODE_add
+                      : l->kind == LAYER_PRODUCT ? NODE_mul
+                                                 : NODE_concat;
     struct tensor sum = x;
     for (size_t i = 0; i < l->nkids; i++) {
         struct tensor z;
@@ -79,8 +86,9 @@ static bool build_branches(struct builder *b, const struct spec_layer *l, struct
             continue;
         }
         if (op == NODE_concat ? sum.v->rows != z.v->rows : !same_shape(sum, z)) {
-            diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->kids[i]->loc, "this branch ends in %s, the ones before in %s",
-                        tensor_text(b, z), tensor_text(b, sum));
+            diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->kids[i]->loc,
+                        "this branch ends in %s, the ones before in %s", tensor_text(b, z),
+                        tensor_text(b, sum));
             return false;
         }
         sum = build_binary(b, op, l, sum, z);
@@ -106,13 +114,16 @@ bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x,
     }
     b->prefix = prefix;
     b->title = title;
-    /* One picture's worth of any value, and all of them at once, must be countable with room to spare. */
+    /* One picture's worth of any value, and all of them at once, must be countable with room to
+     * spare. */
     if (ok && y->v->rows * y->v->cols > INT64_C(1) << 31) {
-        diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "the result, %s, is too large", tensor_text(b, *y));
+        diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "the result, %s, is too large",
+                    tensor_text(b, *y));
         return false;
     }
     if (ok && b->g->nnodes > NODE_LIMIT) {
-        diag_report(b->diag, DIAG_TOO_LARGE, l->loc, "the network has more than %d operations", NODE_LIMIT);
+        diag_report(b->diag, DIAG_TOO_LARGE, l->loc, "the network has more than %d operations",
+                    NODE_LIMIT);
         return false;
     }
     return ok;
@@ -162,12 +173,14 @@ static bool check_names(struct builder *b)
         struct param *p = b->g->params[i];
         const struct param *before = map_get(&seen, p->name);
         if (!*p->name) {
-            diag_report(b->diag, DIAG_LABEL_MISSING, p->loc, "a layer with weights has no label to name them by");
+            diag_report(b->diag, DIAG_LABEL_MISSING, p->loc,
+                        "a layer with weights has no label to name them by");
             diag_help(b->diag, "write `name = layer(...)`");
             return false;
         }
         if (before) {
-            diag_report(b->diag, DIAG_TENSOR_NAME, p->loc, "two tensors would be called `%.200s`", p->name);
+            diag_report(b->diag, DIAG_TENSOR_NAME, p->loc, "two tensors would be called `%.200s`",
+                        p->name);
             diag_note(b->diag, before->loc, "the other one is here");
             return false;
         }
@@ -181,20 +194,24 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
     g->target = graph_value(g, 1, logits->cols, NULL);
     g->target->name = "target";
     bool binary = strcmp(spec_text(g->spec, "train.loss"), "binary_cross_entropy") == 0;
-    struct node *n = graph_node(g, binary ? NODE_binary_cross_entropy : NODE_cross_entropy, "loss", loc);
+    struct node *n =
+        graph_node(g, binary ? NODE_binary_cross_entropy : NODE_cross_entropy, "loss", loc);
     node_input(n, logits);
     node_input(n, g->target);
     node_output(g, n, 1, 1, NULL);
     node_output(g, n, 1, logits->cols, NULL);
 }
 
-/* The input of the last layer with weights, on the way back from the logits: what `predict --features` prints. */
+/* The input of the last layer with weights, on the way back from the logits: what `predict
+ * --features` prints. */
 static struct value *find_features(const struct graph *g)
 {
     struct value *v = g->logits;
     while (v->from && !v->from->weight && v->from->nin && v->from->in[0]->rows == 1)
         v = v->from->in[0];
-    return v->from && v->from->weight && v->from->in[0]->rows == 1 && !v->from->in[0]->experts ? v->from->in[0] : g->logits;
+    return v->from && v->from->weight && v->from->in[0]->rows == 1 && !v->from->in[0]->experts
+               ? v->from->in[0]
+               : g->logits;
 }
 
 /* The last layer, where it is linear: its tensors have a row for each class. */
@@ -208,8 +225,9 @@ static void mark_head(struct graph *g)
         n->bias->role = PARAM_HEAD;
 }
 
-/* How many levels of the network lie above a part: the stem is the lowest, each block one with what enters before it, the head the
- * highest (layer-wise decay as Bao and others 2022, BEiT, have it). */
+/* How many levels of the network lie above a part: the stem is the lowest, each block one with what
+ * enters before it, the head the highest (layer-wise decay as Bao and others 2022, BEiT, have
+ * it). */
 static int levels_above(const struct spec_model *m, size_t part)
 {
     const struct spec_part *p = &m->parts[part];
@@ -238,8 +256,10 @@ static bool build_parts(struct builder *b)
             b->g->params[j]->lr_factor *= pow(decay, levels_above(m, i));
     }
     if (x.v->rows != 1 || x.v->cols != m->classes) {
-        diag_report(b->diag, DIAG_HEAD_SHAPE, m->loc, "the model ends in %s, but has %d classes", tensor_text(b, x), m->classes);
-        diag_help(b->diag, "end the head with a pooling layer or take_token, and linear(out: classes)");
+        diag_report(b->diag, DIAG_HEAD_SHAPE, m->loc, "the model ends in %s, but has %d classes",
+                    tensor_text(b, x), m->classes);
+        diag_help(b->diag,
+                  "end the head with a pooling layer or take_token, and linear(out: classes)");
         return false;
     }
     b->g->logits = x.v;

@@ -1,10 +1,11 @@
-/* Experts: a LAYER_MOE expanded to the router, the decisions, rows in, the experts, rows out. Each kind of expert gets rows in and
- * out of its own, which are then summed. Who chooses:
+/* Experts: a LAYER_MOE expanded to the router, the decisions, rows in, the experts, rows out. Each
+ * kind of expert gets rows in and out of its own, which are then summed. Who chooses:
  *
  *     tokens    logits -> route -> dispatch, experts, combine
  *     experts   the same with a decision for each (token, expert)
- *     nobody    (soft MoE, Puigcerver et al. 2024, eq. 1 to 3) slots = softmax over the tokens (logits)^T x -> dispatch, experts,
- *               collect -> softmax over the slots (logits) times them
+ *     nobody    (soft MoE, Puigcerver et al. 2024, eq. 1 to 3) slots = softmax over the tokens
+ *               (logits)^T x -> dispatch, experts, collect -> softmax over
+ *               the slots (logits) times them
  *
  * Whole pictures are routed by the mean of their tokens. */
 #include "config.h"
@@ -30,7 +31,8 @@ static void fill_losses(struct moe *m, const struct spec_moe *s, bool training)
     m->z_loss = s->z_loss;
 }
 
-/* The most rows that a picture can get, in groups of any size up to the whole one: what experts take is rounded up once a group. */
+/* The most rows that a picture can get, in groups of any size up to the whole one: what experts
+ * take is rounded up once a group. */
 static int64_t rows_taken(const struct moe *m, bool training)
 {
     int64_t most = 0;
@@ -117,7 +119,8 @@ static bool check_size(struct builder *b, const struct spec_layer *l, const stru
     double choices = (double)b->g->micro * (double)m->tokens * (double)m->span * m->top_k;
     if (choices < INT32_MAX && (double)b->g->micro * (double)m->rows < INT32_MAX)
         return true;
-    diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "%.0f decisions in a step are too many", choices);
+    diag_report(b->diag, DIAG_SHAPE_TOO_LARGE, l->loc, "%.0f decisions in a step are too many",
+                choices);
     diag_help(b->diag, "a smaller train.micro, or fewer experts, makes fewer");
     return false;
 }
@@ -126,33 +129,38 @@ static bool check_moe(struct builder *b, const struct spec_layer *l, struct tens
 {
     const struct spec_moe *s = l->moe;
     if (x.kind == TENSOR_VECTOR || b->experts) {
-        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc, b->experts ? "experts inside an expert" :
-                    "experts need tokens or a map, this is %s", tensor_text(b, x));
+        diag_report(b->diag, DIAG_SHAPE_KIND, l->loc,
+                    b->experts ? "experts inside an expert"
+                               : "experts need tokens or a map, this is %s",
+                    tensor_text(b, x));
         return false;
     }
     if (s->load > 0 && s->noise <= 0) {
-        diag_report(b->diag, DIAG_NOISE_REQUIRED, s->loc, "the load loss needs noise on the router's logits, and noise is 0");
+        diag_report(b->diag, DIAG_NOISE_REQUIRED, s->loc,
+                    "the load loss needs noise on the router's logits, and noise is 0");
         diag_help(b->diag, "leave `noise` out (it is then 1 / experts), or set balance.load = 0");
         return false;
     }
     return true;
 }
 
-static struct tensor plain(struct builder *b, enum node_op op, const struct spec_layer *l, struct tensor x, int64_t rows,
-                           int64_t cols)
+static struct tensor plain(struct builder *b, enum node_op op, const struct spec_layer *l,
+                           struct tensor x, int64_t rows, int64_t cols)
 {
     return tensor_tokens(node_output(b->g, layer_node(b, op, l, x), rows, cols, NULL));
 }
 
 /* The product of two matrices of each picture. */
-static struct tensor build_product(struct builder *b, const struct spec_layer *l, struct tensor left, struct tensor right)
+static struct tensor build_product(struct builder *b, const struct spec_layer *l,
+                                   struct tensor left, struct tensor right)
 {
     struct node *n = layer_node(b, NODE_matmul, l, left);
     node_input(n, right.v);
     return tensor_tokens(node_output(b->g, n, left.v->rows, right.v->cols, NULL));
 }
 
-static bool build_router(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor *logits)
+static bool build_router(struct builder *b, const struct spec_layer *l, struct tensor x,
+                         struct tensor *logits)
 {
     const struct spec_moe *s = l->moe;
     int64_t wanted = s->choice == CHOICE_SOFT ? (int64_t)s->experts * s->slots : s->experts;
@@ -164,28 +172,32 @@ static bool build_router(struct builder *b, const struct spec_layer *l, struct t
         return false;
     if (logits->v->rows == x.v->rows && logits->v->cols == wanted)
         return true;
-    diag_report(b->diag, DIAG_ROUTER_WIDTH, l->kids[0]->loc, "the router must give %lld numbers for each token, %s; it gives %s",
-                (long long)wanted, s->choice == CHOICE_SOFT ? "one a slot" : "one an expert", tensor_text(b, *logits));
+    diag_report(b->diag, DIAG_ROUTER_WIDTH, l->kids[0]->loc,
+                "the router must give %lld numbers for each token, %s; it gives %s",
+                (long long)wanted, s->choice == CHOICE_SOFT ? "one a slot" : "one an expert",
+                tensor_text(b, *logits));
     return false;
 }
 
 /* -- experts -- */
 
 /* The layers of an expert, shared or not: they keep what they get. */
-static bool build_body(struct builder *b, const struct spec_layer *body, struct tensor x, struct tensor *y)
+static bool build_body(struct builder *b, const struct spec_layer *body, struct tensor x,
+                       struct tensor *y)
 {
     if (!build_layer(b, body, x, y))
         return false;
     if (y->v->rows == x.v->rows && y->v->cols == x.v->cols)
         return true;
-    diag_report(b->diag, DIAG_EXPERT_WIDTH, body->loc, "an expert must keep the width: it turns %lld channels into %lld",
+    diag_report(b->diag, DIAG_EXPERT_WIDTH, body->loc,
+                "an expert must keep the width: it turns %lld channels into %lld",
                 (long long)x.v->cols, (long long)y->v->cols);
     return false;
 }
 
 /* One kind: rows in, its layers. */
-static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kind, int first, struct moe *m, struct tensor x,
-                       struct tensor *y)
+static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kind, int first,
+                       struct moe *m, struct tensor x, struct tensor *y)
 {
     struct experts *experts = arena_alloc(b->g->arena, sizeof *experts);
     *experts = (struct experts){m, first, l->moe->kinds[kind].count};
@@ -201,10 +213,11 @@ static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kin
 }
 
 /* All kinds, each brought back to the items by combine (with gates) or collect, and summed. */
-static bool build_experts(struct builder *b, const struct spec_layer *l, struct moe *m, struct tensor x, struct value *gates,
-                          struct tensor *y)
+static bool build_experts(struct builder *b, const struct spec_layer *l, struct moe *m,
+                          struct tensor x, struct value *gates, struct tensor *y)
 {
-    for (size_t i = 0, first = 0; i < l->moe->nkinds; first += (size_t)l->moe->kinds[i].count, i++) {
+    for (size_t i = 0, first = 0; i < l->moe->nkinds;
+         first += (size_t)l->moe->kinds[i].count, i++) {
         struct tensor out;
         if (!build_kind(b, l, i, (int)first, m, x, &out))
             return false;
@@ -226,7 +239,8 @@ static void add_decisions(struct builder *b, struct node *n, struct moe *m)
     m->decisions->raw = true;
 }
 
-static bool build_chosen(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor logits, struct tensor *y)
+static bool build_chosen(struct builder *b, const struct spec_layer *l, struct tensor x,
+                         struct tensor logits, struct tensor *y)
 {
     struct moe *m = new_moe(b, l->moe, x.v->rows);
     if (!check_size(b, l, m))
@@ -250,13 +264,15 @@ static bool build_chosen(struct builder *b, const struct spec_layer *l, struct t
     return build_experts(b, l, m, x, gates, y);
 }
 
-static bool build_soft(struct builder *b, const struct spec_layer *l, struct tensor x, struct tensor logits, struct tensor *y)
+static bool build_soft(struct builder *b, const struct spec_layer *l, struct tensor x,
+                       struct tensor logits, struct tensor *y)
 {
     int64_t tokens = x.v->rows, slots = logits.v->cols;
     struct moe *m = new_moe(b, l->moe, tokens);
     if (!check_size(b, l, m))
         return false;
-    struct tensor over_tokens = plain(b, NODE_softmax, l, plain(b, NODE_transpose, l, logits, slots, tokens), slots, tokens);
+    struct tensor over_tokens = plain(
+        b, NODE_softmax, l, plain(b, NODE_transpose, l, logits, slots, tokens), slots, tokens);
     struct tensor mixed = build_product(b, l, over_tokens, x), out;
     struct node *n = graph_node(b->g, NODE_slots, b->title, l->loc);
     n->moe = m;

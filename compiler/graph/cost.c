@@ -1,5 +1,5 @@
-/* Parameters and multiply-accumulates, as the field counts them: products of matrices, convolutions and attention; norms, activations
- * and biases are not counted. */
+/* Parameters and multiply-accumulates, as the field counts them: products of matrices, convolutions
+ * and attention; norms, activations and biases are not counted. */
 #include "config.h"
 
 #include <math.h>
@@ -22,16 +22,12 @@ int64_t graph_node_macs(const struct node *n)
     switch (n->op) {
     case NODE_linear:
     case NODE_cosine:
-    case NODE_distance:
-        return routed_rows(x) * x->cols * n->out[0]->cols;
-    case NODE_matmul:
-        return x->rows * x->cols * n->out[0]->cols;
+    case NODE_distance: return routed_rows(x) * x->cols * n->out[0]->cols;
+    case NODE_matmul:   return x->rows * x->cols * n->out[0]->cols;
     case NODE_conv:
         return n->out[0]->rows * n->out[0]->cols * (x->cols / n->groups) * n->kernel * n->kernel;
-    case NODE_attention:
-        return 2 * x->rows * x->rows * (x->cols / 3);
-    default:
-        return 0;
+    case NODE_attention: return 2 * x->rows * x->rows * (x->cols / 3);
+    default:             return 0;
     }
 }
 
@@ -54,7 +50,8 @@ struct cost graph_cost(const struct graph *g)
         if (!p->learned)
             continue;
         c.params_total += p->count;
-        c.params_active += p->experts ? llround((double)p->count / p->experts * active_of(g, p)) : p->count;
+        c.params_active +=
+            p->experts ? llround((double)p->count / p->experts * active_of(g, p)) : p->count;
     }
     for (size_t i = 0; i < g->nforward; i++)
         c.macs += graph_node_macs(g->nodes[i]);

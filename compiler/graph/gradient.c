@@ -1,9 +1,9 @@
-/* Forward graph -> training graph: one rule for each node that has a gradient, applied in reverse order. Rules belong to primitive
- * nodes; what the language composes needs none.
+/* Forward graph -> training graph: one rule for each node that has a gradient, applied in reverse
+ * order. Rules belong to primitive nodes; what the language composes needs none.
  *
- * What backward nodes read stays in memory until then, or is made again: cheap row-wise results (activations, norms, gathered
- * tokens) where they are read, since the plan fuses the second making into the kernels that read it; whole blocks in front of
- * their backward nodes. */
+ * What backward nodes read stays in memory until then, or is made again: cheap row-wise results
+ * (activations, norms, gathered tokens) where they are read, since the plan fuses the second making
+ * into the kernels that read it; whole blocks in front of their backward nodes. */
 #include "config.h"
 
 #include <assert.h>
@@ -13,14 +13,15 @@
 
 struct differ {
     struct graph *g;
-    struct value **grad;        /* by value id: d loss / d value so far, or NULL */
-    struct value **again;       /* by value id: the value made again, or NULL */
-    bool *wanted;               /* by value id: depends on a param that learns */
-    bool *kept;                 /* by value id: never made again */
-    size_t nvalues;             /* of the forward graph */
+    struct value **grad;  /* by value id: d loss / d value so far, or NULL */
+    struct value **again; /* by value id: the value made again, or NULL */
+    bool *wanted;         /* by value id: depends on a param that learns */
+    bool *kept;           /* by value id: never made again */
+    size_t nvalues;       /* of the forward graph */
 };
 
-/* A param whose learning rate is zero needs no gradient, and what lies below the lowest that learns needs none either. */
+/* A param whose learning rate is zero needs no gradient, and what lies below the lowest that learns
+ * needs none either. */
 static bool learns(const struct node *n)
 {
     return (n->weight && n->weight->lr_factor > 0) || (n->bias && n->bias->lr_factor > 0);
@@ -67,7 +68,8 @@ static void accumulate(struct differ *d, struct value *v, struct value *dv)
 
 static bool is_cheap(enum node_op op)
 {
-    return op == NODE_gelu || op == NODE_relu || op == NODE_silu || op == NODE_layernorm || op == NODE_dispatch;
+    return op == NODE_gelu || op == NODE_relu || op == NODE_silu || op == NODE_layernorm ||
+           op == NODE_dispatch;
 }
 
 static bool is_made_again(const struct differ *d, const struct value *v)
@@ -75,7 +77,8 @@ static bool is_made_again(const struct differ *d, const struct value *v)
     const struct node *n = v->from;
     if (!n || d->g->recompute == RECOMPUTE_NONE || d->kept[v->id])
         return false;
-    return (d->g->recompute == RECOMPUTE_BLOCK && n->block >= 0) || (is_cheap(n->op) && v == n->out[0]);
+    return (d->g->recompute == RECOMPUTE_BLOCK && n->block >= 0) ||
+           (is_cheap(n->op) && v == n->out[0]);
 }
 
 /* v as the backward pass reads it: kept in memory, or the same numbers computed a second time. */
@@ -98,9 +101,10 @@ static struct value *again(struct differ *d, struct value *v)
     return d->again[v->id];
 }
 
-/* A backward node with one gradient in and one out, which reads up to two forward values as well. */
-static struct node *one_to_one(struct differ *d, enum node_op op, struct node *of, struct value *dy, struct value *saved1,
-                               struct value *saved2)
+/* A backward node with one gradient in and one out, which reads up to two forward values as
+ * well. */
+static struct node *one_to_one(struct differ *d, enum node_op op, struct node *of, struct value *dy,
+                               struct value *saved1, struct value *saved2)
 {
     saved1 = saved1 ? again(d, saved1) : NULL;
     saved2 = saved2 ? again(d, saved2) : NULL;
@@ -282,7 +286,8 @@ static void grad_matmul(struct differ *d, struct node *n, struct value *dy)
     for (int i = 0; i < 2; i++) {
         if (!wants(d, n->in[i]))
             continue;
-        struct value *left = i == 0 ? dy : transposed(d, n, n->in[0]), *right = i == 0 ? transposed(d, n, n->in[1]) : dy;
+        struct value *left = i == 0 ? dy : transposed(d, n, n->in[0]),
+                     *right = i == 0 ? transposed(d, n, n->in[1]) : dy;
         struct node *m = backward_node(d, NODE_matmul, n);
         node_input(m, left);
         node_input(m, right);
@@ -331,20 +336,42 @@ static void grad_combine(struct differ *d, struct node *n, struct value *dy)
 }
 
 static grad_rule *const rules[NODE_COUNT] = {
-    [NODE_linear] = grad_linear,       [NODE_conv] = grad_conv,             [NODE_layernorm] = grad_layernorm,
-    [NODE_cosine] = grad_cosine,       [NODE_distance] = grad_distance,     [NODE_softmax] = grad_softmax,
-    [NODE_gain] = grad_gain,           [NODE_matmul] = grad_matmul,         [NODE_repeat] = grad_repeat,
-    [NODE_gelu] = grad_gelu,           [NODE_relu] = grad_relu,             [NODE_silu] = grad_silu,
-    [NODE_scale] = grad_scale,         [NODE_drop_path] = grad_same,        [NODE_dropout] = grad_same,
-    [NODE_slice] = grad_slice,         [NODE_concat] = grad_concat,         [NODE_add] = grad_add,
-    [NODE_mul] = grad_mul,             [NODE_positions] = grad_positions,   [NODE_sincos] = grad_sincos,
-    [NODE_attention] = grad_attention, [NODE_mean_pool] = grad_mean_pool,   [NODE_max_pool] = grad_max_pool,
-    [NODE_avg_pool] = grad_avg_pool,   [NODE_transpose] = grad_same,        [NODE_class_token] = grad_class_token,
-    [NODE_take_tokens] = grad_take_tokens, [NODE_route] = grad_route,         [NODE_dispatch] = grad_dispatch,
-    [NODE_combine] = grad_combine,     [NODE_collect] = grad_collect,
+    [NODE_linear] = grad_linear,
+    [NODE_conv] = grad_conv,
+    [NODE_layernorm] = grad_layernorm,
+    [NODE_cosine] = grad_cosine,
+    [NODE_distance] = grad_distance,
+    [NODE_softmax] = grad_softmax,
+    [NODE_gain] = grad_gain,
+    [NODE_matmul] = grad_matmul,
+    [NODE_repeat] = grad_repeat,
+    [NODE_gelu] = grad_gelu,
+    [NODE_relu] = grad_relu,
+    [NODE_silu] = grad_silu,
+    [NODE_scale] = grad_scale,
+    [NODE_drop_path] = grad_same,
+    [NODE_dropout] = grad_same,
+    [NODE_slice] = grad_slice,
+    [NODE_concat] = grad_concat,
+    [NODE_add] = grad_add,
+    [NODE_mul] = grad_mul,
+    [NODE_positions] = grad_positions,
+    [NODE_sincos] = grad_sincos,
+    [NODE_attention] = grad_attention,
+    [NODE_mean_pool] = grad_mean_pool,
+    [NODE_max_pool] = grad_max_pool,
+    [NODE_avg_pool] = grad_avg_pool,
+    [NODE_transpose] = grad_same,
+    [NODE_class_token] = grad_class_token,
+    [NODE_take_tokens] = grad_take_tokens,
+    [NODE_route] = grad_route,
+    [NODE_dispatch] = grad_dispatch,
+    [NODE_combine] = grad_combine,
+    [NODE_collect] = grad_collect,
 };
 
-/* A value wants a gradient if a param stands before it. The gradient of a route enters by its gates (output 1). */
+/* A value wants a gradient if a param stands before it. The gradient of a route enters by its gates
+ * (output 1). */
 static void mark_wanted(struct differ *d)
 {
     for (size_t i = 0; i < d->g->nforward; i++) {
@@ -357,7 +384,8 @@ static void mark_wanted(struct differ *d)
     }
 }
 
-/* Routing is decided once: what it reads and gives stays. So does what leaves a block that is made again as a whole. */
+/* Routing is decided once: what it reads and gives stays. So does what leaves a block that is made
+ * again as a whole. */
 static void mark_kept(struct differ *d)
 {
     for (size_t i = 0; i < d->g->nforward; i++) {
@@ -365,15 +393,16 @@ static void mark_kept(struct differ *d)
         bool routes = n->op == NODE_route || n->op == NODE_slots;
         for (int j = 0; j < n->nin; j++) {
             int block = n->in[j]->from ? n->in[j]->from->block : -1;
-            d->kept[n->in[j]->id] |= routes || (d->g->recompute == RECOMPUTE_BLOCK && block >= 0 && block != n->block);
+            d->kept[n->in[j]->id] |=
+                routes || (d->g->recompute == RECOMPUTE_BLOCK && block >= 0 && block != n->block);
         }
         for (int j = 0; j < n->nout; j++)
             d->kept[n->out[j]->id] |= routes;
     }
 }
 
-/* Of the nodes from `first` on, which belong to one block, those that make values again go before the others: the block's forward
- * pass stands together, and what follows joins its last chain. */
+/* Of the nodes from `first` on, which belong to one block, those that make values again go before
+ * the others: the block's forward pass stands together, and what follows joins its last chain. */
 static void gather_again(struct graph *g, size_t first)
 {
     struct node **rest = arena_array(g->arena, g->nnodes - first + 1, sizeof *rest);

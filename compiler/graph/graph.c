@@ -1,4 +1,5 @@
-/* The form itself: construction of values, nodes and params, and the tables made from ops.def and nodes.def. */
+/* The form itself: construction of values, nodes and params, and the tables made from ops.def and
+ * nodes.def. */
 #include "config.h"
 
 #include "compiler/graph/graph.h"
@@ -20,7 +21,8 @@ static const char *const names[] = {
 #undef NODE
 };
 
-const char *const recompute_words[] = {[RECOMPUTE_NONE] = "none", [RECOMPUTE_CHEAP] = "cheap", [RECOMPUTE_BLOCK] = "block"};
+const char *const recompute_words[] = {
+    [RECOMPUTE_NONE] = "none", [RECOMPUTE_CHEAP] = "cheap", [RECOMPUTE_BLOCK] = "block"};
 
 const struct lang_op *graph_layers(size_t *n)
 {
@@ -61,7 +63,8 @@ void node_input(struct node *n, struct value *v)
     n->in[n->nin++] = v;
 }
 
-struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols, struct experts *experts)
+struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols,
+                          struct experts *experts)
 {
     struct value *v = graph_value(g, rows, cols, experts);
     v->from = n;
@@ -70,7 +73,8 @@ struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t
     return v;
 }
 
-struct param *graph_param(struct graph *g, const char *name, int experts, int rank, const int64_t *shape)
+struct param *graph_param(struct graph *g, const char *name, int experts, int rank,
+                          const int64_t *shape)
 {
     struct param *p = arena_alloc(g->arena, sizeof *p);
     p->id = (int)g->nparams;
@@ -101,7 +105,8 @@ bool moe_has_losses(const struct moe *m)
     return m->importance > 0 || m->load > 0 || m->switch_loss > 0 || m->z_loss > 0;
 }
 
-/* Choices made, choices dropped, items, choices made since the last update, and the sum of the entropies. */
+/* Choices made, choices dropped, items, choices made since the last update, and the sum of the
+ * entropies. */
 int64_t moe_balance_bytes(const struct moe *m)
 {
     return 4 * (3 * (int64_t)m->experts + 2);
@@ -113,7 +118,8 @@ int64_t moe_capacity(const struct moe *m, bool training, int64_t tokens)
     if (f <= 0)
         return 0;
     int k = m->choice == CHOICE_TOKEN ? m->top_k : 1;
-    /* The small number keeps ceil(64 * 1.1 ..) from climbing over an integer by a rounding error. */
+    /* The small number keeps ceil(64 * 1.1 ..) from climbing over an integer by a rounding
+     * error. */
     double c = ceil((double)tokens * k * f / m->experts - 1e-9);
-    return c < 1 ? 1 : c > (double)tokens ? tokens : (int64_t)c;
+    return c<1 ? 1 : c>(double) tokens ? tokens : (int64_t)c;
 }

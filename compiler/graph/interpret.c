@@ -1,7 +1,9 @@
-/* The interpreter itself: its memory, its matrices and random numbers, the loss, and the loop over the nodes. The nodes are
- * in interpret_rows.c (row by row), interpret_maps.c (picture by picture), interpret_attention.c and interpret_route.c.
+/* The interpreter itself: its memory, its matrices and random numbers, the loss, and the loop over
+ * the nodes. The nodes are in interpret_rows.c (row by row), interpret_maps.c (picture by picture),
+ * interpret_attention.c and interpret_route.c.
  *
- * Uniforms are multiples of 2^-24: the same numbers in single and in double precision, and never 1. */
+ * Uniforms are multiples of 2^-24: the same numbers in single and in double precision, and never
+ * 1. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"
@@ -26,10 +28,16 @@ static struct interp_routing new_routing(struct arena *a, const struct moe *m, i
 {
     int64_t pairs = images * m->tokens * m->span * m->top_k;
     return (struct interp_routing){
-        .choice = new_ints(a, pairs), .slot = new_ints(a, pairs), .pair = new_ints(a, pairs),
-        .first = new_ints(a, m->experts + 1), .expert = new_ints(a, pairs),
-        .order = new_ints(a, m->group * m->tokens), .load = new_ints(a, m->experts),
-        .p = new_doubles(a, m->experts), .importance = new_doubles(a, m->experts), .demand = new_doubles(a, m->experts),
+        .choice = new_ints(a, pairs),
+        .slot = new_ints(a, pairs),
+        .pair = new_ints(a, pairs),
+        .first = new_ints(a, m->experts + 1),
+        .expert = new_ints(a, pairs),
+        .order = new_ints(a, m->group * m->tokens),
+        .load = new_ints(a, m->experts),
+        .p = new_doubles(a, m->experts),
+        .importance = new_doubles(a, m->experts),
+        .demand = new_doubles(a, m->experts),
     };
 }
 
@@ -93,11 +101,17 @@ struct matrix interp_matrix(const struct interp *it, const struct value *v)
 {
     const struct experts *x = v->experts;
     if (!x)
-        return (struct matrix){.at = it->values[v->id], .rows = it->settings.images * v->rows, .cols = v->cols};
+        return (struct matrix){
+            .at = it->values[v->id], .rows = it->settings.images * v->rows, .cols = v->cols};
     const struct interp_routing *routing = &it->routing[x->moe->id];
     int64_t first = routing->first[x->first];
-    return (struct matrix){.at = it->values[v->id] + first * v->cols, .rows = routing->first[x->first + x->count] - first,
-                           .cols = v->cols, .routing = routing, .moe = x->moe, .first = first, .expert = x->first};
+    return (struct matrix){.at = it->values[v->id] + first * v->cols,
+                           .rows = routing->first[x->first + x->count] - first,
+                           .cols = v->cols,
+                           .routing = routing,
+                           .moe = x->moe,
+                           .first = first,
+                           .expert = x->first};
 }
 
 struct matrix interp_in(const struct interp *it, const struct node *n, int i)
@@ -114,7 +128,8 @@ double *interp_slice(double *const *table, const struct param *p, struct matrix 
 {
     if (!p)
         return NULL;
-    return table[p->id] + (x.routing ? (x.routing->expert[x.first + r] - x.expert) * (p->count / p->experts) : 0);
+    return table[p->id] +
+           (x.routing ? (x.routing->expert[x.first + r] - x.expert) * (p->count / p->experts) : 0);
 }
 
 double interp_normal_cdf(double x)

@@ -1,5 +1,6 @@
-/* The interpreter's nodes that look at the rows of a whole picture: convolution, pooling, transposition, tokens and
- * positions, with their gradients. Maps are row-major: position (y, x) is row y * width + x of its picture. */
+/* The interpreter's nodes that look at the rows of a whole picture: convolution, pooling,
+ * transposition, tokens and positions, with their gradients. Maps are row-major: position (y, x) is
+ * row y * width + x of its picture. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"
@@ -14,13 +15,22 @@ static void zero(struct matrix m)
 
 /* -- convolution -- */
 
-static void tap_y(double *y, double *x, double *w) { *y += *x * *w; }
-static void tap_x(double *y, double *x, double *w) { *x += *y * *w; }
-static void tap_w(double *y, double *x, double *w) { *w += *y * *x; }
+static void tap_y(double *y, double *x, double *w)
+{
+    *y += *x * *w;
+}
+static void tap_x(double *y, double *x, double *w)
+{
+    *x += *y * *w;
+}
+static void tap_w(double *y, double *x, double *w)
+{
+    *w += *y * *x;
+}
 
 /* One output: call `tap` on each input and weight it meets inside the map. */
-static void conv_window(const struct node *n, void tap(double *, double *, double *), double *y, double *x, int64_t x_cols,
-                        double *w, int64_t inputs, int oy, int ox)
+static void conv_window(const struct node *n, void tap(double *, double *, double *), double *y,
+                        double *x, int64_t x_cols, double *w, int64_t inputs, int oy, int ox)
 {
     for (int ky = 0; ky < n->kernel; ky++)
         for (int kx = 0; kx < n->kernel; kx++) {
@@ -28,13 +38,16 @@ static void conv_window(const struct node *n, void tap(double *, double *, doubl
             if (iy < 0 || iy >= n->height || ix < 0 || ix >= n->width)
                 continue;
             for (int64_t i = 0; i < inputs; i++)
-                tap(y, x + ((int64_t)iy * n->width + ix) * x_cols + i, w + (i * n->kernel + ky) * n->kernel + kx);
+                tap(y, x + ((int64_t)iy * n->width + ix) * x_cols + i,
+                    w + (i * n->kernel + ky) * n->kernel + kx);
         }
 }
 
-/* The three products of a convolution differ only in which of y, x, w receives: the walk over them is the same. */
-static void conv(const struct interp *it, const struct node *n, void tap(double *, double *, double *), struct matrix y,
-                 struct matrix x, double *w)
+/* The three products of a convolution differ only in which of y, x, w receives: the walk over them
+ * is the same. */
+static void conv(const struct interp *it, const struct node *n,
+                 void tap(double *, double *, double *), struct matrix y, struct matrix x,
+                 double *w)
 {
     int64_t inputs = x.cols / n->groups, outputs = y.cols / n->groups;
     for (int64_t b = 0; b < it->settings.images; b++)
@@ -43,7 +56,8 @@ static void conv(const struct interp *it, const struct node *n, void tap(double 
                 for (int64_t o = 0; o < y.cols; o++) {
                     double *out = matrix_row(y, (b * n->out_height + oy) * n->out_width + ox) + o;
                     double *in = matrix_row(x, b * n->height * n->width) + o / outputs * inputs;
-                    conv_window(n, tap, out, in, x.cols, w + o * inputs * n->kernel * n->kernel, inputs, oy, ox);
+                    conv_window(n, tap, out, in, x.cols, w + o * inputs * n->kernel * n->kernel,
+                                inputs, oy, ox);
                 }
 }
 
@@ -76,14 +90,19 @@ void interpret_conv_dw(struct interp *it, const struct node *n)
 /* -- pooling -- */
 
 /* The rows of a picture, of the part of output position `r`'s window that lies inside the map. */
-struct window { int top, bottom, left, right; };
+struct window {
+    int top, bottom, left, right;
+};
 
 static struct window pool_window(const struct node *n, int64_t r)
 {
-    int y = (int)(r / n->out_width) * n->stride - n->padding, x = (int)(r % n->out_width) * n->stride - n->padding;
+    int y = (int)(r / n->out_width) * n->stride - n->padding,
+        x = (int)(r % n->out_width) * n->stride - n->padding;
     return (struct window){
-        .top = y > 0 ? y : 0, .bottom = y + n->kernel < n->height ? y + n->kernel : n->height,
-        .left = x > 0 ? x : 0, .right = x + n->kernel < n->width ? x + n->kernel : n->width,
+        .top = y > 0 ? y : 0,
+        .bottom = y + n->kernel < n->height ? y + n->kernel : n->height,
+        .left = x > 0 ? x : 0,
+        .right = x + n->kernel < n->width ? x + n->kernel : n->width,
     };
 }
 
@@ -98,7 +117,8 @@ static double *map_at(const struct node *n, struct matrix map, int64_t b, int y,
 }
 
 /* The row in which column c is largest, the first of equals. */
-static double *window_largest(const struct node *n, struct matrix x, int64_t b, struct window w, int64_t c)
+static double *window_largest(const struct node *n, struct matrix x, int64_t b, struct window w,
+                              int64_t c)
 {
     double *best = map_at(n, x, b, w.top, w.left);
     for (int i = w.top; i < w.bottom; i++)
@@ -144,7 +164,8 @@ void interpret_avg_pool(struct interp *it, const struct node *n)
         for (int i = w.top; i < w.bottom; i++)
             for (int j = w.left; j < w.right; j++)
                 for (int64_t c = 0; c < y.cols; c++)
-                    matrix_row(y, r)[c] += map_at(n, x, r / pool_positions(n), i, j)[c] / (double)window_size(w);
+                    matrix_row(y, r)[c] +=
+                        map_at(n, x, r / pool_positions(n), i, j)[c] / (double)window_size(w);
     }
 }
 
@@ -157,7 +178,8 @@ void interpret_avg_pool_dx(struct interp *it, const struct node *n)
         for (int i = w.top; i < w.bottom; i++)
             for (int j = w.left; j < w.right; j++)
                 for (int64_t c = 0; c < dy.cols; c++)
-                    map_at(n, dx, r / pool_positions(n), i, j)[c] += matrix_row(dy, r)[c] / (double)window_size(w);
+                    map_at(n, dx, r / pool_positions(n), i, j)[c] +=
+                        matrix_row(dy, r)[c] / (double)window_size(w);
     }
 }
 
@@ -197,7 +219,8 @@ void interpret_class_token(struct interp *it, const struct node *n)
     int64_t tokens = n->out[0]->rows;
     for (int64_t b = 0; b < it->settings.images; b++)
         for (int64_t t = 0; t < tokens; t++) {
-            const double *from = t ? matrix_row(x, b * (tokens - 1) + t - 1) : it->params[n->weight->id];
+            const double *from =
+                t ? matrix_row(x, b * (tokens - 1) + t - 1) : it->params[n->weight->id];
             memcpy(matrix_row(y, b * tokens + t), from, (size_t)y.cols * sizeof *from);
         }
 }
@@ -211,7 +234,8 @@ void interpret_class_token_dx(struct interp *it, const struct node *n)
             if (r % tokens == 0)
                 it->grads[n->weight->id][c] += matrix_row(dy, r)[c];
             else
-                matrix_row(dx, r / tokens * (tokens - 1) + r % tokens - 1)[c] = matrix_row(dy, r)[c];
+                matrix_row(dx, r / tokens * (tokens - 1) + r % tokens - 1)[c] =
+                    matrix_row(dy, r)[c];
 }
 
 void interpret_take_tokens(struct interp *it, const struct node *n)
@@ -219,7 +243,8 @@ void interpret_take_tokens(struct interp *it, const struct node *n)
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
     size_t picture = (size_t)(n->out[0]->rows * y.cols) * sizeof *y.at;
     for (int64_t b = 0; b < it->settings.images; b++)
-        memcpy(matrix_row(y, b * n->out[0]->rows), matrix_row(x, b * n->in[0]->rows + n->index), picture);
+        memcpy(matrix_row(y, b * n->out[0]->rows), matrix_row(x, b * n->in[0]->rows + n->index),
+               picture);
 }
 
 void interpret_take_tokens_dx(struct interp *it, const struct node *n)
@@ -228,7 +253,8 @@ void interpret_take_tokens_dx(struct interp *it, const struct node *n)
     size_t picture = (size_t)(n->in[0]->rows * dy.cols) * sizeof *dy.at;
     zero(dx);
     for (int64_t b = 0; b < it->settings.images; b++)
-        memcpy(matrix_row(dx, b * n->out[0]->rows + n->index), matrix_row(dy, b * n->in[0]->rows), picture);
+        memcpy(matrix_row(dx, b * n->out[0]->rows + n->index), matrix_row(dy, b * n->in[0]->rows),
+               picture);
 }
 
 void interpret_positions(struct interp *it, const struct node *n)
@@ -245,8 +271,9 @@ void interpret_positions_dw(struct interp *it, const struct node *n)
         it->grads[n->weight->id][i % (n->in[0]->rows * dy.cols)] += dy.at[i];
 }
 
-/* Column c of the fixed position (y, x), for D columns in four quarters: sin(x w), cos(x w), sin(y w), cos(y w), with
- * w = temperature^(-i / (D / 4)) for the i-th of a quarter. Chen et al., MoCo v3 (2021); D is a multiple of 4. */
+/* Column c of the fixed position (y, x), for D columns in four quarters: sin(x w), cos(x w), sin(y
+ * w), cos(y w), with w = temperature^(-i / (D / 4)) for the i-th of a quarter. Chen et al., MoCo v3
+ * (2021); D is a multiple of 4. */
 static double fixed_position(const struct node *n, int64_t position, int64_t c, int64_t cols)
 {
     int64_t quarter = cols / 4, which = c / quarter;
@@ -261,7 +288,8 @@ void interpret_sincos(struct interp *it, const struct node *n)
     int64_t tokens = n->in[0]->rows, before = tokens - (int64_t)n->height * n->width;
     for (int64_t r = 0; r < x.rows; r++)
         for (int64_t c = 0; c < x.cols; c++) {
-            double fixed = r % tokens < before ? 0 : fixed_position(n, r % tokens - before, c, x.cols);
+            double fixed =
+                r % tokens < before ? 0 : fixed_position(n, r % tokens - before, c, x.cols);
             matrix_row(y, r)[c] = matrix_row(x, r)[c] + fixed;
         }
 }

@@ -1,15 +1,20 @@
-/* The interpreter's routing: which experts each token goes to, the balance losses, and the ways to the experts and back.
+/* The interpreter's routing: which experts each token goes to, the balance losses, and the ways to
+ * the experts and back.
  *
- * Items (struct moe) are routed in groups of moe->group pictures, the last of a call may be smaller; capacity, priority and losses
- * belong to a group. What follows calls them tokens. What nodes.def leaves open is decided here:
+ * Items (struct moe) are routed in groups of moe->group pictures, the last of a call may be
+ * smaller; capacity, priority and losses belong to a group. What follows calls them tokens. What
+ * nodes.def leaves open is decided here:
  *   - the noise is keyed by moe->key, and not drawn where its deviation is 0 or outside training;
- *   - under a capacity choices are offered rank by rank (all first choices, then all second ones), always in one order of
- *     the tokens: by index, or with batch_priority by falling softmax(z) of the first choice, ties to the lower index;
+ *   - under a capacity choices are offered rank by rank (all first choices, then all second ones),
+ *     always in one order of the tokens: by index, or with batch_priority by falling softmax(z) of
+ *     the first choice, ties to the lower index;
  *   - gates are computed for dropped choices too; only slot says what is dropped;
- *   - where experts choose, each takes the tokens with the largest softmax(z) for it, ties to the lower index;
+ *   - where experts choose, each takes the tokens with the largest softmax(z) for it, ties to the
+ *     lower index;
  *   - a balance bias is added to softmax(z) for the choice, so its order is that of the sums;
  *   - first choices (the switch loss) are those that were made, dropped or not;
- *   - the load loss takes z of the last choice as the threshold, so an expert's own threshold cancels out of its slope. */
+ *   - the load loss takes z of the last choice as the threshold, so an expert's own threshold
+ *     cancels out of its slope. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"
@@ -17,12 +22,15 @@
 #include <math.h>
 
 /* The tokens first .. first+count-1 of all images of the call, routed together. */
-struct group { int64_t first, count; };
+struct group {
+    int64_t first, count;
+};
 
 static struct group group_of(const struct interp *it, const struct moe *m, int64_t index)
 {
     int64_t image = index * m->group, left = it->settings.images - image;
-    return (struct group){.first = image * m->tokens, .count = (left < m->group ? left : m->group) * m->tokens};
+    return (struct group){.first = image * m->tokens,
+                          .count = (left < m->group ? left : m->group) * m->tokens};
 }
 
 static int64_t group_count(const struct interp *it, const struct moe *m)
@@ -63,7 +71,8 @@ static void choose_largest(int32_t *choice, const double *z, int experts, int k)
     }
 }
 
-static void choose(const struct interp *it, const struct moe *m, const struct interp_routing *r, const double *z, int32_t *choice)
+static void choose(const struct interp *it, const struct moe *m, const struct interp_routing *r,
+                   const double *z, int32_t *choice)
 {
     if (!m->bias) {
         choose_largest(choice, z, m->experts, m->top_k);
@@ -75,18 +84,22 @@ static void choose(const struct interp *it, const struct moe *m, const struct in
     choose_largest(choice, r->p, m->experts, m->top_k);
 }
 
-static double first_gate(const struct moe *m, const struct interp_routing *r, const double *z, int64_t token)
+static double first_gate(const struct moe *m, const struct interp_routing *r, const double *z,
+                         int64_t token)
 {
     interp_softmax(r->p, z, m->experts);
     return r->p[r->choice[token * m->top_k]];
 }
 
-/* Fills r->order with the group's tokens in the order they are served: an insertion sort, which keeps ties in place. */
-static void order_tokens(const struct moe *m, const struct interp_routing *r, struct matrix z, struct group g)
+/* Fills r->order with the group's tokens in the order they are served: an insertion sort, which
+ * keeps ties in place. */
+static void order_tokens(const struct moe *m, const struct interp_routing *r, struct matrix z,
+                         struct group g)
 {
     for (int64_t i = 0; i < g.count; i++) {
         int64_t at = i;
-        double gate = m->batch_priority ? first_gate(m, r, matrix_row(z, g.first + i), g.first + i) : 0;
+        double gate =
+            m->batch_priority ? first_gate(m, r, matrix_row(z, g.first + i), g.first + i) : 0;
         for (; at > 0 && m->batch_priority; at--) {
             if (first_gate(m, r, matrix_row(z, r->order[at - 1]), r->order[at - 1]) >= gate)
                 break;
@@ -97,8 +110,8 @@ static void order_tokens(const struct moe *m, const struct interp_routing *r, st
 }
 
 /* Marks the choices of a group: slot 0 for kept, -1 for dropped. */
-static void offer_group(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z,
-                        struct group g)
+static void offer_group(const struct interp *it, const struct moe *m,
+                        const struct interp_routing *r, struct matrix z, struct group g)
 {
     int64_t capacity = moe_capacity(m, it->g->training, g.count);
     for (int e = 0; e < m->experts; e++)
@@ -114,7 +127,8 @@ static void offer_group(const struct interp *it, const struct moe *m, const stru
 }
 
 /* Whether fewer than `most` tokens of the group want expert e more than token t does. */
-static bool among_first(const struct interp_routing *r, struct matrix z, struct group g, int64_t t, int e, int64_t most)
+static bool among_first(const struct interp_routing *r, struct matrix z, struct group g, int64_t t,
+                        int e, int64_t most)
 {
     interp_softmax(r->p, matrix_row(z, t), z.cols);
     double mine = r->p[e];
@@ -127,8 +141,8 @@ static bool among_first(const struct interp_routing *r, struct matrix z, struct 
 }
 
 /* Each expert takes its tokens: choice j of a token is expert j. */
-static void select_group(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z,
-                         struct group g)
+static void select_group(const struct interp *it, const struct moe *m,
+                         const struct interp_routing *r, struct matrix z, struct group g)
 {
     int64_t most = moe_capacity(m, it->g->training, g.count);
     for (int64_t t = g.first; t < g.first + g.count; t++)
@@ -138,7 +152,8 @@ static void select_group(const struct interp *it, const struct moe *m, const str
         }
 }
 
-/* Numbers the rows of kept choices expert by expert, and in each by item; slot says which items were kept. */
+/* Numbers the rows of kept choices expert by expert, and in each by item; slot says which items
+ * were kept. */
 static void place_rows(const struct moe *m, const struct interp_routing *r, int64_t items)
 {
     int32_t row = 0;
@@ -161,7 +176,8 @@ static void place_rows(const struct moe *m, const struct interp_routing *r, int6
     r->first[m->experts] = row;
 }
 
-static void decide(const struct interp *it, const struct moe *m, const struct interp_routing *r, struct matrix z)
+static void decide(const struct interp *it, const struct moe *m, const struct interp_routing *r,
+                   struct matrix z)
 {
     for (int64_t t = 0; t < z.rows && m->choice == CHOICE_TOKEN; t++)
         choose(it, m, r, matrix_row(z, t), r->choice + t * m->top_k);
@@ -236,12 +252,15 @@ void interp_counts(struct interp *it, const struct moe *m, double *counts)
     for (int64_t i = 0; i < it->settings.images * m->experts; i++)
         counts[i] = 0;
     for (int64_t i = 0; i < it->settings.images * each && m->choice != CHOICE_SOFT; i++)
-        counts[i / each * m->experts + r->choice[i]] += r->slot[i / m->top_k * m->span * m->top_k + i % m->top_k] >= 0;
+        counts[i / each * m->experts + r->choice[i]] +=
+            r->slot[i / m->top_k * m->span * m->top_k + i % m->top_k] >= 0;
 }
 
 /* -- balance losses: weight * var / mean^2 over the experts, of each group -- */
 
-struct balance { double mean, variance; };
+struct balance {
+    double mean, variance;
+};
 
 static struct balance balance_of(const double *v, int experts)
 {
@@ -274,8 +293,8 @@ static double weight_of(const struct interp *it, const struct moe *m, double wei
 }
 
 /* How far expert e's clean logit lies below the threshold, in deviations of the noise. */
-static double below(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z, int64_t t,
-                    int e)
+static double below(const struct moe *m, const struct interp_routing *r, struct matrix clean,
+                    struct matrix z, int64_t t, int e)
 {
     double threshold = matrix_row(z, t)[r->choice[t * m->top_k + m->top_k - 1]];
     return (threshold - matrix_row(clean, t)[e]) / m->noise;
@@ -292,10 +311,10 @@ static double log_sum(const double *x, int n)
     return largest + log(sum);
 }
 
-/* r->importance = sum of softmax(clean logits); r->demand = mean of the probability to pass the threshold with new noise; r->load:
- * first choices. */
-static void sum_group(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z,
-                      struct group g)
+/* r->importance = sum of softmax(clean logits); r->demand = mean of the probability to pass the
+ * threshold with new noise; r->load: first choices. */
+static void sum_group(const struct moe *m, const struct interp_routing *r, struct matrix clean,
+                      struct matrix z, struct group g)
 {
     for (int e = 0; e < m->experts; e++)
         r->importance[e] = r->demand[e] = r->load[e] = 0;
@@ -354,47 +373,53 @@ static void softmax_dx(double *dx, const double *p, const double *dp, int n)
         dx[e] += p[e] * (dp[e] - mean);
 }
 
-/* dx += the load loss's part of token t; r->demand holds the slopes. The threshold moves with its expert's clean logit. */
-static void load_dx(const struct moe *m, const struct interp_routing *r, struct matrix clean, struct matrix z,
-                    struct group g, int64_t t, double *dx)
+/* dx += the load loss's part of token t; r->demand holds the slopes. The threshold moves with its
+ * expert's clean logit. */
+static void load_dx(const struct moe *m, const struct interp_routing *r, struct matrix clean,
+                    struct matrix z, struct group g, int64_t t, double *dx)
 {
     for (int e = 0; e < m->experts; e++) {
-        double slope = r->demand[e] / (double)g.count * interp_normal_pdf(below(m, r, clean, z, t, e)) / m->noise;
+        double slope = r->demand[e] / (double)g.count *
+                       interp_normal_pdf(below(m, r, clean, z, t, e)) / m->noise;
         dx[e] += slope;
         dx[r->choice[t * m->top_k + m->top_k - 1]] -= slope;
     }
 }
 
-static void z_dx(const struct moe *m, const double *clean, const double *p, double weight, double *dx)
+static void z_dx(const struct moe *m, const double *clean, const double *p, double weight,
+                 double *dx)
 {
     double slope = weight * 2 * log_sum(clean, m->experts);
     for (int e = 0; e < m->experts; e++)
         dx[e] += slope * p[e];
 }
 
-static void balance_dx(struct interp *it, const struct moe *m, struct matrix clean, struct matrix z, struct matrix dx,
-                       struct group g)
+static void balance_dx(struct interp *it, const struct moe *m, struct matrix clean, struct matrix z,
+                       struct matrix dx, struct group g)
 {
     const struct interp_routing *r = &it->routing[m->id];
     double scale = it->settings.balance_scale, count = (double)g.count;
     sum_group(m, r, clean, z, g);
     balance_slope(r->importance, m->experts, weight_of(it, m, m->importance) * scale);
     for (int e = 0; e < m->experts; e++)
-        r->importance[e] += weight_of(it, m, m->switch_loss) * scale * m->experts * r->load[e] / (count * count);
+        r->importance[e] +=
+            weight_of(it, m, m->switch_loss) * scale * m->experts * r->load[e] / (count * count);
     if (m->load > 0)
         balance_slope(r->demand, m->experts, weight_of(it, m, m->load) * scale);
     for (int64_t t = g.first; t < g.first + g.count; t++) {
         interp_softmax(r->p, matrix_row(clean, t), m->experts);
         softmax_dx(matrix_row(dx, t), r->p, r->importance, m->experts);
-        z_dx(m, matrix_row(clean, t), r->p, weight_of(it, m, m->z_loss) * scale / count, matrix_row(dx, t));
+        z_dx(m, matrix_row(clean, t), r->p, weight_of(it, m, m->z_loss) * scale / count,
+             matrix_row(dx, t));
         if (m->load > 0)
             load_dx(m, r, clean, z, g, t, matrix_row(dx, t));
     }
 }
 
-/* dp from the gradient of one token's gates; renormalised, g_j = p_j / s and dp_j = (dg_j - sum_i dg_i g_i) / s. */
-static void gate_dp(const struct moe *m, const int32_t *choice, const double *p, const double *gate, const double *dgate,
-                    double *dp)
+/* dp from the gradient of one token's gates; renormalised, g_j = p_j / s and dp_j = (dg_j - sum_i
+ * dg_i g_i) / s. */
+static void gate_dp(const struct moe *m, const int32_t *choice, const double *p, const double *gate,
+                    const double *dgate, double *dp)
 {
     double sum = 0, mean = 0;
     for (int e = 0; e < m->experts; e++)
@@ -411,10 +436,11 @@ void interpret_route_dx(struct interp *it, const struct node *n)
 {
     const struct moe *m = n->moe;
     const struct interp_routing *r = &it->routing[m->id];
-    struct matrix dgates = interp_in(it, n, 0), clean = interp_in(it, n, 1), z = interp_in(it, n, 2);
+    struct matrix dgates = interp_in(it, n, 0), clean = interp_in(it, n, 1),
+                  z = interp_in(it, n, 2);
     struct matrix gates = interp_in(it, n, 3), dx = interp_out(it, n, 0);
     for (int64_t t = 0; t < dx.rows; t++) {
-        double *dp = r->importance;     /* free until balance_dx() */
+        double *dp = r->importance; /* free until balance_dx() */
         interp_softmax(r->p, matrix_row(z, t), m->experts);
         gate_dp(m, r->choice + t * m->top_k, r->p, matrix_row(gates, t), matrix_row(dgates, t), dp);
         for (int e = 0; e < m->experts; e++)
@@ -435,7 +461,8 @@ void interpret_dispatch(struct interp *it, const struct node *n)
             matrix_row(y, r)[c] = matrix_row(x, y.routing->pair[y.first + r] / y.moe->top_k)[c];
 }
 
-/* The row of x that holds this (token, choice) pair, -1 if it was dropped or went to other experts. */
+/* The row of x that holds this (token, choice) pair, -1 if it was dropped or went to other
+ * experts. */
 static int64_t row_of(struct matrix x, int64_t pair)
 {
     int64_t slot = x.routing->slot[pair] - x.first;

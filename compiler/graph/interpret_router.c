@@ -1,4 +1,5 @@
-/* The interpreter's layers that routers and soft routing are made of: learned codes, softmax, gains, products of two values. */
+/* The interpreter's layers that routers and soft routing are made of: learned codes, softmax,
+ * gains, products of two values. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"
@@ -26,18 +27,21 @@ void interpret_cosine(struct interp *it, const struct node *n)
     for (int64_t r = 0; r < x.rows; r++) {
         const double *w = interp_slice(it->params, n->weight, x, r), *row = matrix_row(x, r);
         for (int64_t o = 0; o < y.cols; o++)
-            matrix_row(y, r)[o] = dot(row, w + o * x.cols, x.cols) / (length(row, x.cols) * length(w + o * x.cols, x.cols));
+            matrix_row(y, r)[o] = dot(row, w + o * x.cols, x.cols) /
+                                  (length(row, x.cols) * length(w + o * x.cols, x.cols));
     }
 }
 
 /* d cos / d x = w / (|x| |w|) - cos x / |x|^2, and the same with x and w exchanged. */
 void interpret_cosine_dx(struct interp *it, const struct node *n)
 {
-    struct matrix dy = interp_in(it, n, 0), x = interp_in(it, n, 1), y = interp_in(it, n, 2), dx = interp_out(it, n, 0);
+    struct matrix dy = interp_in(it, n, 0), x = interp_in(it, n, 1), y = interp_in(it, n, 2),
+                  dx = interp_out(it, n, 0);
     int64_t cols = x.cols;
     for (int64_t r = 0; r < x.rows; r++) {
         const double *weights = interp_slice(it->params, n->weight, x, r), *row = matrix_row(x, r);
-        double *slopes = interp_slice(it->grads, n->weight, x, r), lx = length(row, cols), *to = matrix_row(dx, r);
+        double *slopes = interp_slice(it->grads, n->weight, x, r), lx = length(row, cols),
+               *to = matrix_row(dx, r);
         for (int64_t c = 0; c < cols; c++)
             to[c] = 0;
         for (int64_t o = 0; o < dy.cols; o++) {
@@ -118,7 +122,8 @@ void interpret_gain(struct interp *it, const struct node *n)
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
     for (int64_t r = 0; r < x.rows; r++)
         for (int64_t c = 0; c < x.cols; c++)
-            matrix_row(y, r)[c] = matrix_row(x, r)[c] * factor(n, *interp_slice(it->params, n->weight, x, r));
+            matrix_row(y, r)[c] =
+                matrix_row(x, r)[c] * factor(n, *interp_slice(it->params, n->weight, x, r));
 }
 
 void interpret_gain_dx(struct interp *it, const struct node *n)
@@ -128,7 +133,8 @@ void interpret_gain_dx(struct interp *it, const struct node *n)
         double w = *interp_slice(it->params, n->weight, x, r);
         for (int64_t c = 0; c < x.cols; c++)
             matrix_row(dx, r)[c] = matrix_row(dy, r)[c] * factor(n, w);
-        *interp_slice(it->grads, n->weight, x, r) += dot(matrix_row(dy, r), matrix_row(x, r), x.cols) * factor_slope(n, w);
+        *interp_slice(it->grads, n->weight, x, r) +=
+            dot(matrix_row(dy, r), matrix_row(x, r), x.cols) * factor_slope(n, w);
     }
 }
 

@@ -1,5 +1,6 @@
-/* The interpreter's nodes that treat each row alone: linear, layer norm, activations, scale, drops, columns, sums and the
- * loss, with their gradients. Rows may be routed: interp_slice() gives the weights of a row's expert. */
+/* The interpreter's nodes that treat each row alone: linear, layer norm, activations, scale, drops,
+ * columns, sums and the loss, with their gradients. Rows may be routed: interp_slice() gives the
+ * weights of a row's expert. */
 #include "config.h"
 
 #include "compiler/graph/interpret_node.h"
@@ -12,7 +13,8 @@ void interpret_linear(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0);
     for (int64_t r = 0; r < x.rows; r++) {
-        const double *w = interp_slice(it->params, n->weight, x, r), *b = interp_slice(it->params, n->bias, x, r);
+        const double *w = interp_slice(it->params, n->weight, x, r),
+                     *b = interp_slice(it->params, n->bias, x, r);
         for (int64_t o = 0; o < y.cols; o++) {
             double sum = b ? b[o] : 0;
             for (int64_t i = 0; i < x.cols; i++)
@@ -40,7 +42,8 @@ void interpret_linear_dw(struct interp *it, const struct node *n)
 {
     struct matrix dy = interp_in(it, n, 0), x = interp_in(it, n, 1);
     for (int64_t r = 0; r < dy.rows; r++) {
-        double *dw = interp_slice(it->grads, n->weight, dy, r), *db = interp_slice(it->grads, n->bias, dy, r);
+        double *dw = interp_slice(it->grads, n->weight, dy, r),
+               *db = interp_slice(it->grads, n->bias, dy, r);
         for (int64_t o = 0; o < dy.cols; o++) {
             for (int64_t i = 0; i < x.cols; i++)
                 dw[o * x.cols + i] += matrix_row(dy, r)[o] * matrix_row(x, r)[i];
@@ -56,7 +59,8 @@ void interpret_layernorm(struct interp *it, const struct node *n)
 {
     struct matrix x = interp_in(it, n, 0), y = interp_out(it, n, 0), stats = interp_out(it, n, 1);
     for (int64_t r = 0; r < x.rows; r++) {
-        const double *w = interp_slice(it->params, n->weight, x, r), *b = interp_slice(it->params, n->bias, x, r);
+        const double *w = interp_slice(it->params, n->weight, x, r),
+                     *b = interp_slice(it->params, n->bias, x, r);
         const double *in = matrix_row(x, r);
         double mean = 0, variance = 0;
         for (int64_t c = 0; c < x.cols; c++)
@@ -78,9 +82,11 @@ void interpret_layernorm_dx(struct interp *it, const struct node *n)
     struct matrix dx = interp_out(it, n, 0);
     for (int64_t r = 0; r < x.rows; r++) {
         const double *w = interp_slice(it->params, n->weight, x, r);
-        double *dw = interp_slice(it->grads, n->weight, x, r), *db = interp_slice(it->grads, n->bias, x, r);
+        double *dw = interp_slice(it->grads, n->weight, x, r),
+               *db = interp_slice(it->grads, n->bias, x, r);
         const double *in = matrix_row(x, r), *d = matrix_row(dy, r);
-        double mean = matrix_row(stats, r)[0], rstd = matrix_row(stats, r)[1], mean_g = 0, mean_gh = 0;
+        double mean = matrix_row(stats, r)[0], rstd = matrix_row(stats, r)[1], mean_g = 0,
+               mean_gh = 0;
         for (int64_t c = 0; c < x.cols; c++) {
             double h = (in[c] - mean) * rstd;
             dw[c] += d[c] * h;
@@ -140,12 +146,30 @@ static void map_dx(struct interp *it, const struct node *n, double slope(double)
         dx.at[i] = dy.at[i] * slope(x.at[i]);
 }
 
-void interpret_gelu(struct interp *it, const struct node *n) { map(it, n, gelu); }
-void interpret_relu(struct interp *it, const struct node *n) { map(it, n, relu); }
-void interpret_silu(struct interp *it, const struct node *n) { map(it, n, silu); }
-void interpret_gelu_dx(struct interp *it, const struct node *n) { map_dx(it, n, gelu_slope); }
-void interpret_relu_dx(struct interp *it, const struct node *n) { map_dx(it, n, relu_slope); }
-void interpret_silu_dx(struct interp *it, const struct node *n) { map_dx(it, n, silu_slope); }
+void interpret_gelu(struct interp *it, const struct node *n)
+{
+    map(it, n, gelu);
+}
+void interpret_relu(struct interp *it, const struct node *n)
+{
+    map(it, n, relu);
+}
+void interpret_silu(struct interp *it, const struct node *n)
+{
+    map(it, n, silu);
+}
+void interpret_gelu_dx(struct interp *it, const struct node *n)
+{
+    map_dx(it, n, gelu_slope);
+}
+void interpret_relu_dx(struct interp *it, const struct node *n)
+{
+    map_dx(it, n, relu_slope);
+}
+void interpret_silu_dx(struct interp *it, const struct node *n)
+{
+    map_dx(it, n, silu_slope);
+}
 
 /* -- scale -- */
 
@@ -172,9 +196,11 @@ void interpret_scale_dx(struct interp *it, const struct node *n)
     }
 }
 
-/* -- drop path and dropout: linear, so the gradient is the node itself on dy, with the same key -- */
+/* -- drop path and dropout: linear, so the gradient is the node itself on dy, with the same key
+ * -- */
 
-/* The token a row belongs to, counted over all images of the call, and which of its choices the row is. */
+/* The token a row belongs to, counted over all images of the call, and which of its choices the row
+ * is. */
 static int64_t row_token(struct matrix x, int64_t r)
 {
     return x.routing ? x.routing->pair[x.first + r] / x.moe->top_k : r;
@@ -192,7 +218,8 @@ void interpret_drop_path(struct interp *it, const struct node *n)
     double p = it->g->training ? n->rate * it->settings.drop_path : 0;
     for (int64_t r = 0; r < x.rows; r++) {
         double u[4];
-        interp_uniform(it, (uint32_t)(it->settings.first_image + row_token(x, r) / tokens), 0, n->key, u);
+        interp_uniform(it, (uint32_t)(it->settings.first_image + row_token(x, r) / tokens), 0,
+                       n->key, u);
         for (int64_t c = 0; c < x.cols; c++)
             matrix_row(y, r)[c] = u[0] >= p ? matrix_row(x, r)[c] / (1 - p) : 0;
     }
@@ -207,7 +234,8 @@ void interpret_dropout(struct interp *it, const struct node *n)
         for (int64_t c = 0; c < x.cols; c++) {
             double u[4];
             int64_t block = c / 4 + (x.cols + 3) / 4 * row_choice(x, r);
-            interp_uniform(it, (uint32_t)(it->settings.first_image * tokens + row_token(x, r)), (uint32_t)block, n->key, u);
+            interp_uniform(it, (uint32_t)(it->settings.first_image * tokens + row_token(x, r)),
+                           (uint32_t)block, n->key, u);
             matrix_row(y, r)[c] = u[c % 4] >= rate ? matrix_row(x, r)[c] / (1 - rate) : 0;
         }
 }
@@ -227,7 +255,8 @@ void interpret_slice_dx(struct interp *it, const struct node *n)
     struct matrix dy = interp_in(it, n, 0), dx = interp_out(it, n, 0);
     for (int64_t r = 0; r < dx.rows; r++)
         for (int64_t c = 0; c < dx.cols; c++)
-            matrix_row(dx, r)[c] = c >= n->index && c < n->index + dy.cols ? matrix_row(dy, r)[c - n->index] : 0;
+            matrix_row(dx, r)[c] =
+                c >= n->index && c < n->index + dy.cols ? matrix_row(dy, r)[c - n->index] : 0;
 }
 
 void interpret_concat(struct interp *it, const struct node *n)

@@ -7,14 +7,17 @@
 
 static void print_value(const struct value *v, FILE *out)
 {
-    fprintf(out, "%%%d:%" PRId64 "x%" PRId64 "%s", v->id, v->rows, v->cols, v->raw ? "!" : v->experts ? "*" : "");
+    fprintf(out, "%%%d:%" PRId64 "x%" PRId64 "%s", v->id, v->rows, v->cols,
+            v->raw       ? "!"
+            : v->experts ? "*"
+                         : "");
 }
 
 static void print_attributes(const struct node *n, FILE *out)
 {
     if (n->kernel)
-        fprintf(out, " kernel=%d stride=%d padding=%d in=%dx%d out=%dx%d", n->kernel, n->stride, n->padding, n->height,
-                n->width, n->out_height, n->out_width);
+        fprintf(out, " kernel=%d stride=%d padding=%d in=%dx%d out=%dx%d", n->kernel, n->stride,
+                n->padding, n->height, n->width, n->out_height, n->out_width);
     if (n->groups)
         fprintf(out, " groups=%d", n->groups);
     if (n->index)
@@ -27,7 +30,8 @@ static void print_attributes(const struct node *n, FILE *out)
     if (m)
         fprintf(out, " moe=%d", m->id);
     if (n->experts && n->experts->count < m->experts)
-        fprintf(out, " experts=%d..%d", n->experts->first, n->experts->first + n->experts->count - 1);
+        fprintf(out, " experts=%d..%d", n->experts->first,
+                n->experts->first + n->experts->count - 1);
     if (n->weight)
         fprintf(out, " w=%s", n->weight->name);
     if (n->bias)
@@ -50,7 +54,8 @@ static void print_node(const struct node *n, FILE *out)
 
 void graph_print(const struct graph *g, FILE *out)
 {
-    fprintf(out, "graph %s: values are rows x cols of one picture, * routed, ! decisions\n", g->training ? "train" : "eval");
+    fprintf(out, "graph %s: values are rows x cols of one picture, * routed, ! decisions\n",
+            g->training ? "train" : "eval");
     for (size_t i = 0; i < g->nparams; i++) {
         const struct param *p = g->params[i];
         fprintf(out, "param %s (", p->name);
@@ -60,10 +65,13 @@ void graph_print(const struct graph *g, FILE *out)
     }
     for (size_t i = 0; i < g->nmoes; i++) {
         const struct moe *m = g->moes[i];
-        fprintf(out, "moe %d %s: choice=%s experts=%d top_k=%d tokens=%" PRId64 " span=%" PRId64 " rows=%" PRId64 " group=%d "
-                "capacity=%g/%g noise=%g importance=%g load=%g switch=%g z=%g bias=%g\n", m->id, m->name, moe_choice_words[m->choice],
-                m->experts, m->top_k, m->tokens, m->span, m->rows, m->group, m->capacity, m->eval_capacity, m->noise,
-                m->importance, m->load, m->switch_loss, m->z_loss, m->bias_rate);
+        fprintf(out,
+                "moe %d %s: choice=%s experts=%d top_k=%d tokens=%" PRId64 " span=%" PRId64
+                " rows=%" PRId64 " group=%d "
+                "capacity=%g/%g noise=%g importance=%g load=%g switch=%g z=%g bias=%g\n",
+                m->id, m->name, moe_choice_words[m->choice], m->experts, m->top_k, m->tokens,
+                m->span, m->rows, m->group, m->capacity, m->eval_capacity, m->noise, m->importance,
+                m->load, m->switch_loss, m->z_loss, m->bias_rate);
     }
     fputs("input ", out);
     print_value(g->input, out);
@@ -76,7 +84,8 @@ void graph_print(const struct graph *g, FILE *out)
     fprintf(out, "logits %%%d, features %%%d\n", g->logits->id, g->features->id);
 }
 
-/* Every value is made once, before it is used; sizes are positive; shapes of elementwise nodes agree. */
+/* Every value is made once, before it is used; sizes are positive; shapes of elementwise nodes
+ * agree. */
 static bool node_ok(const struct graph *g, const struct node *n, FILE *out)
 {
     for (int i = 0; i < n->nin; i++) {

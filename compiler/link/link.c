@@ -1,5 +1,5 @@
-/* Finding the runtime and the standard library, and running the linker. A build tree knows its own parts, an installed compiler
- * those beside it. */
+/* Finding the runtime and the standard library, and running the linker. A build tree knows its own
+ * parts, an installed compiler those beside it. */
 #include "config.h"
 
 #include "compiler/link/link.h"
@@ -53,12 +53,14 @@ const char *const *link_stdlib_folders(struct arena *a, const char *given, size_
             *ARENA_PUSH(a, list, *n, cap) = arena_copy(a, path, length);
         path += length + (path[length] == ':');
     }
-    *ARENA_PUSH(a, list, *n, cap) = in_build_tree(a) ? SOURCE_FOLDER "/stdlib" : PKGDATADIR "/stdlib";
+    *ARENA_PUSH(a, list, *n, cap) =
+        in_build_tree(a) ? SOURCE_FOLDER "/stdlib" : PKGDATADIR "/stdlib";
     return list;
 }
 
 /* The words of a text, split at blanks. */
-static void push_words(struct arena *a, const char ***argv, size_t *n, size_t *cap, const char *text)
+static void push_words(struct arena *a, const char ***argv, size_t *n, size_t *cap,
+                       const char *text)
 {
     while (*(text += strspn(text, " "))) {
         size_t length = strcspn(text, " ");
@@ -82,7 +84,8 @@ static int run(const char *const *argv)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
 }
 
-bool link_program(struct arena *a, const char *const *objects, size_t count, const char *out, bool verbose, bool sanitize, struct diag *d)
+bool link_program(struct arena *a, const char *const *objects, size_t count, const char *out,
+                  bool verbose, bool sanitize, struct diag *d)
 {
     const char **argv = NULL, *cc = getenv("CC");
     size_t n = 0, cap = 0;
@@ -101,9 +104,12 @@ bool link_program(struct arena *a, const char *const *objects, size_t count, con
     if (status == 0)
         return true;
     if (status < 0)
-        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0}, "cannot run %s: %s", argv[0], strerror(errno));
+        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0}, "cannot run %s: %s", argv[0],
+                    strerror(errno));
     else
-        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0}, "%s could not link %s (status %d)", argv[0], out, status);
-    diag_help(d, "a C compiler and the libraries of the README must be installed; -v shows the command");
+        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0},
+                    "%s could not link %s (status %d)", argv[0], out, status);
+    diag_help(
+        d, "a C compiler and the libraries of the README must be installed; -v shows the command");
     return false;
 }

@@ -1,4 +1,5 @@
-/* The block of routing decisions: where its fields lie (struct moe of graph.h says what they are). */
+/* The block of routing decisions: where its fields lie (struct moe of graph.h says what they
+ * are). */
 #include "config.h"
 
 #include "compiler/plan/lower.h"

@@ -1,11 +1,16 @@
-/* Fusion of epilogues: elementwise calls that follow a product in its launch become steps of it, done to a block of sums while that is
- * in L1 (see enum then). A value that only the next step reads is not stored. */
+/* Fusion of epilogues: elementwise calls that follow a product in its launch become steps of it,
+ * done to a block of sums while that is in L1 (see enum then). A value that only the next step
+ * reads is not stored. */
 #include "config.h"
 
 #include "compiler/plan/lower.h"
 #include "lang/base/arena.h"
 
-struct step { int then; bool kept; struct operand argument, y; };
+struct step {
+    int then;
+    bool kept;
+    struct operand argument, y;
+};
 
 struct chain {
     struct call *gemm;
@@ -139,7 +144,8 @@ static void remove_calls(struct launch *l, size_t at, size_t n)
     l->ncalls -= n;
 }
 
-/* Factors of rows read nothing that the launch makes: they come first, and stand in nobody's way. */
+/* Factors of rows read nothing that the launch makes: they come first, and stand in nobody's
+ * way. */
 static void factors_first(struct launch *l)
 {
     for (size_t i = 0, first = 0; i < l->ncalls; i++)

@@ -1,5 +1,6 @@
-/* Launches, calls, buffers and operands: what the lowering rules are written with. Row-wise nodes join the open launch when they run
- * over the same rows; reductions over all rows wait until it is closed. */
+/* Launches, calls, buffers and operands: what the lowering rules are written with. Row-wise nodes
+ * join the open launch when they run over the same rows; reductions over all rows wait until it is
+ * closed. */
 #include "config.h"
 
 #include "compiler/plan/launch.h"
@@ -152,14 +153,16 @@ struct operand operand_shifted(struct operand o, int64_t bytes)
 
 struct operand operand_param(struct lowering *lo, const struct param *p, enum space space)
 {
-    return p ? operand_region(space, lo->plan->params[p->id].offset, p->experts ? p->count / p->experts * 4 : 0, 0) : operand_nowhere();
+    return p ? operand_region(space, lo->plan->params[p->id].offset,
+                              p->experts ? p->count / p->experts * 4 : 0, 0)
+             : operand_nowhere();
 }
 
 struct operand operand_packed(struct lowering *lo, const struct param *p, bool transposed)
 {
     const struct placed_param *q = &lo->plan->params[p->id];
     return operand_region(SPACE_PACKED, transposed ? q->packed_t : q->packed,
-                     p->experts ? (transposed ? q->packed_t_slice : q->packed_slice) : 0, 0);
+                          p->experts ? (transposed ? q->packed_t_slice : q->packed_slice) : 0, 0);
 }
 
 struct operand operand_scratch(struct lowering *lo, const char *name, int64_t bytes)

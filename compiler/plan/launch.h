@@ -4,9 +4,11 @@
 
 #include "compiler/plan/lower.h"
 
-/* Launches. A rule either joins the open chain (row_launch), starts a launch of its own (open_launch), or leaves one to be run when
- * the chain is closed (later_launch). new_launch() appends to f, unless that is NULL. */
-struct launch *new_launch(struct arena *a, struct function *f, enum domain domain, const char *name);
+/* Launches. A rule either joins the open chain (row_launch), starts a launch of its own
+ * (open_launch), or leaves one to be run when the chain is closed (later_launch). new_launch()
+ * appends to f, unless that is NULL. */
+struct launch *new_launch(struct arena *a, struct function *f, enum domain domain,
+                          const char *name);
 void close_launch(struct lowering *lo);
 struct launch *open_launch(struct lowering *lo, enum domain domain, const struct node *n);
 struct launch *later_launch(struct lowering *lo, enum domain domain, const struct node *n);
@@ -24,7 +26,8 @@ struct buffer *row_buffer(struct lowering *lo, const char *name, int64_t rows, i
 struct buffer *buffer_of(struct lowering *lo, const struct value *v);
 struct buffer *decisions_buffer(struct lowering *lo, const struct moe *m);
 
-/* Operands: of a value by the rows of the tile, by picture, or from its start; of a param; of the kernel's own scratch. */
+/* Operands: of a value by the rows of the tile, by picture, or from its start; of a param; of the
+ * kernel's own scratch. */
 struct operand operand_rows(struct lowering *lo, const struct value *v);
 struct operand operand_image(struct lowering *lo, const struct value *v);
 struct operand operand_start(struct lowering *lo, const struct value *v);
@@ -42,11 +45,16 @@ struct operand operand_nowhere(void);
 #include "compiler/graph/nodes.def"
 #undef NODE
 
-/* Shared by rules. lower_gemm: size = N, K, ldc, lda. lower_weight_gradient: shape = N, taps, I, row strides of dy and x, rows of a
- * picture, for one group of channels. */
-void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, struct operand x, struct operand b, const struct param *bias, const int64_t size[4]);
-void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy, struct operand x, int64_t shape[6], int group);
-void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, struct operand x, int64_t count, int64_t ldy, int64_t ldx);
-void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, int64_t cols);
+/* Shared by rules. lower_gemm: size = N, K, ldc, lda. lower_weight_gradient: shape = N, taps, I,
+ * row strides of dy and x, rows of a picture, for one group of channels. */
+void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                struct operand x, struct operand b, const struct param *bias,
+                const int64_t size[4]);
+void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy,
+                           struct operand x, int64_t shape[6], int group);
+void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                struct operand x, int64_t count, int64_t ldy, int64_t ldx);
+void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                int64_t cols);
 
 #endif

@@ -1,4 +1,5 @@
-/* Graph -> launches: one rule for each kind of node, in order. The rules are in lower_rows.c, lower_maps.c and lower_moe.c. */
+/* Graph -> launches: one rule for each kind of node, in order. The rules are in lower_rows.c,
+ * lower_maps.c and lower_moe.c. */
 #include "config.h"
 
 #include "compiler/plan/launch.h"
@@ -27,8 +28,9 @@ static void make_buffers(struct lowering *lo)
     lo->of_value = arena_array(lo->plan->arena, g->nvalues, sizeof *lo->of_value);
     for (size_t i = 0; i < g->nvalues; i++) {
         const struct value *v = g->values[i];
-        lo->of_value[i] = v->raw ? new_buffer(lo, v->name, plan_decisions(v->from->moe, g->micro).bytes, 0)
-                                 : row_buffer(lo, v->name, v->rows, v->cols);
+        lo->of_value[i] =
+            v->raw ? new_buffer(lo, v->name, plan_decisions(v->from->moe, g->micro).bytes, 0)
+                   : row_buffer(lo, v->name, v->rows, v->cols);
         lo->of_value[i]->keep = v->raw;
         lo->of_value[i]->value = v;
     }
@@ -49,7 +51,8 @@ static void copy_features(struct lowering *lo)
         return;
     struct launch *l = new_launch(lo->plan->arena, lo->f, DOMAIN_ROWS, "features");
     struct call *c = add_call(lo->plan->arena, l, KERNEL_copy, "features");
-    struct operand to = operand_region(g->features == g->logits ? SPACE_OUTPUT : SPACE_FEATURES, 0, 0, 0);
+    struct operand to =
+        operand_region(g->features == g->logits ? SPACE_OUTPUT : SPACE_FEATURES, 0, 0, 0);
     to.s0 = g->features->cols * 4;
     call_operand(c, to);
     call_operand(c, operand_rows(lo, g->features));

@@ -11,7 +11,8 @@ static struct operand decisions(struct lowering *lo, const struct node *n)
 }
 
 /* The launch of a routing kernel; operands follow. */
-static struct call *moe_call(struct lowering *lo, const struct node *n, enum domain domain, enum kernel k)
+static struct call *moe_call(struct lowering *lo, const struct node *n, enum domain domain,
+                             enum kernel k)
 {
     struct launch *l = open_launch(lo, domain, n);
     struct call *c = node_call(lo, l, k, n);
@@ -27,7 +28,9 @@ static void sort_rows(struct lowering *lo, const struct node *n)
     struct call *c = moe_call(lo, n, DOMAIN_PARTS, KERNEL_route_sort);
     call_operand(c, decisions(lo, n));
     call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
-    call_operand(c, lo->g->training ? operand_nowhere() : operand_region(SPACE_CHOICES, 4 * n->moe->choices_offset, 0, 0));
+    call_operand(c, lo->g->training
+                        ? operand_nowhere()
+                        : operand_region(SPACE_CHOICES, 4 * n->moe->choices_offset, 0, 0));
 }
 
 void lower_route(struct lowering *lo, const struct node *n)
@@ -39,7 +42,8 @@ void lower_route(struct lowering *lo, const struct node *n)
     call_operand(c, operand_image(lo, n->out[1]));
     call_operand(c, operand_param(lo, m->bias, SPACE_PARAMS));
     call_operand(c, decisions(lo, n));
-    call_operand(c, operand_scratch(lo, n->name, 16 * m->group * m->tokens + 4096 + 16 * m->experts));
+    call_operand(c,
+                 operand_scratch(lo, n->name, 16 * m->group * m->tokens + 4096 + 16 * m->experts));
     sort_rows(lo, n);
 }
 
@@ -93,8 +97,14 @@ static void combine(struct lowering *lo, const struct node *n, const struct valu
     call_range(lo, c, n->experts);
 }
 
-void lower_combine(struct lowering *lo, const struct node *n) { combine(lo, n, n->in[1]); }
-void lower_collect(struct lowering *lo, const struct node *n) { combine(lo, n, NULL); }
+void lower_combine(struct lowering *lo, const struct node *n)
+{
+    combine(lo, n, n->in[1]);
+}
+void lower_collect(struct lowering *lo, const struct node *n)
+{
+    combine(lo, n, NULL);
+}
 
 void lower_combine_dx(struct lowering *lo, const struct node *n)
 {

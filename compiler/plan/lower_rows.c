@@ -1,4 +1,5 @@
-/* Lowering of row-wise nodes: products, norms, activations, columns, positions. Chains of them become one pass over tiles. */
+/* Lowering of row-wise nodes: products, norms, activations, columns, positions. Chains of them
+ * become one pass over tiles. */
 #include "config.h"
 
 #include "compiler/plan/launch.h"
@@ -13,7 +14,7 @@
 static struct operand tile_sums(struct lowering *lo, const struct node *n, int64_t cols)
 {
     struct buffer *b = new_buffer(lo, n->name, 0, 0);
-    b->bytes = -cols * 4;                       /* times the tiles, once those are known: place_buffers() */
+    b->bytes = -cols * 4; /* times the tiles, once those are known: place_buffers() */
     b->keep = true;
     struct operand o = operand_whole(b);
     o.s2 = cols * 4;
@@ -21,14 +22,15 @@ static struct operand tile_sums(struct lowering *lo, const struct node *n, int64
 }
 
 /* Add the sums of all tiles to the gradient, in their order. */
-static void reduce_tiles(struct lowering *lo, const struct node *n, const struct param *p, struct operand sums, int64_t cols)
+static void reduce_tiles(struct lowering *lo, const struct node *n, const struct param *p,
+                         struct operand sums, int64_t cols)
 {
     const struct experts *experts = lo->open->experts;
     struct launch *l = later_launch(lo, experts ? DOMAIN_EXPERT_TILES : DOMAIN_TILES, n);
     l->experts = experts;
     l->decisions = lo->open->decisions;
     l->rows = lo->open->rows;
-    l->tile = -1;                               /* m counts the tiles of the chain: place_buffers() fills it in */
+    l->tile = -1; /* m counts the tiles of the chain: place_buffers() fills it in */
     struct call *c = node_call(lo, l, KERNEL_reduce, n);
     call_operand(c, operand_param(lo, p, SPACE_GRADS));
     sums.s2 = 0;
@@ -40,8 +42,8 @@ static void reduce_tiles(struct lowering *lo, const struct node *n, const struct
 
 /* -- row by row -- */
 
-void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, struct operand x,
-                 struct operand b, const struct param *bias, const int64_t size[4])
+void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                struct operand x, struct operand b, const struct param *bias, const int64_t size[4])
 {
     struct call *c = node_call(lo, l, KERNEL_gemm, n);
     call_operand(c, y);
@@ -58,21 +60,23 @@ void lower_linear(struct lowering *lo, const struct node *n)
 {
     const struct value *x = n->in[0], *y = n->out[0];
     struct launch *l = row_launch(lo, n, y);
-    lower_gemm(lo, l, n, operand_rows(lo, y), operand_rows(lo, x), operand_packed(lo, n->weight, false), n->bias,
-         (int64_t[]){y->cols, x->cols, y->cols, x->cols});
+    lower_gemm(lo, l, n, operand_rows(lo, y), operand_rows(lo, x),
+               operand_packed(lo, n->weight, false), n->bias,
+               (int64_t[]){y->cols, x->cols, y->cols, x->cols});
 }
 
 void lower_linear_dx(struct lowering *lo, const struct node *n)
 {
     const struct value *dy = n->in[0], *dx = n->out[0];
     struct launch *l = row_launch(lo, n, dx);
-    lower_gemm(lo, l, n, operand_rows(lo, dx), operand_rows(lo, dy), operand_packed(lo, n->weight, true), NULL,
-         (int64_t[]){dx->cols, dy->cols, dx->cols, dy->cols});
+    lower_gemm(lo, l, n, operand_rows(lo, dx), operand_rows(lo, dy),
+               operand_packed(lo, n->weight, true), NULL,
+               (int64_t[]){dx->cols, dy->cols, dx->cols, dy->cols});
 }
 
 /* dw (N, I, taps) += dy^T x for one group of channels. */
-void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy, struct operand x, int64_t shape[6],
-                            int group)
+void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy,
+                           struct operand x, int64_t shape[6], int group)
 {
     int64_t N = shape[0], taps = shape[1], I = shape[2], K = taps * I;
     struct dw_tile t = tile_dw(lo->plan->vector, N, K);
@@ -84,7 +88,9 @@ void lower_weight_gradient(struct lowering *lo, const struct node *n, struct ope
     l->parts = (N + t.block - 1) / t.block * ((K + t.wide - 1) / t.wide);
     struct call *c = node_call(lo, l, KERNEL_linear_dw, n);
     call_operand(c, operand_shifted(operand_param(lo, n->weight, SPACE_GRADS), group * N * K * 4));
-    call_operand(c, n->bias ? operand_shifted(operand_param(lo, n->bias, SPACE_GRADS), group * N * 4) : operand_nowhere());
+    call_operand(c, n->bias
+                        ? operand_shifted(operand_param(lo, n->bias, SPACE_GRADS), group * N * 4)
+                        : operand_nowhere());
     call_operand(c, dy);
     call_operand(c, x);
     call_operand(c, operand_scratch(lo, n->name, dw_scratch(lo->plan->vector, t, K, taps > 1)));
@@ -102,7 +108,8 @@ void lower_linear_dw(struct lowering *lo, const struct node *n)
     const struct value *dy = n->in[0], *x = n->in[1];
     struct operand ody = dy->experts ? operand_rows(lo, dy) : operand_start(lo, dy);
     struct operand ox = x->experts ? operand_rows(lo, x) : operand_start(lo, x);
-    lower_weight_gradient(lo, n, ody, ox, (int64_t[]){dy->cols, 1, x->cols, dy->cols, x->cols, dy->rows}, 0);
+    lower_weight_gradient(lo, n, ody, ox,
+                          (int64_t[]){dy->cols, 1, x->cols, dy->cols, x->cols, dy->rows}, 0);
 }
 
 void lower_layernorm(struct lowering *lo, const struct node *n)
@@ -134,7 +141,8 @@ void lower_layernorm_dx(struct lowering *lo, const struct node *n)
     reduce_tiles(lo, n, n->bias, pb, cols);
 }
 
-/* Kernels whose operands are the output and the inputs, row by row, and whose only size is the width. */
+/* Kernels whose operands are the output and the inputs, row by row, and whose only size is the
+ * width. */
 static struct call *elementwise(struct lowering *lo, const struct node *n, enum kernel k)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), k, n);
@@ -145,14 +153,38 @@ static struct call *elementwise(struct lowering *lo, const struct node *n, enum 
     return c;
 }
 
-void lower_gelu(struct lowering *lo, const struct node *n)    { call_size(elementwise(lo, n, KERNEL_act), ACT_GELU); }
-void lower_relu(struct lowering *lo, const struct node *n)    { call_size(elementwise(lo, n, KERNEL_act), ACT_RELU); }
-void lower_silu(struct lowering *lo, const struct node *n)    { call_size(elementwise(lo, n, KERNEL_act), ACT_SILU); }
-void lower_gelu_dx(struct lowering *lo, const struct node *n) { call_size(elementwise(lo, n, KERNEL_act_dx), ACT_GELU); }
-void lower_relu_dx(struct lowering *lo, const struct node *n) { call_size(elementwise(lo, n, KERNEL_act_dx), ACT_RELU); }
-void lower_silu_dx(struct lowering *lo, const struct node *n) { call_size(elementwise(lo, n, KERNEL_act_dx), ACT_SILU); }
-void lower_add(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_add); }
-void lower_mul(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_mul); }
+void lower_gelu(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act), ACT_GELU);
+}
+void lower_relu(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act), ACT_RELU);
+}
+void lower_silu(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act), ACT_SILU);
+}
+void lower_gelu_dx(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act_dx), ACT_GELU);
+}
+void lower_relu_dx(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act_dx), ACT_RELU);
+}
+void lower_silu_dx(struct lowering *lo, const struct node *n)
+{
+    call_size(elementwise(lo, n, KERNEL_act_dx), ACT_SILU);
+}
+void lower_add(struct lowering *lo, const struct node *n)
+{
+    elementwise(lo, n, KERNEL_add);
+}
+void lower_mul(struct lowering *lo, const struct node *n)
+{
+    elementwise(lo, n, KERNEL_mul);
+}
 
 /* -- layers of routers -- */
 
@@ -187,12 +219,30 @@ static void codes_dx(struct lowering *lo, const struct node *n, enum codes kind)
     reduce_tiles(lo, n, n->weight, pw, cols * codes);
 }
 
-void lower_cosine(struct lowering *lo, const struct node *n)      { codes(lo, n, CODES_COSINE); }
-void lower_distance(struct lowering *lo, const struct node *n)    { codes(lo, n, CODES_DISTANCE); }
-void lower_cosine_dx(struct lowering *lo, const struct node *n)   { codes_dx(lo, n, CODES_COSINE); }
-void lower_distance_dx(struct lowering *lo, const struct node *n) { codes_dx(lo, n, CODES_DISTANCE); }
-void lower_softmax(struct lowering *lo, const struct node *n)     { elementwise(lo, n, KERNEL_softmax); }
-void lower_softmax_dx(struct lowering *lo, const struct node *n)  { elementwise(lo, n, KERNEL_softmax_dx); }
+void lower_cosine(struct lowering *lo, const struct node *n)
+{
+    codes(lo, n, CODES_COSINE);
+}
+void lower_distance(struct lowering *lo, const struct node *n)
+{
+    codes(lo, n, CODES_DISTANCE);
+}
+void lower_cosine_dx(struct lowering *lo, const struct node *n)
+{
+    codes_dx(lo, n, CODES_COSINE);
+}
+void lower_distance_dx(struct lowering *lo, const struct node *n)
+{
+    codes_dx(lo, n, CODES_DISTANCE);
+}
+void lower_softmax(struct lowering *lo, const struct node *n)
+{
+    elementwise(lo, n, KERNEL_softmax);
+}
+void lower_softmax_dx(struct lowering *lo, const struct node *n)
+{
+    elementwise(lo, n, KERNEL_softmax_dx);
+}
 
 void lower_gain(struct lowering *lo, const struct node *n)
 {
@@ -256,8 +306,8 @@ void lower_dropout(struct lowering *lo, const struct node *n)
     mask_sizes(lo, n, elementwise(lo, n, KERNEL_dropout));
 }
 
-void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, struct operand x,
-                         int64_t count, int64_t ldy, int64_t ldx)
+void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                struct operand x, int64_t count, int64_t ldy, int64_t ldx)
 {
     struct call *c = node_call(lo, l, KERNEL_copy, n);
     call_operand(c, y);
@@ -267,7 +317,8 @@ void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, str
     call_size(c, ldx);
 }
 
-void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y, int64_t cols)
+void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                int64_t cols)
 {
     struct call *c = node_call(lo, l, KERNEL_zero, n);
     call_operand(c, y);
@@ -278,7 +329,8 @@ void lower_slice(struct lowering *lo, const struct node *n)
 {
     const struct value *x = n->in[0], *y = n->out[0];
     struct launch *l = row_launch(lo, n, y);
-    lower_copy(lo, l, n, operand_rows(lo, y), operand_shifted(operand_rows(lo, x), n->index * 4), y->cols, y->cols, x->cols);
+    lower_copy(lo, l, n, operand_rows(lo, y), operand_shifted(operand_rows(lo, x), n->index * 4),
+               y->cols, y->cols, x->cols);
 }
 
 void lower_slice_dx(struct lowering *lo, const struct node *n)
@@ -286,7 +338,8 @@ void lower_slice_dx(struct lowering *lo, const struct node *n)
     const struct value *dy = n->in[0], *dx = n->out[0];
     struct launch *l = row_launch(lo, n, dx);
     lower_zero(lo, l, n, operand_rows(lo, dx), dx->cols);
-    lower_copy(lo, l, n, operand_shifted(operand_rows(lo, dx), n->index * 4), operand_rows(lo, dy), dy->cols, dx->cols, dy->cols);
+    lower_copy(lo, l, n, operand_shifted(operand_rows(lo, dx), n->index * 4), operand_rows(lo, dy),
+               dy->cols, dx->cols, dy->cols);
 }
 
 void lower_concat(struct lowering *lo, const struct node *n)
@@ -294,8 +347,8 @@ void lower_concat(struct lowering *lo, const struct node *n)
     const struct value *y = n->out[0];
     struct launch *l = row_launch(lo, n, y);
     for (int i = 0, at = 0; i < 2; at += (int)n->in[i]->cols, i++)
-        lower_copy(lo, l, n, operand_shifted(operand_rows(lo, y), at * 4), operand_rows(lo, n->in[i]), n->in[i]->cols, y->cols,
-                     n->in[i]->cols);
+        lower_copy(lo, l, n, operand_shifted(operand_rows(lo, y), at * 4),
+                   operand_rows(lo, n->in[i]), n->in[i]->cols, y->cols, n->in[i]->cols);
 }
 
 static void add_positions(struct lowering *lo, const struct node *n, struct operand table)
@@ -313,7 +366,8 @@ void lower_positions(struct lowering *lo, const struct node *n)
     add_positions(lo, n, operand_param(lo, n->weight, SPACE_PARAMS));
 }
 
-/* Sine-cosine table in two dimensions: a quarter of the channels each for sin x, cos x, sin y, cos y. */
+/* Sine-cosine table in two dimensions: a quarter of the channels each for sin x, cos x, sin y, cos
+ * y. */
 void lower_sincos(struct lowering *lo, const struct node *n)
 {
     struct plan *p = lo->plan;

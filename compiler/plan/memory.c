@@ -1,5 +1,6 @@
-/* Memory: what lives inside one chain goes to the thread's scratch, everything else to an offset in the arena. Both are packed the
- * same way: larger buffers first, each at the lowest place that no buffer alive at the same time covers. */
+/* Memory: what lives inside one chain goes to the thread's scratch, everything else to an offset in
+ * the arena. Both are packed the same way: larger buffers first, each at the lowest place that no
+ * buffer alive at the same time covers. */
 #include "config.h"
 
 #include <limits.h>
@@ -65,7 +66,8 @@ static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n, int
 
 /* -- lifetimes -- */
 
-static void each_use(struct lowering *lo, void (*use)(struct lowering *, struct launch *, int, struct call *, struct operand *))
+static void each_use(struct lowering *lo, void (*use)(struct lowering *, struct launch *, int,
+                                                      struct call *, struct operand *))
 {
     for (size_t i = 0; i < lo->f->n; i++) {
         struct launch *l = lo->f->launches[i];
@@ -76,7 +78,8 @@ static void each_use(struct lowering *lo, void (*use)(struct lowering *, struct 
     }
 }
 
-static void note_launch(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+static void note_launch(struct lowering *lo, struct launch *l, int index, struct call *c,
+                        struct operand *o)
 {
     struct buffer *b = o->buffer;
     (void)lo;
@@ -97,7 +100,8 @@ static void choose_scratch(struct lowering *lo)
         struct buffer *b = lo->buffers[i];
         if (lo->fuse && b->space == SPACE_ARENA && !b->keep && b->last >= 0 && b->first == b->last)
             b->space = SPACE_SCRATCH;
-        if (b->row_bytes == 0 && b->keep && b->bytes > 0)       /* decisions outlive the step: hold_routing */
+        if (b->row_bytes == 0 && b->keep &&
+            b->bytes > 0) /* decisions outlive the step: hold_routing */
             b->first = 0, b->last = INT_MAX;
     }
 }
@@ -138,7 +142,8 @@ static void place_scratch(struct lowering *lo, struct launch *l)
                 made_of_rows[nrows++] = list[i];
             }
         int64_t per_row = nrows ? pack_buffers(a, made_of_rows, nrows, 0) : 0;
-        l->tile = l->experts ? plan_decisions(l->experts->moe, lo->g->micro).rows_per_tile : tile_rows(per_row);
+        l->tile = l->experts ? plan_decisions(l->experts->moe, lo->g->micro).rows_per_tile
+                             : tile_rows(per_row);
         for (size_t i = 0; i < nrows; i++)
             made_of_rows[i]->bytes = made_of_rows[i]->row_bytes * l->tile;
     }
@@ -156,17 +161,19 @@ static int64_t tiles_of(const struct lowering *lo, const struct launch *l)
     return tile_count(lo->g->micro * l->rows, l->tile);
 }
 
-static void size_sums(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+static void size_sums(struct lowering *lo, struct launch *l, int index, struct call *c,
+                      struct operand *o)
 {
     (void)index;
     (void)c;
     if (o->buffer->bytes < 0 && chains(l)) {
         o->buffer->bytes = -o->buffer->bytes * tiles_of(lo, l);
-        o->buffer->offset = l->tile;            /* until its offset is known */
+        o->buffer->offset = l->tile; /* until its offset is known */
     }
 }
 
-static void tile_of_sums(struct lowering *lo, struct launch *l, int index, struct call *c, struct operand *o)
+static void tile_of_sums(struct lowering *lo, struct launch *l, int index, struct call *c,
+                         struct operand *o)
 {
     (void)lo;
     (void)index;

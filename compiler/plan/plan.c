@@ -31,7 +31,8 @@ const char *kernel_operands(enum kernel k)
     return operands[k];
 }
 
-static int64_t lower(struct plan *p, const struct graph *g, struct function *f, bool fuse, struct buffer ***buffers, size_t *n)
+static int64_t lower(struct plan *p, const struct graph *g, struct function *f, bool fuse,
+                     struct buffer ***buffers, size_t *n)
 {
     struct lowering lo = {.plan = p, .g = g, .f = f, .fuse = fuse};
     lower_graph(&lo);
@@ -43,7 +44,8 @@ static int64_t lower(struct plan *p, const struct graph *g, struct function *f, 
     return bytes;
 }
 
-struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o)
+struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train,
+                       const struct plan_options *o)
 {
     struct plan *p = arena_alloc(a, sizeof *p);
     p->arena = a;
@@ -58,8 +60,10 @@ struct plan *plan_make(struct arena *a, const struct graph *eval, const struct g
     p->norm.name = "norm";
     p->update.name = "update";
     place_params(p);
-    p->arena_eval_bytes = lower(p, eval, &p->eval_step, o->fuse, &p->eval_buffers, &p->neval_buffers);
-    p->arena_train_bytes = lower(p, train, &p->train_step, o->fuse, &p->train_buffers, &p->ntrain_buffers);
+    p->arena_eval_bytes =
+        lower(p, eval, &p->eval_step, o->fuse, &p->eval_buffers, &p->neval_buffers);
+    p->arena_train_bytes =
+        lower(p, train, &p->train_step, o->fuse, &p->train_buffers, &p->ntrain_buffers);
     plan_packing(p);
     plan_update(p);
     return p;
@@ -68,12 +72,15 @@ struct plan *plan_make(struct arena *a, const struct graph *eval, const struct g
 static int64_t io_bytes(const struct plan *p)
 {
     const struct graph *g = p->eval;
-    return 4 * g->micro * (g->input->rows * g->input->cols + 2 * g->logits->cols + g->features->rows * g->features->cols + p->choices);
+    return 4 * g->micro *
+           (g->input->rows * g->input->cols + 2 * g->logits->cols +
+            g->features->rows * g->features->cols + p->choices);
 }
 
 int64_t plan_memory_eval(const struct plan *p)
 {
-    return p->params_bytes + p->packed_eval_bytes + p->arena_eval_bytes + io_bytes(p) + p->balance_bytes;
+    return p->params_bytes + p->packed_eval_bytes + p->arena_eval_bytes + io_bytes(p) +
+           p->balance_bytes;
 }
 
 int plan_moments(const struct plan *p)
@@ -83,17 +90,21 @@ int plan_moments(const struct plan *p)
 
 int64_t plan_memory_train(const struct plan *p, bool ema)
 {
-    int64_t arena = p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes;
-    int copies = 2 + plan_moments(p) + ema;            /* of the weights: they, gradients, moments, average */
-    return p->params_bytes * copies + p->packed_train_bytes + arena + io_bytes(p) + p->balance_bytes;
+    int64_t arena =
+        p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes;
+    int copies = 2 + plan_moments(p) + ema; /* of the weights: they, gradients, moments, average */
+    return p->params_bytes * copies + p->packed_train_bytes + arena + io_bytes(p) +
+           p->balance_bytes;
 }
 
 /* -- printer -- */
 
-static const char *const spaces[] = {"params", "packed", "grads", "moment1", "moment2", "ema", "arena", "input", "target",
-                                     "output", "features", "balance", "choices", "scratch", "const", "-"};
+static const char *const spaces[] = {
+    "params", "packed", "grads",    "moment1", "moment2", "ema",     "arena", "input",
+    "target", "output", "features", "balance", "choices", "scratch", "const", "-"};
 
-static const char *const domains[] = {"rows", "images", "parts", "tiles", "groups", "experts", "expert parts", "expert tiles"};
+static const char *const domains[] = {"rows",   "images",  "parts",        "tiles",
+                                      "groups", "experts", "expert parts", "expert tiles"};
 
 static void print_operand(const struct operand *o, FILE *out)
 {
@@ -106,8 +117,9 @@ static void print_operand(const struct operand *o, FILE *out)
 }
 
 /* By enum then. */
-static const char *const steps[] = {"keep", "gelu", "relu", "silu", "gelu_dx", "relu_dx", "silu_dx", "gelu beside", "relu beside",
-                                    "silu beside", "scale", "scale_rows", "add", "mul"};
+static const char *const steps[] = {
+    "keep",        "gelu",        "relu",        "silu",  "gelu_dx",    "relu_dx", "silu_dx",
+    "gelu beside", "relu beside", "silu beside", "scale", "scale_rows", "add",     "mul"};
 
 /* Sizes, of a product then the steps that follow it: those whose value is stored with a star. */
 static void print_sizes(const struct call *c, FILE *out)
@@ -116,7 +128,8 @@ static void print_sizes(const struct call *c, FILE *out)
     for (int i = 0; i < plain; i++)
         fprintf(out, "%c%" PRId64, i ? ',' : '[', c->size[i]);
     for (int i = plain; i < c->nsizes; i++)
-        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[THEN_OF(c->size[i])], THEN_STORED(c->size[i]) ? "*" : "");
+        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[THEN_OF(c->size[i])],
+                THEN_STORED(c->size[i]) ? "*" : "");
     fputs(c->nsizes ? "]" : "", out);
 }
 
@@ -131,7 +144,8 @@ static void print_launch(const struct launch *l, FILE *out)
     if (m)
         fprintf(out, " moe=%d", m->id);
     if (l->experts && l->experts->count < m->experts)
-        fprintf(out, " experts=%d..%d", l->experts->first, l->experts->first + l->experts->count - 1);
+        fprintf(out, " experts=%d..%d", l->experts->first,
+                l->experts->first + l->experts->count - 1);
     if (l->scratch_bytes)
         fprintf(out, " scratch=%" PRId64, l->scratch_bytes);
     fputs("\n", out);
@@ -152,19 +166,23 @@ static void print_function(const struct function *f, FILE *out)
         print_launch(f->launches[i], out);
 }
 
-static void print_buffers(const char *name, struct buffer *const *b, size_t n, int64_t bytes, FILE *out)
+static void print_buffers(const char *name, struct buffer *const *b, size_t n, int64_t bytes,
+                          FILE *out)
 {
     fprintf(out, "arena %s: %" PRId64 " bytes\n", name, bytes);
     for (size_t i = 0; i < n; i++)
-        fprintf(out, "  %" PRId64 " + %" PRId64 "  launches %d .. %d  # %s\n", b[i]->offset, b[i]->bytes, b[i]->first,
-                b[i]->last, b[i]->name ? b[i]->name : "");
+        fprintf(out, "  %" PRId64 " + %" PRId64 "  launches %d .. %d  # %s\n", b[i]->offset,
+                b[i]->bytes, b[i]->first, b[i]->last, b[i]->name ? b[i]->name : "");
 }
 
 void plan_print(const struct plan *p, FILE *out)
 {
-    fprintf(out, "plan: params %" PRId64 ", packed %" PRId64 " / %" PRId64 ", scratch %" PRId64 " bytes a thread, vectors of %d, "
-            "recompute = %s\n", p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->scratch_bytes, p->vector,
-            recompute_words[p->train->recompute]);
+    fprintf(out,
+            "plan: params %" PRId64 ", packed %" PRId64 " / %" PRId64 ", scratch %" PRId64
+            " bytes a thread, vectors of %d, "
+            "recompute = %s\n",
+            p->params_bytes, p->packed_eval_bytes, p->packed_train_bytes, p->scratch_bytes,
+            p->vector, recompute_words[p->train->recompute]);
     print_function(&p->pack_eval, out);
     print_function(&p->eval_step, out);
     print_buffers("eval", p->eval_buffers, p->neval_buffers, p->arena_eval_bytes, out);
@@ -176,17 +194,21 @@ void plan_print(const struct plan *p, FILE *out)
 
 /* -- verifier: no two buffers alive at the same time share a byte, and all lie inside -- */
 
-static bool buffers_ok(const char *name, struct buffer *const *b, size_t n, int64_t bytes, FILE *out)
+static bool buffers_ok(const char *name, struct buffer *const *b, size_t n, int64_t bytes,
+                       FILE *out)
 {
     for (size_t i = 0; i < n; i++) {
-        if (b[i]->offset < 0 || b[i]->offset % 64 || b[i]->bytes <= 0 || b[i]->offset + b[i]->bytes > bytes) {
+        if (b[i]->offset < 0 || b[i]->offset % 64 || b[i]->bytes <= 0 ||
+            b[i]->offset + b[i]->bytes > bytes) {
             fprintf(out, "%s: buffer %d (%s) lies outside\n", name, b[i]->id, b[i]->name);
             return false;
         }
         for (size_t j = 0; j < i; j++)
-            if (b[i]->first <= b[j]->last && b[j]->first <= b[i]->last && b[i]->offset < b[j]->offset + b[j]->bytes &&
+            if (b[i]->first <= b[j]->last && b[j]->first <= b[i]->last &&
+                b[i]->offset < b[j]->offset + b[j]->bytes &&
                 b[j]->offset < b[i]->offset + b[i]->bytes) {
-                fprintf(out, "%s: buffers %d (%s) and %d (%s) overlap\n", name, b[i]->id, b[i]->name, b[j]->id, b[j]->name);
+                fprintf(out, "%s: buffers %d (%s) and %d (%s) overlap\n", name, b[i]->id,
+                        b[i]->name, b[j]->id, b[j]->name);
                 return false;
             }
     }

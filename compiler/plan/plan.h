@@ -1,8 +1,10 @@
-/* The plan: what a program does, in order. A function is a list of launches; a launch runs its calls for every tile of a domain,
- * on threads; a call is a kernel with its sizes and operands. Everything is fixed here but B.
+/* The plan: what a program does, in order. A function is a list of launches; a launch runs its
+ * calls for every tile of a domain, on threads; a call is a kernel with its sizes and operands.
+ * Everything is fixed here but B.
  *
- * Tiles depend on shapes, never on threads, and no two tiles of a launch write the same place, so bits do not depend on
- * threads. A value that lives inside one launch only takes a place in the thread's scratch, all others in the arena. */
+ * Tiles depend on shapes, never on threads, and no two tiles of a launch write the same place, so
+ * bits do not depend on threads. A value that lives inside one launch only takes a place in the
+ * thread's scratch, all others in the arena. */
 #ifndef COMPILER_PLAN_PLAN_H
 #define COMPILER_PLAN_PLAN_H
 
@@ -30,54 +32,69 @@ enum codes { CODES_COSINE, CODES_DISTANCE };
 enum optimiser { OPTIMISER_ADAMW, OPTIMISER_LAMB, OPTIMISER_SGD };
 enum gemm_start { START_ZERO, START_BIAS, START_C };
 
-/* Steps that may follow a product, v = step(v, argument), where v begins as a sum; ACT.. + enum activation. Of each step a call has the
- * size THEN_CODE, after the six of the product, and operands after its four: the argument, if it takes one, then where v is stored, if it
- * is. With steps, c is where sums may rest until they are complete. */
+/* Steps that may follow a product, v = step(v, argument), where v begins as a sum; ACT.. + enum
+ * activation. Of each step a call has the size THEN_CODE, after the six of the product, and
+ * operands after its four: the argument, if it takes one, then where v is stored, if it is. With
+ * steps, c is where sums may rest until they are complete. */
 enum then {
-    THEN_KEEP,                  /* v is stored */
-    THEN_ACT,                   /* activation of v */
-    THEN_ACT_DX = THEN_ACT + 3, /* v times the activation's slope at the argument */
-    THEN_ACT_BESIDE = THEN_ACT_DX + 3,          /* v stays; the activation of the argument is stored */
-    THEN_SCALE = THEN_ACT_BESIDE + 3,           /* argument: a factor for each column */
-    THEN_SCALE_ROWS,            /* for each row */
-    THEN_ADD,                   /* arguments as large as the product */
+    THEN_KEEP,                         /* v is stored */
+    THEN_ACT,                          /* activation of v */
+    THEN_ACT_DX = THEN_ACT + 3,        /* v times the activation's slope at the argument */
+    THEN_ACT_BESIDE = THEN_ACT_DX + 3, /* v stays; the activation of the argument is stored */
+    THEN_SCALE = THEN_ACT_BESIDE + 3,  /* argument: a factor for each column */
+    THEN_SCALE_ROWS,                   /* for each row */
+    THEN_ADD,                          /* arguments as large as the product */
     THEN_MUL
 };
-#define THEN_BESIDE(then) ((then) >= THEN_ACT_BESIDE && (then) < THEN_SCALE)
-#define THEN_TAKES(then) ((then) >= THEN_ACT_DX)        /* an argument */
-#define THEN_STEPS 5
+#define THEN_BESIDE(then)       ((then) >= THEN_ACT_BESIDE && (then) < THEN_SCALE)
+#define THEN_TAKES(then)        ((then) >= THEN_ACT_DX) /* an argument */
+#define THEN_STEPS              5
 #define THEN_CODE(then, stored) ((then) * 2 + (stored))
-#define THEN_OF(code) ((int)((code) / 2))
-#define THEN_STORED(code) ((code) % 2 != 0)
+#define THEN_OF(code)           ((int)((code) / 2))
+#define THEN_STORED(code)       ((code) % 2 != 0)
 
 /* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
 enum space {
-    SPACE_PARAMS, SPACE_PACKED, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA, SPACE_ARENA, SPACE_INPUT, SPACE_TARGET,
-    SPACE_OUTPUT, SPACE_FEATURES, SPACE_BALANCE, SPACE_CHOICES, SPACE_SCRATCH, SPACE_CONST, SPACE_NONE
+    SPACE_PARAMS,
+    SPACE_PACKED,
+    SPACE_GRADS,
+    SPACE_MOMENT1,
+    SPACE_MOMENT2,
+    SPACE_EMA,
+    SPACE_ARENA,
+    SPACE_INPUT,
+    SPACE_TARGET,
+    SPACE_OUTPUT,
+    SPACE_FEATURES,
+    SPACE_BALANCE,
+    SPACE_CHOICES,
+    SPACE_SCRATCH,
+    SPACE_CONST,
+    SPACE_NONE
 };
 
 struct buffer {
     int id;
-    const struct value *value;  /* that it holds; NULL: of a launch's own */
+    const struct value *value; /* that it holds; NULL: of a launch's own */
     const char *name;
-    int64_t bytes;              /* for the largest B, or of a tile in scratch */
-    int64_t row_bytes;          /* of one row: what a tile of scratch is made of */
-    enum space space;           /* ARENA or SCRATCH, or where the value is given */
+    int64_t bytes;     /* for the largest B, or of a tile in scratch */
+    int64_t row_bytes; /* of one row: what a tile of scratch is made of */
+    enum space space;  /* ARENA or SCRATCH, or where the value is given */
     int64_t offset;
-    int first, last;            /* launches that use it (ARENA), calls (SCRATCH) */
-    bool keep;                  /* read from outside: never in scratch */
+    int first, last; /* launches that use it (ARENA), calls (SCRATCH) */
+    bool keep;       /* read from outside: never in scratch */
 };
 
-/* Address = start of space + offset of buffer + offset + i0*s0 + i1*s1 + i2*s2, in bytes; the domain says what i0..i2 are. In
- * scratch s0 does not count: a tile starts at row 0. */
+/* Address = start of space + offset of buffer + offset + i0*s0 + i1*s1 + i2*s2, in bytes; the
+ * domain says what i0..i2 are. In scratch s0 does not count: a tile starts at row 0. */
 struct operand {
     enum space space;
-    struct buffer *buffer;      /* or NULL: offset counts from the start of the space */
+    struct buffer *buffer; /* or NULL: offset counts from the start of the space */
     int64_t offset, s0, s1, s2;
 };
 
 #define CALL_OPERANDS 10
-#define CALL_SIZES 14
+#define CALL_SIZES    14
 
 struct call {
     enum kernel kernel;
@@ -85,30 +102,34 @@ struct call {
     int noperands;
     int64_t size[CALL_SIZES];
     int nsizes;
-    double real[2];             /* eps, rates: part of the kernel's identity */
-    const struct moe *moe;      /* for the routing kernels */
-    const char *name;           /* of the node */
+    double real[2];        /* eps, rates: part of the kernel's identity */
+    const struct moe *moe; /* for the routing kernels */
+    const char *name;      /* of the node */
 };
 
 enum domain {
-    DOMAIN_ROWS,                /* B*rows rows in tile_count() equal tiles of at most `tile`. i0 first row, i2 tile; m rows, row = i0 */
-    DOMAIN_IMAGES,              /* tiles of `tile` pictures, in `parts`. i0 first picture, i2 part; m pictures, row = part */
-    DOMAIN_PARTS,               /* `parts` parts of everything. i2 part; m = B*rows, row = part */
-    DOMAIN_TILES,               /* the same, but m counts the tiles that ROWS makes of them */
-    DOMAIN_GROUPS,              /* each routing group. i0 first picture, i2 group; m pictures, row = i0 */
-    DOMAIN_EXPERTS,             /* tiles of the routed rows. i0 first routed row, i1 expert, i2 tile; m rows, row = i0 */
-    DOMAIN_EXPERT_PARTS,        /* each expert in `parts`. i0 first routed row, i1 expert, i2 part; m rows, row = part */
-    DOMAIN_EXPERT_TILES         /* the same, but i0 first tile, m tiles of the expert */
+    DOMAIN_ROWS,    /* B*rows rows in tile_count() equal tiles of at most `tile`. i0 first row, i2
+                       tile; m rows, row = i0 */
+    DOMAIN_IMAGES,  /* tiles of `tile` pictures, in `parts`. i0 first picture, i2 part; m pictures,
+                       row = part */
+    DOMAIN_PARTS,   /* `parts` parts of everything. i2 part; m = B*rows, row = part */
+    DOMAIN_TILES,   /* the same, but m counts the tiles that ROWS makes of them */
+    DOMAIN_GROUPS,  /* each routing group. i0 first picture, i2 group; m pictures, row = i0 */
+    DOMAIN_EXPERTS, /* tiles of the routed rows. i0 first routed row, i1 expert, i2 tile; m rows,
+                       row = i0 */
+    DOMAIN_EXPERT_PARTS, /* each expert in `parts`. i0 first routed row, i1 expert, i2 part; m rows,
+                            row = part */
+    DOMAIN_EXPERT_TILES  /* the same, but i0 first tile, m tiles of the expert */
 };
 
 struct launch {
     enum domain domain;
-    int64_t rows;               /* of a picture (ROWS), or the factor of m (PARTS) */
-    int64_t tile;               /* rows or pictures of a tile; PARTS: m counts slices of so many if not 0 */
+    int64_t rows; /* of a picture (ROWS), or the factor of m (PARTS) */
+    int64_t tile; /* rows or pictures of a tile; PARTS: m counts slices of so many if not 0 */
     int64_t parts;
-    const struct moe *moe;              /* GROUPS */
-    const struct experts *experts;      /* EXPERTS, EXPERT_PARTS, EXPERT_TILES */
-    struct buffer *decisions;           /* of their moe */
+    const struct moe *moe;         /* GROUPS */
+    const struct experts *experts; /* EXPERTS, EXPERT_PARTS, EXPERT_TILES */
+    struct buffer *decisions;      /* of their moe */
     struct call *calls;
     size_t ncalls, cap;
     int64_t scratch_bytes;
@@ -122,32 +143,35 @@ struct function {
 };
 
 /* Fields of the block of routing decisions (see struct moe), in bytes. */
-struct decisions { int64_t choice, slot, pair, first, tile, tile_first, stats, bytes; int64_t rows_per_tile, max_tiles; };
+struct decisions {
+    int64_t choice, slot, pair, first, tile, tile_first, stats, bytes;
+    int64_t rows_per_tile, max_tiles;
+};
 struct decisions plan_decisions(const struct moe *m, int64_t micro);
-int64_t decisions_stats(const struct moe *m);            /* bytes of the stats of one group */
+int64_t decisions_stats(const struct moe *m); /* bytes of the stats of one group */
 
 /* Where a param lies. */
 struct placed_param {
-    int64_t offset;             /* in PARAMS, GRADS, moments, EMA */
-    int64_t packed, packed_t;   /* in PACKED: for forward, for dx; -1: not packed */
-    int64_t panel_bytes, packed_slice, packed_t_slice;      /* bytes of one panel, of one expert */
+    int64_t offset;           /* in PARAMS, GRADS, moments, EMA */
+    int64_t packed, packed_t; /* in PACKED: for forward, for dx; -1: not packed */
+    int64_t panel_bytes, packed_slice, packed_t_slice; /* bytes of one panel, of one expert */
 };
 
 struct plan {
     struct arena *arena;
     const struct graph *eval, *train;
-    int vector;                 /* floats in a vector of the target: 8 or 16 */
+    int vector; /* floats in a vector of the target: 8 or 16 */
     bool red_zones;
-    struct placed_param *params;        /* by id */
+    struct placed_param *params; /* by id */
     enum optimiser optimiser;
     int64_t params_bytes, packed_eval_bytes, packed_train_bytes, balance_bytes;
     int64_t arena_eval_bytes, arena_train_bytes, scratch_bytes;
-    int64_t choices;            /* floats in a row of CHOICES: the experts of all layers */
-    const float **consts;       /* tables */
+    int64_t choices;      /* floats in a row of CHOICES: the experts of all layers */
+    const float **consts; /* tables */
     size_t *const_counts, nconsts, cap_consts, cap_counts;
     struct function pack_eval, pack_train, eval_step, train_step, norm, update;
-    size_t train_forward;       /* launches of train_step that make up the forward pass */
-    struct buffer **eval_buffers, **train_buffers;          /* in the arenas */
+    size_t train_forward; /* launches of train_step that make up the forward pass */
+    struct buffer **eval_buffers, **train_buffers; /* in the arenas */
     size_t neval_buffers, ntrain_buffers;
 };
 
@@ -155,19 +179,22 @@ struct plan {
 
 struct plan_options {
     int vector;
-    bool fuse;                  /* false (-O0): every node a launch of its own, every value in the arena */
-    bool red_zones;             /* for the address sanitizer: no place is used twice, and PLAN_RED_ZONE bytes follow each */
+    bool fuse;      /* false (-O0): every node a launch of its own, every value in the arena */
+    bool red_zones; /* for the address sanitizer: no place is used twice, and PLAN_RED_ZONE bytes
+                       follow each */
 };
 
-struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train, const struct plan_options *o);
+struct plan *plan_make(struct arena *a, const struct graph *eval, const struct graph *train,
+                       const struct plan_options *o);
 bool plan_verify(const struct plan *p, FILE *out);
 void plan_print(const struct plan *p, FILE *out);
-void plan_draw(const struct plan *p, int64_t memory, FILE *out);        /* as SVG; memory: of training, in all */
+void plan_draw(const struct plan *p, int64_t memory,
+               FILE *out); /* as SVG; memory: of training, in all */
 
 /* All memory that a running program holds, in bytes, for `info` and memory.limit. */
 int64_t plan_memory_eval(const struct plan *p);
 int64_t plan_memory_train(const struct plan *p, bool ema);
-int plan_moments(const struct plan *p);                 /* that the optimiser keeps of each weight */
+int plan_moments(const struct plan *p); /* that the optimiser keeps of each weight */
 
 const char *kernel_name(enum kernel k);
 const char *kernel_operands(enum kernel k);

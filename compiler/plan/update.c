@@ -1,4 +1,5 @@
-/* The end of a step: the gradient's norm, and the update of the weights by the optimiser of the recipe. */
+/* The end of a step: the gradient's norm, and the update of the weights by the optimiser of the
+ * recipe. */
 #include "config.h"
 
 #include <string.h>
@@ -7,9 +8,10 @@
 #include "lang/base/arena.h"
 #include "lang/spec.h"
 
-#define CHUNK 16384             /* numbers that one task of the update takes: 5 x 64 KiB pass through L2 */
+#define CHUNK 16384 /* numbers that one task of the update takes: 5 x 64 KiB pass through L2 */
 
-static const enum space adamw_spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2, SPACE_EMA};
+static const enum space adamw_spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2,
+                                          SPACE_EMA};
 static const enum space sgd_spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_EMA};
 
 static int64_t chunks_in(int64_t n)
@@ -18,7 +20,8 @@ static int64_t chunks_in(int64_t n)
 }
 
 /* A kernel over `parts` parts of n numbers, with the rates of `q`. */
-static struct call *update_call(struct plan *p, enum kernel kernel, const struct param *q, int64_t n, int64_t parts)
+static struct call *update_call(struct plan *p, enum kernel kernel, const struct param *q,
+                                int64_t n, int64_t parts)
 {
     struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, q->name);
     struct call *c = add_call(p->arena, l, kernel, q->name);
@@ -54,7 +57,8 @@ static void need_arena(struct plan *p, int64_t floats)
 static void update_lamb(struct plan *p, const struct param *q)
 {
     static const enum space second[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_ARENA, SPACE_EMA};
-    int64_t slices = q->experts ? q->experts : 1, n = q->count / slices, parts = slices * chunks_in(n);
+    int64_t slices = q->experts ? q->experts : 1, n = q->count / slices,
+            parts = slices * chunks_in(n);
     int64_t at = p->params[q->id].offset;
     struct call *c = update_call(p, KERNEL_lamb, q, n, parts);
     for (int i = 0; i < 4; i++)
@@ -66,7 +70,8 @@ static void update_lamb(struct plan *p, const struct param *q)
     need_arena(p, 2 * parts);
 }
 
-/* Balancing without a loss: before the update proper, which leaves these params alone but averages them. */
+/* Balancing without a loss: before the update proper, which leaves these params alone but averages
+ * them. */
 static void update_biases(struct plan *p)
 {
     for (size_t i = 0; i < p->train->nmoes; i++) {
@@ -76,7 +81,8 @@ static void update_biases(struct plan *p)
         struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, m->bias->name);
         struct call *c = add_call(p->arena, l, KERNEL_balance_bias, m->bias->name);
         call_operand(c, operand_region(SPACE_PARAMS, p->params[m->bias->id].offset, 0, 0));
-        call_operand(c, operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0));
+        call_operand(
+            c, operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0));
         call_size(c, m->experts);
         c->real[0] = m->bias_rate;
     }
@@ -99,7 +105,8 @@ static void update_params(struct plan *p)
         }
         while (j < n && alike(order[i], order[j]))
             j++;
-        update_run(p, order[i], p->params[order[i]->id].offset, j < n ? p->params[order[j]->id].offset : p->params_bytes);
+        update_run(p, order[i], p->params[order[i]->id].offset,
+                   j < n ? p->params[order[j]->id].offset : p->params_bytes);
     }
 }
 
@@ -123,7 +130,9 @@ static void plan_norm(struct plan *p)
 void plan_update(struct plan *p)
 {
     const char *kind = spec_text(p->train->spec, "train.optim.kind");
-    p->optimiser = strcmp(kind, "lamb") == 0 ? OPTIMISER_LAMB : strcmp(kind, "sgd") == 0 ? OPTIMISER_SGD : OPTIMISER_ADAMW;
+    p->optimiser = strcmp(kind, "lamb") == 0  ? OPTIMISER_LAMB
+                   : strcmp(kind, "sgd") == 0 ? OPTIMISER_SGD
+                                              : OPTIMISER_ADAMW;
     update_biases(p);
     update_params(p);
     plan_norm(p);

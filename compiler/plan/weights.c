@@ -1,4 +1,6 @@
-/* Weights: their places in the regions, the packed copies that the kernels read, and the functions that pack them. Params with the same decay and learning-rate factor lie together, so that the update is a few long launches. */
+/* Weights: their places in the regions, the packed copies that the kernels read, and the functions
+ * that pack them. Params with the same decay and learning-rate factor lie together, so that the
+ * update is a few long launches. */
 #include "config.h"
 
 #include <math.h>
@@ -45,18 +47,21 @@ static bool multiplies(const struct node *n, enum node_op linear, enum node_op c
 
 static bool depthwise(const struct node *n)
 {
-    return n->groups > 1 && n->weight->shape[0] == n->groups && n->weight->shape[1] == 1 && n->kernel > 0;
+    return n->groups > 1 && n->weight->shape[0] == n->groups && n->weight->shape[1] == 1 &&
+           n->kernel > 0;
 }
 
-struct factor { int64_t rows, taps, in, groups, experts; };     /* w (experts, groups * rows, in, taps) */
+struct factor {
+    int64_t rows, taps, in, groups, experts;
+}; /* w (experts, groups * rows, in, taps) */
 
 static struct factor factor_of(const struct node *n)
 {
     const struct param *w = n->weight;
     int at = w->experts ? 1 : 0;
     int64_t groups = n->kernel ? n->groups : 1;
-    return (struct factor){w->shape[at] / groups, n->kernel ? (int64_t)n->kernel * n->kernel : 1, w->shape[at + 1], groups,
-                           w->experts ? w->experts : 1};
+    return (struct factor){w->shape[at] / groups, n->kernel ? (int64_t)n->kernel * n->kernel : 1,
+                           w->shape[at + 1], groups, w->experts ? w->experts : 1};
 }
 
 static void place_packed(struct plan *p, const struct node *n, bool transposed, int64_t *top)
@@ -70,7 +75,8 @@ static void place_packed(struct plan *p, const struct node *n, bool transposed, 
     if (depthwise(n))
         bytes = (n->weight->shape[0] + p->vector - 1) / p->vector * p->vector * K * 4;
     else
-        bytes = f.groups * (transposed ? plan_packed_bytes(p->vector, K, f.rows) : plan_packed_bytes(p->vector, f.rows, K));
+        bytes = f.groups * (transposed ? plan_packed_bytes(p->vector, K, f.rows)
+                                       : plan_packed_bytes(p->vector, f.rows, K));
     *(transposed ? &q->packed_t_slice : &q->packed_slice) = bytes;
     *at = *top;
     *top += align(bytes * f.experts);
@@ -115,10 +121,13 @@ static void add_packing(struct plan *p, struct function *f, const struct node *n
     int64_t panel = single ? p->vector : plan_panel(p->vector, width);
     for (int64_t g = 0; g < groups; g++) {
         struct launch *l = new_launch(p->arena, f, DOMAIN_PARTS, n->weight->name);
-        struct call *c = add_call(p->arena, l, transposed ? KERNEL_pack_t : KERNEL_pack, n->weight->name);
+        struct call *c =
+            add_call(p->arena, l, transposed ? KERNEL_pack_t : KERNEL_pack, n->weight->name);
         l->parts = (width + panel - 1) / panel * w.experts;
-        call_operand(c, operand_region(SPACE_PACKED, (transposed ? q->packed_t : q->packed) +
-                                  g * plan_packed_bytes(p->vector, width, depth), 0, panel * depth * 4));
+        call_operand(c, operand_region(SPACE_PACKED,
+                                       (transposed ? q->packed_t : q->packed) +
+                                           g * plan_packed_bytes(p->vector, width, depth),
+                                       0, panel * depth * 4));
         call_operand(c, operand_region(SPACE_PARAMS, q->offset + g * rows * K * 4, 0, 0));
         call_size(c, rows);
         call_size(c, w.taps);
@@ -133,7 +142,8 @@ static void pack_nodes(struct plan *p, struct function *f, bool transposed)
     bool *done = arena_array(p->arena, g->nparams + 1, sizeof *done);
     for (size_t i = 0; i < g->nnodes; i++) {
         const struct node *n = g->nodes[i];
-        if (!(transposed ? multiplies(n, NODE_linear_dx, NODE_conv_dx) : multiplies(n, NODE_linear, NODE_conv)))
+        if (!(transposed ? multiplies(n, NODE_linear_dx, NODE_conv_dx)
+                         : multiplies(n, NODE_linear, NODE_conv)))
             continue;
         if (done[n->weight->id] || (transposed && depthwise(n)))
             continue;

@@ -1,7 +1,9 @@
-/* Memory: a list of blocks, each twice as large as the last up to BLOCK_MAX. Nothing is freed before the whole.
+/* Memory: a list of blocks, each twice as large as the last up to BLOCK_MAX. Nothing is freed
+ * before the whole.
  *
- * Input: sizes. Output: zeroed memory. A request that does not fit, in the machine or under ARENA_LIMIT, ends the
- * process: no caller can do better, and a hostile file must not take the machine's memory. */
+ * Input: sizes. Output: zeroed memory. A request that does not fit, in the machine or under
+ * ARENA_LIMIT, ends the process: no caller can do better, and a hostile file must not take the
+ * machine's memory. */
 #include "lang/base/arena.h"
 
 #include <stdarg.h>
@@ -11,9 +13,9 @@
 #include <string.h>
 
 #define ARENA_LIMIT ((size_t)160 << 20)
-#define BLOCK_MIN ((size_t)16 << 10)
-#define BLOCK_MAX ((size_t)1 << 20)
-#define ALIGN 16
+#define BLOCK_MIN   ((size_t)16 << 10)
+#define BLOCK_MAX   ((size_t)1 << 20)
+#define ALIGN       16
 
 struct block {
     struct block *next;
@@ -35,13 +37,15 @@ static _Noreturn void arena_die(const char *why)
 struct arena *arena_new(void)
 {
     struct arena *a = calloc(1, sizeof *a);
-    if (!a) arena_die("out of memory");
+    if (!a)
+        arena_die("out of memory");
     return a;
 }
 
 void arena_free(struct arena *a)
 {
-    if (!a) return;
+    if (!a)
+        return;
     for (struct block *b = a->blocks, *next; b; b = next) {
         next = b->next;
         free(b);
@@ -52,10 +56,13 @@ void arena_free(struct arena *a)
 static struct block *block_new(struct arena *a, size_t need)
 {
     size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_MIN;
-    if (size > BLOCK_MAX) size = BLOCK_MAX;
-    if (size < need) size = need;
+    if (size > BLOCK_MAX)
+        size = BLOCK_MAX;
+    if (size < need)
+        size = need;
     struct block *b = calloc(1, sizeof *b + size);
-    if (!b) arena_die("out of memory");
+    if (!b)
+        arena_die("out of memory");
     b->size = size;
     /* A block made for one large request goes behind the current one, whose rest stays in use. */
     if (a->blocks && size == need && need > BLOCK_MAX) {
@@ -70,12 +77,16 @@ static struct block *block_new(struct arena *a, size_t need)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    if (size > ARENA_LIMIT) arena_die("the input needs more memory than the compiler allows itself");
+    if (size > ARENA_LIMIT)
+        arena_die("the input needs more memory than the compiler allows itself");
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (size == 0) size = ALIGN;
-    if (a->total + size > ARENA_LIMIT) arena_die("the input needs more memory than the compiler allows itself");
+    if (size == 0)
+        size = ALIGN;
+    if (a->total + size > ARENA_LIMIT)
+        arena_die("the input needs more memory than the compiler allows itself");
     struct block *b = a->blocks;
-    if (!b || b->size - b->used < size) b = block_new(a, size);
+    if (!b || b->size - b->used < size)
+        b = block_new(a, size);
     void *p = b->data + b->used;
     b->used += size;
     a->total += size;
@@ -84,14 +95,16 @@ void *arena_alloc(struct arena *a, size_t size)
 
 void *arena_array(struct arena *a, size_t count, size_t size)
 {
-    if (size && count > SIZE_MAX / size) arena_die("the input needs more memory than the compiler allows itself");
+    if (size && count > SIZE_MAX / size)
+        arena_die("the input needs more memory than the compiler allows itself");
     return arena_alloc(a, count * size);
 }
 
 char *arena_copy(struct arena *a, const char *text, size_t len)
 {
     char *p = arena_alloc(a, len + 1);
-    if (len) memcpy(p, text, len);
+    if (len)
+        memcpy(p, text, len);
     return p;
 }
 
@@ -102,7 +115,8 @@ char *arena_printf(struct arena *a, const char *format, ...)
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (n < 0) arena_die("a text could not be formatted");
+    if (n < 0)
+        arena_die("a text could not be formatted");
     char *p = arena_alloc(a, (size_t)n + 1);
     vsnprintf(p, (size_t)n + 1, format, again);
     va_end(again);
@@ -116,10 +130,12 @@ size_t arena_used(const struct arena *a)
 
 void *arena_grow(struct arena *a, void *items, size_t n, size_t *cap, size_t size)
 {
-    if (n < *cap) return items;
+    if (n < *cap)
+        return items;
     size_t more = *cap ? *cap * 2 : 4;
     void *p = arena_array(a, more, size);
-    if (n) memcpy(p, items, n * size);
+    if (n)
+        memcpy(p, items, n * size);
     *cap = more;
     return p;
 }

@@ -1,5 +1,6 @@
-/* Diagnostics. Input: reports of the passes. Output: text with the line and a caret under the place, or one JSON object
- * a line. The same report at the same place is printed once, however often a block is expanded. */
+/* Diagnostics. Input: reports of the passes. Output: text with the line and a caret under the
+ * place, or one JSON object a line. The same report at the same place is printed once, however
+ * often a block is expanded. */
 #include "lang/base/diag.h"
 
 #include <string.h>
@@ -9,7 +10,10 @@
 
 enum severity { SEVERITY_error, SEVERITY_warning };
 
-static const struct { const char *code, *summary; enum severity severity; } rows[] = {
+static const struct {
+    const char *code, *summary;
+    enum severity severity;
+} rows[] = {
 #define DIAG(code, name, severity, summary) {code, summary, SEVERITY_##severity},
 #include "lang/base/diag.def"
 #undef DIAG
@@ -19,21 +23,28 @@ static const char *const level_text[] = {"error", "warning"};
 
 #define NOTES_MAX 12
 
-struct note { struct loc loc; const char *text; bool help; };
+struct note {
+    struct loc loc;
+    const char *text;
+    bool help;
+};
 
 struct diag {
     struct arena *arena;
     FILE *out;
     enum diag_format format;
     unsigned limit, errors, warnings;
-    bool open;                          /* a report waits for its notes */
-    bool dropped;                       /* the last report was a repetition: its notes are, too */
+    bool open;    /* a report waits for its notes */
+    bool dropped; /* the last report was a repetition: its notes are, too */
     enum diag_code code;
     struct loc loc;
     const char *message, *fix;
     struct note notes[NOTES_MAX];
     size_t nnotes;
-    struct seen { enum diag_code code; struct loc loc; } *seen;
+    struct seen {
+        enum diag_code code;
+        struct loc loc;
+    } *seen;
     size_t nseen, seen_cap;
 };
 
@@ -53,9 +64,11 @@ static const char *format_text(struct arena *a, const char *format, va_list args
     vsnprintf(buffer, sizeof buffer, format, args);
     /* A quoted name may come from a hostile file: keep the text to one readable line. */
     size_t n = strnlen(buffer, sizeof buffer - 1);
-    while (n && text_check_utf8(buffer, n) < n) n = text_check_utf8(buffer, n);
+    while (n && text_check_utf8(buffer, n) < n)
+        n = text_check_utf8(buffer, n);
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)buffer[i] < 0x20 || buffer[i] == 0x7f) buffer[i] = '?';
+        if ((unsigned char)buffer[i] < 0x20 || buffer[i] == 0x7f)
+            buffer[i] = '?';
     return arena_copy(a, buffer, n);
 }
 
@@ -67,10 +80,13 @@ static bool has_place(struct loc loc)
 /* A message about a value that has no place still differs from the next one by its text. */
 static bool is_repeated(struct diag *d, enum diag_code code, struct loc loc)
 {
-    if (!has_place(loc)) return false;
+    if (!has_place(loc))
+        return false;
     for (size_t i = 0; i < d->nseen; i++) {
         const struct seen *s = &d->seen[i];
-        if (s->code == code && s->loc.src == loc.src && s->loc.begin == loc.begin && s->loc.end == loc.end) return true;
+        if (s->code == code && s->loc.src == loc.src && s->loc.begin == loc.begin &&
+            s->loc.end == loc.end)
+            return true;
     }
     *ARENA_PUSH(d->arena, d->seen, d->nseen, d->seen_cap) = (struct seen){code, loc};
     return false;
@@ -80,14 +96,18 @@ void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char
 {
     diag_flush(d);
     d->dropped = diag_full(d) || is_repeated(d, code, loc);
-    if (rows[code].severity == SEVERITY_warning && d->warnings >= d->limit) d->dropped = true;
-    if (d->dropped) return;
+    if (rows[code].severity == SEVERITY_warning && d->warnings >= d->limit)
+        d->dropped = true;
+    if (d->dropped)
+        return;
     va_list args;
     va_start(args, format);
     d->message = format_text(d->arena, format, args);
     va_end(args);
-    if (rows[code].severity == SEVERITY_error) d->errors++;
-    else d->warnings++;
+    if (rows[code].severity == SEVERITY_error)
+        d->errors++;
+    else
+        d->warnings++;
     d->open = true;
     d->code = code;
     d->loc = loc;
@@ -97,7 +117,8 @@ void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char
 
 static void add_note(struct diag *d, struct loc loc, bool help, const char *format, va_list args)
 {
-    if (d->dropped || !d->open || d->nnotes == NOTES_MAX) return;
+    if (d->dropped || !d->open || d->nnotes == NOTES_MAX)
+        return;
     d->notes[d->nnotes++] = (struct note){loc, format_text(d->arena, format, args), help};
 }
 
@@ -119,7 +140,8 @@ void diag_help(struct diag *d, const char *format, ...)
 
 void diag_fix(struct diag *d, const char *replacement)
 {
-    if (d->dropped || !d->open) return;
+    if (d->dropped || !d->open)
+        return;
     d->fix = arena_copy(d->arena, replacement, strlen(replacement));
 }
 
@@ -131,11 +153,14 @@ static void print_excerpt(FILE *out, struct loc loc)
     uint32_t line, column;
     source_position(loc.src, loc.begin, &line, &column);
     const char *text = loc.src->text + loc.src->lines[line - 1];
-    size_t len = strcspn(text, "\r\n"), at = column - 1, from = at > LINE_SHOWN / 2 ? at - LINE_SHOWN / 2 : 0;
-    if (len <= LINE_SHOWN) from = 0;
+    size_t len = strcspn(text, "\r\n"), at = column - 1,
+           from = at > LINE_SHOWN / 2 ? at - LINE_SHOWN / 2 : 0;
+    if (len <= LINE_SHOWN)
+        from = 0;
     size_t shown = len > from ? len - from : 0;
-    if (shown > LINE_SHOWN) shown = LINE_SHOWN;
-    bool bytes = text_check_utf8(text, len) < len;      /* not UTF-8: only ASCII can be shown */
+    if (shown > LINE_SHOWN)
+        shown = LINE_SHOWN;
+    bool bytes = text_check_utf8(text, len) < len; /* not UTF-8: only ASCII can be shown */
     fprintf(out, "%5u | ", line);
     for (size_t i = 0; i < shown; i++) {
         unsigned char c = (unsigned char)text[from + i];
@@ -143,10 +168,12 @@ static void print_excerpt(FILE *out, struct loc loc)
     }
     fputs("\n      | ", out);
     for (size_t i = from; i < at && i < len; i++)
-        if (((unsigned char)text[i] & 0xc0) != 0x80) fputc(text[i] == '\t' ? '\t' : ' ', out);
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            fputc(text[i] == '\t' ? '\t' : ' ', out);
     size_t width = loc.end > loc.begin ? loc.end - loc.begin : 1, carets = 0;
     for (size_t i = at; i < at + width && (i < from + shown || carets == 0); i++)
-        if (i >= len || ((unsigned char)text[i] & 0xc0) != 0x80) fputc('^', out), carets++;
+        if (i >= len || ((unsigned char)text[i] & 0xc0) != 0x80)
+            fputc('^', out), carets++;
     fputc('\n', out);
 }
 
@@ -160,13 +187,17 @@ static void print_place(FILE *out, const char *lead, struct loc loc)
 
 static void print_text(struct diag *d)
 {
-    fprintf(d->out, "%s[%s]: %s\n", level_text[rows[d->code].severity], rows[d->code].code, d->message);
-    if (has_place(d->loc)) print_place(d->out, "  --> ", d->loc);
+    fprintf(d->out, "%s[%s]: %s\n", level_text[rows[d->code].severity], rows[d->code].code,
+            d->message);
+    if (has_place(d->loc))
+        print_place(d->out, "  --> ", d->loc);
     for (size_t i = 0; i < d->nnotes; i++) {
         fprintf(d->out, "  = %s: %s\n", d->notes[i].help ? "help" : "note", d->notes[i].text);
-        if (has_place(d->notes[i].loc)) print_place(d->out, "  ::: ", d->notes[i].loc);
+        if (has_place(d->notes[i].loc))
+            print_place(d->out, "  ::: ", d->notes[i].loc);
     }
-    if (d->fix) fprintf(d->out, "  = help: write `%s` here\n", d->fix);
+    if (d->fix)
+        fprintf(d->out, "  = help: write `%s` here\n", d->fix);
     fputc('\n', d->out);
 }
 
@@ -175,9 +206,12 @@ static void json_string(FILE *out, const char *text)
     fputc('"', out);
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') fprintf(out, "\\%c", c);
-        else if (c < 0x20) fprintf(out, "\\u%04x", c);
-        else fputc(c, out);
+        if (c == '"' || c == '\\')
+            fprintf(out, "\\%c", c);
+        else if (c < 0x20)
+            fprintf(out, "\\u%04x", c);
+        else
+            fputc(c, out);
     }
     fputc('"', out);
 }
@@ -193,14 +227,17 @@ static void json_place(FILE *out, struct loc loc)
     source_position(loc.src, loc.end, &end_line, &end_column);
     fputs("\"file\":", out);
     json_string(out, loc.src->path);
-    fprintf(out, ",\"line\":%u,\"column\":%u,\"end_line\":%u,\"end_column\":%u,\"byte_start\":%u,\"byte_end\":%u",
+    fprintf(out,
+            ",\"line\":%u,\"column\":%u,\"end_line\":%u,\"end_column\":%u,\"byte_start\":%u,\"byte_"
+            "end\":%u",
             line, column, end_line, end_column, loc.begin, loc.end);
 }
 
 static void print_json(struct diag *d)
 {
     FILE *out = d->out;
-    fprintf(out, "{\"level\":\"%s\",\"code\":\"%s\",\"summary\":", level_text[rows[d->code].severity],
+    fprintf(out,
+            "{\"level\":\"%s\",\"code\":\"%s\",\"summary\":", level_text[rows[d->code].severity],
             rows[d->code].code);
     json_string(out, rows[d->code].summary);
     fputs(",\"message\":", out);
@@ -209,24 +246,30 @@ static void print_json(struct diag *d)
     json_place(out, d->loc);
     fputs(",\"notes\":[", out);
     for (size_t i = 0; i < d->nnotes; i++) {
-        fprintf(out, "%s{\"level\":\"%s\",\"message\":", i ? "," : "", d->notes[i].help ? "help" : "note");
+        fprintf(out, "%s{\"level\":\"%s\",\"message\":", i ? "," : "",
+                d->notes[i].help ? "help" : "note");
         json_string(out, d->notes[i].text);
         fputc(',', out);
         json_place(out, d->notes[i].loc);
         fputc('}', out);
     }
     fputs("],\"fix\":", out);
-    if (d->fix) json_string(out, d->fix);
-    else fputs("null", out);
+    if (d->fix)
+        json_string(out, d->fix);
+    else
+        fputs("null", out);
     fputs("}\n", out);
 }
 
 void diag_flush(struct diag *d)
 {
-    if (!d->open) return;
+    if (!d->open)
+        return;
     d->open = false;
-    if (d->format == DIAG_JSON) print_json(d);
-    else print_text(d);
+    if (d->format == DIAG_JSON)
+        print_json(d);
+    else
+        print_text(d);
     if (diag_full(d) && d->format == DIAG_TEXT && d->limit > 1)
         fprintf(d->out, "stopped after %u errors\n", d->errors);
 }

@@ -1,7 +1,8 @@
 /* Diagnostics: one structure, printed as text (with caret) or as JSON (an object per line).
  *
- * Every message has a code from diag.def. Passes report and go on; they return false or NULL at the end
- * of their stage if anything was reported as an error. Output goes to the stream of diag_new(). */
+ * Every message has a code from diag.def. Passes report and go on; they return false or NULL at the
+ * end of their stage if anything was reported as an error. Output goes to the stream of
+ * diag_new(). */
 #ifndef LANG_BASE_DIAG_H
 #define LANG_BASE_DIAG_H
 
@@ -25,19 +26,22 @@ enum diag_code {
 
 struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsigned limit);
 
-/* Report at a place. The message is one line without a full stop, lower case, naming things in `quotes`. */
+/* Report at a place. The message is one line without a full stop, lower case, naming things in
+ * `quotes`. */
 void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Add to the report just made: a note (with or without a place), a help line, a replacement text for the
- * range of the report ("did you mean"). The report is printed when the next one starts or at diag_flush(). */
-void diag_note(struct diag *d, struct loc loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Add to the report just made: a note (with or without a place), a help line, a replacement text
+ * for the range of the report ("did you mean"). The report is printed when the next one starts or
+ * at diag_flush(). */
+void diag_note(struct diag *d, struct loc loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void diag_help(struct diag *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void diag_fix(struct diag *d, const char *replacement);
 
 void diag_flush(struct diag *d);
-unsigned diag_errors(const struct diag *d);         /* errors so far */
-bool diag_full(const struct diag *d);               /* the limit is reached: stop looking for more */
-const char *diag_code_text(enum diag_code code);    /* "V0204" */
+unsigned diag_errors(const struct diag *d);      /* errors so far */
+bool diag_full(const struct diag *d);            /* the limit is reached: stop looking for more */
+const char *diag_code_text(enum diag_code code); /* "V0204" */
 
 #endif

@@ -1,4 +1,5 @@
-/* Source files. Input: a path or a text. Output: the bytes with a NUL behind and the table of line starts. */
+/* Source files. Input: a path or a text. Output: the bytes with a NUL behind and the table of line
+ * starts. */
 #include "lang/base/source.h"
 
 #include <errno.h>
@@ -19,10 +20,12 @@ struct source *source_from_text(struct arena *a, const char *path, const char *t
     s->text = arena_copy(a, text, len);
     s->len = len;
     uint32_t n = 1;
-    for (size_t i = 0; i < len; i++) n += text[i] == '\n';
+    for (size_t i = 0; i < len; i++)
+        n += text[i] == '\n';
     uint32_t *lines = arena_array(a, n, sizeof *lines);
     for (size_t i = 0, k = 1; i < len; i++)
-        if (text[i] == '\n') lines[k++] = (uint32_t)i + 1;
+        if (text[i] == '\n')
+            lines[k++] = (uint32_t)i + 1;
     s->lines = lines;
     s->nlines = n;
     return s;
@@ -31,7 +34,8 @@ struct source *source_from_text(struct arena *a, const char *path, const char *t
 struct source *source_read(struct arena *a, const char *path)
 {
     FILE *in = fopen(path, "rb");
-    if (!in) return NULL;
+    if (!in)
+        return NULL;
     struct stat st;
     if (fstat(fileno(in), &st) == 0 && S_ISDIR(st.st_mode)) {
         fclose(in);
@@ -44,11 +48,13 @@ struct source *source_read(struct arena *a, const char *path)
     while (len <= SOURCE_MAX) {
         if (len == cap) {
             char *more = arena_alloc(a, cap = cap ? cap * 4 : 16384);
-            if (len) memcpy(more, text, len);
+            if (len)
+                memcpy(more, text, len);
             text = more;
         }
         size_t n = fread(text + len, 1, cap - len, in);
-        if (n == 0) break;
+        if (n == 0)
+            break;
         len += n;
     }
     int failed = ferror(in) ? errno : 0;
@@ -65,8 +71,10 @@ void source_position(const struct source *s, uint32_t offset, uint32_t *line, ui
     uint32_t low = 0, high = s->nlines;
     while (high - low > 1) {
         uint32_t mid = low + (high - low) / 2;
-        if (s->lines[mid] <= offset) low = mid;
-        else high = mid;
+        if (s->lines[mid] <= offset)
+            low = mid;
+        else
+            high = mid;
     }
     *line = low + 1;
     *column = offset - s->lines[low] + 1;

@@ -9,10 +9,10 @@
 struct arena;
 
 struct source {
-    const char *path;           /* as shown to the user */
-    const char *text;           /* NUL-terminated; may hold no other NUL */
+    const char *path; /* as shown to the user */
+    const char *text; /* NUL-terminated; may hold no other NUL */
     size_t len;
-    const uint32_t *lines;      /* offset of the first byte of each line */
+    const uint32_t *lines; /* offset of the first byte of each line */
     uint32_t nlines;
 };
 

@@ -11,19 +11,23 @@ struct arena;
 
 /* String to pointer. Start from all zeros. Keys are borrowed and must live as long as the map. */
 struct map {
-    struct map_slot { const char *key; void *value; } *slots;
+    struct map_slot {
+        const char *key;
+        void *value;
+    } *slots;
     size_t n, cap;
 };
-void *map_get(const struct map *m, const char *key);            /* NULL if there is none */
+void *map_get(const struct map *m, const char *key); /* NULL if there is none */
 void map_put(struct arena *a, struct map *m, const char *key, void *value);
 
 /* Offset of the first byte that is not valid UTF-8 (or is NUL), or len. */
 size_t text_check_utf8(const char *text, size_t len);
 
-bool text_equal(const char *a, const char *b);                  /* NULL equals NULL only */
-bool text_is_word(const char *text);                            /* could be written without quotes */
+bool text_equal(const char *a, const char *b); /* NULL equals NULL only */
+bool text_is_word(const char *text);           /* could be written without quotes */
 
-/* The closest candidate to a word: collect with suggest_add(), then read best (NULL: none is near). */
+/* The closest candidate to a word: collect with suggest_add(), then read best (NULL: none is
+ * near). */
 struct suggest {
     const char *word, *best;
     size_t distance;
@@ -31,7 +35,8 @@ struct suggest {
 struct suggest suggest_start(const char *word);
 void suggest_add(struct suggest *s, const char *candidate);
 
-/* The shortest decimal text that reads back as the same number; a float keeps a `.` or an exponent. */
+/* The shortest decimal text that reads back as the same number; a float keeps a `.` or an
+ * exponent. */
 const char *text_float(struct arena *a, double value);
 
 /* As a literal of the language, with quotes and escapes. */

@@ -1,4 +1,5 @@
-/* Bytes that grow and stay: the scratch memory of readers and decoders. A zeroed struct is an empty buffer. */
+/* Bytes that grow and stay: the scratch memory of readers and decoders. A zeroed struct is an empty
+ * buffer. */
 #ifndef RUNTIME_BASE_BUFFER_H
 #define RUNTIME_BASE_BUFFER_H
 
@@ -8,8 +9,8 @@
 #include "runtime/base/status.h"
 
 struct vrt_buffer {
-    uint8_t *data;              /* owned; NULL when room is 0 */
-    size_t size;                /* bytes in use, kept by the user */
+    uint8_t *data; /* owned; NULL when room is 0 */
+    size_t size;   /* bytes in use, kept by the user */
     size_t room;
 };
 

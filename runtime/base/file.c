@@ -1,4 +1,5 @@
-/* Files by POSIX calls: whole reads, maps, atomic writes. Input: paths; output: bytes or an error that names the path. */
+/* Files by POSIX calls: whole reads, maps, atomic writes. Input: paths; output: bytes or an error
+ * that names the path. */
 #include "runtime/base/file.h"
 
 #include <errno.h>
@@ -63,8 +64,8 @@ bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct 
         return false;
     if (size > limit) {
         close(fd);
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has %llu bytes; at most %zu are read", path, (unsigned long long)size,
-                        limit);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s has %llu bytes; at most %zu are read", path,
+                        (unsigned long long)size, limit);
     }
     if (!vrt_buffer_reserve(b, size + 1, e)) {
         close(fd);
@@ -81,7 +82,8 @@ bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct 
     return true;
 }
 
-bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset, struct vrt_error *e)
+bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset,
+                      struct vrt_error *e)
 {
     ssize_t n = read_some(fd, data, size, offset);
 
@@ -166,8 +168,9 @@ bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e
         failed = fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
     while (failed != 0 && errno == EINTR);
     if (failed == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG && errno != EIO))
-        return true;                                    /* not every file system can */
-    return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s, which takes %.1f MB: %s", w->path, (double)size / 1e6, strerror(errno));
+        return true; /* not every file system can */
+    return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s, which takes %.1f MB: %s", w->path,
+                    (double)size / 1e6, strerror(errno));
 }
 
 bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e)
@@ -175,11 +178,13 @@ bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struc
     return vrt_file_put(w->fd, w->temporary, data, size, e);
 }
 
-/* The name itself is durable only once its folder is. Some file systems cannot sync a folder: that is no failure. */
+/* The name itself is durable only once its folder is. Some file systems cannot sync a folder: that
+ * is no failure. */
 bool vrt_file_sync_name(const char *path, struct vrt_error *e)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *folder =
+        slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
     bool ok = true;
     int fd;
 
@@ -227,7 +232,8 @@ void vrt_writer_abandon(struct vrt_writer *w)
 bool vrt_file_write(const char *path, const void *data, size_t size, struct vrt_error *e)
 {
     struct vrt_writer w;
-    bool ok = vrt_writer_begin(&w, path, e) && vrt_writer_write(&w, data, size, e) && vrt_writer_commit(&w, e);
+    bool ok = vrt_writer_begin(&w, path, e) && vrt_writer_write(&w, data, size, e) &&
+              vrt_writer_commit(&w, e);
 
     vrt_writer_abandon(&w);
     return ok;

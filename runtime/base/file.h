@@ -1,5 +1,5 @@
-/* Files: read whole, mapped, and written so that a crash or a full disk leaves the old file or the new one, never a
- * part. Errors name the file and the system's reason. */
+/* Files: read whole, mapped, and written so that a crash or a full disk leaves the old file or the
+ * new one, never a part. Errors name the file and the system's reason. */
 #ifndef RUNTIME_BASE_FILE_H
 #define RUNTIME_BASE_FILE_H
 
@@ -9,29 +9,33 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 
-/* The whole file into b (data replaced, size set); more than `limit` bytes is an error. One zero byte follows the data,
- * not counted in size. */
+/* The whole file into b (data replaced, size set); more than `limit` bytes is an error. One zero
+ * byte follows the data, not counted in size. */
 bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e);
 
-/* A regular file, opened for reading: its descriptor, *size its bytes. -1 when it is none or cannot be opened. */
+/* A regular file, opened for reading: its descriptor, *size its bytes. -1 when it is none or cannot
+ * be opened. */
 int vrt_file_open(const char *path, uint64_t *size, struct vrt_error *e);
 
-/* `size` bytes at `offset`; fewer is an error. `name` is for messages. Safe from several threads on one fd. */
-bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset, struct vrt_error *e);
+/* `size` bytes at `offset`; fewer is an error. `name` is for messages. Safe from several threads on
+ * one fd. */
+bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset,
+                      struct vrt_error *e);
 
 /* All of `size` bytes to fd, going on after short writes. `name` is for messages. */
 bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struct vrt_error *e);
 
 struct vrt_map {
-    const uint8_t *data;        /* read-only; NULL for an empty file */
+    const uint8_t *data; /* read-only; NULL for an empty file */
     size_t size;
 };
 
 bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e);
 void vrt_file_unmap(struct vrt_map *m);
 
-/* Writing: begin makes a temporary file beside `path`, commit makes it durable (fsync, rename, fsync of the folder).
- * After a failed write or commit, and instead of commit, call abandon: it removes the temporary file. */
+/* Writing: begin makes a temporary file beside `path`, commit makes it durable (fsync, rename,
+ * fsync of the folder). After a failed write or commit, and instead of commit, call abandon: it
+ * removes the temporary file. */
 struct vrt_writer {
     char *path, *temporary;
     int fd;
@@ -39,10 +43,11 @@ struct vrt_writer {
 
 bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e);
 bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e);
-/* Take `size` bytes of the disk before the first is written, where the file system can: a full disk or a quota shows at once. */
+/* Take `size` bytes of the disk before the first is written, where the file system can: a full disk
+ * or a quota shows at once. */
 bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e);
 bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e);
-void vrt_writer_abandon(struct vrt_writer *w);          /* also after commit: does nothing then */
+void vrt_writer_abandon(struct vrt_writer *w); /* also after commit: does nothing then */
 
 /* Make the name of a file or folder durable: sync the folder that it stands in. */
 bool vrt_file_sync_name(const char *path, struct vrt_error *e);

@@ -1,11 +1,11 @@
 /* The compute threads, and the one GEMM by OpenBLAS.
  *
- * Tasks are handed out one at a time in any order: the tiles behind them depend on shapes only and no two tasks write
- * the same place, so results do not depend on the number of threads.
+ * Tasks are handed out one at a time in any order: the tiles behind them depend on shapes only and
+ * no two tasks write the same place, so results do not depend on the number of threads.
  *
- * The threads are our own because a step is hundreds of short launches: an OpenMP region ends only when every thread of
- * the team has arrived, so a busy neighbour on one core stalls each of them, whereas here a launch ends when its tasks
- * are done, whoever did them. */
+ * The threads are our own because a step is hundreds of short launches: an OpenMP region ends only
+ * when every thread of the team has arrived, so a busy neighbour on one core stalls each of them,
+ * whereas here a launch ends when its tasks are done, whoever did them. */
 #include "runtime/base/thread.h"
 
 #include <cblas.h>
@@ -23,33 +23,38 @@
 
 #include "runtime/vrt.h"
 
-#define ALIGNMENT 64
+#define ALIGNMENT   64
 #define MAX_THREADS 1024
 
-#define SPINS 2000              /* some 50 microseconds before a thread sleeps */
+#define SPINS 2000 /* some 50 microseconds before a thread sleeps */
 
-/* The ticket says which tasks of the present launch are left: its upper half is the number of tasks, its lower half the
- * next one. One addition takes a task and tells in the same breath whether there was one; run and ctx are only read
- * by whoever holds a task of this launch, and change only when all of them are done. */
+/* The ticket says which tasks of the present launch are left: its upper half is the number of
+ * tasks, its lower half the next one. One addition takes a task and tells in the same breath
+ * whether there was one; run and ctx are only read by whoever holds a task of this launch, and
+ * change only when all of them are done. */
 struct vrt_threads {
     int count;
-    size_t stride;              /* bytes from one thread's scratch to the next */
+    size_t stride; /* bytes from one thread's scratch to the next */
     uint8_t *scratch;
     pthread_t *others;
-    int started;                /* of the others */
-    _Atomic int ready;          /* of those, who may call BLAS */
+    int started;       /* of the others */
+    _Atomic int ready; /* of those, who may call BLAS */
     void (*run)(void *, int64_t, void *);
     void *ctx;
     _Atomic uint64_t ticket;
     _Atomic int64_t done;
-    _Atomic uint32_t launch;    /* counts launches: what sleepers wait on */
+    _Atomic uint32_t launch; /* counts launches: what sleepers wait on */
     _Atomic int sleepers;
     atomic_bool stop;
 };
 
-struct start { struct vrt_threads *t; int index; };
+struct start {
+    struct vrt_threads *t;
+    int index;
+};
 
-/* A data pointer cannot be cast to a function's in ISO C; their bytes are the same wherever this runs. */
+/* A data pointer cannot be cast to a function's in ISO C; their bytes are the same wherever this
+ * runs. */
 static struct vrt_task_signature signature(void *task)
 {
     struct vrt_task_signature s;
@@ -100,8 +105,8 @@ static void wake(struct vrt_threads *t)
         syscall(SYS_futex, &t->launch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* The build of OpenBLAS with OpenMP asks the calling thread how many threads it may start, so each of ours has to be told 1; that
- * call must not meet a product, nor another such call. */
+/* The build of OpenBLAS with OpenMP asks the calling thread how many threads it may start, so each
+ * of ours has to be told 1; that call must not meet a product, nor another such call. */
 static void calm_blas(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -123,7 +128,8 @@ static void *thread_main(void *argument)
     atomic_fetch_add(&t->ready, 1);
     while (!atomic_load(&t->stop)) {
         work(t, scratch);
-        for (int i = 0; i < SPINS && atomic_load_explicit(&t->launch, memory_order_acquire) == seen; i++)
+        for (int i = 0; i < SPINS && atomic_load_explicit(&t->launch, memory_order_acquire) == seen;
+             i++)
             pause_briefly(0);
         if (atomic_load(&t->launch) == seen)
             sleep_until_launch(t, seen);
@@ -132,7 +138,8 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-static void launch(struct vrt_threads *t, void (*run)(void *, int64_t, void *), void *ctx, int64_t count)
+static void launch(struct vrt_threads *t, void (*run)(void *, int64_t, void *), void *ctx,
+                   int64_t count)
 {
     if (t->count == 1 || count <= 1 || count > INT_MAX) {
         for (int64_t i = 0; i < count; i++)
@@ -156,7 +163,11 @@ void vrt_parallel(void *ctx, void *task, int64_t count)
     launch(c->runtime, signature(task).run, ctx, count);
 }
 
-struct share { const struct vrt_threads *t; void (*run)(void *, int64_t, int); void *data; };
+struct share {
+    const struct vrt_threads *t;
+    void (*run)(void *, int64_t, int);
+    void *data;
+};
 
 static void run_share(void *ctx, int64_t i, void *scratch)
 {
@@ -165,17 +176,19 @@ static void run_share(void *ctx, int64_t i, void *scratch)
     s->run(s->data, i, (int)((size_t)((uint8_t *)scratch - s->t->scratch) / s->t->stride));
 }
 
-void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count, void (*run)(void *data, int64_t i, int thread), void *data)
+void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count,
+                       void (*run)(void *data, int64_t i, int thread), void *data)
 {
     struct share s = {ctx->runtime, run, data};
 
     launch(ctx->runtime, run_share, &s, count);
 }
 
-void vrt_gemm_tn(void *c, int64_t ldc, void *a, int64_t lda, void *b, int64_t ldb, int64_t m, int64_t n, int64_t k)
+void vrt_gemm_tn(void *c, int64_t ldc, void *a, int64_t lda, void *b, int64_t ldb, int64_t m,
+                 int64_t n, int64_t k)
 {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f, a, (blasint)lda, b,
-                (blasint)ldb, 1.0f, c, (blasint)ldc);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f,
+                a, (blasint)lda, b, (blasint)ldb, 1.0f, c, (blasint)ldc);
 }
 
 static void stop_threads(struct vrt_threads *t)
@@ -217,7 +230,8 @@ static bool start_threads(struct vrt_threads *t)
 
 static void *new_scratch(size_t total)
 {
-    size_t alignment = total >= VRT_HUGE_PAGE ? VRT_HUGE_PAGE : ALIGNMENT, whole = (total + alignment - 1) / alignment * alignment;
+    size_t alignment = total >= VRT_HUGE_PAGE ? VRT_HUGE_PAGE : ALIGNMENT,
+           whole = (total + alignment - 1) / alignment * alignment;
     void *scratch = aligned_alloc(alignment, whole);
 
     if (scratch == NULL)
@@ -234,10 +248,11 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
 
     if (threads < 1 || threads > MAX_THREADS)
         return vrt_fail(e, VRT_USAGE, "--threads must be 1 to %d, not %d", MAX_THREADS, threads);
-    if (__builtin_add_overflow((size_t)scratch_bytes, (size_t)(2 * ALIGNMENT - 1), &stride) || scratch_bytes < 0 ||
+    if (__builtin_add_overflow((size_t)scratch_bytes, (size_t)(2 * ALIGNMENT - 1), &stride) ||
+        scratch_bytes < 0 ||
         __builtin_mul_overflow(stride & ~(size_t)(ALIGNMENT - 1), (size_t)threads, &total))
-        return vrt_fail(e, VRT_INTERNAL, "scratch of %lld bytes for %d threads does not fit", (long long)scratch_bytes,
-                        threads);
+        return vrt_fail(e, VRT_INTERNAL, "scratch of %lld bytes for %d threads does not fit",
+                        (long long)scratch_bytes, threads);
     t = calloc(1, sizeof *t);
     if (t == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the threads");
@@ -247,8 +262,9 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
     t->others = calloc((size_t)threads, sizeof *t->others);
     if (t->scratch == NULL || t->others == NULL) {
         stop_threads(t);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d scratch blocks of %lld bytes; use fewer --threads", threads,
-                        (long long)scratch_bytes);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "no memory for %d scratch blocks of %lld bytes; use fewer --threads",
+                        threads, (long long)scratch_bytes);
     }
     calm_blas();
     if (!start_threads(t)) {

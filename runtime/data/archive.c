@@ -1,6 +1,6 @@
-/* The same tree inside a tar. Input: a blob; output: an index with the place of each picture's bytes, which are then
- * read in place. The split is searched at the top and below one leading folder; the top wins. Where there is none, class folders may be
- * in their place. */
+/* The same tree inside a tar. Input: a blob; output: an index with the place of each picture's
+ * bytes, which are then read in place. The split is searched at the top and below one leading
+ * folder; the top wins. Where there is none, class folders may be in their place. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,21 +10,23 @@
 
 struct scan {
     const char *path;
-    const char *names[VRT_SPLIT_NAMES];             /* of the split, best first */
-    struct vrt_index found[2][VRT_SPLIT_NAMES];     /* by leading folders (0, 1) and name */
+    const char *names[VRT_SPLIT_NAMES];         /* of the split, best first */
+    struct vrt_index found[2][VRT_SPLIT_NAMES]; /* by leading folders (0, 1) and name */
     bool seen[2][VRT_SPLIT_NAMES];
-    char lead[VRT_MAX_NAME], first[VRT_MAX_NAME];   /* the leading folder; the first member, for messages */
+    /* the leading folder; the first member, for messages */
+    char lead[VRT_MAX_NAME], first[VRT_MAX_NAME];
     bool several_leads;
     struct vrt_error *error;
 };
 
 /* `name` is below the split: "CLASS", "CLASS/file" or "CLASS/folder/file". */
-static bool add_member(const struct scan *s, struct vrt_index *x, const struct vrt_member *m, const char *name, struct vrt_error *e)
+static bool add_member(const struct scan *s, struct vrt_index *x, const struct vrt_member *m,
+                       const char *name, struct vrt_error *e)
 {
     const char *slash = strchr(name, '/'), *file = strrchr(name, '/');
     int32_t id;
 
-    if (slash == NULL && m->kind == 'l')                /* of a class folder, likely */
+    if (slash == NULL && m->kind == 'l') /* of a class folder, likely */
         return vrt_member_usable(s->path, m, e);
     if (m->kind != 'd' && (slash == NULL || !vrt_index_takes(file + 1))) {
         x->ignored += slash != NULL || vrt_index_takes(name);
@@ -32,8 +34,8 @@ static bool add_member(const struct scan *s, struct vrt_index *x, const struct v
     }
     if (!vrt_index_class(x, name, slash != NULL ? (size_t)(slash - name) : strlen(name), &id, e))
         return false;
-    return m->kind == 'd' ||
-           (vrt_member_usable(s->path, m, e) && vrt_index_add(x, id, name, m->offset, (uint32_t)m->size, e));
+    return m->kind == 'd' || (vrt_member_usable(s->path, m, e) &&
+                              vrt_index_add(x, id, name, m->offset, (uint32_t)m->size, e));
 }
 
 /* Length of the name of the split `name` begins with, and which; 0 for none. */
@@ -83,7 +85,8 @@ static bool scan_member(void *data, const struct vrt_member *m, struct vrt_error
     return name[length] == 0 || add_member(s, &s->found[depth][which], m, name + length + 1, e);
 }
 
-static bool walk_blob(const char *path, const struct vrt_blob *blob, vrt_member_rule *rule, void *data, struct vrt_error *e)
+static bool walk_blob(const char *path, const struct vrt_blob *blob, vrt_member_rule *rule,
+                      void *data, struct vrt_error *e)
 {
     const uint8_t *base;
     bool ok;
@@ -99,9 +102,9 @@ static bool walk_blob(const char *path, const struct vrt_blob *blob, vrt_member_
 struct bare {
     const struct scan *scan;
     struct vrt_index index;
-    int depth;                                      /* slashes in a name: 1 or 2; 0: none was seen */
+    int depth; /* slashes in a name: 1 or 2; 0: none was seen */
     char lead[VRT_MAX_NAME];
-    bool other;                                     /* there is something else */
+    bool other; /* there is something else */
 };
 
 static bool bare_member(void *data, const struct vrt_member *m, struct vrt_error *e)
@@ -123,8 +126,9 @@ static bool bare_member(void *data, const struct vrt_member *m, struct vrt_error
         b->depth = depth;
         memcpy(b->lead, m->name, lead);
     }
-    b->other = depth > 2 || depth != b->depth || strncmp(b->lead, m->name, lead) != 0 || b->lead[lead] != 0 ||
-               vrt_split_name(b->lead, lead) || vrt_split_name(class, strcspn(class, "/"));
+    b->other = depth > 2 || depth != b->depth || strncmp(b->lead, m->name, lead) != 0 ||
+               b->lead[lead] != 0 || vrt_split_name(b->lead, lead) ||
+               vrt_split_name(class, strcspn(class, "/"));
     return b->other || add_member(b->scan, &b->index, m, class, e);
 }
 
@@ -137,7 +141,8 @@ static bool open_bare(struct vrt_dataset *d, const struct scan *s, bool *found, 
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
     b->scan = s;
     ok = walk_blob(s->path, d->blobs[0], bare_member, b, e);
-    *found = ok && !b->other && (b->depth == 2 || b->index.nclasses > 1);    /* one folder of files is a flat data set */
+    *found = ok && !b->other &&
+             (b->depth == 2 || b->index.nclasses > 1); /* one folder of files is a flat data set */
     if (*found) {
         d->index = b->index;
         d->bare = true;
@@ -159,37 +164,43 @@ static bool choose(struct vrt_dataset *d, struct scan *s)
             if (!s->seen[depth][i])
                 continue;
             if (depth == 1 && s->several_leads)
-                return vrt_fail(s->error, VRT_BAD_INPUT, "%s: several folders have a '%s' inside; pack one data set only",
+                return vrt_fail(s->error, VRT_BAD_INPUT,
+                                "%s: several folders have a '%s' inside; pack one data set only",
                                 s->path, s->names[i]);
             d->index = s->found[depth][i];
             s->found[depth][i] = (struct vrt_index){0};
-            if (asprintf(&d->split, "%s%s%s", depth ? s->lead : "", depth ? "/" : "", s->names[i]) >= 0)
+            if (asprintf(&d->split, "%s%s%s", depth ? s->lead : "", depth ? "/" : "",
+                         s->names[i]) >= 0)
                 return true;
             d->split = NULL;
             return vrt_fail(s->error, VRT_BAD_INPUT, "no memory to read %s", s->path);
         }
     if (!open_bare(d, s, &bare, s->error) || bare)
         return bare;
-    return vrt_fail(s->error, VRT_BAD_INPUT, "%s has no folder '%s' at its top or below one leading folder (it begins with "
-                    "'%.200s'); pack SPLIT/CLASS/files", s->path, s->names[0], s->first);
+    return vrt_fail(s->error, VRT_BAD_INPUT,
+                    "%s has no folder '%s' at its top or below one leading folder (it begins with "
+                    "'%.200s'); pack SPLIT/CLASS/files",
+                    s->path, s->names[0], s->first);
 }
 
-bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
-                   struct vrt_error *e)
+bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
+                   struct vrt_image *out, struct vrt_error *e)
 {
     const uint8_t *bytes;
 
-    return vrt_blob_read(d->blobs[item->file], d->root, item->offset, item->size, &out->file, &bytes, e) &&
+    return vrt_blob_read(d->blobs[item->file], d->root, item->offset, item->size, &out->file,
+                         &bytes, e) &&
            vrt_image_decode(out, bytes, item->size, channels, e);
 }
 
 static const struct vrt_source tar = {"tar", vrt_blob_item};
 
-bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                      struct vrt_error *e)
+bool vrt_archive_open(struct vrt_dataset *d, const char *split,
+                      const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     struct scan *s = calloc(1, sizeof *s);
-    struct vrt_blob *known = classes_of != NULL && classes_of->source == &tar ? classes_of->blobs[0] : NULL;
+    struct vrt_blob *known =
+        classes_of != NULL && classes_of->source == &tar ? classes_of->blobs[0] : NULL;
     char *where = NULL;
     bool ok;
 
@@ -199,10 +210,12 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt
     s->error = e;
     d->source = &tar;
     vrt_split_names(split, s->names);
-    ok = vrt_dataset_blob(d, d->root, known, e) && walk_blob(d->root, d->blobs[0], scan_member, s, e) && choose(d, s);
+    ok = vrt_dataset_blob(d, d->root, known, e) &&
+         walk_blob(d->root, d->blobs[0], scan_member, s, e) && choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-    ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
+    ok =
+        ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);
     for (int i = 0; i < 2 * VRT_SPLIT_NAMES; i++)
         vrt_index_free(&s->found[i / VRT_SPLIT_NAMES][i % VRT_SPLIT_NAMES]);

@@ -1,6 +1,8 @@
-/* Crops, flips, policies and normalisation. Input: an 8-bit picture and, in training, a stream of random numbers; output: floats.
+/* Crops, flips, policies and normalisation. Input: an 8-bit picture and, in training, a stream of
+ * random numbers; output: floats.
  *
- * Random numbers are drawn in a fixed order (crop, shift, flip, policy, erasing), so a picture depends on its own stream alone. */
+ * Random numbers are drawn in a fixed order (crop, shift, flip, policy, erasing), so a picture
+ * depends on its own stream alone. */
 #include "runtime/data/augment.h"
 
 #include <math.h>
@@ -15,7 +17,8 @@ static const char *wrong_range(const struct vrt_transform *t)
 {
     if (t->channels != 1 && t->channels != 3)
         return "the input must have 1 or 3 channels";
-    if (t->height < 1 || t->width < 1 || t->height > VRT_IMAGE_MAX_SIDE || t->width > VRT_IMAGE_MAX_SIDE)
+    if (t->height < 1 || t->width < 1 || t->height > VRT_IMAGE_MAX_SIDE ||
+        t->width > VRT_IMAGE_MAX_SIDE)
         return "the input's sides must be 1 to 65500 pixels";
     for (int c = 0; c < t->channels; c++)
         if (!(fabs(t->mean[c]) < 1e6 && t->std[c] > 1e-6 && t->std[c] < 1e6))
@@ -24,9 +27,11 @@ static const char *wrong_range(const struct vrt_transform *t)
         return "the resampling filter must be bilinear or bicubic";
     if (!(t->crop_pct > 0.01 && t->crop_pct <= 1))
         return "crop_pct must be above 0.01 and at most 1";
-    if (t->random_resized_crop && !(t->min_scale > 0 && t->min_scale <= t->max_scale && t->max_scale <= 1))
+    if (t->random_resized_crop &&
+        !(t->min_scale > 0 && t->min_scale <= t->max_scale && t->max_scale <= 1))
         return "the scale of random_resized_crop must lie within 0 and 1";
-    if (t->random_resized_crop && !(t->min_ratio > 1e-3 && t->min_ratio <= t->max_ratio && t->max_ratio < 1e3))
+    if (t->random_resized_crop &&
+        !(t->min_ratio > 1e-3 && t->min_ratio <= t->max_ratio && t->max_ratio < 1e3))
         return "the ratio of random_resized_crop must lie within 0.001 and 1000";
     if (t->padded_crop < 0 || t->padded_crop > t->width || t->padded_crop > t->height)
         return "padded_crop must be 0 to the input's size";
@@ -34,7 +39,8 @@ static const char *wrong_range(const struct vrt_transform *t)
         return "a padded_crop that reflects must be less than the input's size";
     if (!(t->flip >= 0 && t->flip <= 1))
         return "the probability of flip must lie within 0 and 1";
-    if (!(t->policy.layers >= 0 && t->policy.magnitude >= 0 && t->policy.magnitude <= 10 && t->policy.magnitude_std >= 0))
+    if (!(t->policy.layers >= 0 && t->policy.magnitude >= 0 && t->policy.magnitude <= 10 &&
+          t->policy.magnitude_std >= 0))
         return "the magnitude of randaugment must lie within 0 and 10";
     if (!(t->policy.jitter >= 0 && t->policy.jitter <= 1))
         return "color_jitter must lie within 0 and 1";
@@ -95,7 +101,8 @@ static struct vrt_rect centre_rect(const struct vrt_transform *t, int width, int
     return r;
 }
 
-struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height, struct vrt_random *random)
+struct vrt_rect vrt_random_rect(const struct vrt_transform *t, int width, int height,
+                                struct vrt_random *random)
 {
     double area = (double)width * height;
     double low = log(t->min_ratio), high = log(t->max_ratio);
@@ -129,16 +136,19 @@ static void cover(struct vrt_view v, double *w, double *h)
     }
 }
 
-bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct vrt_transform *t, double crop_pct,
-                       struct vrt_error *e)
+bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct vrt_transform *t,
+                       double crop_pct, struct vrt_error *e)
 {
     double w = floor(t->width / crop_pct), h = floor(t->height / crop_pct);
 
     if (!t->squash)
         cover(v, &w, &h);
     if (w > INT32_MAX || h > INT32_MAX)
-        return vrt_fail(e, VRT_BAD_INPUT, "the picture is %d x %d pixels: too narrow to be cropped to %d x %d; replace or "
-                        "remove it", v.width, v.height, t->width, t->height);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "the picture is %d x %d pixels: too narrow to be cropped to %d x %d; replace or "
+            "remove it",
+            v.width, v.height, t->width, t->height);
     *how = vrt_resize_whole(v, (int)w, (int)h, (enum vrt_filter)t->resample);
     how->keep_left = round_even((w - t->width) / 2);
     how->keep_top = round_even((h - t->height) / 2);
@@ -147,7 +157,8 @@ bool vrt_resize_centre(struct vrt_resize *how, struct vrt_view v, const struct v
     return true;
 }
 
-/* Where the picture lies: `dx`, `dy` to the right and down of the input's corner, around it black or its reflection; then mirrored. */
+/* Where the picture lies: `dx`, `dy` to the right and down of the input's corner, around it black
+ * or its reflection; then mirrored. */
 struct place {
     int dx, dy;
     bool reflect, flip;
@@ -162,7 +173,8 @@ static int inside(int from, int n, bool reflect)
 }
 
 /* The pixel at x of the row `row` of v, or of black. */
-static const uint8_t *pixel(const uint8_t *row, struct vrt_view v, struct place at, int width, int x)
+static const uint8_t *pixel(const uint8_t *row, struct vrt_view v, struct place at, int width,
+                            int x)
 {
     static const uint8_t black[3];
     int from = inside((at.flip ? width - 1 - x : x) - at.dx, v.width, at.reflect);
@@ -178,7 +190,8 @@ static const uint8_t *row_at(struct vrt_view v, struct place at, int y)
 }
 
 /* Bytes to floats. */
-static void normalise(const struct vrt_pipeline *p, struct vrt_view v, struct place at, float *input)
+static void normalise(const struct vrt_pipeline *p, struct vrt_view v, struct place at,
+                      float *input)
 {
     const struct vrt_transform *t = &p->transform;
     const int channels = t->channels;
@@ -194,8 +207,8 @@ static void normalise(const struct vrt_pipeline *p, struct vrt_view v, struct pl
 }
 
 /* The pixels themselves in their place, changed by the policy. */
-static bool change(const struct vrt_pipeline *p, struct vrt_view v, struct place at, struct vrt_scratch *s,
-                   struct vrt_random *random, struct vrt_error *e)
+static bool change(const struct vrt_pipeline *p, struct vrt_view v, struct place at,
+                   struct vrt_scratch *s, struct vrt_random *random, struct vrt_error *e)
 {
     const struct vrt_transform *t = &p->transform;
 
@@ -215,20 +228,22 @@ static bool acts(const struct vrt_policy *p)
     return p->layers > 0 || p->three_augment || p->jitter > 0;
 }
 
-/* The window of an axis, `size` long, that is cut out of `length` pixels and `pad` beyond each edge: what of the picture is kept begins
- * at the result and lies *shift to the right in it. */
+/* The window of an axis, `size` long, that is cut out of `length` pixels and `pad` beyond each
+ * edge: what of the picture is kept begins at the result and lies *shift to the right in it. */
 static int draw_window(int length, int size, int pad, struct vrt_random *random, int *shift)
 {
-    int from = (int)vrt_random_below(random, (uint64_t)(length - size) + 2 * (uint64_t)pad + 1) - pad;
+    int from =
+        (int)vrt_random_below(random, (uint64_t)(length - size) + 2 * (uint64_t)pad + 1) - pad;
     int keep = from < 0 ? 0 : from > length - size ? length - size : from;
 
     *shift = keep - from;
     return keep;
 }
 
-/* Crop and resize to the network's size. A random crop is cut out first: pixels beyond its edge have no influence. */
-static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scratch *s, struct vrt_random *random, struct place *at,
-                struct vrt_error *e)
+/* Crop and resize to the network's size. A random crop is cut out first: pixels beyond its edge
+ * have no influence. */
+static bool fit(const struct vrt_pipeline *p, struct vrt_view *v, struct vrt_scratch *s,
+                struct vrt_random *random, struct place *at, struct vrt_error *e)
 {
     const struct vrt_transform *t = &p->transform;
     struct vrt_resize how;
@@ -262,21 +277,24 @@ static bool flips(const struct vrt_transform *t, struct vrt_random *random)
     if (t->alternating) {
         struct vrt_random own;
         vrt_random_start(&own, random->seed, VRT_RANDOM_FLIP, 0, random->b);
-        double turn = vrt_random_uniform(&own) + t->flip * ((random->a & 0xffffff) + (random->a >> 24));
+        double turn =
+            vrt_random_uniform(&own) + t->flip * ((random->a & 0xffffff) + (random->a >> 24));
         u = turn - floor(turn);
     }
     return u < t->flip;
 }
 
-bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image, struct vrt_scratch *s,
-                        struct vrt_random *random, float *input, struct vrt_error *e)
+bool vrt_pipeline_apply(const struct vrt_pipeline *p, const struct vrt_image *image,
+                        struct vrt_scratch *s, struct vrt_random *random, float *input,
+                        struct vrt_error *e)
 {
     const struct vrt_transform *t = &p->transform;
     struct vrt_view v = vrt_view_of(image);
     struct place at = {.reflect = t->reflect};
 
     if (image->channels != t->channels)
-        return vrt_fail(e, VRT_INTERNAL, "a picture of %d channels where %d are needed", image->channels, t->channels);
+        return vrt_fail(e, VRT_INTERNAL, "a picture of %d channels where %d are needed",
+                        image->channels, t->channels);
     if (!fit(p, &v, s, random, &at, e))
         return false;
     if (random != NULL && t->flip > 0)

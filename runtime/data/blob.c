@@ -1,5 +1,5 @@
-/* Opening and inflating. Input: a path; output: bytes at offsets. libarchive does the inflating, with these three
- * filters and no others. */
+/* Opening and inflating. Input: a path; output: bytes at offsets. libarchive does the inflating,
+ * with these three filters and no others. */
 #include "runtime/data/blob.h"
 
 #include <errno.h>
@@ -15,14 +15,22 @@
 
 #include "runtime/base/file.h"
 
-#define MEMORY_LIMIT (1ull << 30)       /* bytes inflated before a file takes over */
-#define TEMPORARY "a temporary file (set TMPDIR to a folder with room, or inflate it yourself)"
-#define BLOCK (1 << 16)                 /* bytes read at once */
-#define FREE_SIZE (64ull << 20)         /* up to here anything goes; beyond, */
-#define MAX_RATIO 200                   /* what inflates to more than this many times its size is no set of pictures */
+#define MEMORY_LIMIT (1ull << 30) /* bytes inflated before a file takes over */
+#define TEMPORARY    "a temporary file (set TMPDIR to a folder with room, or inflate it yourself)"
+#define BLOCK        (1 << 16)     /* bytes read at once */
+#define FREE_SIZE    (64ull << 20) /* up to here anything goes; beyond, */
+#define MAX_RATIO \
+    200 /* what inflates to more than this many times its size is no set of pictures */
 
-static const struct { const char *bytes; size_t size; } compressed[] = {
-    {"\x1f\x8b", 2}, {"\x28\xb5\x2f\xfd", 4}, {"\xfd" "7zXZ\0", 6},
+static const struct {
+    const char *bytes;
+    size_t size;
+} compressed[] = {
+    {"\x1f\x8b", 2},
+    {"\x28\xb5\x2f\xfd", 4},
+    {"\xfd"
+     "7zXZ\0",
+     6},
 };
 
 static bool is_compressed(int fd)
@@ -31,7 +39,8 @@ static bool is_compressed(int fd)
     ssize_t n = pread(fd, head, sizeof head, 0);
 
     for (size_t i = 0; i < sizeof compressed / sizeof compressed[0]; i++)
-        if (n >= (ssize_t)compressed[i].size && memcmp(head, compressed[i].bytes, compressed[i].size) == 0)
+        if (n >= (ssize_t)compressed[i].size &&
+            memcmp(head, compressed[i].bytes, compressed[i].size) == 0)
             return true;
     return false;
 }
@@ -43,12 +52,14 @@ static int temporary_file(struct vrt_error *e)
     char name[4096];
     int fd;
 
-    folder = folder != NULL && folder[0] == '/' && strlen(folder) < sizeof name - 32 ? folder : "/tmp";
+    folder =
+        folder != NULL && folder[0] == '/' && strlen(folder) < sizeof name - 32 ? folder : "/tmp";
     strcpy(name, folder);
     strcat(name, "/vmoe-XXXXXX");
     fd = mkostemp(name, O_CLOEXEC);
     if (fd < 0)
-        vrt_fail(e, VRT_BAD_INPUT, "cannot make a temporary file in %s: %s; set TMPDIR to a folder with room", folder,
+        vrt_fail(e, VRT_BAD_INPUT,
+                 "cannot make a temporary file in %s: %s; set TMPDIR to a folder with room", folder,
                  strerror(errno));
     else
         unlink(name);
@@ -69,8 +80,11 @@ static bool put(struct vrt_blob *b, const void *data, size_t size, struct vrt_er
 {
     b->size += size;
     if (b->size > FREE_SIZE && b->size / MAX_RATIO > b->source_size)
-        return vrt_fail(e, VRT_BAD_INPUT, "it grows to more than %d times its size, as pictures do not; if it is right, "
-                        "inflate it yourself", MAX_RATIO);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "it grows to more than %d times its size, as pictures do not; if it is right, "
+            "inflate it yourself",
+            MAX_RATIO);
     if (b->fd < 0 && b->size < MEMORY_LIMIT)
         return vrt_buffer_append(&b->memory, data, size, e);
     return (b->fd >= 0 || spill(b, e)) && vrt_file_put(b->fd, TEMPORARY, data, size, e);
@@ -85,11 +99,13 @@ static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct
     int status = archive_read_next_header(a, &entry);
     struct vrt_error inner;
 
-    while (status == ARCHIVE_OK && (status = archive_read_data_block(a, &data, &size, &offset)) == ARCHIVE_OK)
+    while (status == ARCHIVE_OK &&
+           (status = archive_read_data_block(a, &data, &size, &offset)) == ARCHIVE_OK)
         if (!put(b, data, size, &inner))
             return vrt_fail(e, inner.code, "cannot inflate %s: %s", path, inner.text);
     if (status != ARCHIVE_EOF)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot inflate %s: %s; it may be cut or damaged: get it again", path,
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "cannot inflate %s: %s; it may be cut or damaged: get it again", path,
                         archive_error_string(a) != NULL ? archive_error_string(a) : "damaged");
     return true;
 }
@@ -144,14 +160,17 @@ static bool load(struct vrt_blob *b, const char *path, int fd, struct vrt_error 
     return ok;
 }
 
-bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known, struct vrt_error *e)
+bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known,
+                   struct vrt_error *e)
 {
     struct vrt_blob *b = calloc(1, sizeof *b);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat s;
 
     if (b == NULL || fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) {
-        const char *why = b == NULL ? "no memory" : fd < 0 ? strerror(errno) : "it is not a regular file";
+        const char *why = b == NULL ? "no memory"
+                          : fd < 0  ? strerror(errno)
+                                    : "it is not a regular file";
         vrt_fail(e, VRT_BAD_INPUT, "cannot open %s: %s", path, why);
         if (fd >= 0)
             close(fd);
@@ -185,8 +204,8 @@ void vrt_blob_close(struct vrt_blob *b)
     free(b);
 }
 
-bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size, struct vrt_buffer *buffer,
-                   const uint8_t **data, struct vrt_error *e)
+bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
+                   struct vrt_buffer *buffer, const uint8_t **data, struct vrt_error *e)
 {
     if (offset > b->size || size > b->size - offset)
         return vrt_fail(e, VRT_BAD_INPUT, "%s ended early: it was cut while in use", name);
@@ -194,14 +213,16 @@ bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, 
         *data = b->memory.data + offset;
         return true;
     }
-    if (!vrt_buffer_reserve(buffer, size, e) || !vrt_file_read_at(b->fd, name, buffer->data, size, offset, e))
+    if (!vrt_buffer_reserve(buffer, size, e) ||
+        !vrt_file_read_at(b->fd, name, buffer->data, size, offset, e))
         return false;
     buffer->size = size;
     *data = buffer->data;
     return true;
 }
 
-bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data, struct vrt_error *e)
+bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data,
+                  struct vrt_error *e)
 {
     void *map;
 

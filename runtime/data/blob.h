@@ -1,4 +1,5 @@
-/* A large file held readable: in place, or inflated once to memory or, from 1 GiB on, to an unlinked temporary file. */
+/* A large file held readable: in place, or inflated once to memory or, from 1 GiB on, to an
+ * unlinked temporary file. */
 #ifndef RUNTIME_DATA_BLOB_H
 #define RUNTIME_DATA_BLOB_H
 
@@ -10,25 +11,30 @@
 
 struct vrt_blob {
     int references;
-    struct vrt_buffer memory;       /* the bytes, when fd < 0 */
+    struct vrt_buffer memory; /* the bytes, when fd < 0 */
     int fd;
     uint64_t size;
-    uint64_t device, inode;         /* of the file it came from, and its time and size: the same file again? */
+    /* of the file it came from, and its time and size: the same file again? */
+    uint64_t device, inode;
     uint64_t source_size;
     int64_t seconds, nanoseconds;
 };
 
-/* Open `path`; gzip, zstd and xz are told by content and inflated. `known`, when not NULL and of the same, unchanged
- * file, is shared instead. Each open needs one vrt_blob_close (not from several threads at once). */
-bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known, struct vrt_error *e);
+/* Open `path`; gzip, zstd and xz are told by content and inflated. `known`, when not NULL and of
+ * the same, unchanged file, is shared instead. Each open needs one vrt_blob_close (not from several
+ * threads at once). */
+bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *known,
+                   struct vrt_error *e);
 void vrt_blob_close(struct vrt_blob *b);
 
-/* size bytes at offset: *data points into memory, or into `buffer` after a read. Safe from several threads. */
-bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size, struct vrt_buffer *buffer,
-                   const uint8_t **data, struct vrt_error *e);
+/* size bytes at offset: *data points into memory, or into `buffer` after a read. Safe from several
+ * threads. */
+bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
+                   struct vrt_buffer *buffer, const uint8_t **data, struct vrt_error *e);
 
 /* All of it, for scanning; unmap ends it. */
-bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data, struct vrt_error *e);
+bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data,
+                  struct vrt_error *e);
 void vrt_blob_unmap(const struct vrt_blob *b, const uint8_t *data);
 
 #endif

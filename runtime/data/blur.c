@@ -1,13 +1,15 @@
-/* Gaussian blur. Input: an 8-bit picture; output: the same one, blurred. Results are rounded to 8 bits between passes. */
+/* Gaussian blur. Input: an 8-bit picture; output: the same one, blurred. Results are rounded to 8
+ * bits between passes. */
 #include "runtime/data/blur.h"
 
 #include <math.h>
 #include <string.h>
 
 #define PASSES 3
-#define RUN 16                  /* values a step: a constant, so that compilers make vectors of the loops */
+#define RUN    16 /* values a step: a constant, so that compilers make vectors of the loops */
 
-/* A mean over 2 radius + 1 values of weight `whole` and their two neighbours of weight `part`, in 24 binary places. */
+/* A mean over 2 radius + 1 values of weight `whole` and their two neighbours of weight `part`, in
+ * 24 binary places. */
 struct box {
     int radius;
     uint32_t whole, part;
@@ -30,7 +32,8 @@ static struct box box_of(double radius)
 }
 
 /* `count` values; taps[0 .. 2 radius + 2] point to the first value of each neighbour. */
-static inline void box_run(uint8_t *restrict to, const uint8_t *const *taps, size_t at, const struct box *b, const size_t count)
+static inline void box_run(uint8_t *restrict to, const uint8_t *const *taps, size_t at,
+                           const struct box *b, const size_t count)
 {
     const uint8_t *first = taps[0] + at, *last = taps[2 * b->radius + 2] + at;
     uint32_t sum[RUN] = {0};
@@ -39,7 +42,9 @@ static inline void box_run(uint8_t *restrict to, const uint8_t *const *taps, siz
         for (size_t i = 0; i < count; i++)
             sum[i] += taps[k][at + i];
     for (size_t i = 0; i < count; i++)
-        to[i] = (uint8_t)((sum[i] * b->whole + (uint32_t)(first[i] + last[i]) * b->part + (1u << 23)) >> 24);
+        to[i] =
+            (uint8_t)((sum[i] * b->whole + (uint32_t)(first[i] + last[i]) * b->part + (1u << 23)) >>
+                      24);
 }
 
 static void box_row(uint8_t *to, const uint8_t *const *taps, const struct box *b, size_t count)
@@ -52,7 +57,8 @@ static void box_row(uint8_t *to, const uint8_t *const *taps, const struct box *b
 }
 
 /* All passes over one row, in place: `padded` holds it between copies of its end pixels. */
-static void across(uint8_t *row, uint8_t *padded, const uint8_t **taps, const struct box *b, size_t step, size_t stride)
+static void across(uint8_t *row, uint8_t *padded, const uint8_t **taps, const struct box *b,
+                   size_t step, size_t stride)
 {
     size_t margin = (size_t)(b->radius + 1) * step;
 
@@ -68,7 +74,8 @@ static void across(uint8_t *row, uint8_t *padded, const uint8_t **taps, const st
     }
 }
 
-static void down(uint8_t *to, const uint8_t *from, const uint8_t **taps, const struct box *b, size_t stride, int height)
+static void down(uint8_t *to, const uint8_t *from, const uint8_t **taps, const struct box *b,
+                 size_t stride, int height)
 {
     for (int y = 0; y < height; y++) {
         for (int k = 0; k < 2 * b->radius + 3; k++) {
@@ -79,7 +86,8 @@ static void down(uint8_t *to, const uint8_t *from, const uint8_t **taps, const s
     }
 }
 
-bool vrt_blur(struct vrt_image *image, double radius, struct vrt_buffer *spare, struct vrt_buffer *rows, struct vrt_error *e)
+bool vrt_blur(struct vrt_image *image, double radius, struct vrt_buffer *spare,
+              struct vrt_buffer *rows, struct vrt_error *e)
 {
     size_t step = (size_t)image->channels, stride = (size_t)image->width * step;
     struct box b = box_of(radius);
@@ -97,7 +105,8 @@ bool vrt_blur(struct vrt_image *image, double radius, struct vrt_buffer *spare, 
     pointers = (const uint8_t **)rows->data;
     memcpy(there, here, image->pixels.size);
     for (int y = 0; y < image->height; y++)
-        across(there + (size_t)y * stride, (uint8_t *)(pointers + taps), pointers, &b, step, stride);
+        across(there + (size_t)y * stride, (uint8_t *)(pointers + taps), pointers, &b, step,
+               stride);
     down(here, there, pointers, &b, stride, image->height);
     down(there, here, pointers, &b, stride, image->height);
     down(here, there, pointers, &b, stride, image->height);

@@ -1,12 +1,14 @@
-/* Changes of colour. Input: an 8-bit picture; output: the same one, changed. Most go through a table of 256 values.
+/* Changes of colour. Input: an 8-bit picture; output: the same one, changed. Most go through a
+ * table of 256 values.
  *
- * Inner loops run over a constant count of values, so that compilers turn them into vectors at -O2, too. */
+ * Inner loops run over a constant count of values, so that compilers turn them into vectors at -O2,
+ * too. */
 #include "runtime/data/colour.h"
 
 #include <string.h>
 
-#define RUN 16                  /* values a step */
-#define GRAYS 64                /* pixels whose grays are made at a time */
+#define RUN   16 /* values a step */
+#define GRAYS 64 /* pixels whose grays are made at a time */
 
 static size_t pixels_of(const struct vrt_image *image)
 {
@@ -90,7 +92,8 @@ static bool flatten(const uint32_t counts[256], uint8_t table[256])
     return true;
 }
 
-static void map_by_counts(struct vrt_image *image, bool (*make)(const uint32_t counts[256], uint8_t table[256]))
+static void map_by_counts(struct vrt_image *image,
+                          bool (*make)(const uint32_t counts[256], uint8_t table[256]))
 {
     uint32_t counts[256];
     uint8_t table[256];
@@ -162,7 +165,8 @@ static uint8_t blend(int base, int value, float factor)
     return (uint8_t)(int)v;
 }
 
-static inline void blend_run(uint8_t *restrict values, const uint8_t *restrict base, float factor, const size_t count)
+static inline void blend_run(uint8_t *restrict values, const uint8_t *restrict base, float factor,
+                             const size_t count)
 {
     for (size_t i = 0; i < count; i++)
         values[i] = blend(base[i], values[i], factor);
@@ -217,22 +221,27 @@ void vrt_colour_saturation(struct vrt_image *image, double factor)
     }
 }
 
-/* (5 here + its 8 neighbours) / 13, rounded: s / 13 is s x 5042 >> 16 for all s below 4096. Rows begin a pixel to the left. */
-static inline void smooth_run(uint8_t *restrict to, const uint8_t *restrict above, const uint8_t *restrict here,
-                              const uint8_t *restrict below, size_t step, const size_t count)
+/* (5 here + its 8 neighbours) / 13, rounded: s / 13 is s x 5042 >> 16 for all s below 4096. Rows
+ * begin a pixel to the left. */
+static inline void smooth_run(uint8_t *restrict to, const uint8_t *restrict above,
+                              const uint8_t *restrict here, const uint8_t *restrict below,
+                              size_t step, const size_t count)
 {
     uint16_t sum[RUN];
 
     for (size_t i = 0; i < count; i++)
-        sum[i] = (uint16_t)(above[i] + above[i + step] + above[i + 2 * step] + here[i] + here[i + step] * 5);
+        sum[i] = (uint16_t)(above[i] + above[i + step] + above[i + 2 * step] + here[i] +
+                            here[i + step] * 5);
     for (size_t i = 0; i < count; i++)
-        sum[i] = (uint16_t)(sum[i] + here[i + 2 * step] + below[i] + below[i + step] + below[i + 2 * step] + 6);
+        sum[i] = (uint16_t)(sum[i] + here[i + 2 * step] + below[i] + below[i + step] +
+                            below[i + 2 * step] + 6);
     for (size_t i = 0; i < count; i++)
         to[i] = (uint8_t)(sum[i] * 5042u >> 16);
 }
 
 /* All but the pixels at the ends, which stay. */
-static void smooth_row(uint8_t *to, const uint8_t *above, const uint8_t *here, const uint8_t *below, size_t step, size_t count)
+static void smooth_row(uint8_t *to, const uint8_t *above, const uint8_t *here, const uint8_t *below,
+                       size_t step, size_t count)
 {
     size_t i = 0, inner = count - 2 * step;
 
@@ -243,7 +252,8 @@ static void smooth_row(uint8_t *to, const uint8_t *above, const uint8_t *here, c
     memcpy(to + count - step, here + count - step, step);
 }
 
-bool vrt_colour_sharpness(struct vrt_image *image, double factor, struct vrt_buffer *rows, struct vrt_error *e)
+bool vrt_colour_sharpness(struct vrt_image *image, double factor, struct vrt_buffer *rows,
+                          struct vrt_error *e)
 {
     size_t step = (size_t)image->channels, stride = (size_t)image->width * step;
     uint8_t *row = image->pixels.data, *above, *here, *smooth;

@@ -1,6 +1,7 @@
-/* The front of the data sets. Input: a path and a split; output: pictures by number. Which kind it is is decided by what is there:
- * in a folder the folder SPLIT, with class folders or a file of labels, else IDX files, CIFAR's, tars of the split, or class
- * folders in its place; a regular file must be a tar; what is not there may be a pattern of shards. */
+/* The front of the data sets. Input: a path and a split; output: pictures by number. Which kind it
+ * is is decided by what is there: in a folder the folder SPLIT, with class folders or a file of
+ * labels, else IDX files, CIFAR's, tars of the split, or class folders in its place; a regular file
+ * must be a tar; what is not there may be a pattern of shards. */
 #include "runtime/data/dataset.h"
 
 #include <dirent.h>
@@ -46,7 +47,8 @@ char *vrt_dataset_where(const struct vrt_dataset *d)
     return asprintf(&where, "%s/%s", d->root, d->split) < 0 ? NULL : where;
 }
 
-bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e)
+bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known,
+                      struct vrt_error *e)
 {
     struct vrt_blob **more = realloc(d->blobs, ((size_t)d->nblobs + 1) * sizeof *more);
 
@@ -66,7 +68,8 @@ static bool is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-/* Set d->split to the first name of the split that is a folder below the root; NULL when there is none. */
+/* Set d->split to the first name of the split that is a folder below the root; NULL when there is
+ * none. */
 static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_error *e)
 {
     const char *names[VRT_SPLIT_NAMES];
@@ -90,12 +93,14 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
 }
 
 /* The root has class folders where a split would be. */
-static bool open_bare(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
+static bool open_bare(struct vrt_dataset *d, const struct vrt_dataset *classes_of,
+                      struct vrt_error *e)
 {
     free(d->split);
     d->bare = true;
     d->split = strdup("");
-    return d->split != NULL ? vrt_folder_open(d, classes_of, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+    return d->split != NULL ? vrt_folder_open(d, classes_of, e)
+                            : vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
 }
 
 /* What is in the folder, in a few words, so that a wrong path is seen at once. */
@@ -115,8 +120,8 @@ static void list_some(const char *root, char *text, size_t size)
         closedir(dir);
 }
 
-static bool open_folder(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                        struct vrt_error *e)
+static bool open_folder(struct vrt_dataset *d, const char *split,
+                        const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     char some[200];
     bool found, ok;
@@ -137,7 +142,9 @@ static bool open_folder(struct vrt_dataset *d, const char *split, const struct v
     if (vrt_folder_bare(d->root))
         return open_bare(d, classes_of, e);
     list_some(d->root, some, sizeof some);
-    return vrt_fail(e, VRT_BAD_INPUT, "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR files for it; it has: %s",
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR "
+                    "files for it; it has: %s",
                     d->root, split, some[0] != 0 ? some : "nothing");
 }
 
@@ -146,11 +153,13 @@ static bool describe(struct vrt_dataset *d, struct vrt_error *e)
     char ignored[64] = "", missing[64] = "";
 
     if (d->index.ignored > 0)
-        snprintf(ignored, sizeof ignored, ", %lld other files ignored", (long long)d->index.ignored);
+        snprintf(ignored, sizeof ignored, ", %lld other files ignored",
+                 (long long)d->index.ignored);
     if (d->missing > 0)
         snprintf(missing, sizeof missing, ", %lld labels without a picture", (long long)d->missing);
-    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes%s%s", d->source->kind, d->root, d->split[0] != 0 ? ", " : "",
-                 d->split, (long long)d->index.nitems, (long long)d->index.nclasses, ignored, missing) >= 0)
+    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes%s%s", d->source->kind,
+                 d->root, d->split[0] != 0 ? ", " : "", d->split, (long long)d->index.nitems,
+                 (long long)d->index.nclasses, ignored, missing) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
@@ -163,15 +172,20 @@ static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_
     bool ok, found;
 
     if (split[0] == 0 || split[0] == '.' || strchr(split, '/') != NULL || strlen(split) > 255)
-        return vrt_fail(e, VRT_USAGE, "'%.60s' is not the name of a split; train, val and test are usual", split);
+        return vrt_fail(e, VRT_USAGE,
+                        "'%.60s' is not the name of a split; train, val and test are usual", split);
     if (stat(d->root, &s) != 0 && vrt_shards_pattern(d->root)) {
         ok = vrt_tars_open(d, split, classes_of, &found, e);
         return found ? ok && describe(d, e)
-                     : vrt_fail(e, VRT_BAD_INPUT, "there are no tars for the split '%s' beside %s; put them there, or hold a part of the "
-                                "training split out (--holdout 0.1)", split, d->root);
+                     : vrt_fail(e, VRT_BAD_INPUT,
+                                "there are no tars for the split '%s' beside %s; put them there, "
+                                "or hold a part of the "
+                                "training split out (--holdout 0.1)",
+                                split, d->root);
     }
     if (stat(d->root, &s) != 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot open the data %s: %s; give its folder or tar with --data", d->root,
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "cannot open the data %s: %s; give its folder or tar with --data", d->root,
                         strerror(errno));
     if (S_ISDIR(s.st_mode))
         ok = open_folder(d, split, classes_of, e);
@@ -272,7 +286,7 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
     DIR *dir;
 
     if (d->source != &vrt_folder_source)
-        return true;                            /* its files are open */
+        return true; /* its files are open */
     where = vrt_dataset_where(d);
     dir = where != NULL ? opendir(where) : NULL;
     while (dir != NULL && (entry = readdir(dir)) != NULL && entry->d_name[0] == '.')
@@ -280,7 +294,8 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
     if (dir != NULL)
         closedir(dir);
     if (entry == NULL)
-        vrt_fail(e, VRT_BAD_INPUT, "the data have gone: there is nothing left in %s; bring it back (is it mounted?)",
+        vrt_fail(e, VRT_BAD_INPUT,
+                 "the data have gone: there is nothing left in %s; bring it back (is it mounted?)",
                  where != NULL ? where : d->root);
     free(where);
     return entry != NULL;
@@ -292,7 +307,8 @@ void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, i
     const char *name = (const char *)d->index.names.data + item->name;
 
     if (d->width > 0)
-        snprintf(text, (size_t)size, "%s[%llu]", name, (unsigned long long)(item->offset - VRT_IDX_START) / item->size);
+        snprintf(text, (size_t)size, "%s[%llu]", name,
+                 (unsigned long long)(item->offset - VRT_IDX_START) / item->size);
     else
         snprintf(text, (size_t)size, "%s%s%s", d->split, d->split[0] != 0 ? "/" : "", name);
 }

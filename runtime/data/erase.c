@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define TRIES 10
-#define MIN_AREA 0.02
-#define MAX_AREA (1.0 / 3)
+#define TRIES     10
+#define MIN_AREA  0.02
+#define MAX_AREA  (1.0 / 3)
 #define MIN_RATIO 0.3
 
 struct rect {
@@ -43,7 +43,8 @@ static bool draw_rect(struct rect *r, int height, int width, struct vrt_random *
 static void noise(float *to, size_t count, struct vrt_random *random)
 {
     for (size_t i = 0; i < count; i += 2) {
-        float radius = ((float)(vrt_random_u32(random) >> 8) + 1.0f) * 0x1p-24f;        /* (0, 1]: the logarithm is finite */
+        /* (0, 1]: the logarithm is finite */
+        float radius = ((float)(vrt_random_u32(random) >> 8) + 1.0f) * 0x1p-24f;
         float angle = 6.28318531f * 0x1p-24f * (float)(vrt_random_u32(random) >> 8);
         radius = sqrtf(-2.0f * logf(radius));
         to[i] = radius * cosf(angle);
@@ -52,7 +53,8 @@ static void noise(float *to, size_t count, struct vrt_random *random)
     }
 }
 
-void vrt_erase(float *input, int height, int width, int channels, double probability, struct vrt_random *random)
+void vrt_erase(float *input, int height, int width, int channels, double probability,
+               struct vrt_random *random)
 {
     size_t stride = (size_t)width * (size_t)channels;
     struct rect r;
@@ -60,5 +62,6 @@ void vrt_erase(float *input, int height, int width, int channels, double probabi
     if (vrt_random_uniform(random) >= probability || !draw_rect(&r, height, width, random))
         return;
     for (int y = 0; y < r.height; y++)
-        noise(input + (size_t)(r.top + y) * stride + (size_t)(r.left * channels), (size_t)(r.width * channels), random);
+        noise(input + (size_t)(r.top + y) * stride + (size_t)(r.left * channels),
+              (size_t)(r.width * channels), random);
 }

@@ -1,5 +1,6 @@
-/* Pictures in one folder, with a file of labels. Input: ROOT/SPLIT on disk, or its folder `images` (Tiny-ImageNet), and the labels; output:
- * its index, which is that of the same pictures in class folders. */
+/* Pictures in one folder, with a file of labels. Input: ROOT/SPLIT on disk, or its folder `images`
+ * (Tiny-ImageNet), and the labels; output: its index, which is that of the same pictures in class
+ * folders. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -70,8 +71,10 @@ static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vr
     return ok;
 }
 
-/* The class folders of the training split; where there are none, or its classes are known, numbers stay numbers. */
-static bool find_classes(struct vrt_flat_labels *l, const char *root, const struct vrt_dataset *classes_of, struct vrt_error *e)
+/* The class folders of the training split; where there are none, or its classes are known, numbers
+ * stay numbers. */
+static bool find_classes(struct vrt_flat_labels *l, const char *root,
+                         const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     char *train;
     bool images, ok;
@@ -92,23 +95,26 @@ static bool find_classes(struct vrt_flat_labels *l, const char *root, const stru
 bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
                           const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
-    return vrt_labels_open(&l->table, root, d->split, d->asked, e) && (!l->table.numbers || find_classes(l, root, classes_of, e));
+    return vrt_labels_open(&l->table, root, d->split, d->asked, e) &&
+           (!l->table.numbers || find_classes(l, root, classes_of, e));
 }
 
-const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e)
+const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file,
+                           struct vrt_error *e)
 {
     const char *class = vrt_labels_of(&l->table, file);
     int64_t number;
 
     if (class == NULL)
-        vrt_fail(e, VRT_BAD_INPUT, "%s/%s has no label in %s; add it, or remove the picture", where, file, l->table.path);
+        vrt_fail(e, VRT_BAD_INPUT, "%s/%s has no label in %s; add it, or remove the picture", where,
+                 file, l->table.path);
     if (class == NULL || !l->table.numbers)
         return class;
     number = strlen(class) < 10 ? strtoll(class, NULL, 10) : INT64_MAX;
     if (number < l->nclasses)
         return l->classes != NULL ? l->classes[number] : class;
-    vrt_fail(e, VRT_BAD_INPUT, "%s: the label %s of %s is not below the number of classes, %lld", l->table.path, class, file,
-             (long long)l->nclasses);
+    vrt_fail(e, VRT_BAD_INPUT, "%s: the label %s of %s is not below the number of classes, %lld",
+             l->table.path, class, file, (long long)l->nclasses);
     return NULL;
 }
 
@@ -145,12 +151,14 @@ static bool add_files(struct flat *f, const char *where)
 {
     DIR *dir = opendir(where);
     struct dirent *entry;
-    bool ok = dir != NULL || vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where, strerror(errno));
+    bool ok = dir != NULL || vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s",
+                                      where, strerror(errno));
 
     while (ok && (errno = 0, entry = readdir(dir)) != NULL)
         ok = vrt_entry_kind(dir, entry) == 'd' || add_file(f, where, entry->d_name);
     if (ok && errno != 0)
-        ok = vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where, strerror(errno));
+        ok = vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where,
+                      strerror(errno));
     if (dir != NULL)
         closedir(dir);
     return ok;
@@ -182,13 +190,15 @@ static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *cla
     ok = add_files(f, where);
     if (ok && f->d->index.nitems == 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "%s has no pictures", where);
-    ok = ok && (vrt_flat_numbers(&f->labels) ? vrt_index_finish_numbers : vrt_index_finish)(&f->d->index, classes, where, f->error);
+    ok = ok && (vrt_flat_numbers(&f->labels) ? vrt_index_finish_numbers : vrt_index_finish)(
+                   &f->d->index, classes, where, f->error);
     f->d->missing = f->labels.table.count - f->d->index.nitems;
     free(where);
     return ok;
 }
 
-bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e)
+bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found,
+                   struct vrt_error *e)
 {
     struct flat f = {.d = d, .error = e};
     char *where = vrt_dataset_where(d);

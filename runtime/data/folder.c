@@ -1,5 +1,6 @@
-/* A folder of class folders. Input: ROOT/SPLIT on disk, or ROOT alone; output: its index. Links are followed; class folders may have
- * folders inside (to a depth), whose pictures belong to the class. */
+/* A folder of class folders. Input: ROOT/SPLIT on disk, or ROOT alone; output: its index. Links are
+ * followed; class folders may have folders inside (to a depth), whose pictures belong to the
+ * class. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,10 @@
 
 struct walk {
     struct vrt_index *index;
-    const char *where;              /* ROOT/SPLIT */
-    int32_t id;                     /* the class that is being read */
-    int64_t loose;                  /* files beside the class folders */
-    char name[VRT_MAX_NAME];        /* of the folder being read, below `where` */
+    const char *where;       /* ROOT/SPLIT */
+    int32_t id;              /* the class that is being read */
+    int64_t loose;           /* files beside the class folders */
+    char name[VRT_MAX_NAME]; /* of the folder being read, below `where` */
     struct vrt_error *error;
 };
 
@@ -40,7 +41,8 @@ char vrt_entry_kind(DIR *dir, const struct dirent *entry)
 static bool walk_folder(struct walk *w, int depth);
 
 /* One entry of the folder w->name, which is of `length` bytes. */
-static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length, int depth)
+static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length,
+                       int depth)
 {
     char kind = vrt_entry_kind(dir, entry);
     int n;
@@ -52,19 +54,23 @@ static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, siz
         return true;
     }
     if (kind == '?')
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s/%s/%s is not a file that can be read; remove it", w->where, w->name,
+        return vrt_fail(w->error, VRT_BAD_INPUT,
+                        "%s/%s/%s is not a file that can be read; remove it", w->where, w->name,
                         entry->d_name);
     if (kind == 'f' && !vrt_index_takes(entry->d_name)) {
         w->index->ignored++;
         return true;
     }
-    n = snprintf(w->name + length, sizeof w->name - length, "%s%s", length > 0 ? "/" : "", entry->d_name);
+    n = snprintf(w->name + length, sizeof w->name - length, "%s%s", length > 0 ? "/" : "",
+                 entry->d_name);
     if (n < 0 || (size_t)n >= sizeof w->name - length)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "a name below %s has more than %d bytes; shorten it", w->where,
+        return vrt_fail(w->error, VRT_BAD_INPUT,
+                        "a name below %s has more than %d bytes; shorten it", w->where,
                         VRT_MAX_NAME - 1);
     if (depth == 0 && !vrt_index_class(w->index, w->name, strlen(w->name), &w->id, w->error))
         return false;
-    if (kind == 'd' ? !walk_folder(w, depth + 1) : !vrt_index_add(w->index, w->id, w->name, 0, 0, w->error))
+    if (kind == 'd' ? !walk_folder(w, depth + 1)
+                    : !vrt_index_add(w->index, w->id, w->name, 0, 0, w->error))
         return false;
     w->name[length] = 0;
     return true;
@@ -79,42 +85,48 @@ static bool walk_folder(struct walk *w, int depth)
     bool ok = true;
 
     if (depth > MAX_DEPTH)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s/%s: folders inside folders, more than %d deep (a link in a circle?)",
+        return vrt_fail(w->error, VRT_BAD_INPUT,
+                        "%s/%s: folders inside folders, more than %d deep (a link in a circle?)",
                         w->where, w->name, MAX_DEPTH);
     if (asprintf(&path, "%s/%s", w->where, w->name) < 0)
         return vrt_fail(w->error, VRT_BAD_INPUT, "no memory to read %s", w->where);
     dir = opendir(path);
     if (dir == NULL)
-        ok = vrt_fail(w->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", path, strerror(errno));
+        ok = vrt_fail(w->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", path,
+                      strerror(errno));
     errno = 0;
     while (ok && (entry = readdir(dir)) != NULL) {
         ok = walk_entry(w, dir, entry, length, depth);
         errno = 0;
     }
     if (ok && errno != 0)
-        ok = vrt_fail(w->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", path, strerror(errno));
+        ok = vrt_fail(w->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", path,
+                      strerror(errno));
     if (dir != NULL)
         closedir(dir);
     free(path);
     return ok;
 }
 
-static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
-                        struct vrt_error *e)
+static bool folder_read(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
+                        struct vrt_image *out, struct vrt_error *e)
 {
     char path[4096];
     const char *name = (const char *)d->index.names.data + item->name;
-    int n = snprintf(path, sizeof path, "%s/%s%s%s", d->root, d->split, d->split[0] != 0 ? "/" : "", name);
+    int n = snprintf(path, sizeof path, "%s/%s%s%s", d->root, d->split, d->split[0] != 0 ? "/" : "",
+                     name);
 
     if (n < 0 || (size_t)n >= sizeof path)
-        return vrt_fail(e, VRT_BAD_INPUT, "the path has more than %zu bytes; shorten it", sizeof path - 1);
+        return vrt_fail(e, VRT_BAD_INPUT, "the path has more than %zu bytes; shorten it",
+                        sizeof path - 1);
     return vrt_file_read(path, VRT_IMAGE_MAX_FILE, &out->file, e) &&
            vrt_image_decode(out, out->file.data, out->file.size, channels, e);
 }
 
 const struct vrt_source vrt_folder_source = {"folder", folder_read};
 
-/* What the first entry of a folder is that counts: 'd' a folder, 'f' a file that may be a picture, 0 neither. */
+/* What the first entry of a folder is that counts: 'd' a folder, 'f' a file that may be a picture,
+ * 0 neither. */
 static char first_kind(int at, const char *name)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -150,7 +162,8 @@ bool vrt_folder_bare(const char *root)
     return pictures && !split && !deep;
 }
 
-bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e)
+bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of,
+                     struct vrt_error *e)
 {
     char *where = vrt_dataset_where(d);
     struct walk w = {.index = &d->index, .where = where, .error = e};
@@ -163,11 +176,15 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
     ok = walk_folder(&w, 0);
     if (ok && d->index.nclasses == 0 && w.loose > 0) {
         vrt_labels_files(d->split, d->asked, files);
-        ok = vrt_fail(e, VRT_BAD_INPUT, "%s holds %lld files but no class folders, so their classes are not known; put "
-                      "their labels beside them (%s), or sort them into one folder per class", where, (long long)w.loose, files);
+        ok = vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s holds %lld files but no class folders, so their classes are not known; put "
+            "their labels beside them (%s), or sort them into one folder per class",
+            where, (long long)w.loose, files);
     }
     d->index.ignored += w.loose;
-    ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
+    ok =
+        ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);
     return ok;
 }

@@ -1,6 +1,7 @@
-/* Holding pictures out. Input: a training split; output: the same without them, and a data set of them alone. Of each class every
- * so many-th picture goes, by its place, which depends on names alone (IDX: on the place in the file): so a run, its resumption and
- * `eval` hold out the same ones, whatever the layout. */
+/* Holding pictures out. Input: a training split; output: the same without them, and a data set of
+ * them alone. Of each class every so many-th picture goes, by its place, which depends on names
+ * alone (IDX: on the place in the file): so a run, its resumption and `eval` hold out the same
+ * ones, whatever the layout. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,17 +43,21 @@ static bool goes(int64_t i, double share)
 static bool describe(struct vrt_dataset *d, const char *what, int64_t all, struct vrt_error *e)
 {
     free(d->describe);
-    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes (%s of %lld)", d->source->kind, d->root, d->split[0] != 0 ? ", " : "",
-                 d->split, (long long)d->index.nitems, (long long)d->index.nclasses, what, (long long)all) >= 0)
+    if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes (%s of %lld)",
+                 d->source->kind, d->root, d->split[0] != 0 ? ", " : "", d->split,
+                 (long long)d->index.nitems, (long long)d->index.nclasses, what,
+                 (long long)all) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");
 }
 
-bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out, struct vrt_error *e)
+bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out,
+                          struct vrt_error *e)
 {
     struct vrt_index *from = &d->index, *to;
-    int64_t all = from->nitems, kept = 0, *seen = calloc((size_t)from->nclasses, sizeof *seen);     /* of each class */
+    /* of each class */
+    int64_t all = from->nitems, kept = 0, *seen = calloc((size_t)from->nclasses, sizeof *seen);
 
     *out = seen != NULL ? sibling(d, e) : NULL;
     if (*out == NULL) {
@@ -71,6 +76,8 @@ bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_datase
     from->nitems = kept;
     if (to->nitems > 0 && kept > 0)
         return describe(d, "kept", all, e) && describe(*out, "held out", all, e);
-    return vrt_fail(e, VRT_BAD_INPUT, "holding out %g of %lld pictures leaves none on one side; set data.holdout otherwise", share,
-                    (long long)all);
+    return vrt_fail(
+        e, VRT_BAD_INPUT,
+        "holding out %g of %lld pictures leaves none on one side; set data.holdout otherwise",
+        share, (long long)all);
 }

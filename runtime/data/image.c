@@ -1,4 +1,5 @@
-/* From encoded bytes to pixels: choice of the decoder by content, and the colour conversions both decoders share. */
+/* From encoded bytes to pixels: choice of the decoder by content, and the colour conversions both
+ * decoders share. */
 #include "runtime/data/image.h"
 
 #include <string.h>
@@ -33,16 +34,19 @@ static const struct magic *find_magic(const uint8_t *bytes, size_t size)
     return NULL;
 }
 
-bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels, struct vrt_error *e)
+bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels,
+                      struct vrt_error *e)
 {
     if (width < 1 || height < 1)
         return vrt_fail(e, VRT_BAD_INPUT, "the picture has no pixels");
     if (width > VRT_IMAGE_MAX_SIDE || height > VRT_IMAGE_MAX_SIDE)
-        return vrt_fail(e, VRT_BAD_INPUT, "the picture is %lld x %lld pixels; the limit is %d a side", (long long)width,
-                        (long long)height, VRT_IMAGE_MAX_SIDE);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "the picture is %lld x %lld pixels; the limit is %d a side",
+                        (long long)width, (long long)height, VRT_IMAGE_MAX_SIDE);
     if (width * height * (channels < 3 ? 3 : channels) > 3ll * VRT_IMAGE_MAX_PIXELS)
-        return vrt_fail(e, VRT_BAD_INPUT, "the picture is %lld x %lld pixels; the limit is %d in all", (long long)width,
-                        (long long)height, VRT_IMAGE_MAX_PIXELS);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "the picture is %lld x %lld pixels; the limit is %d in all",
+                        (long long)width, (long long)height, VRT_IMAGE_MAX_PIXELS);
     if (!vrt_buffer_reserve(&image->pixels, (size_t)(width * height * channels), e))
         return false;
     image->pixels.size = (size_t)(width * height * channels);
@@ -73,9 +77,10 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t count)
     uint8_t *to = pixels;
 
     for (const uint8_t *from = pixels; count > 0; count--, from += 4, to += 3) {
-        int light = from[3];            /* inverted: 255 - K */
+        int light = from[3]; /* inverted: 255 - K */
         int c = 255 - from[0], m = 255 - from[1], y = 255 - from[2];
-        int r = light - mul_255(c, light), g = light - mul_255(m, light), b = light - mul_255(y, light);
+        int r = light - mul_255(c, light), g = light - mul_255(m, light),
+            b = light - mul_255(y, light);
         to[0] = (uint8_t)(r < 0 ? 0 : r);
         to[1] = (uint8_t)(g < 0 ? 0 : g);
         to[2] = (uint8_t)(b < 0 ? 0 : b);
@@ -106,7 +111,8 @@ void vrt_image_reduce(struct vrt_image *image, int channels)
     image->pixels.size = count * (size_t)image->channels;
 }
 
-bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels,
+                      struct vrt_error *e)
 {
     const struct magic *magic = find_magic(bytes, size);
 
@@ -114,9 +120,12 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
     if (size == 0)
         return vrt_fail(e, VRT_BAD_INPUT, "the file is empty; replace or remove it");
     if (magic == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "this is neither a JPEG nor a PNG picture; replace or remove it");
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "this is neither a JPEG nor a PNG picture; replace or remove it");
     if (magic->decode == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "this looks like %s file; convert it to JPEG or PNG, or remove it", magic->name);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "this looks like %s file; convert it to JPEG or PNG, or remove it",
+                        magic->name);
     if (!magic->decode(image, bytes, size, channels, e))
         return false;
     image->format = magic->name;

@@ -1,5 +1,6 @@
-/* Gathering, sorting and labelling. Input: classes and names in the order of a folder or an archive; output: an index
- * whose order depends on names alone, so a folder and an archive of it give the same training. */
+/* Gathering, sorting and labelling. Input: classes and names in the order of a folder or an
+ * archive; output: an index whose order depends on names alone, so a folder and an archive of it
+ * give the same training. */
 #include "runtime/data/index.h"
 
 #include <stdio.h>
@@ -9,8 +10,9 @@
 
 bool vrt_index_takes(const char *file)
 {
-    static const char *const others[] = {"txt", "csv", "tsv", "json", "jsonl", "xml", "yaml", "yml", "md", "html", "htm",
-                                         "pdf", "log", "db", "ini", "md5", "sha1", "sha256", "npy", "npz", "mat", "pkl"};
+    static const char *const others[] = {
+        "txt", "csv", "tsv", "json", "jsonl", "xml",  "yaml",   "yml", "md",  "html", "htm",
+        "pdf", "log", "db",  "ini",  "md5",   "sha1", "sha256", "npy", "npz", "mat",  "pkl"};
     const char *dot = strrchr(file, '.');
 
     if (file[0] == '.')
@@ -73,14 +75,16 @@ static bool insert_class(struct vrt_index *x, int64_t place, const char *name, s
     return true;
 }
 
-bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32_t *id, struct vrt_error *e)
+bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32_t *id,
+                     struct vrt_error *e)
 {
     char text[VRT_MAX_NAME];
     int64_t place;
     bool found;
 
     if (length == 0 || length >= sizeof text)
-        return vrt_fail(e, VRT_BAD_INPUT, "a class name of %zu bytes; 1 to %d are possible", length, VRT_MAX_NAME - 1);
+        return vrt_fail(e, VRT_BAD_INPUT, "a class name of %zu bytes; 1 to %d are possible", length,
+                        VRT_MAX_NAME - 1);
     memcpy(text, name, length);
     text[length] = 0;
     place = class_place(x, text, &found);
@@ -92,8 +96,8 @@ bool vrt_index_class(struct vrt_index *x, const char *name, size_t length, int32
     return true;
 }
 
-bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t offset, uint32_t size,
-                   struct vrt_error *e)
+bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t offset,
+                   uint32_t size, struct vrt_error *e)
 {
     struct vrt_item *items = grow(x->items, x->nitems, &x->items_room, sizeof *items);
     uint64_t at = x->names.size;
@@ -104,7 +108,8 @@ bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t o
     if (x->nitems == VRT_MAX_ITEMS)
         return vrt_fail(e, VRT_BAD_INPUT, "more than %d pictures", VRT_MAX_ITEMS);
     if (strlen(name) >= VRT_MAX_NAME)
-        return vrt_fail(e, VRT_BAD_INPUT, "a name of more than %d bytes: %.60s...", VRT_MAX_NAME - 1, name);
+        return vrt_fail(e, VRT_BAD_INPUT, "a name of more than %d bytes: %.60s...",
+                        VRT_MAX_NAME - 1, name);
     if (!vrt_buffer_append(&x->names, name, strlen(name) + 1, e))
         return false;
     items[x->nitems++] = (struct vrt_item){.offset = offset, .name = at, .size = size, .label = id};
@@ -148,7 +153,9 @@ static int64_t find_class(const struct vrt_index *x, const char *name)
 
     if (found)
         return place;
-    return number >= 0 && number < x->nclasses && strcmp(x->classes[number].name, name) == 0 ? number : -1;
+    return number >= 0 && number < x->nclasses && strcmp(x->classes[number].name, name) == 0
+               ? number
+               : -1;
 }
 
 static void free_classes(struct vrt_index *x)
@@ -182,7 +189,8 @@ bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e)
 }
 
 /* Labels from this index's classes to those of `of`. */
-static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const char *where, struct vrt_error *e)
+static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const char *where,
+                          struct vrt_error *e)
 {
     int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
 
@@ -191,8 +199,10 @@ static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const
     for (int64_t c = 0; c < x->nclasses; c++) {
         int64_t found = find_class(of, x->classes[c].name);
         if (found < 0) {
-            vrt_fail(e, VRT_BAD_INPUT, "%s: the class '%s' is not among the %lld classes of the training split; "
-                     "rename or remove it", where, x->classes[c].name, (long long)of->nclasses);
+            vrt_fail(e, VRT_BAD_INPUT,
+                     "%s: the class '%s' is not among the %lld classes of the training split; "
+                     "rename or remove it",
+                     where, x->classes[c].name, (long long)of->nclasses);
             free(label);
             return false;
         }
@@ -208,12 +218,15 @@ bool vrt_index_finish(struct vrt_index *x, const struct vrt_index *classes_of, c
                       struct vrt_error *e)
 {
     if (x->nclasses == 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has no class folders; sort the pictures into one folder per class", where);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s has no class folders; sort the pictures into one folder per class",
+                        where);
     if (!number_classes(x, e))
         return false;
     for (int64_t c = 0; c < x->nclasses; c++)
         if (x->classes[c].count == 0)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s: the class folder '%s' has no pictures; fill or remove it", where,
+            return vrt_fail(e, VRT_BAD_INPUT,
+                            "%s: the class folder '%s' has no pictures; fill or remove it", where,
                             x->classes[c].name);
     if (classes_of != NULL && !adopt_classes(x, classes_of, where, e))
         return false;
@@ -232,7 +245,8 @@ static bool read_numbers(struct vrt_index *x, const char *where, struct vrt_erro
         char *end;
         long long number = strtoll(x->classes[c].name, &end, 10);
         if (*end != 0 || number < 0 || number >= VRT_MAX_CLASSES) {
-            vrt_fail(e, VRT_BAD_INPUT, "%s: the class '%s' is not a number, as others are; name them alike", where,
+            vrt_fail(e, VRT_BAD_INPUT,
+                     "%s: the class '%s' is not a number, as others are; name them alike", where,
                      x->classes[c].name);
             free(label);
             return false;
@@ -246,7 +260,8 @@ static bool read_numbers(struct vrt_index *x, const char *where, struct vrt_erro
     return true;
 }
 
-bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *classes_of, const char *where, struct vrt_error *e)
+bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *classes_of,
+                              const char *where, struct vrt_error *e)
 {
     int64_t top = -1;
 
@@ -257,10 +272,12 @@ bool vrt_index_finish_numbers(struct vrt_index *x, const struct vrt_index *class
     if (top < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "%s has no pictures", where);
     if (classes_of != NULL && top >= classes_of->nclasses)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: the label %lld is not below the %lld classes of the training split", where, (long long)top,
-                        (long long)classes_of->nclasses);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s: the label %lld is not below the %lld classes of the training split",
+                        where, (long long)top, (long long)classes_of->nclasses);
     qsort_r(x->items, (size_t)x->nitems, sizeof *x->items, by_label_and_name, x->names.data);
-    return classes_of != NULL ? vrt_index_copy_classes(x, classes_of, e) : vrt_index_numbers(x, top + 1, e);
+    return classes_of != NULL ? vrt_index_copy_classes(x, classes_of, e)
+                              : vrt_index_numbers(x, top + 1, e);
 }
 
 void vrt_index_free(struct vrt_index *x)

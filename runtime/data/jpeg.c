@@ -1,7 +1,8 @@
-/* JPEG by libjpeg-turbo. Input: the bytes of a file; output: pixels of 1, 3 or (CMYK, inverted) 4 channels.
+/* JPEG by libjpeg-turbo. Input: the bytes of a file; output: pixels of 1, 3 or (CMYK, inverted) 4
+ * channels.
  *
- * A new decompressor for every picture: one that is kept would lend its Huffman and quantisation tables to the next
- * file, whose pixels would then depend on what was read before. */
+ * A new decompressor for every picture: one that is kept would lend its Huffman and quantisation
+ * tables to the next file, whose pixels would then depend on what was read before. */
 #include "runtime/data/image.h"
 
 #include <setjmp.h>
@@ -10,11 +11,12 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
-#define MAX_MEMORY (384 << 20)          /* bytes of the library's own, for progressive files */
-#define MAX_SCANS 100
-/* Visits of a pixel by a scan, of 1.2 nanoseconds on a core of 2 GHz from 2017; a byte of the file costs as much as 20. A progressive
- * photo of 45 megapixels (ten scans, 15 MB) passes; whatever passes takes less than two seconds there. */
-#define MAX_WORK (3ll << 28)
+#define MAX_MEMORY (384 << 20) /* bytes of the library's own, for progressive files */
+#define MAX_SCANS  100
+/* Visits of a pixel by a scan, of 1.2 nanoseconds on a core of 2 GHz from 2017; a byte of the file
+ * costs as much as 20. A progressive photo of 45 megapixels (ten scans, 15 MB) passes; whatever
+ * passes takes less than two seconds there. */
+#define MAX_WORK  (3ll << 28)
 #define BYTE_WORK 20
 
 struct reader {
@@ -23,7 +25,7 @@ struct reader {
     struct jpeg_progress_mgr progress;
     jmp_buf escape;
     struct vrt_error *error;
-    size_t size;                        /* of the file */
+    size_t size; /* of the file */
 };
 
 /* The library's own errors end here. */
@@ -34,8 +36,10 @@ static void on_error(j_common_ptr info)
 
     r->errors.format_message(info, text);
     if (r->errors.msg_code == JERR_NO_BACKING_STORE || r->errors.msg_code == JERR_OUT_OF_MEMORY)
-        vrt_fail(r->error, VRT_BAD_INPUT, "decoding this JPEG takes more than %d MiB of memory; make it smaller, or save it "
-                 "again as a plain (not progressive) JPEG", MAX_MEMORY >> 20);
+        vrt_fail(r->error, VRT_BAD_INPUT,
+                 "decoding this JPEG takes more than %d MiB of memory; make it smaller, or save it "
+                 "again as a plain (not progressive) JPEG",
+                 MAX_MEMORY >> 20);
     else
         vrt_fail(r->error, VRT_BAD_INPUT, "damaged JPEG (%s); replace or remove it", text);
     longjmp(r->escape, 1);
@@ -49,22 +53,28 @@ static void on_message(j_common_ptr info, int level)
     if (level >= 0)
         return;
     if (r->errors.msg_code == JWRN_JPEG_EOF) {
-        vrt_fail(r->error, VRT_BAD_INPUT, "truncated JPEG: the file ends before the picture does; replace or remove it");
+        vrt_fail(r->error, VRT_BAD_INPUT,
+                 "truncated JPEG: the file ends before the picture does; replace or remove it");
         longjmp(r->escape, 1);
     }
     r->errors.num_warnings++;
 }
 
-/* Called for each row of blocks of each scan: a small file can ask for any number of passes over a large picture. */
+/* Called for each row of blocks of each scan: a small file can ask for any number of passes over a
+ * large picture. */
 static void on_progress(j_common_ptr info)
 {
     struct reader *r = info->client_data;
-    long long scans = r->info.input_scan_number, pixels = (long long)r->info.image_width * r->info.image_height;
+    long long scans = r->info.input_scan_number,
+              pixels = (long long)r->info.image_width * r->info.image_height;
 
-    if (scans < 2 || (scans <= MAX_SCANS && scans * pixels + BYTE_WORK * (long long)r->size <= MAX_WORK))
+    if (scans < 2 ||
+        (scans <= MAX_SCANS && scans * pixels + BYTE_WORK * (long long)r->size <= MAX_WORK))
         return;
-    vrt_fail(r->error, VRT_BAD_INPUT, "decoding this JPEG takes too long: %u x %u pixels in more than %lld scans; save it "
-             "again as a plain (not progressive) JPEG, or remove it", r->info.image_width, r->info.image_height, scans - 1);
+    vrt_fail(r->error, VRT_BAD_INPUT,
+             "decoding this JPEG takes too long: %u x %u pixels in more than %lld scans; save it "
+             "again as a plain (not progressive) JPEG, or remove it",
+             r->info.image_width, r->info.image_height, scans - 1);
     longjmp(r->escape, 1);
 }
 
@@ -80,7 +90,9 @@ static void start(struct reader *r)
 /* What the library shall deliver for what the file holds; JCS_UNKNOWN: nothing. */
 static J_COLOR_SPACE output_space(J_COLOR_SPACE stored, int channels)
 {
-    static const struct { J_COLOR_SPACE stored, gray, colour; } table[] = {
+    static const struct {
+        J_COLOR_SPACE stored, gray, colour;
+    } table[] = {
         {JCS_GRAYSCALE, JCS_GRAYSCALE, JCS_RGB},
         {JCS_YCbCr, JCS_RGB, JCS_RGB},
         {JCS_RGB, JCS_RGB, JCS_RGB},
@@ -95,7 +107,8 @@ static J_COLOR_SPACE output_space(J_COLOR_SPACE stored, int channels)
 }
 
 /* Runs below the setjmp; leaves by longjmp or with the result. */
-static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *bytes, size_t size, int channels)
+static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *bytes, size_t size,
+                   int channels)
 {
     jpeg_create_decompress(&r->info);
     r->info.mem->max_memory_to_use = MAX_MEMORY;
@@ -104,15 +117,18 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
     jpeg_read_header(&r->info, TRUE);
     r->info.out_color_space = output_space(r->info.jpeg_color_space, channels);
     if (r->info.out_color_space == JCS_UNKNOWN)
-        return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with %d colour components, which have no known meaning; convert it",
+        return vrt_fail(r->error, VRT_BAD_INPUT,
+                        "JPEG with %d colour components, which have no known meaning; convert it",
                         r->info.num_components);
-    if (r->info.arith_code)             /* five megabytes take a second */
-        return vrt_fail(r->error, VRT_BAD_INPUT, "JPEG with arithmetic coding, which few programs read; save it again as a "
+    if (r->info.arith_code) /* five megabytes take a second */
+        return vrt_fail(r->error, VRT_BAD_INPUT,
+                        "JPEG with arithmetic coding, which few programs read; save it again as a "
                         "plain JPEG");
     r->info.dct_method = JDCT_ISLOW;
     r->info.do_fancy_upsampling = TRUE;
     jpeg_calc_output_dimensions(&r->info);
-    if (!vrt_image_resize(image, r->info.output_width, r->info.output_height, r->info.output_components, r->error))
+    if (!vrt_image_resize(image, r->info.output_width, r->info.output_height,
+                          r->info.output_components, r->error))
         return false;
     jpeg_start_decompress(&r->info);
     while (r->info.output_scanline < r->info.output_height) {
@@ -123,7 +139,8 @@ static bool decode(struct reader *r, struct vrt_image *image, const uint8_t *byt
     return true;
 }
 
-bool vrt_jpeg_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+bool vrt_jpeg_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels,
+                     struct vrt_error *e)
 {
     struct reader r = {.error = e, .size = size};
     volatile bool ok = false;

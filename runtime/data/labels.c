@@ -1,9 +1,11 @@
 /* Files of labels, line by line. Input: a folder; output: file -> class.
  *
- *   SPLIT.txt                                  FILE LABEL            caffe: a number among the sorted classes; or the class itself
- *   LOC_SPLIT_solution.csv                     FILE,CLASS X Y W H..  Kaggle; the first class counts, they are all the same
- *   ILSVRC2012_validation_ground_truth.txt     ID                    of the picture whose number is the line's: an ILSVRC2012_ID
- *   SPLIT_annotations.txt                      FILE CLASS X Y W H    Tiny-ImageNet */
+ *   SPLIT.txt                FILE LABEL: a number among the sorted classes (caffe), or the class
+ *   LOC_SPLIT_solution.csv   FILE,CLASS X Y W H..: Kaggle; the first class counts, they are all
+ *                            the same
+ *   ILSVRC2012_validation_ground_truth.txt
+ *                            ID, an ILSVRC2012_ID, of the picture whose number is the line's
+ *   SPLIT_annotations.txt    FILE CLASS X Y W H: Tiny-ImageNet */
 #include "runtime/data/labels.h"
 
 #include <stdio.h>
@@ -16,7 +18,7 @@
 #include "runtime/data/tar.h"
 
 #define MAX_TEXT (1 << 30)
-#define TRUTH "ILSVRC2012_validation_ground_truth.txt"
+#define TRUTH    "ILSVRC2012_validation_ground_truth.txt"
 
 /* -- the classes of ImageNet-1k -- */
 
@@ -89,15 +91,19 @@ static bool take_line(struct vrt_labels *l, char *line, int64_t number, struct v
     if (l->in_order) {
         const char *name = imagenet_id(file);
         if (l->count != number - 1)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: a line before it is empty, so pictures and labels would not meet; get it again",
+            return vrt_fail(e, VRT_BAD_INPUT,
+                            "%s:%lld: a line before it is empty, so pictures and labels would not "
+                            "meet; get it again",
                             l->path, (long long)number);
         if (name == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: '%.40s' is not an ILSVRC2012_ID, 1 to %d", l->path, (long long)number, file, IDS);
+            return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: '%.40s' is not an ILSVRC2012_ID, 1 to %d",
+                            l->path, (long long)number, file, IDS);
         return add(l, NULL, name, e);
     }
     class = strtok_r(NULL, separators, &rest);
     if (class == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: no label after '%.60s'", l->path, (long long)number, file);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: no label after '%.60s'", l->path,
+                        (long long)number, file);
     l->numbers = (l->count == 0 || l->numbers) && all_digits(class);
     return add(l, stem_of(file), class, e);
 }
@@ -126,9 +132,10 @@ static bool take_lines(struct vrt_labels *l, struct vrt_error *e)
         return true;
     qsort(l->items, (size_t)l->count, sizeof *l->items, by_file);
     for (int64_t i = 1; i < l->count; i++)
-        if (by_file(&l->items[i - 1], &l->items[i]) == 0 && strcmp(l->items[i - 1].class, l->items[i].class) != 0)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s gives '%s' two labels, %s and %s", l->path, l->items[i].file, l->items[i - 1].class,
-                            l->items[i].class);
+        if (by_file(&l->items[i - 1], &l->items[i]) == 0 &&
+            strcmp(l->items[i - 1].class, l->items[i].class) != 0)
+            return vrt_fail(e, VRT_BAD_INPUT, "%s gives '%s' two labels, %s and %s", l->path,
+                            l->items[i].file, l->items[i - 1].class, l->items[i].class);
     return true;
 }
 
@@ -147,7 +154,8 @@ static const char *other_name(const char *split, const char *asked)
     return strcmp(other, split) != 0 ? other : NULL;
 }
 
-/* The file PLACE/BEFORE NAME AFTER below the root; the last one has no name of a split in it, and is for validation only. */
+/* The file PLACE/BEFORE NAME AFTER below the root; the last one has no name of a split in it, and
+ * is for validation only. */
 static char *find(const char *root, const char *split, const char *name, bool *in_order)
 {
     static const char *const before[] = {"", "", "LOC_", TRUTH};
@@ -158,7 +166,8 @@ static char *find(const char *root, const char *split, const char *name, bool *i
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         for (int j = 0; j < files; j++) {
             char *path;
-            if (asprintf(&path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? name : "", after[j]) < 0)
+            if (asprintf(&path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? name : "",
+                         after[j]) < 0)
                 return NULL;
             *in_order = j == 3;
             if (access(path, F_OK) == 0)
@@ -174,10 +183,12 @@ static bool take_truth(void *data, const struct vrt_member *m, struct vrt_error 
     struct vrt_labels *l = data;
     const char *slash = strrchr(m->name, '/');
 
-    if (m->kind != 'f' || m->bytes == NULL || m->size > MAX_TEXT || slash == NULL || strcmp(slash + 1, TRUTH) != 0)
+    if (m->kind != 'f' || m->bytes == NULL || m->size > MAX_TEXT || slash == NULL ||
+        strcmp(slash + 1, TRUTH) != 0)
         return true;
     l->text.size = 0;
-    return vrt_buffer_append(&l->text, m->bytes, m->size, e) && vrt_buffer_append(&l->text, "", 1, e);
+    return vrt_buffer_append(&l->text, m->bytes, m->size, e) &&
+           vrt_buffer_append(&l->text, "", 1, e);
 }
 
 static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e)
@@ -202,11 +213,12 @@ static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e
     vrt_blob_close(blob);
     if (ok && l->text.size == 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s has no " TRUTH "; get it again", l->path);
-    l->text.size -= ok;                                 /* the zero that ends it */
+    l->text.size -= ok; /* the zero that ends it */
     return ok && take_lines(l, e);
 }
 
-bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked, struct vrt_error *e)
+bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked,
+                     struct vrt_error *e)
 {
     const char *other = other_name(split, asked);
 
@@ -222,11 +234,13 @@ void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_
 {
     const char *other = other_name(split, asked);
 
-    int n = snprintf(text, VRT_LABEL_FILES, "%s.txt (FILE LABEL), LOC_%s_solution.csv%s or %s_annotations.txt", split, split,
-                     of_validation(split) ? ", " TRUTH : "", split);
+    int n = snprintf(text, VRT_LABEL_FILES,
+                     "%s.txt (FILE LABEL), LOC_%s_solution.csv%s or %s_annotations.txt", split,
+                     split, of_validation(split) ? ", " TRUTH : "", split);
 
     if (other != NULL)
-        snprintf(text + n, VRT_LABEL_FILES - (size_t)n, "; `%s` may stand for `%s` in these names", other, split);
+        snprintf(text + n, VRT_LABEL_FILES - (size_t)n, "; `%s` may stand for `%s` in these names",
+                 other, split);
 }
 
 /* The number that a name ends in: 17 of ILSVRC2012_val_00000017. */

@@ -1,4 +1,5 @@
-/* The labels of pictures that lie in one folder without class folders, from the file that came with them. */
+/* The labels of pictures that lie in one folder without class folders, from the file that came with
+ * them. */
 #ifndef RUNTIME_DATA_LABELS_H
 #define RUNTIME_DATA_LABELS_H
 
@@ -7,21 +8,26 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 
-struct vrt_label { const char *file, *class; };     /* the file without folder and ending */
+struct vrt_label {
+    const char *file, *class;
+}; /* the file without folder and ending */
 
 struct vrt_labels {
-    struct vrt_buffer text;             /* what the items point into */
-    struct vrt_label *items;            /* by file (strcmp); in_order: by the number in the file's name, from 1 on */
+    struct vrt_buffer text; /* what the items point into */
+    /* by file (strcmp); in_order: by the number in the file's name, from 1 on */
+    struct vrt_label *items;
     int64_t count, room;
     bool in_order;
-    bool numbers;                       /* all classes are numbers, as text: caffe's val.txt */
-    char *path;                         /* NULL: there is no such file */
+    bool numbers; /* all classes are numbers, as text: caffe's val.txt */
+    char *path;   /* NULL: there is no such file */
 };
 
-/* Read the first file of labels that is there for the pictures of ROOT/SPLIT; *l is zeroed before. Looks in that folder, in ROOT and in
- * the development kit of ILSVRC2012, unpacked or not. Files are called as the split is, or as the one that was asked for, which it
- * stands in for; those of `validation` also `val`. */
-bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked, struct vrt_error *e);
+/* Read the first file of labels that is there for the pictures of ROOT/SPLIT; *l is zeroed before.
+ * Looks in that folder, in ROOT and in the development kit of ILSVRC2012, unpacked or not. Files
+ * are called as the split is, or as the one that was asked for, which it stands in for; those of
+ * `validation` also `val`. */
+bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked,
+                     struct vrt_error *e);
 
 /* The files that are looked for, for messages. */
 enum { VRT_LABEL_FILES = 1600 };

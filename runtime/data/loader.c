@@ -1,8 +1,9 @@
 /* Decoding ahead. Input: a data set and how to change its pictures; output: batches, in order.
  *
- * Threads take pictures one by one in the order of the epoch and put them into a ring of batches; the caller copies out
- * the oldest. A picture's floats depend on (seed, epoch, its number in the data set), so neither the number of threads
- * nor the size of a batch changes them; nor do they change what stands in for a picture that cannot be read. */
+ * Threads take pictures one by one in the order of the epoch and put them into a ring of batches;
+ * the caller copies out the oldest. A picture's floats depend on (seed, epoch, its number in the
+ * data set), so neither the number of threads nor the size of a batch changes them; nor do they
+ * change what stands in for a picture that cannot be read. */
 #include "runtime/data/loader.h"
 
 #include <pthread.h>
@@ -15,12 +16,12 @@
 #include "runtime/data/augment.h"
 #include "runtime/data/dataset.h"
 
-#define SLOTS 3                 /* batches being filled or waiting */
-#define MAX_THREADS 256         /* more are not started */
-#define MAX_COPIES 16           /* one word of the random numbers' counter holds both */
-#define MAX_EPOCH 0xFFFFFF
+#define SLOTS       3   /* batches being filled or waiting */
+#define MAX_THREADS 256 /* more are not started */
+#define MAX_COPIES  16  /* one word of the random numbers' counter holds both */
+#define MAX_EPOCH   0xFFFFFF
 
-struct unread {                 /* pictures that could not be read, in any order until they are delivered */
+struct unread { /* pictures that could not be read, in any order until they are delivered */
     struct vrt_unread *rows;
     int64_t count, room;
 };
@@ -28,13 +29,15 @@ struct unread {                 /* pictures that could not be read, in any order
 struct slot {
     float *input;
     int32_t *labels;
-    int64_t done;               /* pictures, good or bad */
+    int64_t done; /* pictures, good or bad */
     struct unread unread;
-    bool failed;                /* nothing can be delivered, for this reason: */
+    bool failed; /* nothing can be delivered, for this reason: */
     struct vrt_error error;
 };
 
-struct place { int64_t picture, copy; };
+struct place {
+    int64_t picture, copy;
+};
 
 struct worker {
     struct vrt_loader *loader;
@@ -45,15 +48,15 @@ struct worker {
 struct vrt_loader {
     struct vrt_loader_options options;
     struct vrt_pipeline pipeline;
-    uint32_t *order;            /* the epoch's pictures, among those within the limit; NULL: 0, 1, 2, ... */
-    int64_t count, pixels;      /* pictures of the epoch, floats of one */
+    uint32_t *order; /* the epoch's pictures, among those within the limit; NULL: 0, 1, 2, ... */
+    int64_t count, pixels; /* pictures of the epoch, floats of one */
     struct slot slots[SLOTS];
     struct worker *workers;
     int started;
     double waited;
-    struct unread given;        /* of the batch delivered last */
-    int64_t row;                /* pictures in a row, up to there, that could not be read (evaluation) */
-    pthread_mutex_t lock;       /* guards what follows, and the slots' counts and errors */
+    struct unread given;  /* of the batch delivered last */
+    int64_t row;          /* pictures in a row, up to there, that could not be read (evaluation) */
+    pthread_mutex_t lock; /* guards what follows, and the slots' counts and errors */
     pthread_cond_t room, ready; /* for workers: a slot came free; for the caller: a batch is done */
     int64_t next;               /* the next picture to take */
     int64_t batch;              /* the next batch to deliver */
@@ -84,7 +87,8 @@ static void shuffle(uint32_t *order, int64_t count, uint64_t seed, int64_t epoch
     }
 }
 
-/* What stands at place p of the epoch: with copies, blocks of `apart` pictures stand that many times. */
+/* What stands at place p of the epoch: with copies, blocks of `apart` pictures stand that many
+ * times. */
 static struct place place_of(const struct vrt_loader *l, int64_t p)
 {
     const struct vrt_loader_options *o = &l->options;
@@ -95,7 +99,9 @@ static struct place place_of(const struct vrt_loader *l, int64_t p)
         copy = p % block / o->apart;
         p = p / block * o->apart + p % o->apart;
     }
-    return (struct place){vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p), copy};
+    return (struct place){
+        vrt_dataset_spread(o->dataset, o->limit, l->order != NULL ? (int64_t)l->order[p] : p),
+        copy};
 }
 
 int64_t vrt_loader_picture(const struct vrt_loader *l, int64_t place)
@@ -114,15 +120,18 @@ static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, s
     *label = (int32_t)vrt_dataset_label(o->dataset, at.picture);
     if (!vrt_dataset_read(o->dataset, at.picture, o->transform.channels, &w->scratch.image, e))
         return false;
-    vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT, (uint32_t)o->epoch + ((uint32_t)at.copy << 24), (uint32_t)at.picture);
-    return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch, o->train && !o->plain ? &random : NULL, input, e);
+    vrt_random_start(&random, o->seed, VRT_RANDOM_AUGMENT,
+                     (uint32_t)o->epoch + ((uint32_t)at.copy << 24), (uint32_t)at.picture);
+    return vrt_pipeline_apply(&l->pipeline, &w->scratch.image, &w->scratch,
+                              o->train && !o->plain ? &random : NULL, input, e);
 }
 
 /* In place of a picture that cannot be read: which one depends on the epoch's order alone. */
 static bool stand_in(struct worker *w, int64_t p, float *input, int32_t *label)
 {
     const struct vrt_loader *l = w->loader;
-    int64_t tries = VRT_UNREAD_ROW * (l->options.copies > 1 ? l->options.copies : 1);       /* copies may be neighbours */
+    /* copies may be neighbours */
+    int64_t tries = VRT_UNREAD_ROW * (l->options.copies > 1 ? l->options.copies : 1);
     struct vrt_error ignored;
 
     if (!l->options.train) {
@@ -136,26 +145,31 @@ static bool stand_in(struct worker *w, int64_t p, float *input, int32_t *label)
 }
 
 /* Called with the lock held. */
-static void note_unread(struct vrt_loader *l, struct slot *s, int64_t p, const struct vrt_error *error)
+static void note_unread(struct vrt_loader *l, struct slot *s, int64_t p,
+                        const struct vrt_error *error)
 {
     struct unread *u = &s->unread;
 
     if (u->count == u->room) {
-        struct vrt_unread *more = realloc(u->rows, (size_t)(u->room + VRT_UNREAD_ROW) * sizeof *more);
+        struct vrt_unread *more =
+            realloc(u->rows, (size_t)(u->room + VRT_UNREAD_ROW) * sizeof *more);
         if (more == NULL) {
-            s->failed = !vrt_fail(&s->error, VRT_BAD_INPUT, "no memory to note that %.400s", error->text);
+            s->failed =
+                !vrt_fail(&s->error, VRT_BAD_INPUT, "no memory to note that %.400s", error->text);
             return;
         }
         u->rows = more;
         u->room += VRT_UNREAD_ROW;
     }
-    u->rows[u->count] = (struct vrt_unread){.place = p % l->options.batch, .picture = vrt_loader_picture(l, p)};
+    u->rows[u->count] =
+        (struct vrt_unread){.place = p % l->options.batch, .picture = vrt_loader_picture(l, p)};
     snprintf(u->rows[u->count++].reason, VRT_UNREAD_TEXT, "%.*s", VRT_UNREAD_TEXT - 1, error->text);
 }
 
 static void none_in_row(struct vrt_error *e, const char *first)
 {
-    vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor can any of those after it: are the data still there?", first);
+    vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor can any of those after it: are the data still there?",
+             first);
 }
 
 /* Pictures in batch b. */
@@ -222,8 +236,8 @@ static bool start_workers(struct vrt_loader *l, struct vrt_error *e)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed != 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot start loader thread %d: %s; use fewer threads", l->started + 1,
-                        strerror(failed));
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot start loader thread %d: %s; use fewer threads",
+                        l->started + 1, strerror(failed));
     return true;
 }
 
@@ -233,7 +247,8 @@ static bool make_slots(struct vrt_loader *l, struct vrt_error *e)
     size_t floats;
 
     l->pixels = (int64_t)t->channels * t->height * t->width;
-    if (__builtin_mul_overflow((size_t)l->pixels, (size_t)l->options.batch, &floats) || floats > SIZE_MAX / 8)
+    if (__builtin_mul_overflow((size_t)l->pixels, (size_t)l->options.batch, &floats) ||
+        floats > SIZE_MAX / 8)
         return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures does not fit into memory",
                         (long long)l->options.batch);
     for (int i = 0; i < SLOTS; i++) {
@@ -241,7 +256,8 @@ static bool make_slots(struct vrt_loader *l, struct vrt_error *e)
         s->input = malloc(floats * sizeof *s->input);
         s->labels = malloc((size_t)l->options.batch * sizeof *s->labels);
         if (s->input == NULL || s->labels == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d batches of %lld pictures; use a smaller micro", SLOTS,
+            return vrt_fail(e, VRT_BAD_INPUT,
+                            "no memory for %d batches of %lld pictures; use a smaller micro", SLOTS,
                             (long long)l->options.batch);
     }
     return true;
@@ -257,11 +273,13 @@ static bool make_order(struct vrt_loader *l, struct vrt_error *e)
     if (!o->train)
         return true;
     if (l->count < o->batch)
-        return vrt_fail(e, VRT_BAD_INPUT, "%lld pictures are fewer than one batch of %lld; use a smaller batch",
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%lld pictures are fewer than one batch of %lld; use a smaller batch",
                         (long long)l->count, (long long)o->batch);
     l->order = malloc((size_t)l->count * sizeof *l->order);
     if (l->order == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the order of %lld pictures", (long long)l->count);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the order of %lld pictures",
+                        (long long)l->count);
     shuffle(l->order, l->count, o->seed, o->epoch);
     l->count -= l->count % o->batch;
     return true;
@@ -270,19 +288,21 @@ static bool make_order(struct vrt_loader *l, struct vrt_error *e)
 static bool check_options(const struct vrt_loader_options *o, struct vrt_error *e)
 {
     if (o->batch < 1 || o->batch > VRT_IMAGE_MAX_PIXELS)
-        return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible", (long long)o->batch);
+        return vrt_fail(e, VRT_BAD_INPUT, "a batch of %lld pictures is not possible",
+                        (long long)o->batch);
     if (o->threads < 1)
         return vrt_fail(e, VRT_INTERNAL, "%d loader threads are not possible", o->threads);
     if (o->copies < 0 || o->copies > MAX_COPIES || (o->copies > 1 && o->apart < 1))
-        return vrt_fail(e, VRT_INTERNAL, "%lld copies of a picture, %lld apart, are not possible", (long long)o->copies,
-                        (long long)o->apart);
+        return vrt_fail(e, VRT_INTERNAL, "%lld copies of a picture, %lld apart, are not possible",
+                        (long long)o->copies, (long long)o->apart);
     if (o->epoch < 0 || o->epoch > MAX_EPOCH || o->first_batch < 0 || o->limit < 0)
-        return vrt_fail(e, VRT_INTERNAL, "the loader cannot start at epoch %lld, batch %lld", (long long)o->epoch,
-                        (long long)o->first_batch);
+        return vrt_fail(e, VRT_INTERNAL, "the loader cannot start at epoch %lld, batch %lld",
+                        (long long)o->epoch, (long long)o->first_batch);
     return true;
 }
 
-bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o, struct vrt_error *e)
+bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o,
+                     struct vrt_error *e)
 {
     struct vrt_loader *l = calloc(1, sizeof *l);
 
@@ -295,12 +315,13 @@ bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->room, NULL);
     pthread_cond_init(&l->ready, NULL);
-    if (!check_options(o, e) || !vrt_pipeline_make(&l->pipeline, &o->transform, e) || !make_order(l, e) ||
-        !make_slots(l, e)) {
+    if (!check_options(o, e) || !vrt_pipeline_make(&l->pipeline, &o->transform, e) ||
+        !make_order(l, e) || !make_slots(l, e)) {
         vrt_loader_close(l);
         return false;
     }
-    l->batch = o->first_batch < l->count ? o->first_batch : l->count;      /* beyond the end: nothing to deliver */
+    l->batch = o->first_batch < l->count ? o->first_batch
+                                         : l->count; /* beyond the end: nothing to deliver */
     l->next = l->batch < l->count / o->batch + 1 ? l->batch * o->batch : l->count;
     if (!start_workers(l, e)) {
         vrt_loader_close(l);
@@ -357,7 +378,8 @@ static int by_place(const void *a, const void *b)
     return left->place < right->place ? -1 : left->place > right->place;
 }
 
-/* Take over what the slot says of pictures that could not be read. At evaluation a row of them goes on from batch to batch. */
+/* Take over what the slot says of pictures that could not be read. At evaluation a row of them goes
+ * on from batch to batch. */
 static bool take_unread(struct vrt_loader *l, struct slot *s, int64_t n, struct vrt_error *e)
 {
     struct unread empty = l->given;
@@ -375,8 +397,9 @@ static bool take_unread(struct vrt_loader *l, struct slot *s, int64_t n, struct 
         l->row = u->place == before + 1 ? l->row + 1 : 1;
         before = u->place;
         if (l->row >= VRT_UNREAD_ROW) {
-            vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor could the %d pictures before it: are the data still there?", u->reason,
-                     VRT_UNREAD_ROW - 1);
+            vrt_fail(e, VRT_BAD_INPUT,
+                     "%.900s; nor could the %d pictures before it: are the data still there?",
+                     u->reason, VRT_UNREAD_ROW - 1);
             return false;
         }
     }
@@ -385,7 +408,8 @@ static bool take_unread(struct vrt_loader *l, struct slot *s, int64_t n, struct 
     return true;
 }
 
-bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n, struct vrt_error *e)
+bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n,
+                     struct vrt_error *e)
 {
     int64_t count = batch_size(l, l->batch);
     struct slot *s;

@@ -1,20 +1,21 @@
-/* PNG by libpng's low-level interface (the simplified one would apply gamma). Input: the bytes of a file; output: pixels
- * of 1 or 3 channels: palettes looked up, 16 bits cut to 8, alpha dropped. */
+/* PNG by libpng's low-level interface (the simplified one would apply gamma). Input: the bytes of a
+ * file; output: pixels of 1 or 3 channels: palettes looked up, 16 bits cut to 8, alpha dropped. */
 #include "runtime/data/image.h"
 
 #include <string.h>
 
 #include <png.h>
 
-#define MAX_PIXELS (64 << 20)           /* what passes this */
-#define MAX_ROWS (96 << 20)             /* and this, bytes of pixels before compression, takes less than two seconds */
-#define SLACK (64 << 10)                /* bytes that are read for one row, beyond twice the row */
+#define MAX_PIXELS (64 << 20) /* what passes this */
+#define MAX_ROWS \
+    (96 << 20) /* and this, bytes of pixels before compression, takes less than two seconds */
+#define SLACK (64 << 10) /* bytes that are read for one row, beyond twice the row */
 
 struct reader {
     png_structp png;
     png_infop info;
     const uint8_t *bytes;
-    size_t left, quota;                 /* of bytes: in the file, for this row */
+    size_t left, quota; /* of bytes: in the file, for this row */
     struct vrt_image *image;
     struct vrt_error *error;
 };
@@ -41,7 +42,7 @@ static void on_read(png_structp png, png_bytep to, size_t size)
 
     if (size > r->left)
         png_error(png, "truncated: the file ends before the picture does");
-    if (size > r->quota)                /* behind the last row the library would inflate all there is */
+    if (size > r->quota) /* behind the last row the library would inflate all there is */
         png_error(png, "more data than pixels");
     memcpy(to, r->bytes, size);
     r->bytes += size;
@@ -58,13 +59,16 @@ static void set_limits(png_structp png)
 
 static bool check_work(const struct reader *r)
 {
-    uint64_t width = png_get_image_width(r->png, r->info), height = png_get_image_height(r->png, r->info);
+    uint64_t width = png_get_image_width(r->png, r->info),
+             height = png_get_image_height(r->png, r->info);
 
     if (width * height <= MAX_PIXELS && png_get_rowbytes(r->png, r->info) * height <= MAX_ROWS)
         return true;
-    return vrt_fail(r->error, VRT_BAD_INPUT, "decoding this PNG takes too long: %llu x %llu pixels of %d x %d bits; make it "
-                    "smaller, or save it as a JPEG", (unsigned long long)width, (unsigned long long)height, png_get_channels(r->png, r->info),
-                    png_get_bit_depth(r->png, r->info));
+    return vrt_fail(r->error, VRT_BAD_INPUT,
+                    "decoding this PNG takes too long: %llu x %llu pixels of %d x %d bits; make it "
+                    "smaller, or save it as a JPEG",
+                    (unsigned long long)width, (unsigned long long)height,
+                    png_get_channels(r->png, r->info), png_get_bit_depth(r->png, r->info));
 }
 
 /* Ask for 8-bit gray or RGB, whatever is stored. */
@@ -99,20 +103,25 @@ static bool decode(struct reader *r, int channels)
     passes = png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->info);
     stored = png_get_channels(r->png, r->info);
-    if (!vrt_image_resize(image, png_get_image_width(r->png, r->info), png_get_image_height(r->png, r->info), stored,
-                          r->error))
+    if (!vrt_image_resize(image, png_get_image_width(r->png, r->info),
+                          png_get_image_height(r->png, r->info), stored, r->error))
         return false;
-    if (png_get_rowbytes(r->png, r->info) != (size_t)image->width * (size_t)stored || (stored != 1 && stored != 3))
-        return vrt_fail(r->error, VRT_BAD_INPUT, "PNG with an unknown layout of pixels; convert it");
+    if (png_get_rowbytes(r->png, r->info) != (size_t)image->width * (size_t)stored ||
+        (stored != 1 && stored != 3))
+        return vrt_fail(r->error, VRT_BAD_INPUT,
+                        "PNG with an unknown layout of pixels; convert it");
     for (int pass = 0; pass < passes; pass++)
         for (int y = 0; y < image->height; y++) {
             r->quota = 2 * row + SLACK;
-            png_read_row(r->png, image->pixels.data + (size_t)y * (size_t)image->width * (size_t)stored, NULL);
+            png_read_row(r->png,
+                         image->pixels.data + (size_t)y * (size_t)image->width * (size_t)stored,
+                         NULL);
         }
     return true;
 }
 
-bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels, struct vrt_error *e)
+bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels,
+                    struct vrt_error *e)
 {
     struct reader r = {.bytes = bytes, .left = size, .quota = SIZE_MAX, .image = image, .error = e};
     volatile bool ok = false;

@@ -16,7 +16,8 @@ struct call {
     struct vrt_error *error;
 };
 
-/* From a level of 0 .. 10 and a sign to what the operation is told. Whole numbers are cut, not rounded. */
+/* From a level of 0 .. 10 and a sign to what the operation is told. Whole numbers are cut, not
+ * rounded. */
 
 static double bits(double level, int sign)
 {
@@ -136,7 +137,8 @@ static bool sharpness(const struct call *c, double argument)
 
 static bool warp(const struct call *c, struct vrt_affine from)
 {
-    return vrt_warp(c->image, from, c->policy->filter, c->policy->fill, &c->scratch->spare, c->error);
+    return vrt_warp(c->image, from, c->policy->filter, c->policy->fill, &c->scratch->spare,
+                    c->error);
 }
 
 static bool rotate(const struct call *c, double argument)
@@ -197,12 +199,8 @@ static bool apply_op(const struct call *c, const struct op *op, double level, in
 static bool apply_three(const struct call *c, struct vrt_three_choice choice)
 {
     switch (choice.kind) {
-    case VRT_THREE_GRAYSCALE:
-        vrt_colour_grayscale(c->image);
-        return true;
-    case VRT_THREE_SOLARIZE:
-        vrt_colour_solarize(c->image, 128);
-        return true;
+    case VRT_THREE_GRAYSCALE: vrt_colour_grayscale(c->image); return true;
+    case VRT_THREE_SOLARIZE:  vrt_colour_solarize(c->image, 128); return true;
     case VRT_THREE_BLUR:
         return vrt_blur(c->image, choice.radius, &c->scratch->spare, &c->scratch->rows, c->error);
     }
@@ -246,9 +244,11 @@ struct vrt_three_choice vrt_policy_draw_three(struct vrt_random *random)
     return choice;
 }
 
-struct vrt_jitter_choice vrt_policy_draw_jitter(const struct vrt_policy *p, struct vrt_random *random)
+struct vrt_jitter_choice vrt_policy_draw_jitter(const struct vrt_policy *p,
+                                                struct vrt_random *random)
 {
-    struct vrt_jitter_choice choice = {.order = {VRT_JITTER_BRIGHTNESS, VRT_JITTER_CONTRAST, VRT_JITTER_SATURATION}};
+    struct vrt_jitter_choice choice = {
+        .order = {VRT_JITTER_BRIGHTNESS, VRT_JITTER_CONTRAST, VRT_JITTER_SATURATION}};
 
     for (int i = 2; i > 0; i--) {
         int other = (int)vrt_random_below(random, (uint64_t)i + 1);
@@ -261,8 +261,8 @@ struct vrt_jitter_choice vrt_policy_draw_jitter(const struct vrt_policy *p, stru
     return choice;
 }
 
-bool vrt_policy_apply(const struct vrt_policy *p, struct vrt_image *image, struct vrt_policy_scratch *s,
-                      struct vrt_random *random, struct vrt_error *e)
+bool vrt_policy_apply(const struct vrt_policy *p, struct vrt_image *image,
+                      struct vrt_policy_scratch *s, struct vrt_random *random, struct vrt_error *e)
 {
     const struct call c = {p, image, s, e};
 
@@ -280,8 +280,8 @@ bool vrt_policy_apply(const struct vrt_policy *p, struct vrt_image *image, struc
     return true;
 }
 
-bool vrt_policy_op(const struct vrt_policy *p, const char *name, double level, int sign, struct vrt_image *image,
-                   struct vrt_policy_scratch *s, struct vrt_error *e)
+bool vrt_policy_op(const struct vrt_policy *p, const char *name, double level, int sign,
+                   struct vrt_image *image, struct vrt_policy_scratch *s, struct vrt_error *e)
 {
     const struct call c = {p, image, s, e};
 

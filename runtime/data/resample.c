@@ -1,4 +1,5 @@
-/* The resampler. Input: a view and what to make of it; output: an image of keep_width x keep_height. */
+/* The resampler. Input: a view and what to make of it; output: an image of keep_width x
+ * keep_height. */
 #include "runtime/data/resample.h"
 
 #include <math.h>
@@ -8,7 +9,7 @@
 #error "pixels must be Pillow's to the bit: build without -ffast-math and -Ofast"
 #endif
 
-#define PLACES 22                       /* 32 - 8 bits of a pixel - 2 of headroom */
+#define PLACES 22 /* 32 - 8 bits of a pixel - 2 of headroom */
 
 static double triangle(double x)
 {
@@ -26,7 +27,10 @@ static double cubic(double x)
     return x < 2.0 ? (((x - 5.0) * x + 8.0) * x - 4.0) * a : 0.0;
 }
 
-static const struct { double support; double (*weight)(double x); } filters[] = {
+static const struct {
+    double support;
+    double (*weight)(double x);
+} filters[] = {
     [VRT_BILINEAR] = {1.0, triangle},
     [VRT_BICUBIC] = {2.0, cubic},
 };
@@ -46,8 +50,8 @@ struct axis {
 
 struct vrt_view vrt_view_of(const struct vrt_image *image)
 {
-    return (struct vrt_view){image->pixels.data, (size_t)image->width * (size_t)image->channels, image->width,
-                             image->height, image->channels};
+    return (struct vrt_view){image->pixels.data, (size_t)image->width * (size_t)image->channels,
+                             image->width, image->height, image->channels};
 }
 
 struct vrt_view vrt_view_crop(struct vrt_view v, int left, int top, int width, int height)
@@ -60,12 +64,17 @@ struct vrt_view vrt_view_crop(struct vrt_view v, int left, int top, int width, i
 
 struct vrt_resize vrt_resize_whole(struct vrt_view v, int width, int height, enum vrt_filter filter)
 {
-    return (struct vrt_resize){.box = {0, 0, (float)v.width, (float)v.height}, .width = width, .height = height,
-                               .keep_width = width, .keep_height = height, .filter = filter};
+    return (struct vrt_resize){.box = {0, 0, (float)v.width, (float)v.height},
+                               .width = width,
+                               .height = height,
+                               .keep_width = width,
+                               .keep_height = height,
+                               .filter = filter};
 }
 
 /* Weights of the inputs around `centre`, normalised, in fixed point; the count of inputs. */
-static int weigh(const struct axis *a, double centre, double stretch, int *first, double *exact, int32_t *weights)
+static int weigh(const struct axis *a, double centre, double stretch, int *first, double *exact,
+                 int32_t *weights)
 {
     double support = filters[a->filter].support * stretch, sum = 0;
     int low = (int)(centre - support + 0.5), high = (int)(centre + support + 0.5);
@@ -95,13 +104,15 @@ static struct window *windows(struct vrt_buffer *b, const struct axis *a, struct
     double *exact;
     int32_t *weights;
 
-    if (!vrt_buffer_reserve(b, taps * sizeof *exact + kept * (sizeof *w + taps * sizeof *weights), e))
+    if (!vrt_buffer_reserve(b, taps * sizeof *exact + kept * (sizeof *w + taps * sizeof *weights),
+                            e))
         return NULL;
     exact = (double *)b->data;
     w = (struct window *)(exact + taps);
     weights = (int32_t *)(w + kept);
     for (int i = 0; i < a->kept; i++, weights += taps) {
-        w[i].count = weigh(a, a->low + (a->keep + i + 0.5) * scale, stretch, &w[i].first, exact, weights);
+        w[i].count =
+            weigh(a, a->low + (a->keep + i + 0.5) * scale, stretch, &w[i].first, exact, weights);
         w[i].weights = weights;
     }
     return w;
@@ -113,8 +124,10 @@ static uint8_t to_8_bits(int32_t sum)
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-/* One row of outputs. `channels` is a constant where this is called, so that the inner loop unrolls. */
-static inline void across(uint8_t *out, const uint8_t *in, const struct window *w, int count, const int channels)
+/* One row of outputs. `channels` is a constant where this is called, so that the inner loop
+ * unrolls. */
+static inline void across(uint8_t *out, const uint8_t *in, const struct window *w, int count,
+                          const int channels)
 {
     for (int x = 0; x < count; x++, out += channels) {
         const uint8_t *from = in + (size_t)w[x].first * (size_t)channels;
@@ -130,7 +143,8 @@ static inline void across(uint8_t *out, const uint8_t *in, const struct window *
 }
 
 /* One row of outputs from w->count rows, `stride` apart. */
-static void down(uint8_t *out, const uint8_t *in, size_t stride, const struct window *w, int32_t *sum, size_t count)
+static void down(uint8_t *out, const uint8_t *in, size_t stride, const struct window *w,
+                 int32_t *sum, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         sum[i] = 1 << (PLACES - 1);
@@ -150,7 +164,8 @@ static bool is_identity(const struct axis *a)
     return a->size == a->in && a->low == 0 && a->high == (float)a->in;
 }
 
-static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const struct axis *a, struct vrt_error *e)
+static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const struct axis *a,
+                        struct vrt_error *e)
 {
     const struct window *w = windows(&r->horizontal, a, e);
     size_t stride = (size_t)a->kept * (size_t)in->channels;
@@ -169,8 +184,8 @@ static bool pass_across(struct vrt_resampler *r, struct vrt_view *in, const stru
     return true;
 }
 
-static bool pass_down(struct vrt_resampler *r, struct vrt_view in, const struct axis *a, const struct window *w,
-                      struct vrt_image *out, struct vrt_error *e)
+static bool pass_down(struct vrt_resampler *r, struct vrt_view in, const struct axis *a,
+                      const struct window *w, struct vrt_image *out, struct vrt_error *e)
 {
     size_t count = (size_t)in.width * (size_t)in.channels;
 
@@ -202,11 +217,13 @@ static struct vrt_view rows_needed(struct vrt_view in, const struct axis *y, str
     return vrt_view_crop(in, 0, first, in.width, end - first);
 }
 
-bool vrt_resample(struct vrt_resampler *r, struct vrt_view in, const struct vrt_resize *how, struct vrt_image *out,
-                  struct vrt_error *e)
+bool vrt_resample(struct vrt_resampler *r, struct vrt_view in, const struct vrt_resize *how,
+                  struct vrt_image *out, struct vrt_error *e)
 {
-    struct axis x = {in.width, how->width, how->keep_left, how->keep_width, how->box[0], how->box[2], how->filter};
-    struct axis y = {in.height, how->height, how->keep_top, how->keep_height, how->box[1], how->box[3], how->filter};
+    struct axis x = {in.width,    how->width,  how->keep_left, how->keep_width,
+                     how->box[0], how->box[2], how->filter};
+    struct axis y = {in.height,   how->height, how->keep_top, how->keep_height,
+                     how->box[1], how->box[3], how->filter};
     struct window *w = NULL;
 
     if (!vrt_image_resize(out, how->keep_width, how->keep_height, in.channels, e))

@@ -14,7 +14,8 @@ static bool separates(char c)
     return c == '-' || c == '_';
 }
 
-/* How much of "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" there is up to the end of SPLIT; 0: it has none. */
+/* How much of "PREFIX-SPLIT-000017.tar" or "SPLIT.tar" there is up to the end of SPLIT; 0: it has
+ * none. */
 static size_t split_end(const char *file)
 {
     size_t n = strlen(file);
@@ -30,7 +31,8 @@ static bool belongs(const char *file, const char *split)
 {
     size_t n = split_end(file), length = strlen(split);
 
-    return n >= length && memcmp(file + n - length, split, length) == 0 && (n == length || separates(file[n - length - 1]));
+    return n >= length && memcmp(file + n - length, split, length) == 0 &&
+           (n == length || separates(file[n - length - 1]));
 }
 
 /* Does the name tell one of the usual splits? */
@@ -61,14 +63,17 @@ static bool add_file(struct vrt_shards *s, const char *name, struct vrt_error *e
     if (more == NULL || (more[s->count] = strdup(name)) == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->folder);
     s->count++;
-    return s->count <= UINT16_MAX || vrt_fail(e, VRT_BAD_INPUT, "%s has more than %d tars of one split", s->folder, UINT16_MAX);
+    return s->count <= UINT16_MAX ||
+           vrt_fail(e, VRT_BAD_INPUT, "%s has more than %d tars of one split", s->folder,
+                    UINT16_MAX);
 }
 
 static bool list_files(struct vrt_shards *s, const char *split, struct vrt_error *e)
 {
     DIR *dir = opendir(s->folder);
     struct dirent *entry;
-    bool ok = dir != NULL || vrt_fail(e, VRT_BAD_INPUT, "cannot read the folder %s: %s", s->folder, strerror(errno));
+    bool ok = dir != NULL || vrt_fail(e, VRT_BAD_INPUT, "cannot read the folder %s: %s", s->folder,
+                                      strerror(errno));
 
     while (ok && (entry = readdir(dir)) != NULL)
         if (belongs(entry->d_name, split))
@@ -84,7 +89,7 @@ static bool list_files(struct vrt_shards *s, const char *split, struct vrt_error
 
 struct pattern {
     const char *file, *after;
-    int before, digits;             /* characters of BEFORE, of a number */
+    int before, digits; /* characters of BEFORE, of a number */
     long long first, last;
 };
 
@@ -121,14 +126,15 @@ bool vrt_shards_pattern(const char *path)
     return find_pattern(path, &p);
 }
 
-static bool add_numbered(struct vrt_shards *s, const struct pattern *p, long long number, bool *mine, const char *split,
-                         struct vrt_error *e)
+static bool add_numbered(struct vrt_shards *s, const struct pattern *p, long long number,
+                         bool *mine, const char *split, struct vrt_error *e)
 {
     char *path;
     const char *name;
     bool ok = true;
 
-    if (asprintf(&path, "%s/%.*s%0*lld%s", s->folder, p->before, p->file, p->digits, number, p->after) < 0)
+    if (asprintf(&path, "%s/%.*s%0*lld%s", s->folder, p->before, p->file, p->digits, number,
+                 p->after) < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->root);
     name = strrchr(path, '/') + 1;
     *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !tells_split(name));
@@ -172,10 +178,13 @@ bool vrt_shards_find(struct vrt_shards *s, const char *root, const char *split, 
     bool pattern = vrt_shards_pattern(root);
 
     s->root = root;
-    s->folder = !pattern ? strdup(root) : slash == NULL ? strdup(".") : strndup(root, (size_t)(slash - root) + (slash == root));
+    s->folder = !pattern        ? strdup(root)
+                : slash == NULL ? strdup(".")
+                                : strndup(root, (size_t)(slash - root) + (slash == root));
     if (s->folder == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-    return (!pattern || find_name(s, split, true, e)) && (s->count > 0 || find_name(s, split, false, e));
+    return (!pattern || find_name(s, split, true, e)) &&
+           (s->count > 0 || find_name(s, split, false, e));
 }
 
 void vrt_shards_free(struct vrt_shards *s)

@@ -1,4 +1,5 @@
-/* The inside of a data set: what folder.c, flat.c, archive.c, tars.c, idx.c and cifar.c fill in and dataset.c serves from. */
+/* The inside of a data set: what folder.c, flat.c, archive.c, tars.c, idx.c and cifar.c fill in and
+ * dataset.c serves from. */
 #ifndef RUNTIME_DATA_SOURCE_H
 #define RUNTIME_DATA_SOURCE_H
 
@@ -13,22 +14,23 @@
 /* How items are read. Called from several threads at once. */
 struct vrt_source {
     const char *kind;
-    bool (*read)(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out,
-                 struct vrt_error *e);
+    bool (*read)(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
+                 struct vrt_image *out, struct vrt_error *e);
 };
 
 struct vrt_dataset {
     const struct vrt_source *source;
-    char *root;                     /* as given */
-    const char *asked;              /* the split asked for; the caller's, while the data set is opened */
-    char *split;                    /* the folder found for the split asked for: "test" for "val", perhaps; "": the root is the split */
-    bool bare;                      /* class folders where a split would be */
+    char *root;        /* as given */
+    const char *asked; /* the split asked for; the caller's, while the data set is opened */
+    char *split; /* the folder found for the split asked for: "test" for "val", perhaps; "": the
+                    root is the split */
+    bool bare;   /* class folders where a split would be */
     char *describe;
     struct vrt_index index;
-    struct vrt_blob **blobs;        /* archive: the tar; IDX: the pixels; CIFAR: its files */
+    struct vrt_blob **blobs; /* archive: the tar; IDX: the pixels; CIFAR: its files */
     int nblobs;
-    int width, height;              /* IDX: of every picture */
-    int64_t missing;                /* labels without a picture */
+    int width, height; /* IDX: of every picture */
+    int64_t missing;   /* labels without a picture */
 };
 
 /* Files of their own below ROOT/SPLIT, named by their items. */
@@ -37,51 +39,63 @@ extern const struct vrt_source vrt_folder_source;
 /* 'd' a folder, 'f' a file, '?' neither (a socket, a dangling link); links are followed. */
 char vrt_entry_kind(DIR *dir, const struct dirent *entry);
 
-/* The names that a split may have, best first; NULL ends. A split unknown to the table has its own name only. */
+/* The names that a split may have, best first; NULL ends. A split unknown to the table has its own
+ * name only. */
 #define VRT_SPLIT_NAMES 4
 void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]);
-bool vrt_split_name(const char *name, size_t length);           /* is it one of the usual ones? */
+bool vrt_split_name(const char *name, size_t length); /* is it one of the usual ones? */
 
 /* Has the folder class folders with pictures right in it, none of which is called as a split is? */
 bool vrt_folder_bare(const char *root);
 
-/* Each fills split, source, what it reads from, and the index: items by class and name, but those of IDX as in the file. */
-bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, struct vrt_error *e);
-bool vrt_archive_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
-                      struct vrt_error *e);
+/* Each fills split, source, what it reads from, and the index: items by class and name, but those
+ * of IDX as in the file. */
+bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of,
+                     struct vrt_error *e);
+bool vrt_archive_open(struct vrt_dataset *d, const char *split,
+                      const struct vrt_dataset *classes_of, struct vrt_error *e);
 
-/* Labels beside pictures without class folders; *l is zeroed before. table.path is NULL where there are none. */
+/* Labels beside pictures without class folders; *l is zeroed before. table.path is NULL where there
+ * are none. */
 struct vrt_flat_labels {
     struct vrt_labels table;
-    const char **classes;           /* owned: what numbers stand for; NULL: labels are the classes */
-    int64_t nclasses;               /* numbers are below it */
+    const char **classes; /* owned: what numbers stand for; NULL: labels are the classes */
+    int64_t nclasses;     /* numbers are below it */
 };
 bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
                           const struct vrt_dataset *classes_of, struct vrt_error *e);
-const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file, struct vrt_error *e);
-bool vrt_flat_numbers(const struct vrt_flat_labels *l);         /* are the classes numbers? */
+const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file,
+                           struct vrt_error *e);
+bool vrt_flat_numbers(const struct vrt_flat_labels *l); /* are the classes numbers? */
 void vrt_flat_labels_free(struct vrt_flat_labels *l);
 
-/* The same for pictures in ROOT/SPLIT itself; `found` is false where they have class folders or no labels. */
-bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+/* The same for pictures in ROOT/SPLIT itself; `found` is false where they have class folders or no
+ * labels. */
+bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, bool *found,
+                   struct vrt_error *e);
 
 /* A tar for the split, or shards of one, in the folder ROOT; or ROOT is a pattern of shards. */
-bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                   bool *found, struct vrt_error *e);
 
 /* A pair of IDX files in ROOT. The pixels begin after a header. */
 #define VRT_IDX_START 16
-bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                  bool *found, struct vrt_error *e);
 
 /* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */
-bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e);
+bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                    bool *found, struct vrt_error *e);
 
 /* Open one more blob; `known` as in vrt_blob_open. */
-bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known, struct vrt_error *e);
+bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known,
+                      struct vrt_error *e);
 
 /* "ROOT/SPLIT"; owned by the caller; NULL when memory is out. */
 char *vrt_dataset_where(const struct vrt_dataset *d);
 
 /* Items are bytes of the data set's blobs. */
-bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels, struct vrt_image *out, struct vrt_error *e);
+bool vrt_blob_item(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
+                   struct vrt_image *out, struct vrt_error *e);
 
 #endif

@@ -1,4 +1,5 @@
-/* Headers are read by libarchive, over the whole tar in memory: the place of a member's bytes is where its first block points to. */
+/* Headers are read by libarchive, over the whole tar in memory: the place of a member's bytes is
+ * where its first block points to. */
 #include "runtime/data/tar.h"
 
 #include <string.h>
@@ -19,7 +20,8 @@ struct walk {
 };
 
 /* Where the bytes of a regular member lie. */
-static bool locate(const struct walk *w, struct archive *a, struct archive_entry *entry, struct vrt_member *m)
+static bool locate(const struct walk *w, struct archive *a, struct archive_entry *entry,
+                   struct vrt_member *m)
 {
     la_int64_t bytes = archive_entry_size(entry), at;
     const void *block = w->base;
@@ -27,17 +29,20 @@ static bool locate(const struct walk *w, struct archive *a, struct archive_entry
 
     m->sparse = archive_entry_sparse_count(entry) > 0;
     if (bytes < 0)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s has no size; get the archive again", w->path, m->name);
+        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s has no size; get the archive again",
+                        w->path, m->name);
     if (m->sparse)
         return true;
     if (bytes > 0 && archive_read_data_block(a, &block, &length, &at) != ARCHIVE_OK)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s: %s; the archive may be cut: get it again", w->path, m->name,
+        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s: %s; the archive may be cut: get it again",
+                        w->path, m->name,
                         archive_error_string(a) != NULL ? archive_error_string(a) : "no data");
     m->bytes = block;
     m->offset = (uint64_t)(m->bytes - w->base);
     m->size = (uint64_t)bytes;
     if (m->offset > w->size || m->size > w->size - m->offset)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s ends beyond the archive, which is cut: get it again", w->path,
+        return vrt_fail(w->error, VRT_BAD_INPUT,
+                        "%s: %s ends beyond the archive, which is cut: get it again", w->path,
                         m->name);
     return true;
 }
@@ -45,13 +50,18 @@ static bool locate(const struct walk *w, struct archive *a, struct archive_entry
 bool vrt_member_usable(const char *path, const struct vrt_member *m, struct vrt_error *e)
 {
     if (m->kind == 'l')
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is a link or a device; pack the files themselves (tar --dereference "
-                        "--hard-dereference)", path, m->name);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s: %s is a link or a device; pack the files themselves (tar --dereference "
+            "--hard-dereference)",
+            path, m->name);
     if (m->sparse)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is stored as a sparse file; pack it without --sparse", path, m->name);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s: %s is stored as a sparse file; pack it without --sparse", path,
+                        m->name);
     if (m->size > VRT_IMAGE_MAX_FILE)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", path, m->name,
-                        (unsigned long long)m->size, VRT_IMAGE_MAX_FILE);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", path,
+                        m->name, (unsigned long long)m->size, VRT_IMAGE_MAX_FILE);
     return true;
 }
 
@@ -87,15 +97,18 @@ static bool fail_walk(const struct walk *w, struct archive *a)
 {
     const char *why = archive_error_string(a);
 
-    return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
-                    "damaged, so get it again", w->path, why != NULL ? why : "damaged");
+    return vrt_fail(w->error, VRT_BAD_INPUT,
+                    "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
+                    "damaged, so get it again",
+                    w->path, why != NULL ? why : "damaged");
 }
 
 static char kind_of(struct archive_entry *entry)
 {
     if (archive_entry_filetype(entry) == AE_IFDIR)
         return 'd';
-    return archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == NULL ? 'f' : 'l';
+    return archive_entry_filetype(entry) == AE_IFREG && archive_entry_hardlink(entry) == NULL ? 'f'
+                                                                                              : 'l';
 }
 
 static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule *rule, void *data)
@@ -104,14 +117,19 @@ static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule
     char name[VRT_MAX_NAME];
     int status;
 
-    for (int64_t n = 0; (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN; n++) {
+    for (int64_t n = 0;
+         (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN;
+         n++) {
         const char *path = archive_entry_pathname(entry);
         struct vrt_member m = {.name = name, .kind = kind_of(entry)};
         if (n >= MAX_MEMBERS)
-            return vrt_fail(w->error, VRT_BAD_INPUT, "%s has more than %lld members", w->path, MAX_MEMBERS);
+            return vrt_fail(w->error, VRT_BAD_INPUT, "%s has more than %lld members", w->path,
+                            MAX_MEMBERS);
         if (path == NULL || !clean_name(name, sizeof name, path))
-            return vrt_fail(w->error, VRT_BAD_INPUT, "%s: the name of member %lld cannot be read or has more than %d "
-                            "bytes; rename it", w->path, (long long)n, VRT_MAX_NAME - 2);
+            return vrt_fail(w->error, VRT_BAD_INPUT,
+                            "%s: the name of member %lld cannot be read or has more than %d "
+                            "bytes; rename it",
+                            w->path, (long long)n, VRT_MAX_NAME - 2);
         if (hidden(name))
             continue;
         if ((m.kind == 'f' && !locate(w, a, entry, &m)) || !rule(data, &m, w->error))
@@ -120,7 +138,8 @@ static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule
     return status == ARCHIVE_EOF || fail_walk(w, a);
 }
 
-bool vrt_tar_walk(const char *path, const uint8_t *base, uint64_t size, vrt_member_rule *rule, void *data, struct vrt_error *e)
+bool vrt_tar_walk(const char *path, const uint8_t *base, uint64_t size, vrt_member_rule *rule,
+                  void *data, struct vrt_error *e)
 {
     struct walk w = {path, base, size, e};
     struct archive *a = archive_read_new();
@@ -129,7 +148,8 @@ bool vrt_tar_walk(const char *path, const uint8_t *base, uint64_t size, vrt_memb
     if (a == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
     archive_read_support_format_tar(a);
-    ok = archive_read_open_memory(a, base, size) == ARCHIVE_OK ? each_member(&w, a, rule, data) : fail_walk(&w, a);
+    ok = archive_read_open_memory(a, base, size) == ARCHIVE_OK ? each_member(&w, a, rule, data)
+                                                               : fail_walk(&w, a);
     archive_read_free(a);
     return ok;
 }

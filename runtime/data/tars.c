@@ -1,5 +1,7 @@
-/* Tars for one split. Input: which they are (shards.c); output: an index into them. What a member is, it tells itself:
- *   CLASS.tar                  a tar of the pictures of one class: how ILSVRC2012_img_train.tar is made
+/* Tars for one split. Input: which they are (shards.c); output: an index into them. What a member
+ * is, it tells itself:
+ *   CLASS.tar                  a tar of the pictures of one class: how ILSVRC2012_img_train.tar is
+ *                              made
  *   CLASS/../FILE              a picture of that class
  *   KEY.cls or KEY.json        the label, a number, of the picture KEY.jpg beside it (webdataset)
  *   FILE                       a picture whose label stands in a file of labels (flat.c)
@@ -18,24 +20,25 @@
 #include "runtime/data/tar.h"
 
 #define NO_LABEL (-1)
-#define MAX_JSON (1 << 20)          /* bytes of a text about one picture; parsed it takes up to forty times as many */
+#define MAX_JSON \
+    (1 << 20) /* bytes of a text about one picture; parsed it takes up to forty times as many */
 
-struct sample {                     /* of one key, while its members come by */
-    char key[VRT_MAX_NAME];         /* the name up to the first dot after the last slash */
-    char name[2 * VRT_MAX_NAME];    /* of the picture, with its class; "": none yet */
+struct sample {                  /* of one key, while its members come by */
+    char key[VRT_MAX_NAME];      /* the name up to the first dot after the last slash */
+    char name[2 * VRT_MAX_NAME]; /* of the picture, with its class; "": none yet */
     uint64_t offset, size;
     int64_t label;
-    char odd[80];                   /* a label in JSON that is no number, as text; "": none */
+    char odd[80]; /* a label in JSON that is no number, as text; "": none */
 };
 
 struct tars {
     struct vrt_dataset *d;
     struct vrt_shards shards;
-    const char *path;               /* of the tar being read */
-    uint64_t base;                  /* of the inner tar */
-    char class[VRT_MAX_NAME];       /* of the inner tar */
+    const char *path;         /* of the tar being read */
+    uint64_t base;            /* of the inner tar */
+    char class[VRT_MAX_NAME]; /* of the inner tar */
     struct sample sample;
-    bool numbers, names;            /* kinds of labels seen: they must not mix */
+    bool numbers, names; /* kinds of labels seen: they must not mix */
     struct vrt_flat_labels labels;
     bool labels_open;
     const struct vrt_dataset *classes_of;
@@ -67,14 +70,18 @@ static const char *class_of(struct tars *t, char *room, struct vrt_error *e)
         snprintf(room, VRT_MAX_NAME, "%.*s", (int)(slash - s->name), s->name);
         return room;
     }
-    if (!t->labels_open && !vrt_flat_labels_open(&t->labels, t->d, t->shards.folder, t->classes_of, e))
+    if (!t->labels_open &&
+        !vrt_flat_labels_open(&t->labels, t->d, t->shards.folder, t->classes_of, e))
         return NULL;
     t->labels_open = true;
     if (t->labels.table.path != NULL)
         return vrt_flat_label(&t->labels, t->path, s->name, e);
     vrt_labels_files(t->d->split, t->d->asked, files);
-    vrt_fail(e, VRT_BAD_INPUT, "%s: %s has no label; put the labels beside the tar (%s), a .cls or .json right before or after "
-             "each picture, or the pictures into one folder per class", t->path, s->name, files);
+    vrt_fail(e, VRT_BAD_INPUT,
+             "%s: %s has no label; put the labels beside the tar (%s), a .cls or .json right "
+             "before or after "
+             "each picture, or the pictures into one folder per class",
+             t->path, s->name, files);
     return NULL;
 }
 
@@ -91,24 +98,29 @@ static bool finish_sample(struct tars *t, struct vrt_error *e)
     if (s->name[0] == 0)
         return true;
     if (s->label == NO_LABEL && s->odd[0] != 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s.json: the label %s is not a whole number between 0 and %d", t->path, s->key,
-                        s->odd, VRT_MAX_CLASSES - 1);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s: %s.json: the label %s is not a whole number between 0 and %d", t->path,
+                        s->key, s->odd, VRT_MAX_CLASSES - 1);
     t->numbers |= s->label != NO_LABEL;
     t->names |= s->label == NO_LABEL;
     if (t->numbers && t->names)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %s label, other pictures have %s; pack them alike", t->path, s->name,
-                        s->label == NO_LABEL ? "no .cls or .json for its" : "a .cls or .json for its", s->label == NO_LABEL ? "one" : "none");
+        return vrt_fail(
+            e, VRT_BAD_INPUT, "%s: %s has %s label, other pictures have %s; pack them alike",
+            t->path, s->name,
+            s->label == NO_LABEL ? "no .cls or .json for its" : "a .cls or .json for its",
+            s->label == NO_LABEL ? "one" : "none");
     if (t->numbers)
         return add_item(t, (int32_t)s->label, e);
     class = class_of(t, room, e);
-    return class != NULL && vrt_index_class(&t->d->index, class, strlen(class), &id, e) && add_item(t, id, e);
+    return class != NULL && vrt_index_class(&t->d->index, class, strlen(class), &id, e) &&
+           add_item(t, id, e);
 }
 
 static bool begin_sample(struct tars *t, const char *key, size_t length, struct vrt_error *e)
 {
     if (!finish_sample(t, e))
         return false;
-    memmove(t->sample.key, key, length);        /* it may be its own */
+    memmove(t->sample.key, key, length); /* it may be its own */
     t->sample.key[length] = 0;
     t->sample.name[0] = 0;
     t->sample.label = NO_LABEL;
@@ -121,11 +133,12 @@ static bool begin_sample(struct tars *t, const char *key, size_t length, struct 
 static bool set_label(struct tars *t, const char *name, json_int_t label, struct vrt_error *e)
 {
     if (label < 0 || label >= VRT_MAX_CLASSES)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s: the label %lld is not between 0 and %d", t->path, name, (long long)label,
-                        VRT_MAX_CLASSES - 1);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s: the label %lld is not between 0 and %d", t->path,
+                        name, (long long)label, VRT_MAX_CLASSES - 1);
     if (t->sample.label != NO_LABEL && t->sample.label != label)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s: a second label for this picture, %lld after %lld", t->path, name, (long long)label,
-                        (long long)t->sample.label);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s: %s: a second label for this picture, %lld after %lld", t->path, name,
+                        (long long)label, (long long)t->sample.label);
     t->sample.label = label;
     return true;
 }
@@ -167,11 +180,14 @@ static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_err
     bool ok;
 
     if (m->size > MAX_JSON)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path, m->name,
-                        (unsigned long long)m->size, MAX_JSON);
-    root = m->bytes != NULL ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where) : NULL;
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path,
+                        m->name, (unsigned long long)m->size, MAX_JSON);
+    root = m->bytes != NULL
+               ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where)
+               : NULL;
     if (root == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name, m->bytes != NULL ? where.text : "empty");
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name,
+                        m->bytes != NULL ? where.text : "empty");
     label = json_object_get(root, "label");
     label = label != NULL ? label : json_object_get(root, "cls");
     ok = label == NULL || take_label(t, m->name, label, e);
@@ -183,7 +199,8 @@ static bool take_picture(struct tars *t, const struct vrt_member *m, struct vrt_
 {
     struct sample *s = &t->sample;
 
-    if (!vrt_member_usable(t->path, m, e) || (s->name[0] != 0 && !begin_sample(t, s->key, strlen(s->key), e)))
+    if (!vrt_member_usable(t->path, m, e) ||
+        (s->name[0] != 0 && !begin_sample(t, s->key, strlen(s->key), e)))
         return false;
     if (t->class[0] != 0)
         snprintf(s->name, sizeof s->name, "%s/%s", t->class, m->name);
@@ -196,10 +213,12 @@ static bool take_picture(struct tars *t, const struct vrt_member *m, struct vrt_
 
 static bool take_file(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
-    const char *slash = strrchr(m->name, '/'), *file = slash != NULL ? slash + 1 : m->name, *dot = strrchr(file, '.');
+    const char *slash = strrchr(m->name, '/'), *file = slash != NULL ? slash + 1 : m->name,
+               *dot = strrchr(file, '.');
     size_t length = (size_t)(file - m->name) + strcspn(file, ".");
 
-    if ((strlen(t->sample.key) != length || memcmp(t->sample.key, m->name, length) != 0) && !begin_sample(t, m->name, length, e))
+    if ((strlen(t->sample.key) != length || memcmp(t->sample.key, m->name, length) != 0) &&
+        !begin_sample(t, m->name, length, e))
         return false;
     if (dot != NULL && strcasecmp(dot, ".cls") == 0)
         return take_number(t, m, e);
@@ -229,12 +248,14 @@ static bool inner_member(void *data, const struct vrt_member *m, struct vrt_erro
     return m->kind == 'd' || take_file(data, m, e);
 }
 
-static bool inner_tar(struct tars *t, const struct vrt_member *m, size_t length, struct vrt_error *e)
+static bool inner_tar(struct tars *t, const struct vrt_member *m, size_t length,
+                      struct vrt_error *e)
 {
     bool ok;
 
     if (m->bytes == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is empty; get the archive again", t->path, m->name);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is empty; get the archive again", t->path,
+                        m->name);
     if (!begin_sample(t, "", 0, e))
         return false;
     snprintf(t->class, sizeof t->class, "%.*s", (int)length, m->name);
@@ -252,12 +273,14 @@ static bool outer_member(void *data, const struct vrt_member *m, struct vrt_erro
 
     if (m->kind == 'd')
         return true;
-    if (n > 4 && strcmp(below.name + n - 4, ".tar") == 0 && strchr(below.name, '/') == NULL && m->kind == 'f')
+    if (n > 4 && strcmp(below.name + n - 4, ".tar") == 0 && strchr(below.name, '/') == NULL &&
+        m->kind == 'f')
         return inner_tar(data, &below, n - 4, e);
     return take_file(data, &below, e);
 }
 
-static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *blob, struct vrt_error *e)
+static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *blob,
+                     struct vrt_error *e)
 {
     const uint8_t *base;
     bool ok;
@@ -265,14 +288,16 @@ static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *bl
     t->path = file;
     if (!vrt_blob_map(blob, file, &base, e))
         return false;
-    ok = begin_sample(t, "", 0, e) && vrt_tar_walk(file, base, blob->size, outer_member, t, e) && begin_sample(t, "", 0, e);
+    ok = begin_sample(t, "", 0, e) && vrt_tar_walk(file, base, blob->size, outer_member, t, e) &&
+         begin_sample(t, "", 0, e);
     vrt_blob_unmap(blob, base);
     return ok;
 }
 
 /* -- all of them -- */
 
-/* Each stays open while it is read from, and there may be more of them than the system lets us open unasked. */
+/* Each stays open while it is read from, and there may be more of them than the system lets us open
+ * unasked. */
 static void allow_files(void)
 {
     struct rlimit limit;
@@ -303,14 +328,16 @@ static bool read_tars(struct tars *t, struct vrt_error *e)
     if (ok && where == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
     t->numbers |= vrt_flat_numbers(&t->labels);
-    ok = ok && (t->numbers ? vrt_index_finish_numbers : vrt_index_finish)(&t->d->index, classes, where, e);
+    ok = ok && (t->numbers ? vrt_index_finish_numbers : vrt_index_finish)(&t->d->index, classes,
+                                                                          where, e);
     if (t->labels.table.path != NULL)
         t->d->missing = t->labels.table.count - t->d->index.nitems;
     free(where);
     return ok;
 }
 
-bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of, bool *found, struct vrt_error *e)
+bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
+                   bool *found, struct vrt_error *e)
 {
     struct tars t = {.d = d, .classes_of = classes_of};
     bool ok = vrt_shards_find(&t.shards, d->root, split, e);
@@ -320,7 +347,8 @@ bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_da
         d->source = &tars;
         d->split = strdup(t.shards.split);
         allow_files();
-        ok = d->split != NULL ? read_tars(&t, e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+        ok = d->split != NULL ? read_tars(&t, e)
+                              : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     }
     vrt_shards_free(&t.shards);
     vrt_flat_labels_free(&t.labels);

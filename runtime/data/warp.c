@@ -1,4 +1,5 @@
-/* Affine maps. Input: a picture and where its new pixels come from; output: the picture, of the same size. */
+/* Affine maps. Input: a picture and where its new pixels come from; output: the picture, of the
+ * same size. */
 #include "runtime/data/warp.h"
 
 #include <math.h>
@@ -44,16 +45,19 @@ struct vrt_affine vrt_affine_translate(double x, double y)
     return (struct vrt_affine){{1, 0, x, 0, 1, y}};
 }
 
-/* The picture with copies of its edges around it, two pixels each way, so that no neighbour needs a test. */
+/* The picture with copies of its edges around it, two pixels each way, so that no neighbour needs a
+ * test. */
 struct padded {
-    uint8_t *data;              /* of the first pixel proper */
+    uint8_t *data; /* of the first pixel proper */
     size_t stride;
     int width, height;
 };
 
-static bool pad(struct padded *p, const struct vrt_image *image, struct vrt_buffer *spare, struct vrt_error *e)
+static bool pad(struct padded *p, const struct vrt_image *image, struct vrt_buffer *spare,
+                struct vrt_error *e)
 {
-    size_t step = (size_t)image->channels, width = (size_t)image->width * step, stride = width + 4 * step;
+    size_t step = (size_t)image->channels, width = (size_t)image->width * step,
+           stride = width + 4 * step;
 
     if (!vrt_buffer_reserve(spare, ((size_t)image->height + 4) * stride, e))
         return false;
@@ -90,7 +94,8 @@ static double line(double a, double b, double d)
     return a + (b - a) * d;
 }
 
-static inline void bilinear(uint8_t *to, const struct padded *p, double x, double y, const int channels)
+static inline void bilinear(uint8_t *to, const struct padded *p, double x, double y,
+                            const int channels)
 {
     int left = whole(&x), above = whole(&y);
     const uint8_t *a = pixel_at(p, left, above, channels), *b = a + p->stride;
@@ -120,8 +125,10 @@ static inline void cubic_row(double *to, const uint8_t *p, double x, const int c
         to[c] = cubic(p[c - channels], p[c], p[c + channels], p[c + 2 * channels], x);
 }
 
-/* A direction in which a place is whole gives its pixel to the bit, so that shears and shifts need one row or column. */
-static inline void bicubic(uint8_t *to, const struct padded *p, double x, double y, const int channels)
+/* A direction in which a place is whole gives its pixel to the bit, so that shears and shifts need
+ * one row or column. */
+static inline void bicubic(uint8_t *to, const struct padded *p, double x, double y,
+                           const int channels)
 {
     int left = whole(&x), above = whole(&y);
     const uint8_t *here = pixel_at(p, left, above, channels);
@@ -145,13 +152,14 @@ static inline void bicubic(uint8_t *to, const struct padded *p, double x, double
 }
 
 /* One row; `filter` and `channels` are constants where this is called. */
-static inline void warp_row(uint8_t *to, const struct padded *p, int y, const double *m, const uint8_t *fill,
-                            const enum vrt_filter filter, const int channels)
+static inline void warp_row(uint8_t *to, const struct padded *p, int y, const double *m,
+                            const uint8_t *fill, const enum vrt_filter filter, const int channels)
 {
     double below = y + 0.5;
 
     for (int x = 0; x < p->width; x++, to += channels) {
-        double from_x = m[0] * (x + 0.5) + m[1] * below + m[2], from_y = m[3] * (x + 0.5) + m[4] * below + m[5];
+        double from_x = m[0] * (x + 0.5) + m[1] * below + m[2],
+               from_y = m[3] * (x + 0.5) + m[4] * below + m[5];
         if (!(from_x >= 0 && from_x < p->width && from_y >= 0 && from_y < p->height))
             memcpy(to, fill, (size_t)channels);
         else if (filter == VRT_BILINEAR)
@@ -161,8 +169,8 @@ static inline void warp_row(uint8_t *to, const struct padded *p, int y, const do
     }
 }
 
-bool vrt_warp(struct vrt_image *image, struct vrt_affine from, enum vrt_filter filter, const uint8_t fill[3],
-              struct vrt_buffer *spare, struct vrt_error *e)
+bool vrt_warp(struct vrt_image *image, struct vrt_affine from, enum vrt_filter filter,
+              const uint8_t fill[3], struct vrt_buffer *spare, struct vrt_error *e)
 {
     size_t stride = (size_t)image->width * (size_t)image->channels;
     struct padded p;

@@ -1,5 +1,5 @@
-/* Making a program's weights out of a file's: see adapt.h. Everything is decided first (a step for each tensor of the
- * program), then reported if it is wrong, then done. */
+/* Making a program's weights out of a file's: see adapt.h. Everything is decided first (a step for
+ * each tensor of the program), then reported if it is wrong, then done. */
 #include "runtime/io/adapt.h"
 
 #include <stdio.h>
@@ -12,13 +12,20 @@
 enum { NAME_SIZE = 1024, EXPERTS_LIMIT = 1 << 20, WRAPPERS = 4 };
 
 /* What to say of a permission that is missing, and of one that was not needed. */
-static const struct { const char *advice, *idle; } needs[NEEDS] = {
-    [FINE_TUNE] = { "a new head for other classes, or fc_norm for norm, is for `train --weights` only", NULL },
-    [UPCYCLE] = { "the file has dense layers in the place of experts: --upcycle copies each into all experts",
-                  "--upcycle has nothing to do: it has no dense layer in the place of experts; leave the flag out" },
-    [KEEP] = { "the file has more experts than this program: say which ones stay with --keep-experts 0,2,.. (counted from 0), or "
-               "LAYER=0,2,..;LAYER=1,3,.. with layers as `info` names them",
-               "--keep-experts has nothing to do: it has no more experts than this program; leave the flag out" },
+static const struct {
+    const char *advice, *idle;
+} needs[NEEDS] = {
+    [FINE_TUNE] =
+        {"a new head for other classes, or fc_norm for norm, is for `train --weights` only", NULL},
+    [UPCYCLE] = {"the file has dense layers in the place of experts: --upcycle copies each into "
+                 "all experts",
+                 "--upcycle has nothing to do: it has no dense layer in the place of experts; "
+                 "leave the flag out"},
+    [KEEP] = {"the file has more experts than this program: say which ones stay with "
+              "--keep-experts 0,2,.. (counted from 0), or "
+              "LAYER=0,2,..;LAYER=1,3,.. with layers as `info` names them",
+              "--keep-experts has nothing to do: it has no more experts than this program; leave "
+              "the flag out"},
 };
 
 /* -- preparation -- */
@@ -48,13 +55,14 @@ static bool allocate(struct adapt *a, struct vrt_error *e)
         a->names.at[i] = a->p->params[i].name;
     qsort(a->names.at, a->names.n, sizeof *a->names.at, compare_texts);
     for (int64_t i = 0; i < a->p->nmoes; i++)
-        a->layers[i] = (struct layer){ .moe = &a->p->moes[i], .length = strlen(a->p->moes[i].prefix) };
+        a->layers[i] =
+            (struct layer){.moe = &a->p->moes[i], .length = strlen(a->p->moes[i].prefix)};
     return true;
 }
 
 static void note(struct vrt_buffer *notes, const char *text)
 {
-    struct vrt_error ignored;       /* a note that finds no memory is no reason to stop */
+    struct vrt_error ignored; /* a note that finds no memory is no reason to stop */
     if (vrt_buffer_append(notes, text, strlen(text), &ignored))
         vrt_buffer_append(notes, "\n", 1, &ignored);
 }
@@ -80,12 +88,15 @@ static bool unwrap(struct adapt *a, struct vrt_buffer *notes, struct vrt_error *
     return true;
 }
 
-/* A name that the program has stays; a translation that another tensor of the file has already is none. */
+/* A name that the program has stays; a translation that another tensor of the file has already is
+ * none. */
 static void translate(struct adapt *a, unsigned seen, struct source *s, char out[NAME_SIZE])
 {
     const char *name = s->tensor->name + a->skip;
-    s->tool = vrt_names_have(&a->names, name) ? -1 : vrt_rename(&a->names, seen, name, out, NAME_SIZE);
-    if (s->tool >= 0 && (vrt_tensors_find(a->t, out) != NULL || (vrt_rename_fine_tunes(s->tool) && !a->how->fine_tune))) {
+    s->tool =
+        vrt_names_have(&a->names, name) ? -1 : vrt_rename(&a->names, seen, name, out, NAME_SIZE);
+    if (s->tool >= 0 && (vrt_tensors_find(a->t, out) != NULL ||
+                         (vrt_rename_fine_tunes(s->tool) && !a->how->fine_tune))) {
         a->advice |= vrt_rename_fine_tunes(s->tool) ? 1u << FINE_TUNE : 0;
         s->tool = -1;
     }
@@ -132,9 +143,12 @@ static void survey(struct adapt *a)
 
 static bool bad_list(const struct adapt *a, struct vrt_error *e)
 {
-    return vrt_fail(e, VRT_USAGE, "--keep-experts must be a list such as 0,2,5, or LAYER=0,2;LAYER=1,3 with layers as `info` "
-                    "names them (%s%s), not `%.200s`", a->p->nmoes > 0 ? a->p->moes[0].name : "this program has none",
-                    a->p->nmoes > 1 ? ", ..." : "", a->how->keep);
+    return vrt_fail(
+        e, VRT_USAGE,
+        "--keep-experts must be a list such as 0,2,5, or LAYER=0,2;LAYER=1,3 with layers as `info` "
+        "names them (%s%s), not `%.200s`",
+        a->p->nmoes > 0 ? a->p->moes[0].name : "this program has none",
+        a->p->nmoes > 1 ? ", ..." : "", a->how->keep);
 }
 
 /* "0,2,5": different numbers. */
@@ -192,15 +206,24 @@ static bool check_keep(const struct adapt *a, const struct layer *l, struct vrt_
     if (l->keep == NULL || (l->in_file <= experts && !l->named))
         return true;
     if (l->in_file <= experts)
-        return vrt_fail(e, VRT_USAGE, "--keep-experts: %s has %lld experts in this program and %lld in %.300s, none to leave out",
-                        l->moe->name, (long long)experts, (long long)l->in_file, vrt_tensors_path(a->t));
+        return vrt_fail(e, VRT_USAGE,
+                        "--keep-experts: %s has %lld experts in this program and %lld in %.300s, "
+                        "none to leave out",
+                        l->moe->name, (long long)experts, (long long)l->in_file,
+                        vrt_tensors_path(a->t));
     if (l->nkeep != experts)
-        return vrt_fail(e, VRT_USAGE, "--keep-experts: %s has %lld experts in this program, the list %lld; list as many, of 0 .. %lld",
-                        l->moe->name, (long long)experts, (long long)l->nkeep, (long long)l->in_file - 1);
+        return vrt_fail(e, VRT_USAGE,
+                        "--keep-experts: %s has %lld experts in this program, the list %lld; list "
+                        "as many, of 0 .. %lld",
+                        l->moe->name, (long long)experts, (long long)l->nkeep,
+                        (long long)l->in_file - 1);
     for (int64_t i = 0; i < l->nkeep; i++)
         if (l->keep[i] >= l->in_file)
-            return vrt_fail(e, VRT_USAGE, "--keep-experts: %s has the experts 0 .. %lld in %.300s, there is no %lld",
-                            l->moe->name, (long long)l->in_file - 1, vrt_tensors_path(a->t), (long long)l->keep[i]);
+            return vrt_fail(
+                e, VRT_USAGE,
+                "--keep-experts: %s has the experts 0 .. %lld in %.300s, there is no %lld",
+                l->moe->name, (long long)l->in_file - 1, vrt_tensors_path(a->t),
+                (long long)l->keep[i]);
     return true;
 }
 
@@ -208,7 +231,7 @@ static bool check_keep(const struct adapt *a, const struct layer *l, struct vrt_
 
 static struct wanted describe(const struct adapt *a, int64_t index)
 {
-    struct wanted w = { .index = index, .p = &a->p->params[index] };
+    struct wanted w = {.index = index, .p = &a->p->params[index]};
     w.same = vrt_adapt_find(a, w.p->name);
     for (int64_t i = 0; i < a->p->nroles; i++)
         if (a->p->roles[i].param == index)
@@ -226,14 +249,16 @@ static struct wanted describe(const struct adapt *a, int64_t index)
 static bool granted(const struct adapt *a, const struct rule *r, const struct wanted *w)
 {
     const bool given[NEEDS] = {
-        [FREE] = true, [FINE_TUNE] = a->how->fine_tune, [UPCYCLE] = a->how->upcycle,
+        [FREE] = true,
+        [FINE_TUNE] = a->how->fine_tune,
+        [UPCYCLE] = a->how->upcycle,
         [KEEP] = w->layer != NULL && w->layer->keep != NULL,
     };
     return given[r->need];
 }
 
-/* The first rule that fits and is granted; those that only lack a grant become advice. A tensor that a rule found in another
- * shape is what the report holds against the one wanted. */
+/* The first rule that fits and is granted; those that only lack a grant become advice. A tensor
+ * that a rule found in another shape is what the report holds against the one wanted. */
 static void decide(struct adapt *a, struct step *s)
 {
     for (int i = 0; i < VRT_ADAPT_RULES && s->rule == NULL; i++) {
@@ -253,7 +278,8 @@ static void decide(struct adapt *a, struct step *s)
 
 static bool report(const struct adapt *a, struct vrt_error *e)
 {
-    struct vrt_list missing = { .count = 0 }, unexpected = { .count = 0 }, shapes = { .count = 0 }, types = { .count = 0 };
+    struct vrt_list missing = {.count = 0}, unexpected = {.count = 0}, shapes = {.count = 0},
+                    types = {.count = 0};
     char text[1900] = "";
     for (int64_t i = 0; i < a->p->nparams; i++) {
         const struct step *s = &a->steps[i];
@@ -263,7 +289,8 @@ static bool report(const struct adapt *a, struct vrt_error *e)
         else if (s->rule == NULL && same == NULL)
             vrt_list_add(&missing, s->to.p->name);
         else if (s->rule == NULL) {
-            vrt_list_add_shapes(&shapes, s->to.p->name, same->shape, same->rank, s->to.p->shape, (size_t)s->to.p->rank);
+            vrt_list_add_shapes(&shapes, s->to.p->name, same->shape, same->rank, s->to.p->shape,
+                                (size_t)s->to.p->rank);
             s->to.same->used = true;
         }
     }
@@ -281,13 +308,14 @@ static bool report(const struct adapt *a, struct vrt_error *e)
             size_t used = strlen(text);
             snprintf(text + used, sizeof text - used, "\n  %s", needs[i].advice);
         }
-    return vrt_fail(e, VRT_BAD_INPUT, "%.100s holds the weights of another model:%s", vrt_tensors_path(a->t), text);
+    return vrt_fail(e, VRT_BAD_INPUT, "%.100s holds the weights of another model:%s",
+                    vrt_tensors_path(a->t), text);
 }
 
 /* A flag that changed nothing was given by mistake: the file is not the one that was meant. */
 static bool check_idle(const struct adapt *a, struct vrt_error *e)
 {
-    bool idle[NEEDS] = { [UPCYCLE] = a->how->upcycle, [KEEP] = a->how->keep != NULL };
+    bool idle[NEEDS] = {[UPCYCLE] = a->how->upcycle, [KEEP] = a->how->keep != NULL};
     for (int64_t i = 0; i < a->p->nparams; i++)
         idle[a->steps[i].rule->need] = false;
     for (int i = FREE; i < NEEDS; i++)
@@ -340,14 +368,16 @@ static void note_names(const struct adapt *a, int tool, struct vrt_buffer *notes
         return;
     if (count > 1)
         snprintf(more, sizeof more, " and %zu more", count - 1);
-    snprintf(text, sizeof text, "%s: %.200s for %.200s%s", vrt_rename_title(tool), first->tensor->name, first->name, more);
+    snprintf(text, sizeof text, "%s: %.200s for %.200s%s", vrt_rename_title(tool),
+             first->tensor->name, first->name, more);
     note(notes, text);
 }
 
 static bool fill(const struct adapt *a, void *block, struct vrt_error *e)
 {
     for (int64_t i = 0; i < a->p->nparams; i++)
-        if (!a->steps[i].rule->fill(a, &a->steps[i], (float *)(void *)((char *)block + a->p->params[i].offset)))
+        if (!a->steps[i].rule->fill(a, &a->steps[i],
+                                    (float *)(void *)((char *)block + a->p->params[i].offset)))
             return no_memory(a, e);
     return true;
 }
@@ -356,7 +386,8 @@ static bool prepare(struct adapt *a, struct vrt_buffer *notes, struct vrt_error 
 {
     if (a->how->noise > 0 && !a->how->upcycle)
         return vrt_fail(e, VRT_USAGE, "--upcycle-noise goes with --upcycle");
-    if (!allocate(a, e) || !unwrap(a, notes, e) || !name_sources(a, e) || (a->how->keep != NULL && !read_keep(a, e)))
+    if (!allocate(a, e) || !unwrap(a, notes, e) || !name_sources(a, e) ||
+        (a->how->keep != NULL && !read_keep(a, e)))
         return false;
     survey(a);
     for (int64_t i = 0; i < a->p->nmoes; i++)
@@ -365,10 +396,11 @@ static bool prepare(struct adapt *a, struct vrt_buffer *notes, struct vrt_error 
     return true;
 }
 
-bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p, const struct vrt_adapt *how, void *block,
-                    struct vrt_buffer *notes, struct vrt_error *e)
+bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p,
+                    const struct vrt_adapt *how, void *block, struct vrt_buffer *notes,
+                    struct vrt_error *e)
 {
-    struct adapt a = { .t = t, .p = p, .how = how };
+    struct adapt a = {.t = t, .p = p, .how = how};
     bool ok = prepare(&a, notes, e);
     for (int64_t i = 0; ok && i < p->nparams; i++) {
         a.steps[i].to = describe(&a, i);

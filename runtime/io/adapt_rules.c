@@ -1,4 +1,5 @@
-/* The rules of adapt.h. Each is a pair of functions: does it hold for a tensor of the program, and how is that tensor made. */
+/* The rules of adapt.h. Each is a pair of functions: does it hold for a tensor of the program, and
+ * how is that tensor made. */
 #include "runtime/io/adapt_rules.h"
 
 #include <jansson.h>
@@ -40,7 +41,8 @@ static bool alike(const int64_t *want, size_t want_rank, const uint64_t *have, s
 /* Equal but for the first axis and axes of 1 at the end. */
 static bool alike_behind(const struct vrt_param *p, const struct vrt_tensor *have)
 {
-    return p->rank > 0 && have->rank > 0 && alike(p->shape + 1, (size_t)p->rank - 1, have->shape + 1, have->rank - 1);
+    return p->rank > 0 && have->rank > 0 &&
+           alike(p->shape + 1, (size_t)p->rank - 1, have->shape + 1, have->rank - 1);
 }
 
 int vrt_adapt_compare(const void *a, const void *b)
@@ -68,12 +70,16 @@ struct source *vrt_adapt_find(const struct adapt *a, const char *name)
 static struct source *find_below(const struct adapt *a, const struct layer *l, const char *rest)
 {
     char name[NAME_SIZE];
-    return snprintf(name, sizeof name, "%s.%s", l->moe->prefix, rest) < (int)sizeof name ? vrt_adapt_find(a, name) : NULL;
+    return snprintf(name, sizeof name, "%s.%s", l->moe->prefix, rest) < (int)sizeof name
+               ? vrt_adapt_find(a, name)
+               : NULL;
 }
 
 const char *vrt_adapt_below(const struct layer *l, const char *name)
 {
-    return l->length > 0 && strncmp(name, l->moe->prefix, l->length) == 0 && name[l->length] == '.' ? name + l->length + 1 : NULL;
+    return l->length > 0 && strncmp(name, l->moe->prefix, l->length) == 0 && name[l->length] == '.'
+               ? name + l->length + 1
+               : NULL;
 }
 
 const char *vrt_adapt_behind(const char *text, const char *word)
@@ -85,20 +91,22 @@ const char *vrt_adapt_behind(const char *text, const char *word)
 /* -- the rules: does it fit, and from what -- */
 
 /* The grid of a file's positions: as the file says (*told), else a square as timm takes it. */
-static bool old_grid(const struct adapt *a, const struct source *from, int64_t before, struct vrt_grid *out, bool *told)
+static bool old_grid(const struct adapt *a, const struct source *from, int64_t before,
+                     struct vrt_grid *out, bool *told)
 {
     const char *text = vrt_tensors_meta(a->t, "positions");
     json_t *all = text != NULL ? json_loads(text, 0, NULL) : NULL;
     const json_t *grid = json_object_get(all, from->tensor->name);
-    int64_t rows = from->tensor->shape[1] < INT32_MAX ? (int64_t)from->tensor->shape[1] - before : 0;
+    int64_t rows =
+        from->tensor->shape[1] < INT32_MAX ? (int64_t)from->tensor->shape[1] - before : 0;
     out->height = json_integer_value(json_array_get(grid, 0));
     out->width = json_integer_value(json_array_get(grid, 1));
     *told = grid != NULL;
     if (grid == NULL && rows > 0)
         out->height = out->width = (int64_t)sqrt((double)rows);
     json_decref(all);
-    return out->height > 0 && out->width > 0 && out->height <= GRID_LIMIT && out->width <= GRID_LIMIT &&
-           out->height * out->width == rows;
+    return out->height > 0 && out->width > 0 && out->height <= GRID_LIMIT &&
+           out->width <= GRID_LIMIT && out->height * out->width == rows;
 }
 
 static bool fits_positions(const struct adapt *a, const struct wanted *w, struct source **from)
@@ -111,9 +119,11 @@ static bool fits_positions(const struct adapt *a, const struct wanted *w, struct
         return false;
     const struct vrt_tensor *have = w->same->tensor;
     if (have->rank != 3 || have->shape[0] != 1 || have->shape[2] != (uint64_t)w->p->shape[2] ||
-        !old_grid(a, w->same, w->p->shape[1] - (int64_t)r->grid_height * r->grid_width, &old, &told))
+        !old_grid(a, w->same, w->p->shape[1] - (int64_t)r->grid_height * r->grid_width, &old,
+                  &told))
         return false;
-    return told ? old.height != r->grid_height || old.width != r->grid_width : have->shape[1] != (uint64_t)w->p->shape[1];
+    return told ? old.height != r->grid_height || old.width != r->grid_width
+                : have->shape[1] != (uint64_t)w->p->shape[1];
 }
 
 static bool fits_exact(const struct adapt *a, const struct wanted *w, struct source **from)
@@ -128,27 +138,31 @@ static bool fits_axes(const struct adapt *a, const struct wanted *w, struct sour
 {
     (void)a;
     *from = w->same;
-    return w->same != NULL && alike(w->p->shape, (size_t)w->p->rank, w->same->tensor->shape, w->same->tensor->rank);
+    return w->same != NULL &&
+           alike(w->p->shape, (size_t)w->p->rank, w->same->tensor->shape, w->same->tensor->rank);
 }
 
 static bool fits_head(const struct adapt *a, const struct wanted *w, struct source **from)
 {
     (void)a;
     *from = w->same;
-    return w->role != NULL && w->role->kind == VRT_ROLE_HEAD && w->same != NULL && alike_behind(w->p, w->same->tensor);
+    return w->role != NULL && w->role->kind == VRT_ROLE_HEAD && w->same != NULL &&
+           alike_behind(w->p, w->same->tensor);
 }
 
 /* experts.X and experts.KIND.X are made of X. */
 static bool fits_experts(const struct adapt *a, const struct wanted *w, struct source **from)
 {
-    const char *x = vrt_adapt_behind(w->rest, "experts."), *kind = x != NULL ? strchr(x, '.') : NULL;
+    const char *x = vrt_adapt_behind(w->rest, "experts."),
+               *kind = x != NULL ? strchr(x, '.') : NULL;
     if (x == NULL || !w->layer->dense)
         return false;
     *from = find_below(a, w->layer, x);
     if (*from == NULL && kind != NULL)
         *from = find_below(a, w->layer, kind + 1);
     return *from != NULL && w->p->rank > 0 &&
-           alike(w->p->shape + 1, (size_t)w->p->rank - 1, (*from)->tensor->shape, (*from)->tensor->rank);
+           alike(w->p->shape + 1, (size_t)w->p->rank - 1, (*from)->tensor->shape,
+                 (*from)->tensor->rank);
 }
 
 /* One shared expert, or several under a first axis. */
@@ -159,14 +173,16 @@ static bool fits_shared(const struct adapt *a, const struct wanted *w, struct so
         return false;
     const struct vrt_tensor *have = (*from)->tensor;
     return alike(w->p->shape, (size_t)w->p->rank, have->shape, have->rank) ||
-           (w->p->rank > 0 && alike(w->p->shape + 1, (size_t)w->p->rank - 1, have->shape, have->rank));
+           (w->p->rank > 0 &&
+            alike(w->p->shape + 1, (size_t)w->p->rank - 1, have->shape, have->rank));
 }
 
 static bool fits_router(const struct adapt *a, const struct wanted *w, struct source **from)
 {
     (void)a;
     *from = NULL;
-    return w->rest != NULL && w->layer->dense && w->same == NULL && vrt_adapt_behind(w->rest, "experts.") == NULL &&
+    return w->rest != NULL && w->layer->dense && w->same == NULL &&
+           vrt_adapt_behind(w->rest, "experts.") == NULL &&
            vrt_adapt_behind(w->rest, "shared.") == NULL;
 }
 
@@ -193,8 +209,8 @@ static bool fill_positions(const struct adapt *a, const struct step *s, float *t
 {
     const struct vrt_role *r = s->to.role;
     const struct vrt_tensor *have = s->from->tensor;
-    struct vrt_grid old, new = { r->grid_height, r->grid_width };
-    int64_t cols = s->to.p->shape[2], before = s->to.p->shape[1] - new.height * new.width;
+    struct vrt_grid old, new = {r->grid_height, r->grid_width};
+    int64_t cols = s->to.p->shape[2], before = s->to.p->shape[1] - new.height *new.width;
     float *from = calloc(elements(have), sizeof *from);
     bool told, ok = from != NULL && old_grid(a, s->from, before, &old, &told);
     if (ok) {
@@ -250,17 +266,18 @@ static bool fill_keep(const struct adapt *a, const struct step *s, float *to)
 {
     int64_t n = s->to.p->count / s->to.p->shape[0];
     for (int64_t i = 0; i < s->to.layer->nkeep; i++)
-        vrt_tensors_read(a->t, s->from->tensor, (uint64_t)(s->to.layer->keep[i] * n), (uint64_t)n, to + i * n);
+        vrt_tensors_read(a->t, s->from->tensor, (uint64_t)(s->to.layer->keep[i] * n), (uint64_t)n,
+                         to + i * n);
     return true;
 }
 
 const struct rule vrt_adapt_rules[VRT_ADAPT_RULES] = {
-    { "positions resampled", FREE, fits_positions, fill_positions },
-    { NULL, FREE, fits_exact, fill_copy },
-    { "axes of 1 taken off or added", FREE, fits_axes, fill_copy },
-    { "a new head for another number of classes", FINE_TUNE, fits_head, fill_fresh },
-    { "experts kept", KEEP, fits_keep, fill_keep },
-    { "experts copied from dense layers", UPCYCLE, fits_experts, fill_experts },
-    { "shared experts copied from dense layers", UPCYCLE, fits_shared, fill_copies },
-    { "initial values beside copied experts", UPCYCLE, fits_router, fill_fresh },
+    {"positions resampled", FREE, fits_positions, fill_positions},
+    {NULL, FREE, fits_exact, fill_copy},
+    {"axes of 1 taken off or added", FREE, fits_axes, fill_copy},
+    {"a new head for another number of classes", FINE_TUNE, fits_head, fill_fresh},
+    {"experts kept", KEEP, fits_keep, fill_keep},
+    {"experts copied from dense layers", UPCYCLE, fits_experts, fill_experts},
+    {"shared experts copied from dense layers", UPCYCLE, fits_shared, fill_copies},
+    {"initial values beside copied experts", UPCYCLE, fits_router, fill_fresh},
 };

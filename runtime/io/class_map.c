@@ -28,13 +28,19 @@ static bool take_lines(struct vrt_class_map *m, struct vrt_error *e)
         if (*line == '\0')
             continue;
         if (last != number - 1)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: the line before it is empty, so lines and classes would not meet", m->path,
-                            (long long)number);
+            return vrt_fail(
+                e, VRT_BAD_INPUT,
+                "%s:%lld: the line before it is empty, so lines and classes would not meet",
+                m->path, (long long)number);
         last = number;
         m->names[m->count++] = line;
     }
-    return m->count > 0 || vrt_fail(e, VRT_BAD_INPUT, "%s is empty; it holds the number of an output for each class of the data, or the "
-                                    "name of each output", m->path);
+    return m->count > 0 ||
+           vrt_fail(
+               e, VRT_BAD_INPUT,
+               "%s is empty; it holds the number of an output for each class of the data, or the "
+               "name of each output",
+               m->path);
 }
 
 static bool all_digits(const char *s)
@@ -54,11 +60,12 @@ static bool take_numbers(struct vrt_class_map *m, int64_t outputs, struct vrt_er
         const char *word = m->names[i];
         int64_t number = all_digits(word) && strlen(word) < 10 ? strtoll(word, NULL, 10) : outputs;
         if (number >= outputs)
-            ok = vrt_fail(e, VRT_BAD_INPUT, "%s:%lld: `%.40s` is no output of this program, 0 to %lld", m->path, (long long)i + 1, word,
-                          (long long)outputs - 1);
+            ok = vrt_fail(e, VRT_BAD_INPUT,
+                          "%s:%lld: `%.40s` is no output of this program, 0 to %lld", m->path,
+                          (long long)i + 1, word, (long long)outputs - 1);
         else if (line[number] > 0)
-            ok = vrt_fail(e, VRT_BAD_INPUT, "%s: lines %lld and %lld are the same output, %lld", m->path, (long long)line[number],
-                          (long long)i + 1, (long long)number);
+            ok = vrt_fail(e, VRT_BAD_INPUT, "%s: lines %lld and %lld are the same output, %lld",
+                          m->path, (long long)line[number], (long long)i + 1, (long long)number);
         else {
             line[number] = i + 1;
             m->outputs[i] = (int32_t)number;
@@ -81,8 +88,10 @@ static bool check_names(const struct vrt_class_map *m, int64_t outputs, struct v
     bool ok = true;
 
     if (m->count != outputs)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has %lld names, but the program has %lld outputs; give a line to each, in their order", m->path,
-                        (long long)m->count, (long long)outputs);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s has %lld names, but the program has %lld outputs; give a line to each, "
+                        "in their order",
+                        m->path, (long long)m->count, (long long)outputs);
     sorted = calloc((size_t)m->count, sizeof *sorted);
     if (sorted == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", m->path);
@@ -95,9 +104,10 @@ static bool check_names(const struct vrt_class_map *m, int64_t outputs, struct v
     return ok;
 }
 
-bool vrt_class_map_read(struct vrt_class_map *m, const char *path, int64_t outputs, struct vrt_error *e)
+bool vrt_class_map_read(struct vrt_class_map *m, const char *path, int64_t outputs,
+                        struct vrt_error *e)
 {
-    *m = (struct vrt_class_map){ .path = path };
+    *m = (struct vrt_class_map){.path = path};
     if (!vrt_file_read(path, MAX_TEXT, &m->text, e))
         return false;
     if (memchr(m->text.data, 0, m->text.size) != NULL)
@@ -112,5 +122,5 @@ void vrt_class_map_free(struct vrt_class_map *m)
     free(m->outputs);
     free(m->names);
     vrt_buffer_free(&m->text);
-    *m = (struct vrt_class_map){ 0 };
+    *m = (struct vrt_class_map){0};
 }

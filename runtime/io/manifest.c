@@ -17,10 +17,12 @@ static bool read_row(const json_t *j, struct vrt_listed *row)
 {
     const char *file, *sum;
     json_int_t sequence, step, bytes;
-    if (json_unpack((json_t *)(uintptr_t)j, "{s:s, s:I, s:I, s:I, s:s}", "file", &file, "sequence", &sequence, "step", &step,
-                    "bytes", &bytes, "xxh3_128", &sum) != 0 || sequence < 1 || bytes < 1)
+    if (json_unpack((json_t *)(uintptr_t)j, "{s:s, s:I, s:I, s:I, s:s}", "file", &file, "sequence",
+                    &sequence, "step", &step, "bytes", &bytes, "xxh3_128", &sum) != 0 ||
+        sequence < 1 || bytes < 1)
         return false;
-    *row = (struct vrt_listed){ .sequence = (uint64_t)sequence, .bytes = (uint64_t)bytes, .step = step };
+    *row =
+        (struct vrt_listed){.sequence = (uint64_t)sequence, .bytes = (uint64_t)bytes, .step = step};
     snprintf(row->file, sizeof row->file, "%s", file);
     snprintf(row->sum, sizeof row->sum, "%s", sum);
     return true;
@@ -29,7 +31,7 @@ static bool read_row(const json_t *j, struct vrt_listed *row)
 void vrt_manifest_read(struct vrt_manifest *m, const char *folder)
 {
     char path[PATH_MAX];
-    *m = (struct vrt_manifest){ .damaged = false };
+    *m = (struct vrt_manifest){.damaged = false};
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     if (n < 0 || n >= (int)sizeof path || (access(path, F_OK) != 0 && errno == ENOENT))
         return;
@@ -39,7 +41,7 @@ void vrt_manifest_read(struct vrt_manifest *m, const char *folder)
         m->damaged = !read_row(json_array_get(rows, i), &m->row[i]) || m->damaged;
     json_decref(j);
     if (m->damaged)
-        *m = (struct vrt_manifest){ .damaged = true };
+        *m = (struct vrt_manifest){.damaged = true};
 }
 
 const struct vrt_listed *vrt_manifest_find(const struct vrt_manifest *m, const char *file)
@@ -52,15 +54,17 @@ const struct vrt_listed *vrt_manifest_find(const struct vrt_manifest *m, const c
 
 static json_t *row_json(const struct vrt_listed *row)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:s}", "file", row->file, "sequence", (json_int_t)row->sequence, "step",
-                     (json_int_t)row->step, "bytes", (json_int_t)row->bytes, "xxh3_128", row->sum);
+    return json_pack("{s:s, s:I, s:I, s:I, s:s}", "file", row->file, "sequence",
+                     (json_int_t)row->sequence, "step", (json_int_t)row->step, "bytes",
+                     (json_int_t)row->bytes, "xxh3_128", row->sum);
 }
 
-bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct vrt_listed *newest, struct vrt_error *e)
+bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct vrt_listed *newest,
+                        struct vrt_error *e)
 {
     char path[PATH_MAX], *text = NULL;
     struct vrt_listed other = strcmp(m->row[0].file, newest->file) == 0 ? m->row[1] : m->row[0];
-    *m = (struct vrt_manifest){ .row = { *newest, other } };
+    *m = (struct vrt_manifest){.row = {*newest, other}};
     json_t *rows = json_array(), *j = json_pack("{s:o}", "states", rows);
     for (int i = 0; i < VRT_STATES; i++)
         if (m->row[i].sequence > 0)
@@ -68,8 +72,10 @@ bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct
     char *dumped = json_dumps(j, JSON_INDENT(2));
     json_decref(j);
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-    bool ok = dumped != NULL && n > 0 && n < (int)sizeof path && asprintf(&text, "%s\n", dumped) > 0;
-    ok = ok ? vrt_file_write(path, text, strlen(text), e) : vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s in %s", name, folder);
+    bool ok =
+        dumped != NULL && n > 0 && n < (int)sizeof path && asprintf(&text, "%s\n", dumped) > 0;
+    ok = ok ? vrt_file_write(path, text, strlen(text), e)
+            : vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s in %s", name, folder);
     free(text);
     free(dumped);
     return ok;

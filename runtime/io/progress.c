@@ -1,5 +1,5 @@
-/* The progress bar: see progress.h. Drawn with write(2) from a buffer on the stack; obeys NO_COLOR and the width of the
- * terminal. */
+/* The progress bar: see progress.h. Drawn with write(2) from a buffer on the stack; obeys NO_COLOR
+ * and the width of the terminal. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ const char *vrt_duration(char *text, double seconds)
 void vrt_progress_start(struct vrt_progress *p, const char *title, int64_t done, int64_t total)
 {
     const char *term = getenv("TERM"), *no_color = getenv("NO_COLOR");
-    *p = (struct vrt_progress){ .title = title, .done = done, .first = done, .total = total, .began = vrt_seconds() };
+    *p = (struct vrt_progress){
+        .title = title, .done = done, .first = done, .total = total, .began = vrt_seconds()};
     p->on = isatty(STDERR_FILENO) && (term == NULL || strcmp(term, "dumb") != 0);
     p->colour = p->on && (no_color == NULL || *no_color == '\0');
 }
@@ -59,12 +60,14 @@ void vrt_progress_show(struct vrt_progress *p, int64_t done, double images_per_s
     for (int i = 0; i < BAR; i++)
         bar[i] = i < filled ? '=' : i == filled ? '>' : ' ';
     bar[BAR] = '\0';
-    int n = snprintf(line, sizeof line, "%s [%s] %lld/%lld  %.0f img/s  ETA %s  %s", p->title, bar, (long long)done,
-                     (long long)p->total, images_per_s, vrt_duration(eta, left), rest);
+    int n =
+        snprintf(line, sizeof line, "%s [%s] %lld/%lld  %.0f img/s  ETA %s  %s", p->title, bar,
+                 (long long)done, (long long)p->total, images_per_s, vrt_duration(eta, left), rest);
     int width = terminal_width() - 1;
     line[n < width ? n : width] = '\0';
     char out[600];
-    n = snprintf(out, sizeof out, "\r%s%s%s\033[K", p->colour ? "\033[36m" : "", line, p->colour ? "\033[0m" : "");
+    n = snprintf(out, sizeof out, "\r%s%s%s\033[K", p->colour ? "\033[36m" : "", line,
+                 p->colour ? "\033[0m" : "");
     p->drawn = write(STDERR_FILENO, out, (size_t)n) > 0;
 }
 

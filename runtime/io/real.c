@@ -14,15 +14,21 @@ static bool check_list(const struct vrt_real *r, struct vrt_error *e)
     json_t *row, *label;
 
     if (!json_is_array(r->list) || json_array_size(r->list) == 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is no list of lists of labels, [[65], [970, 795], ...]: get real.json of the ReaL labels",
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s is no list of lists of labels, [[65], [970, 795], ...]: get real.json "
+                        "of the ReaL labels",
                         r->path);
-    json_array_foreach(r->list, i, row) {
+    json_array_foreach(r->list, i, row)
+    {
         if (!json_is_array(row))
             return vrt_fail(e, VRT_BAD_INPUT, "%s: entry %zu is no list of labels", r->path, i + 1);
-        json_array_foreach(row, j, label)
-            if (!json_is_integer(label) || json_integer_value(label) < 0 || json_integer_value(label) >= CLASSES)
-                return vrt_fail(e, VRT_BAD_INPUT, "%s: entry %zu has a label that is no whole number from 0 to %d", r->path, i + 1,
-                                CLASSES - 1);
+        json_array_foreach(
+            row, j, label) if (!json_is_integer(label) || json_integer_value(label) < 0 ||
+                               json_integer_value(label) >=
+                                   CLASSES) return vrt_fail(e, VRT_BAD_INPUT,
+                                                            "%s: entry %zu has a label that is no "
+                                                            "whole number from 0 to %d",
+                                                            r->path, i + 1, CLASSES - 1);
     }
     return true;
 }
@@ -31,10 +37,11 @@ bool vrt_real_read(struct vrt_real *r, const char *path, struct vrt_error *e)
 {
     json_error_t why;
 
-    *r = (struct vrt_real){ .path = path };
+    *r = (struct vrt_real){.path = path};
     r->list = json_load_file(path, 0, &why);
     if (r->list == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot read the ReaL labels %s: %s (line %d)", path, why.text, why.line);
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot read the ReaL labels %s: %s (line %d)", path,
+                        why.text, why.line);
     return check_list(r, e);
 }
 
@@ -44,7 +51,8 @@ void vrt_real_free(struct vrt_real *r)
     r->list = NULL;
 }
 
-/* 1 of "val/n01751748/ILSVRC2012_val_00000001.JPEG", also with more after the number; 0 for other names. */
+/* 1 of "val/n01751748/ILSVRC2012_val_00000001.JPEG", also with more after the number; 0 for other
+ * names. */
 static int64_t number_of(const char *name)
 {
     static const char begin[] = "ILSVRC2012_val_";
@@ -62,28 +70,31 @@ static bool holds(const json_t *labels, int32_t class)
     size_t i;
     json_t *label;
 
-    json_array_foreach(labels, i, label)
-        if (json_integer_value(label) == class)
-            return true;
+    json_array_foreach(labels, i, label) if (json_integer_value(label) == class) return true;
     return false;
 }
 
-bool vrt_real_count(const struct vrt_real *r, const struct vrt_verdict *v, int64_t n, vrt_picture_namer *name, const void *data,
-                    const int32_t *class_of, struct vrt_real_score *s, struct vrt_error *e)
+bool vrt_real_count(const struct vrt_real *r, const struct vrt_verdict *v, int64_t n,
+                    vrt_picture_namer *name, const void *data, const int32_t *class_of,
+                    struct vrt_real_score *s, struct vrt_error *e)
 {
     char text[NAME_SIZE];
 
-    *s = (struct vrt_real_score){ 0 };
+    *s = (struct vrt_real_score){0};
     for (int64_t i = 0; i < n; i++) {
         name(data, i, text, sizeof text);
         int64_t number = number_of(text);
         const json_t *labels = number > 0 ? json_array_get(r->list, (size_t)number - 1) : NULL;
         if (number > 0 && labels == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s has labels for %zu pictures, but none for %.200s", r->path, json_array_size(r->list), text);
+            return vrt_fail(e, VRT_BAD_INPUT, "%s has labels for %zu pictures, but none for %.200s",
+                            r->path, json_array_size(r->list), text);
         if (i > 0 && s->applies != (number > 0)) {
             name(data, number > 0 ? i - 1 : i, text, sizeof text);
-            return vrt_fail(e, VRT_BAD_INPUT, "%.200s is not called as ILSVRC2012_val_00000001.JPEG is, but other pictures are; its ReaL "
-                            "labels are not known: give it its name, or leave out --real", text);
+            return vrt_fail(e, VRT_BAD_INPUT,
+                            "%.200s is not called as ILSVRC2012_val_00000001.JPEG is, but other "
+                            "pictures are; its ReaL "
+                            "labels are not known: give it its name, or leave out --real",
+                            text);
         }
         s->applies = number > 0;
         if (json_array_size(labels) == 0)

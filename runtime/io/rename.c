@@ -1,5 +1,5 @@
-/* Renaming: see rename.h. In a pattern `#` stands for a number, which goes into the next `#` of the new name; a pattern
- * that ends in a dot is a beginning, any other one a whole name. */
+/* Renaming: see rename.h. In a pattern `#` stands for a number, which goes into the next `#` of the
+ * new name; a pattern that ends in a dot is a beginning, any other one a whole name. */
 #include "runtime/io/rename.h"
 
 #include <stdio.h>
@@ -11,34 +11,40 @@ enum { NUMBERS = 4, NAME_SIZE = 1024 };
 enum { PWCONV, GAMMA, NORM };
 
 /* A tool, and a part of names that only its files have. */
-static const struct { const char *sign, *title; bool fine_tunes; } tools[VRT_RENAME_TOOLS] = {
-    [PWCONV] = { ".dwconv.", "names of a first repository (dwconv, pwconv1, pwconv2)", false },
-    [GAMMA] = { ".gamma_1", "names of a first repository (gamma_1, gamma_2)", false },
-    [NORM] = { "norm.", "the last norm under timm's other name", true },
+static const struct {
+    const char *sign, *title;
+    bool fine_tunes;
+} tools[VRT_RENAME_TOOLS] = {
+    [PWCONV] = {".dwconv.", "names of a first repository (dwconv, pwconv1, pwconv2)", false},
+    [GAMMA] = {".gamma_1", "names of a first repository (gamma_1, gamma_2)", false},
+    [NORM] = {"norm.", "the last norm under timm's other name", true},
 };
 
 /* The first row whose pattern matches and whose new name has a neighbour in the program holds. */
-static const struct { int tool; const char *from, *to; } rules[] = {
-    { PWCONV, "downsample_layers.0.#.", "stem.#." },
-    { PWCONV, "downsample_layers.#.#.", "stages.#.downsample.#." },
-    { PWCONV, "stages.#.#.dwconv.", "stages.#.blocks.#.conv_dw." },
-    { PWCONV, "stages.#.#.pwconv1.", "stages.#.blocks.#.mlp.fc1." },
-    { PWCONV, "stages.#.#.pwconv2.", "stages.#.blocks.#.mlp.fc2." },
-    { PWCONV, "stages.#.#.", "stages.#.blocks.#." },
-    { PWCONV, "blocks.#.dwconv.", "blocks.#.conv_dw." },
-    { PWCONV, "blocks.#.pwconv1.", "blocks.#.mlp.fc1." },
-    { PWCONV, "blocks.#.pwconv2.", "blocks.#.mlp.fc2." },
-    { PWCONV, "norm.", "head.norm." },
-    { PWCONV, "head.", "head.fc." },
-    { GAMMA, "blocks.#.gamma_1", "blocks.#.ls1.gamma" },
-    { GAMMA, "blocks.#.gamma_2", "blocks.#.ls2.gamma" },
-    { NORM, "norm.", "fc_norm." },
-    { NORM, "fc_norm.", "norm." },
+static const struct {
+    int tool;
+    const char *from, *to;
+} rules[] = {
+    {PWCONV, "downsample_layers.0.#.", "stem.#."},
+    {PWCONV, "downsample_layers.#.#.", "stages.#.downsample.#."},
+    {PWCONV, "stages.#.#.dwconv.", "stages.#.blocks.#.conv_dw."},
+    {PWCONV, "stages.#.#.pwconv1.", "stages.#.blocks.#.mlp.fc1."},
+    {PWCONV, "stages.#.#.pwconv2.", "stages.#.blocks.#.mlp.fc2."},
+    {PWCONV, "stages.#.#.", "stages.#.blocks.#."},
+    {PWCONV, "blocks.#.dwconv.", "blocks.#.conv_dw."},
+    {PWCONV, "blocks.#.pwconv1.", "blocks.#.mlp.fc1."},
+    {PWCONV, "blocks.#.pwconv2.", "blocks.#.mlp.fc2."},
+    {PWCONV, "norm.", "head.norm."},
+    {PWCONV, "head.", "head.fc."},
+    {GAMMA, "blocks.#.gamma_1", "blocks.#.ls1.gamma"},
+    {GAMMA, "blocks.#.gamma_2", "blocks.#.ls2.gamma"},
+    {NORM, "norm.", "fc_norm."},
+    {NORM, "fc_norm.", "norm."},
 };
 enum { NRULES = sizeof rules / sizeof *rules };
 
 /* What wrappers of models put before every name. */
-static const char *const wrappers[] = { "module.", "model.", "_orig_mod." };
+static const char *const wrappers[] = {"module.", "model.", "_orig_mod."};
 
 /* The first name that is not below `name`. */
 static size_t lower_bound(const struct vrt_names *set, const char *name)
@@ -66,7 +72,8 @@ bool vrt_names_below(const struct vrt_names *set, const char *prefix)
     return i < set->n && strncmp(set->at[i], prefix, strlen(prefix)) == 0;
 }
 
-const char *vrt_rename_wrapper(const struct vrt_names *program, const char *const *names, size_t n, size_t skip)
+const char *vrt_rename_wrapper(const struct vrt_names *program, const char *const *names, size_t n,
+                               size_t skip)
 {
     for (size_t w = 0; n > 0 && w < sizeof wrappers / sizeof *wrappers; w++) {
         size_t with = 0;
@@ -86,20 +93,23 @@ unsigned vrt_rename_signs(unsigned seen, const char *name)
     return seen;
 }
 
-struct number { const char *text; int length; };
+struct number {
+    const char *text;
+    int length;
+};
 
 /* What follows the pattern in `name`, NULL if it does not match. */
 static const char *match(const char *pattern, const char *name, struct number numbers[NUMBERS])
 {
     int n = 0;
-    bool whole = pattern[strlen(pattern) - 1] != '.';     /* no rule has an empty one */
+    bool whole = pattern[strlen(pattern) - 1] != '.'; /* no rule has an empty one */
     for (; *pattern != '\0'; pattern++) {
         if (*pattern != '#') {
             if (*name++ != *pattern)
                 return NULL;
             continue;
         }
-        numbers[n] = (struct number){ name, (int)strspn(name, "0123456789") };
+        numbers[n] = (struct number){name, (int)strspn(name, "0123456789")};
         if (numbers[n].length == 0)
             return NULL;
         name += numbers[n++].length;
@@ -107,9 +117,10 @@ static const char *match(const char *pattern, const char *name, struct number nu
     return whole && *name != '\0' ? NULL : name;
 }
 
-/* Write `to` with its numbers, then the rest; false if it does not fit. *near: bytes up to the last number, or without
- * one up to the last dot: names that share them stand side by side. */
-static bool expand(const char *to, const struct number *numbers, const char *rest, char *out, size_t size, size_t *near)
+/* Write `to` with its numbers, then the rest; false if it does not fit. *near: bytes up to the last
+ * number, or without one up to the last dot: names that share them stand side by side. */
+static bool expand(const char *to, const struct number *numbers, const char *rest, char *out,
+                   size_t size, size_t *near)
 {
     size_t used = 0;
     *near = 0;
@@ -125,14 +136,16 @@ static bool expand(const char *to, const struct number *numbers, const char *res
     return snprintf(out + used, size - used, "%s", rest) < (int)(size - used);
 }
 
-int vrt_rename(const struct vrt_names *program, unsigned seen, const char *name, char *out, size_t size)
+int vrt_rename(const struct vrt_names *program, unsigned seen, const char *name, char *out,
+               size_t size)
 {
     for (int i = 0; i < NRULES; i++) {
         struct number numbers[NUMBERS];
         char beside[NAME_SIZE];
         size_t near;
         const char *rest = seen & 1u << rules[i].tool ? match(rules[i].from, name, numbers) : NULL;
-        if (rest == NULL || !expand(rules[i].to, numbers, rest, out, size, &near) || near + 1 >= sizeof beside)
+        if (rest == NULL || !expand(rules[i].to, numbers, rest, out, size, &near) ||
+            near + 1 >= sizeof beside)
             continue;
         snprintf(beside, sizeof beside, "%.*s%s", (int)near, out, out[near - 1] == '.' ? "" : ".");
         if (vrt_names_below(program, beside))

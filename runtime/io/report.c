@@ -10,9 +10,11 @@ void vrt_list_add(struct vrt_list *l, const char *name)
 {
     size_t length = strlen(name), cut = length > VRT_NAME_SHOWN ? length - VRT_NAME_SHOWN : 0;
     l->count++;
-    if (l->shown == VRT_NAMES_SHOWN || l->used + length - cut + 2 >= VRT_NAMES_ROOM || l->shown + 1 < l->count)
+    if (l->shown == VRT_NAMES_SHOWN || l->used + length - cut + 2 >= VRT_NAMES_ROOM ||
+        l->shown + 1 < l->count)
         return;
-    l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%s", l->shown ? " " : "", name + cut);
+    l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%s",
+                                l->shown ? " " : "", name + cut);
     l->shown++;
 }
 
@@ -20,14 +22,15 @@ void vrt_shape_text(char *text, size_t size, const uint64_t *shape, size_t rank)
 {
     size_t used = (size_t)snprintf(text, size, "(");
     for (size_t i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? "," : "", (unsigned long long)shape[i]);
+        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? "," : "",
+                                 (unsigned long long)shape[i]);
     if (used < size)
         snprintf(text + used, size - used, ")");
 }
 
 /* The first is shown in full, whatever its length: without one the report would say nothing. */
-void vrt_list_add_shapes(struct vrt_list *l, const char *name, const uint64_t *have, size_t have_rank, const int64_t *want,
-                         size_t want_rank)
+void vrt_list_add_shapes(struct vrt_list *l, const char *name, const uint64_t *have,
+                         size_t have_rank, const int64_t *want, size_t want_rank)
 {
     char text[2 * SHAPE_SIZE + 120], from[SHAPE_SIZE], to[SHAPE_SIZE];
     size_t length = strlen(name), cut = length > VRT_NAME_SHOWN ? length - VRT_NAME_SHOWN : 0;
@@ -50,7 +53,8 @@ void vrt_list_tell(const struct vrt_list *l, const char *title, char *text, size
     size_t used = strlen(text);
     if (l->count == 0 || used >= size)
         return;
-    used += (size_t)snprintf(text + used, size - used, "\n  %s (%zu): %s", title, l->count, l->text);
+    used +=
+        (size_t)snprintf(text + used, size - used, "\n  %s (%zu): %s", title, l->count, l->text);
     if (l->shown < l->count && used < size)
         snprintf(text + used, size - used, " and %zu more", l->count - l->shown);
 }

@@ -1,5 +1,5 @@
-/* Reading and writing safetensors: see safetensors.h. jansson parses the header; every number in it is checked here
- * before it is used as an offset. */
+/* Reading and writing safetensors: see safetensors.h. jansson parses the header; every number in it
+ * is checked here before it is used as an offset. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +13,15 @@ enum { HEADER_LIMIT = 100 << 20, DATA_ALIGN = 64 };
 struct vrt_tensors {
     char *path;
     struct vrt_map file;
-    const unsigned char *data;  /* behind the header */
+    const unsigned char *data; /* behind the header */
     size_t data_bytes;
     json_t *header;
     struct vrt_tensor *tensors; /* sorted by name */
     size_t count;
 };
 
-/* Types of elements. Only those with a conversion can become weights; the others are known to check the layout. */
+/* Types of elements. Only those with a conversion can become weights; the others are known to check
+ * the layout. */
 static void copy_f32(float *to, const unsigned char *from, int64_t n)
 {
     memcpy(to, from, (size_t)n * 4);
@@ -40,7 +41,7 @@ static void convert_f16(float *to, const unsigned char *from, int64_t n)
         uint32_t half = (uint32_t)from[2 * i] | (uint32_t)from[2 * i + 1] << 8;
         uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
         uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | fraction << 13;
-        if (exponent == 0) {                            /* zero or subnormal: fraction x 2^-24 */
+        if (exponent == 0) { /* zero or subnormal: fraction x 2^-24 */
             float value = (float)fraction * 0x1p-24f;
             memcpy(&bits, &value, 4);
             bits |= sign;
@@ -54,9 +55,10 @@ static const struct vrt_dtype {
     uint64_t bytes;
     void (*convert)(float *to, const unsigned char *from, int64_t n);
 } dtypes[] = {
-    { "F32", 4, copy_f32 }, { "F16", 2, convert_f16 }, { "BF16", 2, convert_bf16 }, { "F64", 8, NULL }, { "I64", 8, NULL },
-    { "U64", 8, NULL }, { "I32", 4, NULL }, { "U32", 4, NULL }, { "I16", 2, NULL }, { "U16", 2, NULL }, { "I8", 1, NULL },
-    { "U8", 1, NULL }, { "BOOL", 1, NULL }, { "F8_E4M3", 1, NULL }, { "F8_E5M2", 1, NULL },
+    {"F32", 4, copy_f32}, {"F16", 2, convert_f16}, {"BF16", 2, convert_bf16}, {"F64", 8, NULL},
+    {"I64", 8, NULL},     {"U64", 8, NULL},        {"I32", 4, NULL},          {"U32", 4, NULL},
+    {"I16", 2, NULL},     {"U16", 2, NULL},        {"I8", 1, NULL},           {"U8", 1, NULL},
+    {"BOOL", 1, NULL},    {"F8_E4M3", 1, NULL},    {"F8_E5M2", 1, NULL},
 };
 
 static const struct vrt_dtype *find_dtype(const char *name)
@@ -75,18 +77,22 @@ static bool read_size(const json_t *value, uint64_t *out)
     return true;
 }
 
-static bool broken(const struct vrt_tensors *t, const char *name, const char *why, struct vrt_error *e)
+static bool broken(const struct vrt_tensors *t, const char *name, const char *why,
+                   struct vrt_error *e)
 {
-    return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: tensor %.120s %s; copy or write it again",
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "%s is not a sound safetensors file: tensor %.120s %s; copy or write it again",
                     t->path, name, why);
 }
 
 /* One tensor's row of the header, read out and checked. */
-static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row, struct vrt_tensor *out,
-                       struct vrt_error *e)
+static bool read_entry(const struct vrt_tensors *t, const char *name, const json_t *row,
+                       struct vrt_tensor *out, struct vrt_error *e)
 {
-    const json_t *shape = json_object_get(row, "shape"), *offsets = json_object_get(row, "data_offsets");
-    *out = (struct vrt_tensor){ .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype"))) };
+    const json_t *shape = json_object_get(row, "shape"),
+                 *offsets = json_object_get(row, "data_offsets");
+    *out = (struct vrt_tensor){
+        .name = name, .dtype = find_dtype(json_string_value(json_object_get(row, "dtype")))};
     if (out->dtype == NULL)
         return broken(t, name, "has no known dtype", e);
     if (!json_is_array(shape) || json_array_size(shape) > VRT_RANK_LIMIT)
@@ -97,7 +103,8 @@ static bool read_entry(const struct vrt_tensors *t, const char *name, const json
         if (!read_size(json_array_get(shape, i), &out->shape[i]) ||
             __builtin_mul_overflow(bytes, out->shape[i], &bytes))
             return broken(t, name, "has an impossible shape", e);
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2 || !read_size(json_array_get(offsets, 0), &out->begin) ||
+    if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
+        !read_size(json_array_get(offsets, 0), &out->begin) ||
         !read_size(json_array_get(offsets, 1), &out->end) || out->begin > out->end)
         return broken(t, name, "has no data_offsets of two numbers in order", e);
     if (out->end > t->data_bytes)
@@ -116,18 +123,22 @@ static int compare_begin(const void *a, const void *b)
 }
 
 /* The tensors must tile the data exactly: no gap, no overlap, nothing behind the last one. */
-static bool check_tiling(const struct vrt_tensors *t, struct vrt_tensor *entries, size_t n, struct vrt_error *e)
+static bool check_tiling(const struct vrt_tensors *t, struct vrt_tensor *entries, size_t n,
+                         struct vrt_error *e)
 {
     uint64_t at = 0;
     qsort(entries, n, sizeof *entries, compare_begin);
     for (size_t i = 0; i < n; i++) {
         if (entries[i].begin != at)
-            return broken(t, entries[i].name, entries[i].begin < at ? "overlaps another one" : "has a gap before it", e);
+            return broken(t, entries[i].name,
+                          entries[i].begin < at ? "overlaps another one" : "has a gap before it",
+                          e);
         at = entries[i].end;
     }
     if (at != t->data_bytes)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: %llu bytes too many at its end", t->path,
-                        (unsigned long long)(t->data_bytes - at));
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s is not a sound safetensors file: %llu bytes too many at its end",
+                        t->path, (unsigned long long)(t->data_bytes - at));
     return true;
 }
 
@@ -145,9 +156,8 @@ static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
     bool ok = true;
     const char *name;
     json_t *row;
-    json_object_foreach(t->header, name, row)
-        if (ok && strcmp(name, "__metadata__") != 0)
-            ok = read_entry(t, name, row, &t->tensors[t->count++], e);
+    json_object_foreach(t->header, name, row) if (ok && strcmp(name, "__metadata__") != 0) ok =
+        read_entry(t, name, row, &t->tensors[t->count++], e);
     ok = ok && check_tiling(t, t->tensors, t->count, e);
     if (ok)
         qsort(t->tensors, t->count, sizeof *t->tensors, compare_names);
@@ -156,17 +166,22 @@ static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
 
 static bool is_pickle(const unsigned char *map, size_t size)
 {
-    return size >= 4 && (memcmp(map, "PK\3\4", 4) == 0 || (map[0] == 0x80 && map[1] >= 2 && map[1] <= 5));
+    return size >= 4 &&
+           (memcmp(map, "PK\3\4", 4) == 0 || (map[0] == 0x80 && map[1] >= 2 && map[1] <= 5));
 }
 
 static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
 {
-    return vrt_fail(e, VRT_BAD_INPUT, "%s is a pickle file, which can run any program when it is read; convert it where "
-                    "PyTorch is installed:\n"
-                    "    import torch, safetensors.torch; w = torch.load(\"weights.pth\", map_location=\"cpu\", weights_only=True)\n"
-                    "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.get(\"state_dict\", w.get(\"model\", w)).items()}, "
-                    "\"weights.safetensors\")",
-                    t->path);
+    return vrt_fail(
+        e, VRT_BAD_INPUT,
+        "%s is a pickle file, which can run any program when it is read; convert it where "
+        "PyTorch is installed:\n"
+        "    import torch, safetensors.torch; w = torch.load(\"weights.pth\", "
+        "map_location=\"cpu\", weights_only=True)\n"
+        "    safetensors.torch.save_file({k: v.contiguous() for k, v in w.get(\"state_dict\", "
+        "w.get(\"model\", w)).items()}, "
+        "\"weights.safetensors\")",
+        t->path);
 }
 
 static bool parse_header(struct vrt_tensors *t, struct vrt_error *e)
@@ -179,19 +194,24 @@ static bool parse_header(struct vrt_tensors *t, struct vrt_error *e)
     for (int i = 7; i >= 0 && size >= 8; i--)
         length = length << 8 | map[i];
     if (size < 10 || length < 2 || length > size - 8 || map[8] != '{')
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a safetensors file, or it is cut off", t->path);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a safetensors file, or it is cut off",
+                        t->path);
     if (length > HEADER_LIMIT)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has a header of more than 100 MB: it cannot be a file of weights", t->path);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s has a header of more than 100 MB: it cannot be a file of weights",
+                        t->path);
     json_error_t error;
     t->header = json_loadb((const char *)map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (t->header == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: its header is no valid JSON (%.150s)",
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s is not a sound safetensors file: its header is no valid JSON (%.150s)",
                         t->path, error.text);
     t->data = map + 8 + length;
     t->data_bytes = size - 8 - (size_t)length;
     json_t *meta = json_object_get(t->header, "__metadata__");
     if (meta != NULL && !json_is_object(meta))
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is not a sound safetensors file: __metadata__ is no object", t->path);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s is not a sound safetensors file: __metadata__ is no object", t->path);
     return check_layout(t, e);
 }
 
@@ -244,7 +264,7 @@ const struct vrt_tensor *vrt_tensors_at(const struct vrt_tensors *t, size_t i)
 
 const struct vrt_tensor *vrt_tensors_find(const struct vrt_tensors *t, const char *name)
 {
-    const struct vrt_tensor key = { .name = name };
+    const struct vrt_tensor key = {.name = name};
     return bsearch(&key, t->tensors, t->count, sizeof key, compare_names);
 }
 
@@ -253,12 +273,14 @@ bool vrt_tensor_readable(const struct vrt_tensor *tensor)
     return tensor->dtype->convert != NULL;
 }
 
-void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first, uint64_t n, float *to)
+void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first,
+                      uint64_t n, float *to)
 {
     tensor->dtype->convert(to, t->data + tensor->begin + first * tensor->dtype->bytes, (int64_t)n);
 }
 
-static json_t *make_header(const struct vrt_param *params, int64_t nparams, const struct vrt_meta *meta, size_t nmeta)
+static json_t *make_header(const struct vrt_param *params, int64_t nparams,
+                           const struct vrt_meta *meta, size_t nmeta)
 {
     json_t *header = json_object(), *texts = json_object();
     for (size_t i = 0; i < nmeta; i++)
@@ -270,32 +292,37 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams, cons
         for (int32_t j = 0; j < params[i].rank; j++)
             json_array_append_new(shape, json_integer(params[i].shape[j]));
         json_int_t end = at + params[i].count * 4;
-        json_object_set_new(header, params[i].name, json_pack("{s:s, s:o, s:[I,I]}", "dtype", "F32", "shape", shape,
-                                                              "data_offsets", (json_int_t)at, end));
+        json_object_set_new(header, params[i].name,
+                            json_pack("{s:s, s:o, s:[I,I]}", "dtype", "F32", "shape", shape,
+                                      "data_offsets", (json_int_t)at, end));
         at = end;
     }
     return header;
 }
 
 /* The header is padded with spaces so that the data begin at a multiple of 64 bytes. */
-static bool write_header(struct vrt_writer *w, const json_t *header, uint64_t data_bytes, struct vrt_error *e)
+static bool write_header(struct vrt_writer *w, const json_t *header, uint64_t data_bytes,
+                         struct vrt_error *e)
 {
     char *text = json_dumps(header, JSON_COMPACT);
     if (text == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", w->path);
-    static const char spaces[DATA_ALIGN + 1] = "                                                                ";
+    static const char spaces[DATA_ALIGN + 1] =
+        "                                                                ";
     size_t length = strlen(text), padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;
     unsigned char size[8];
     for (int i = 0; i < 8; i++)
         size[i] = (unsigned char)((uint64_t)(length + padding) >> 8 * i);
-    bool ok = vrt_writer_reserve(w, 8 + length + padding + data_bytes, e) && vrt_writer_write(w, size, 8, e) &&
-              vrt_writer_write(w, text, length, e) && vrt_writer_write(w, spaces, padding, e);
+    bool ok = vrt_writer_reserve(w, 8 + length + padding + data_bytes, e) &&
+              vrt_writer_write(w, size, 8, e) && vrt_writer_write(w, text, length, e) &&
+              vrt_writer_write(w, spaces, padding, e);
     free(text);
     return ok;
 }
 
-bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t nparams, const void *block,
-                      const struct vrt_meta *meta, size_t nmeta, struct vrt_error *e)
+bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t nparams,
+                      const void *block, const struct vrt_meta *meta, size_t nmeta,
+                      struct vrt_error *e)
 {
     struct vrt_writer w;
     uint64_t bytes = 0;
@@ -307,7 +334,8 @@ bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t 
     bool ok = write_header(&w, header, bytes, e);
     json_decref(header);
     for (int64_t i = 0; ok && i < nparams; i++)
-        ok = vrt_writer_write(&w, (const char *)block + params[i].offset, (size_t)params[i].count * 4, e);
+        ok = vrt_writer_write(&w, (const char *)block + params[i].offset,
+                              (size_t)params[i].count * 4, e);
     ok = ok && vrt_writer_commit(&w, e);
     vrt_writer_abandon(&w);
     return ok;

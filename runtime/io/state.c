@@ -12,7 +12,7 @@
 #include "runtime/io/manifest.h"
 #include "runtime/io/state.h"
 
-static const char magic[8] = { 'v', 'm', 'o', 'e', 's', 't', 'a', 't' };
+static const char magic[8] = {'v', 'm', 'o', 'e', 's', 't', 'a', 't'};
 
 enum { VERSION = 1, CHECKSUM_BYTES = 16, TEXT_LIMIT = 16 << 20, PART = 1 << 16 };
 
@@ -27,7 +27,7 @@ struct vrt_state {
     uint64_t size;
     struct head head;
     char *text;
-    char why[sizeof ((struct vrt_error *)0)->text];     /* what is wrong with it */
+    char why[sizeof((struct vrt_error *)0)->text]; /* what is wrong with it */
 };
 
 /* The two files are taken in turn. */
@@ -36,12 +36,14 @@ static void state_name(char name[24], uint64_t sequence)
     snprintf(name, 24, "%d.state", (int)(sequence % VRT_STATES));
 }
 
-static bool state_path(char path[PATH_MAX], const char *folder, uint64_t sequence, struct vrt_error *e)
+static bool state_path(char path[PATH_MAX], const char *folder, uint64_t sequence,
+                       struct vrt_error *e)
 {
     char name[24];
     state_name(name, sequence);
     int n = snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return (n > 0 && n < PATH_MAX) || vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", folder);
+    return (n > 0 && n < PATH_MAX) ||
+           vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", folder);
 }
 
 static uint64_t head_size(const struct head *h)
@@ -60,14 +62,16 @@ static void sum_text(char text[40], const XXH128_canonical_t *digest)
 }
 
 /* Writes go through the checksum, so that it covers exactly what the file was given. */
-static bool put(struct vrt_writer *w, XXH3_state_t *sum, const void *data, size_t size, struct vrt_error *e)
+static bool put(struct vrt_writer *w, XXH3_state_t *sum, const void *data, size_t size,
+                struct vrt_error *e)
 {
     XXH3_128bits_update(sum, data, size);
     return vrt_writer_write(w, data, size, e);
 }
 
-static bool put_all(struct vrt_writer *w, XXH3_state_t *sum, const struct head *head, const char *text,
-                    const struct vrt_state_block *blocks, XXH128_canonical_t *digest, struct vrt_error *e)
+static bool put_all(struct vrt_writer *w, XXH3_state_t *sum, const struct head *head,
+                    const char *text, const struct vrt_state_block *blocks,
+                    XXH128_canonical_t *digest, struct vrt_error *e)
 {
     if (!vrt_writer_reserve(w, head_size(head), e) || !put(w, sum, head, sizeof *head, e) ||
         !put(w, sum, text, (size_t)head->text_bytes, e))
@@ -89,10 +93,11 @@ static int64_t step_of(const char *text)
     return value;
 }
 
-static bool list_state(const char *folder, const struct head *head, const char *text, const XXH128_canonical_t *digest,
-                       struct vrt_error *e)
+static bool list_state(const char *folder, const struct head *head, const char *text,
+                       const XXH128_canonical_t *digest, struct vrt_error *e)
 {
-    struct vrt_listed row = { .sequence = head->sequence, .bytes = head_size(head), .step = step_of(text) };
+    struct vrt_listed row = {
+        .sequence = head->sequence, .bytes = head_size(head), .step = step_of(text)};
     struct vrt_manifest m;
     state_name(row.file, head->sequence);
     sum_text(row.sum, digest);
@@ -100,10 +105,11 @@ static bool list_state(const char *folder, const struct head *head, const char *
     return vrt_manifest_write(&m, folder, &row, e);
 }
 
-bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, const struct vrt_state_block *blocks,
-                    size_t nblocks, struct vrt_error *e)
+bool vrt_state_save(const char *folder, uint64_t sequence, const char *text,
+                    const struct vrt_state_block *blocks, size_t nblocks, struct vrt_error *e)
 {
-    struct head head = { .version = VERSION, .sequence = sequence, .text_bytes = strlen(text), .nblocks = nblocks };
+    struct head head = {
+        .version = VERSION, .sequence = sequence, .text_bytes = strlen(text), .nblocks = nblocks};
     char path[PATH_MAX];
     struct vrt_writer w;
     memcpy(head.magic, magic, sizeof magic);
@@ -126,8 +132,8 @@ bool vrt_state_save(const char *folder, uint64_t sequence, const char *text, con
 /* The size that the head promises, 0 if it promises nonsense. */
 static uint64_t promised_size(const struct head *h)
 {
-    if (memcmp(h->magic, magic, sizeof magic) != 0 || h->version != VERSION || h->nblocks > VRT_STATE_BLOCKS ||
-        h->text_bytes > TEXT_LIMIT)
+    if (memcmp(h->magic, magic, sizeof magic) != 0 || h->version != VERSION ||
+        h->nblocks > VRT_STATE_BLOCKS || h->text_bytes > TEXT_LIMIT)
         return 0;
     return head_size(h);
 }
@@ -150,7 +156,8 @@ static bool get(struct vrt_state *s, void *data, size_t size, uint64_t offset)
     return false;
 }
 
-static enum condition check_sum(struct vrt_state *s, XXH3_state_t *sum, const struct vrt_listed *listed)
+static enum condition check_sum(struct vrt_state *s, XXH3_state_t *sum,
+                                const struct vrt_listed *listed)
 {
     unsigned char part[PART], own[CHECKSUM_BYTES];
     XXH128_canonical_t digest;
@@ -163,19 +170,22 @@ static enum condition check_sum(struct vrt_state *s, XXH3_state_t *sum, const st
             return DAMAGED;
         XXH3_128bits_update(sum, part, n);
     }
-    if (!get(s, own, sizeof own, end) || !get(s, s->text, (size_t)s->head.text_bytes, sizeof s->head))
+    if (!get(s, own, sizeof own, end) ||
+        !get(s, s->text, (size_t)s->head.text_bytes, sizeof s->head))
         return DAMAGED;
     XXH128_canonicalFromHash(&digest, XXH3_128bits_digest(sum));
     if (memcmp(&digest, own, sizeof own) != 0)
         return damaged(s, "its checksum is wrong");
     sum_text(text, &digest);
-    if (listed != NULL && (listed->sequence > s->head.sequence ||
-                           (listed->sequence == s->head.sequence && strcmp(listed->sum, text) != 0)))
+    if (listed != NULL &&
+        (listed->sequence > s->head.sequence ||
+         (listed->sequence == s->head.sequence && strcmp(listed->sum, text) != 0)))
         return damaged(s, "it is not the one that manifest.json names");
     return SOUND;
 }
 
-static enum condition check_file(struct vrt_state *s, const struct vrt_listed *listed, struct vrt_error *e)
+static enum condition check_file(struct vrt_state *s, const struct vrt_listed *listed,
+                                 struct vrt_error *e)
 {
     if (s->size < sizeof s->head + CHECKSUM_BYTES)
         return damaged(s, "it is cut off");
@@ -195,9 +205,10 @@ static enum condition check_file(struct vrt_state *s, const struct vrt_listed *l
     return c;
 }
 
-/* What a file holds decides whether it is damaged. That it cannot be opened says nothing of that: it fails, lest a good state be
- * passed by and then written over. */
-static enum condition open_one(struct vrt_state *s, const struct vrt_listed *listed, struct vrt_error *e)
+/* What a file holds decides whether it is damaged. That it cannot be opened says nothing of that:
+ * it fails, lest a good state be passed by and then written over. */
+static enum condition open_one(struct vrt_state *s, const struct vrt_listed *listed,
+                               struct vrt_error *e)
 {
     if (access(s->path, F_OK) != 0 && errno == ENOENT)
         return listed != NULL ? damaged(s, "it is gone") : ABSENT;
@@ -230,7 +241,8 @@ static struct vrt_state *new_state(const char *folder, uint64_t i, struct vrt_er
     return NULL;
 }
 
-static void tell_damage(char *note, size_t size, const struct vrt_state *s, const struct vrt_listed *listed)
+static void tell_damage(char *note, size_t size, const struct vrt_state *s,
+                        const struct vrt_listed *listed)
 {
     char step[40] = "";
     if (listed != NULL && listed->step >= 0)
@@ -238,7 +250,8 @@ static void tell_damage(char *note, size_t size, const struct vrt_state *s, cons
     snprintf(note, size, "%s%s is damaged (%s)", s->path, step, s->why);
 }
 
-bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, char *note, size_t note_size, struct vrt_error *e)
+bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, char *note,
+                    size_t note_size, struct vrt_error *e)
 {
     struct vrt_state *best = NULL, *s;
     struct vrt_manifest manifest;
@@ -258,15 +271,18 @@ bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, 
         }
         if (c == DAMAGED)
             tell_damage(note, note_size, s, listed);
-        bool better = c == SOUND && s->head.sequence < below && (best == NULL || s->head.sequence > best->head.sequence);
+        bool better = c == SOUND && s->head.sequence < below &&
+                      (best == NULL || s->head.sequence > best->head.sequence);
         vrt_state_close(better ? best : s);
         best = better ? s : best;
     }
     if (best == NULL && note[0] != '\0')
-        return vrt_fail(e, VRT_BAD_INPUT, "%.500s and there is no older state; remove %.200s to start this run again", note,
-                        folder);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%.500s and there is no older state; remove %.200s to start this run again",
+                        note, folder);
     if (manifest.damaged && note[0] == '\0')
-        snprintf(note, note_size, "%s/manifest.json is damaged; the checksums in the states decide", folder);
+        snprintf(note, note_size, "%s/manifest.json is damaged; the checksums in the states decide",
+                 folder);
     *out = best;
     return true;
 }
@@ -281,14 +297,16 @@ const char *vrt_state_text(const struct vrt_state *s)
     return s->text;
 }
 
-bool vrt_state_read(const struct vrt_state *s, const struct vrt_state_block *blocks, size_t nblocks, struct vrt_error *e)
+bool vrt_state_read(const struct vrt_state *s, const struct vrt_state_block *blocks, size_t nblocks,
+                    struct vrt_error *e)
 {
     uint64_t at = sizeof s->head + s->head.text_bytes;
     bool same = nblocks == s->head.nblocks;
     for (size_t i = 0; same && i < nblocks; i++)
         same = (uint64_t)blocks[i].bytes == s->head.block_bytes[i];
     if (!same)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s was saved by another program: the sizes of its blocks differ", s->path);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s was saved by another program: the sizes of its blocks differ", s->path);
     for (size_t i = 0; i < nblocks; i++) {
         if (!vrt_file_read_at(s->fd, s->path, blocks[i].data, (size_t)blocks[i].bytes, at, e))
             return false;

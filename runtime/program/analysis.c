@@ -9,9 +9,10 @@
 
 static const int64_t most_confused = 100;
 
-bool vrt_analysis_open(struct vrt_analysis *a, const struct vrt_program *p, int64_t pictures, struct vrt_error *e)
+bool vrt_analysis_open(struct vrt_analysis *a, const struct vrt_program *p, int64_t pictures,
+                       struct vrt_error *e)
 {
-    *a = (struct vrt_analysis){ .program = p };
+    *a = (struct vrt_analysis){.program = p};
     a->verdicts = calloc((size_t)pictures + 1, sizeof *a->verdicts);
     if (a->verdicts == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
@@ -22,25 +23,31 @@ void vrt_analysis_close(struct vrt_analysis *a)
 {
     free(a->verdicts);
     vrt_experts_close(&a->experts);
-    *a = (struct vrt_analysis){ 0 };
+    *a = (struct vrt_analysis){0};
 }
 
 static bool put_score(struct vrt_buffer *b, const struct vrt_epoch_record *r, struct vrt_error *e)
 {
     const struct vrt_score *s = &r->val;
-    return vrt_put(b, e, "{\"epoch\":%lld,\"step\":%lld,\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":", (long long)r->epoch,
-                   (long long)r->step, (long long)s->images, (long long)s->top1, (long long)s->top5) &&
+    return vrt_put(b, e,
+                   "{\"epoch\":%lld,\"step\":%lld,\"images\":%lld,\"top1\":%lld,\"top5\":%lld,"
+                   "\"loss\":",
+                   (long long)r->epoch, (long long)r->step, (long long)s->images,
+                   (long long)s->top1, (long long)s->top5) &&
            vrt_put_number(b, s->images > 0 ? s->loss / (double)s->images : 0.0, e);
 }
 
-static bool put_calibration(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n, struct vrt_error *e)
+static bool put_calibration(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n,
+                            struct vrt_error *e)
 {
     struct vrt_bin bins[VRT_BINS];
     vrt_calibrate(bins, v, n);
-    bool ok = vrt_put(b, e, ",\n\"calibration\":{\"error\":%.9g,\"bins\":[", vrt_calibration_error(v, n));
+    bool ok =
+        vrt_put(b, e, ",\n\"calibration\":{\"error\":%.9g,\"bins\":[", vrt_calibration_error(v, n));
     for (int i = 0; ok && i < VRT_BINS; i++)
-        ok = vrt_put(b, e, "%s{\"images\":%lld,\"confidence\":%.9g,\"hits\":%lld}", i > 0 ? "," : "", (long long)bins[i].images,
-                     bins[i].confidence, (long long)bins[i].hits);
+        ok =
+            vrt_put(b, e, "%s{\"images\":%lld,\"confidence\":%.9g,\"hits\":%lld}", i > 0 ? "," : "",
+                    (long long)bins[i].images, bins[i].confidence, (long long)bins[i].hits);
     return ok && vrt_put(b, e, "]}");
 }
 
@@ -51,7 +58,8 @@ static bool put_name(struct vrt_buffer *b, const json_t *names, int64_t c, struc
     return name != NULL ? vrt_put_string(b, name, e) : vrt_put(b, e, "\"%lld\"", (long long)c);
 }
 
-static bool put_classes(struct vrt_buffer *b, const struct vrt_analysis *a, int64_t n, const char *classes, struct vrt_error *e)
+static bool put_classes(struct vrt_buffer *b, const struct vrt_analysis *a, int64_t n,
+                        const char *classes, struct vrt_error *e)
 {
     int64_t outputs = a->program->classes;
     struct vrt_class_count *counts = calloc((size_t)outputs + 1, sizeof *counts);
@@ -62,14 +70,16 @@ static bool put_classes(struct vrt_buffer *b, const struct vrt_analysis *a, int6
     bool ok = vrt_put(b, e, ",\n\"classes\":[");
     for (int64_t c = 0; ok && c < outputs; c++)
         ok = vrt_put(b, e, c > 0 ? ",\n{\"name\":" : "\n{\"name\":") && put_name(b, names, c, e) &&
-             vrt_put(b, e, ",\"images\":%lld,\"top1\":%lld,\"top5\":%lld}", (long long)counts[c].images, (long long)counts[c].top1,
+             vrt_put(b, e, ",\"images\":%lld,\"top1\":%lld,\"top5\":%lld}",
+                     (long long)counts[c].images, (long long)counts[c].top1,
                      (long long)counts[c].top5);
     json_decref(names);
     free(counts);
     return ok && vrt_put(b, e, "]");
 }
 
-static bool put_confused(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n, struct vrt_error *e)
+static bool put_confused(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n,
+                         struct vrt_error *e)
 {
     struct vrt_confusion *pairs = calloc((size_t)n + 1, sizeof *pairs);
     if (pairs == NULL)
@@ -78,15 +88,18 @@ static bool put_confused(struct vrt_buffer *b, const struct vrt_verdict *v, int6
     bool ok = vrt_put(b, e, ",\n\"confused\":[");
     for (int64_t i = 0; ok && i < count && told < most_confused; i++)
         if (pairs[i].predicted >= 0 && pairs[i].label != pairs[i].predicted)
-            ok = vrt_put(b, e, "%s{\"true\":%d,\"predicted\":%d,\"count\":%lld}", told++ > 0 ? "," : "", pairs[i].label,
-                         pairs[i].predicted, (long long)pairs[i].images);
+            ok = vrt_put(b, e, "%s{\"true\":%d,\"predicted\":%d,\"count\":%lld}",
+                         told++ > 0 ? "," : "", pairs[i].label, pairs[i].predicted,
+                         (long long)pairs[i].images);
     free(pairs);
     return ok && vrt_put(b, e, "]");
 }
 
-static bool put_layer(struct vrt_buffer *b, const struct vrt_experts *x, const struct vrt_moe *moe, struct vrt_error *e)
+static bool put_layer(struct vrt_buffer *b, const struct vrt_experts *x, const struct vrt_moe *moe,
+                      struct vrt_error *e)
 {
-    bool ok = vrt_put(b, e, "\n{") && vrt_put_layer(b, moe, x->balance, e) && vrt_put(b, e, ",\"classes\":[");
+    bool ok = vrt_put(b, e, "\n{") && vrt_put_layer(b, moe, x->balance, e) &&
+              vrt_put(b, e, ",\"classes\":[");
     for (int64_t c = 0; ok && c < x->classes; c++) {
         const double *chosen = x->chosen + c * x->width + moe->choices_offset;
         for (int32_t i = 0; ok && i < moe->experts; i++)
@@ -96,13 +109,14 @@ static bool put_layer(struct vrt_buffer *b, const struct vrt_experts *x, const s
     return ok && vrt_put(b, e, "]}");
 }
 
-bool vrt_analysis_write(const struct vrt_analysis *a, const char *path, const struct vrt_epoch_record *r, const char *classes,
-                        struct vrt_error *e)
+bool vrt_analysis_write(const struct vrt_analysis *a, const char *path,
+                        const struct vrt_epoch_record *r, const char *classes, struct vrt_error *e)
 {
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     int64_t n = r->val.images;
-    bool ok = put_score(&b, r, e) && put_calibration(&b, a->verdicts, n, e) && put_classes(&b, a, n, classes, e) &&
-              put_confused(&b, a->verdicts, n, e) && vrt_put(&b, e, ",\n\"moe\":[");
+    bool ok = put_score(&b, r, e) && put_calibration(&b, a->verdicts, n, e) &&
+              put_classes(&b, a, n, classes, e) && put_confused(&b, a->verdicts, n, e) &&
+              vrt_put(&b, e, ",\n\"moe\":[");
     for (int64_t i = 0; ok && i < a->experts.nmoes; i++)
         ok = vrt_put(&b, e, i > 0 ? "," : "") && put_layer(&b, &a->experts, &a->experts.moes[i], e);
     return vrt_put_away(&b, path, ok && vrt_put(&b, e, "]}\n"), e);

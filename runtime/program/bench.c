@@ -1,4 +1,5 @@
-/* The command `bench`: the speed of the network alone, on made-up pictures; with --data, that of loading alone: bench_data.c. */
+/* The command `bench`: the speed of the network alone, on made-up pictures; with --data, that of
+ * loading alone: bench_data.c. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,8 @@ static double median_time(struct vrt_model *m, bool train, double seconds, doubl
     return n % 2 ? times[n / 2] : (times[n / 2 - 1] + times[n / 2]) / 2.0;
 }
 
-/* Of a forward pass: 2 per multiply-add; training costs about three of them (the convention of the field). */
+/* Of a forward pass: 2 per multiply-add; training costs about three of them (the convention of the
+ * field). */
 static double flops_per_image(const struct vrt_program *p, bool train)
 {
     json_t *info = json_loads(p->info_json, 0, NULL);
@@ -78,8 +80,10 @@ static double flops_per_image(const struct vrt_program *p, bool train)
     return (train ? 6.0 : 2.0) * macs;
 }
 
-/* How many tokens each expert gets, and so the speed, depends on the weights: --weights gives those of a training. */
-static bool set_weights(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
+/* How many tokens each expert gets, and so the speed, depends on the weights: --weights gives those
+ * of a training. */
+static bool set_weights(struct vrt_model *m, const struct vrt_options *o,
+                        const struct vrt_settings *s, struct vrt_error *e)
 {
     char *classes = NULL;
     if (o->weights == NULL)
@@ -91,17 +95,19 @@ static bool set_weights(struct vrt_model *m, const struct vrt_options *o, const 
     return true;
 }
 
-static bool set_up(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
+static bool set_up(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s,
+                   struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
     int64_t batch = o->batch > 0 ? o->batch : p->micro;
     if (batch > p->micro)
-        return vrt_fail(e, VRT_USAGE, "--batch is at most %lld here, the train.micro of %s", (long long)p->micro,
-                        p->spec_file);
+        return vrt_fail(e, VRT_USAGE, "--batch is at most %lld here, the train.micro of %s",
+                        (long long)p->micro, p->spec_file);
     if (!vrt_model_open(m, p, o->train ? VRT_FOR_TRAIN : VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
     if (o->train && batch % m->group != 0)
-        return vrt_fail(e, VRT_USAGE, "--batch must be a multiple of the routing group (%lld) for --train",
+        return vrt_fail(e, VRT_USAGE,
+                        "--batch must be a multiple of the routing group (%lld) for --train",
                         (long long)m->group);
     struct vrt_ctx *c = &m->ctx;
     c->images = batch;
@@ -122,8 +128,10 @@ static void report(const struct vrt_model *m, const struct vrt_options *o, doubl
     double images = (double)m->ctx.images, speed = images / seconds, each = 1e3 * seconds / images;
     double gflops = flops_per_image(m->program, o->train) * speed / 1e9;
     if (o->json)
-        printf("{\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"images_per_s\":%.3f,\"ms_per_image\":%.6f,"
-               "\"gflops\":%.3f}\n", mode, (long long)m->ctx.images, threads, speed, each, gflops);
+        printf("{\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"images_per_s\":%.3f,\"ms_per_"
+               "image\":%.6f,"
+               "\"gflops\":%.3f}\n",
+               mode, (long long)m->ctx.images, threads, speed, each, gflops);
     else
         printf("%s: batch %lld, %d threads: %.1f images/s, %.3f ms per image, %.1f GFLOP/s\n", mode,
                (long long)m->ctx.images, threads, speed, each, gflops);
@@ -137,7 +145,7 @@ static bool asks_for_data(const struct vrt_options *o)
 
 int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct vrt_model m = { 0 };
+    struct vrt_model m = {0};
     struct vrt_settings s;
     if (!vrt_settings_read(&s, o, e))
         return (int)e->code;

@@ -1,5 +1,6 @@
-/* The measurement `bench --data`: how fast pictures come, without a network to feed. In turns with it, a bare loop that only decodes
- * and resizes whole pictures on as many threads: what the loader costs beyond that is its own. */
+/* The measurement `bench --data`: how fast pictures come, without a network to feed. In turns with
+ * it, a bare loop that only decodes and resizes whole pictures on as many threads: what the loader
+ * costs beyond that is its own. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,11 +19,14 @@
 
 enum { ROUNDS_MIN = 5, ROUNDS_MAX = 1000, THREADS_MAX = 256 };
 
-struct measured { double loaded, bare; };       /* images per second */
+struct measured {
+    double loaded, bare;
+}; /* images per second */
 
 /* -- the loader -- */
 
-static bool load_epoch(const struct vrt_loader_options *o, float *input, int32_t *labels, double *speed, struct vrt_error *e)
+static bool load_epoch(const struct vrt_loader_options *o, float *input, int32_t *labels,
+                       double *speed, struct vrt_error *e)
 {
     struct vrt_loader *l;
     double began = vrt_seconds();
@@ -47,14 +51,15 @@ struct bare {
     int64_t limit, count;
     atomic_llong next;
     atomic_bool failed;
-    struct vrt_error error;             /* of whoever failed first */
+    struct vrt_error error; /* of whoever failed first */
 };
 
-static bool decode_and_resize(struct bare *b, int64_t i, struct vrt_image *image, struct vrt_image *small,
-                              struct vrt_resampler *r, struct vrt_error *e)
+static bool decode_and_resize(struct bare *b, int64_t i, struct vrt_image *image,
+                              struct vrt_image *small, struct vrt_resampler *r, struct vrt_error *e)
 {
     const struct vrt_transform *t = b->transform;
-    if (!vrt_dataset_read(b->dataset, vrt_dataset_spread(b->dataset, b->limit, i), t->channels, image, e))
+    if (!vrt_dataset_read(b->dataset, vrt_dataset_spread(b->dataset, b->limit, i), t->channels,
+                          image, e))
         return false;
     struct vrt_view v = vrt_view_of(image);
     struct vrt_resize how = vrt_resize_whole(v, t->width, t->height, (enum vrt_filter)t->resample);
@@ -64,8 +69,8 @@ static bool decode_and_resize(struct bare *b, int64_t i, struct vrt_image *image
 static void *bare_work(void *data)
 {
     struct bare *b = data;
-    struct vrt_image image = { 0 }, small = { 0 };
-    struct vrt_resampler r = { 0 };
+    struct vrt_image image = {0}, small = {0};
+    struct vrt_resampler r = {0};
     struct vrt_error e;
     int64_t i;
     while (!atomic_load(&b->failed) && (i = atomic_fetch_add(&b->next, 1)) < b->count)
@@ -77,9 +82,11 @@ static void *bare_work(void *data)
     return NULL;
 }
 
-static bool bare_epoch(const struct vrt_loader_options *o, int64_t count, double *speed, struct vrt_error *e)
+static bool bare_epoch(const struct vrt_loader_options *o, int64_t count, double *speed,
+                       struct vrt_error *e)
 {
-    struct bare b = { .dataset = o->dataset, .transform = &o->transform, .limit = o->limit, .count = count };
+    struct bare b = {
+        .dataset = o->dataset, .transform = &o->transform, .limit = o->limit, .count = count};
     pthread_t threads[THREADS_MAX];
     double began = vrt_seconds();
     int n = 0;
@@ -113,17 +120,19 @@ static double median(double *v, int n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2.0;
 }
 
-static bool measure(struct vrt_loader_options *o, double seconds, struct measured *m, struct vrt_error *e)
+static bool measure(struct vrt_loader_options *o, double seconds, struct measured *m,
+                    struct vrt_error *e)
 {
     double loaded[ROUNDS_MAX], bare[ROUNDS_MAX], end = 0;
     int64_t count = vrt_dataset_count(o->dataset);
     const struct vrt_transform *t = &o->transform;
     float *input = malloc((size_t)(o->batch * t->height * t->width * t->channels) * sizeof *input);
     int32_t *labels = malloc((size_t)o->batch * sizeof *labels);
-    bool ok = (input != NULL && labels != NULL) || vrt_fail(e, VRT_BAD_INPUT, "no memory for a batch of pictures");
+    bool ok = (input != NULL && labels != NULL) ||
+              vrt_fail(e, VRT_BAD_INPUT, "no memory for a batch of pictures");
     if (o->limit > 0 && o->limit < count)
         count = o->limit;
-    ok = ok && bare_epoch(o, count, &bare[0], e);       /* files into memory */
+    ok = ok && bare_epoch(o, count, &bare[0], e); /* files into memory */
     int n = 0;
     end = vrt_seconds() + seconds;
     while (ok && n < ROUNDS_MAX && (n < ROUNDS_MIN || vrt_seconds() < end)) {
@@ -132,7 +141,7 @@ static bool measure(struct vrt_loader_options *o, double seconds, struct measure
         n++;
     }
     if (ok)
-        *m = (struct measured){ median(loaded, n), median(bare, n) };
+        *m = (struct measured){median(loaded, n), median(bare, n)};
     free(input);
     free(labels);
     return ok;
@@ -141,11 +150,13 @@ static bool measure(struct vrt_loader_options *o, double seconds, struct measure
 static void report(const struct vrt_options *o, int threads, struct measured m)
 {
     if (o->json)
-        printf("{\"mode\":\"data\",\"threads\":%d,\"images_per_s\":%.3f,\"bare_images_per_s\":%.3f,\"ratio\":%.4f}\n", threads,
-               m.loaded, m.bare, m.loaded / m.bare);
+        printf("{\"mode\":\"data\",\"threads\":%d,\"images_per_s\":%.3f,\"bare_images_per_s\":%.3f,"
+               "\"ratio\":%.4f}\n",
+               threads, m.loaded, m.bare, m.loaded / m.bare);
     else
-        printf("data: %d threads: %.1f images/s; decoding and resizing alone %.1f images/s: %.0f %% of it\n", threads, m.loaded,
-               m.bare, 100.0 * m.loaded / m.bare);
+        printf("data: %d threads: %.1f images/s; decoding and resizing alone %.1f images/s: %.0f "
+               "%% of it\n",
+               threads, m.loaded, m.bare, 100.0 * m.loaded / m.bare);
 }
 
 int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)
@@ -154,8 +165,13 @@ int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, st
     struct measured m;
     bool ok = vrt_dataset_open(&train, s->data_root, s->data_train, NULL, e);
     struct vrt_loader_options lo = {
-        .dataset = train, .transform = vrt_settings_transform(s, o->program, true), .train = true, .batch = o->program->micro,
-        .seed = (uint64_t)s->seed, .threads = vrt_threads_wanted(o), .limit = (int64_t)s->limit,
+        .dataset = train,
+        .transform = vrt_settings_transform(s, o->program, true),
+        .train = true,
+        .batch = o->program->micro,
+        .seed = (uint64_t)s->seed,
+        .threads = vrt_threads_wanted(o),
+        .limit = (int64_t)s->limit,
     };
     if (lo.threads > THREADS_MAX)
         lo.threads = THREADS_MAX;

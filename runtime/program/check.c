@@ -1,4 +1,5 @@
-/* The command `check-data`: reads every picture once, as training would, and lists what a person should look at. */
+/* The command `check-data`: reads every picture once, as training would, and lists what a person
+ * should look at. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,33 +21,39 @@ enum { NAME_SIZE = 1400, SHOWN = 20 };
 
 /* What may be said of a picture; `tiny` is a side below a quarter of what the network takes. */
 enum finding { UNREADABLE, DAMAGED, CMYK, MISNAMED, TINY, DUPLICATE, FINDINGS };
-static const struct { const char *key, *text; } findings[FINDINGS] = {
+static const struct {
+    const char *key, *text;
+} findings[FINDINGS] = {
     [UNREADABLE] = {"unreadable", "cannot be read"},
     [DAMAGED] = {"damaged", "were read, but the decoder warned"},
     [CMYK] = {"cmyk", "are CMYK (they are converted)"},
-    [MISNAMED] = {"misnamed", "are of another format than their name says (they are read all the same)"},
+    [MISNAMED] = {"misnamed",
+                  "are of another format than their name says (they are read all the same)"},
     [TINY] = {"tiny", "have a side below a quarter of the network's input"},
     [DUPLICATE] = {"duplicates", "have the pixels of an earlier one"},
 };
 
 struct picture {
-    XXH128_hash_t hash;                 /* of size and pixels */
-    int64_t same;                       /* DUPLICATE: the earlier picture */
-    unsigned found;                     /* bits of enum finding */
+    XXH128_hash_t hash; /* of size and pixels */
+    int64_t same;       /* DUPLICATE: the earlier picture */
+    unsigned found;     /* bits of enum finding */
     int width, height;
-    char *error;                        /* UNREADABLE: why */
+    char *error; /* UNREADABLE: why */
 };
 
-struct split { struct vrt_dataset *data; int64_t count, first; };
+struct split {
+    struct vrt_dataset *data;
+    int64_t count, first;
+};
 
 struct check {
     const struct vrt_options *o;
     struct vrt_ctx ctx;
     struct split split[2];
     int nsplits;
-    struct picture *pictures;           /* of one split after the other */
+    struct picture *pictures; /* of one split after the other */
     int64_t total;
-    struct vrt_image *images;           /* of each thread */
+    struct vrt_image *images; /* of each thread */
     int64_t found[FINDINGS];
 };
 
@@ -70,7 +77,9 @@ static void name_of(const struct check *c, int64_t i, char name[NAME_SIZE])
 
 static bool misnamed(const char *name, const char *format)
 {
-    static const struct { const char *ending, *format; } endings[] = {{"jpg", "JPEG"}, {"jpeg", "JPEG"}, {"jpe", "JPEG"}, {"png", "PNG"}};
+    static const struct {
+        const char *ending, *format;
+    } endings[] = {{"jpg", "JPEG"}, {"jpeg", "JPEG"}, {"jpe", "JPEG"}, {"png", "PNG"}};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot != NULL && format != NULL && i < sizeof endings / sizeof *endings; i++)
         if (strcasecmp(dot + 1, endings[i].ending) == 0)
@@ -98,7 +107,8 @@ static void check_picture(void *data, int64_t i, int thread)
     int size[] = {image->width, image->height};
     p->width = image->width;
     p->height = image->height;
-    p->hash = XXH3_128bits_withSeed(image->pixels.data, image->pixels.size, XXH3_64bits(size, sizeof size));
+    p->hash = XXH3_128bits_withSeed(image->pixels.data, image->pixels.size,
+                                    XXH3_64bits(size, sizeof size));
     p->found = (unsigned)(image->warnings > 0) << DAMAGED | (unsigned)image->cmyk << CMYK |
                (unsigned)misnamed(name, image->format) << MISNAMED |
                (unsigned)(4 * p->width < program->width || 4 * p->height < program->height) << TINY;
@@ -118,7 +128,8 @@ static bool find_duplicates(struct check *c, struct vrt_error *e)
 {
     int64_t *order = calloc((size_t)c->total + 1, sizeof *order), n = 0;
     if (order == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to compare %lld pictures", (long long)c->total);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to compare %lld pictures",
+                        (long long)c->total);
     for (int64_t i = 0; i < c->total; i++)
         if (!(c->pictures[i].found & 1u << UNREADABLE))
             order[n++] = i;
@@ -161,7 +172,11 @@ static json_t *list_json(const struct check *c, enum finding f)
             tell(c, f, i, text, sizeof text);
             json_object_set_new(row, "picture", vrt_json_text(name));
             if (text[0] != '\0')
-                json_object_set_new(row, f == DUPLICATE ? "of" : f == TINY ? "size" : "why", vrt_json_text(text));
+                json_object_set_new(row,
+                                    f == DUPLICATE ? "of"
+                                    : f == TINY    ? "size"
+                                                   : "why",
+                                    vrt_json_text(text));
             json_array_append_new(list, row);
         }
     return list;
@@ -181,7 +196,8 @@ static void list_text(const struct check *c, enum finding f)
             if (f == UNREADABLE)
                 printf("  %s\n", text);
             else
-                printf("  %s%s%s%s\n", name, text[0] != '\0' ? " (" : "", text, text[0] != '\0' ? ")" : "");
+                printf("  %s%s%s%s\n", name, text[0] != '\0' ? " (" : "", text,
+                       text[0] != '\0' ? ")" : "");
             shown++;
         }
     if (c->found[f] > shown)
@@ -206,8 +222,9 @@ static void sizes_text(const struct split *s)
     }
     printf("%s\n", vrt_dataset_describe(s->data));
     if (sizes != NULL)
-        printf("  classes have %lld (%s) to %lld (%s) pictures\n", (long long)sizes[least], vrt_dataset_class_name(s->data, least),
-               (long long)sizes[most], vrt_dataset_class_name(s->data, most));
+        printf("  classes have %lld (%s) to %lld (%s) pictures\n", (long long)sizes[least],
+               vrt_dataset_class_name(s->data, least), (long long)sizes[most],
+               vrt_dataset_class_name(s->data, most));
     free(sizes);
 }
 
@@ -221,8 +238,8 @@ static json_t *split_json(const struct split *s)
         json_decref(name);
     }
     free(sizes);
-    return json_pack("{s:o, s:I, s:o}", "data", vrt_json_text(vrt_dataset_describe(s->data)), "checked", (json_int_t)s->count, "classes",
-                     classes);
+    return json_pack("{s:o, s:I, s:o}", "data", vrt_json_text(vrt_dataset_describe(s->data)),
+                     "checked", (json_int_t)s->count, "classes", classes);
 }
 
 static bool print_json(const struct check *c, struct vrt_error *e)
@@ -298,7 +315,7 @@ static void close_check(struct check *c)
 
 int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct check c = { .o = o };
+    struct check c = {.o = o};
     bool ok = open_check(&c, e);
     if (ok)
         vrt_threads_share(&c.ctx, c.total, check_picture, &c);

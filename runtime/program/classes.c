@@ -47,20 +47,22 @@ static int32_t imagenet_label(const char *const *sorted, const char *name)
     return at != NULL ? (int32_t)(at - sorted) : -1;
 }
 
-/* Outputs called 0 to 999, in any order, as after training on labels or folders that are numbers, get the names of these classes of
- * ImageNet-1k; others keep theirs. */
+/* Outputs called 0 to 999, in any order, as after training on labels or folders that are numbers,
+ * get the names of these classes of ImageNet-1k; others keep theirs. */
 static void name_thousand(struct vrt_classes *c, const char *const *sorted)
 {
     if (c->outputs != VRT_IMAGENET_CLASSES)
         return;
     for (int64_t i = 0; i < c->outputs; i++)
-        if (c->names[i] == NULL || !all_digits(c->names[i]) || strtoll(c->names[i], NULL, 10) >= VRT_IMAGENET_CLASSES)
+        if (c->names[i] == NULL || !all_digits(c->names[i]) ||
+            strtoll(c->names[i], NULL, 10) >= VRT_IMAGENET_CLASSES)
             return;
     for (int64_t i = 0; i < c->outputs; i++)
         c->names[i] = sorted[strtoll(c->names[i], NULL, 10)];
 }
 
-/* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may be missing there. */
+/* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may
+ * be missing there. */
 static bool names_hold_imagenet(const struct vrt_classes *c, const char *const *sorted)
 {
     int64_t known = 0;
@@ -77,10 +79,12 @@ static bool data_imagenet(const struct vrt_dataset *d, const char *const *sorted
     return true;
 }
 
-/* What the outputs are called: the map's word counts most, then the weights'. Weights of another tool have no names; with 1000
- * outputs, and classes of ImageNet-1k or numbers in the data, they are taken to be ImageNet-1k's, and so are the numbers 0 to 999
- * for data with classes of ImageNet-1k. False: nothing is known. */
-static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d)
+/* What the outputs are called: the map's word counts most, then the weights'. Weights of another
+ * tool have no names; with 1000 outputs, and classes of ImageNet-1k or numbers in the data, they
+ * are taken to be ImageNet-1k's, and so are the numbers 0 to 999 for data with classes of
+ * ImageNet-1k. False: nothing is known. */
+static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
+                         const struct vrt_dataset *d)
 {
     const char *sorted[VRT_IMAGENET_CLASSES];
     int64_t known;
@@ -106,10 +110,12 @@ static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
 
 /* -- places -- */
 
-/* Find each class of the data among n names, or say which is missing (NULL: none); with `of`, a class is the at[c]th of these. Names
- * in weights are valid UTF-8, so the data's are made so, too. */
-static bool find_classes(const struct vrt_dataset *d, const char *const *of, const char *const *names, int64_t n, int32_t *at,
-                         const char **missing, struct vrt_error *e)
+/* Find each class of the data among n names, or say which is missing (NULL: none); with `of`, a
+ * class is the at[c]th of these. Names in weights are valid UTF-8, so the data's are made so,
+ * too. */
+static bool find_classes(const struct vrt_dataset *d, const char *const *of,
+                         const char *const *names, int64_t n, int32_t *at, const char **missing,
+                         struct vrt_error *e)
 {
     json_t *index = json_object();
 
@@ -127,51 +133,69 @@ static bool find_classes(const struct vrt_dataset *d, const char *const *of, con
         json_decref(own);
     }
     json_decref(index);
-    return index != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
+    return index != NULL ||
+           vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
 }
 
-/* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts (ImageNet-V2). */
-static bool number_classes(const struct vrt_dataset *d, int64_t n, const char *of, int32_t *at, struct vrt_error *e)
+/* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts
+ * (ImageNet-V2). */
+static bool number_classes(const struct vrt_dataset *d, int64_t n, const char *of, int32_t *at,
+                           struct vrt_error *e)
 {
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++) {
         const char *name = vrt_dataset_class_name(d, c);
         int64_t number = strlen(name) < 10 ? strtoll(name, NULL, 10) : INT64_MAX;
         if (number >= n)
-            return vrt_fail(e, VRT_BAD_INPUT, "%s, but %s %lld, so that its class %.40s is none of them, counted from 0",
-                            vrt_dataset_describe(d), of, (long long)n, name);
+            return vrt_fail(
+                e, VRT_BAD_INPUT,
+                "%s, but %s %lld, so that its class %.40s is none of them, counted from 0",
+                vrt_dataset_describe(d), of, (long long)n, name);
         at[c] = (int32_t)number;
     }
     return true;
 }
 
-/* Numbers are places among the sorted classes of the weights, or, where these are ImageNet-1k's and more, among ImageNet-1k's. */
-static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+/* Numbers are places among the sorted classes of the weights, or, where these are ImageNet-1k's and
+ * more, among ImageNet-1k's. */
+static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r,
+                        const struct vrt_dataset *d, struct vrt_error *e)
 {
     const char *missing, *sorted[VRT_IMAGENET_CLASSES];
-    int64_t known = json_is_array(c->own) && r->file == NULL ? (int64_t)json_array_size(c->own) : c->outputs;
+    int64_t known =
+        json_is_array(c->own) && r->file == NULL ? (int64_t)json_array_size(c->own) : c->outputs;
 
     if (!find_classes(d, NULL, c->names, c->outputs, c->map, &missing, e))
         return false;
     if (missing == NULL)
         return true;
     vrt_imagenet_classes(sorted);
-    bool numbers = data_numbers(d) && !names_numbers(c), imagenet = numbers && names_hold_imagenet(c, sorted);
+    bool numbers = data_numbers(d) && !names_numbers(c),
+         imagenet = numbers && names_hold_imagenet(c, sorted);
     if (numbers && !imagenet)
-        return number_classes(d, known < c->outputs ? known : c->outputs, "the weights were trained with", c->map, e);
-    if (imagenet && (!number_classes(d, VRT_IMAGENET_CLASSES, "the classes of ImageNet-1k are", c->map, e) ||
-                     !find_classes(d, sorted, c->names, c->outputs, c->map, &missing, e)))
+        return number_classes(d, known < c->outputs ? known : c->outputs,
+                              "the weights were trained with", c->map, e);
+    if (imagenet &&
+        (!number_classes(d, VRT_IMAGENET_CLASSES, "the classes of ImageNet-1k are", c->map, e) ||
+         !find_classes(d, sorted, c->names, c->outputs, c->map, &missing, e)))
         return false;
     if (missing == NULL)
         return true;
     if (r->file != NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s does not name the class `%.200s` of the data; give this name to the output that stands "
-                        "for it, or take the class out of the data", r->file->path, missing);
-    return vrt_fail(e, VRT_BAD_INPUT, "the weights do not know the class `%.200s` of the data; evaluate on data with "
-                    "the classes they were trained with", missing);
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s does not name the class `%.200s` of the data; give this name to the "
+                        "output that stands "
+                        "for it, or take the class out of the data",
+                        r->file->path, missing);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "the weights do not know the class `%.200s` of the data; evaluate on data with "
+                    "the classes they were trained with",
+                    missing);
 }
 
-/* The lines of the map are for the classes of ImageNet-1k when there are 1000, else for the data's own. */
-static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file, const struct vrt_dataset *d, struct vrt_error *e)
+/* The lines of the map are for the classes of ImageNet-1k when there are 1000, else for the data's
+ * own. */
+static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file,
+                         const struct vrt_dataset *d, struct vrt_error *e)
 {
     const char *sorted[VRT_IMAGENET_CLASSES];
     const char *missing = "";
@@ -181,10 +205,12 @@ static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file
         if (!number_classes(d, file->count, "the lines of --class-map are", c->map, e))
             return false;
         missing = NULL;
-    } else if (file->count == VRT_IMAGENET_CLASSES && !find_classes(d, NULL, sorted, VRT_IMAGENET_CLASSES, c->map, &missing, e))
+    } else if (file->count == VRT_IMAGENET_CLASSES &&
+               !find_classes(d, NULL, sorted, VRT_IMAGENET_CLASSES, c->map, &missing, e))
         return false;
     if (missing != NULL && file->count != c->count)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has %lld lines, one for each class, but the data is %s", file->path,
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s has %lld lines, one for each class, but the data is %s", file->path,
                         (long long)file->count, vrt_dataset_describe(d));
     for (int64_t i = 0; i < c->count; i++)
         c->map[i] = file->outputs[missing == NULL ? c->map[i] : i];
@@ -194,8 +220,10 @@ static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file
 static bool map_in_order(struct vrt_classes *c, const struct vrt_dataset *d, struct vrt_error *e)
 {
     if (c->count != c->outputs)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells %lld apart and the weights hold no names to match them by",
-                        vrt_dataset_describe(d), (long long)c->outputs);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s, but the program tells %lld apart and the weights hold no names to match them by",
+            vrt_dataset_describe(d), (long long)c->outputs);
     for (int64_t i = 0; i < c->count; i++)
         c->map[i] = (int32_t)i;
     return true;
@@ -203,16 +231,19 @@ static bool map_in_order(struct vrt_classes *c, const struct vrt_dataset *d, str
 
 /* -- what is scored over -- */
 
-/* A set of its own with some of the classes is a test of these: ImageNet-A and -R. A split of a data set that lacks some may be
- * an accident, and its other classes were learnt as well: there it must be asked for. One class alone would always be right. */
-static bool wants_mask(const struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d)
+/* A set of its own with some of the classes is a test of these: ImageNet-A and -R. A split of a
+ * data set that lacks some may be an accident, and its other classes were learnt as well: there it
+ * must be asked for. One class alone would always be right. */
+static bool wants_mask(const struct vrt_classes *c, const struct vrt_class_rules *r,
+                       const struct vrt_dataset *d)
 {
     int64_t of = r->file != NULL && r->file->outputs != NULL ? r->file->count : c->outputs;
     bool named = r->file != NULL && r->file->names != NULL;
     return !r->all && c->count < of && (r->only || named || (vrt_dataset_alone(d) && c->count > 1));
 }
 
-static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r,
+                          const struct vrt_dataset *d, struct vrt_error *e)
 {
     bool own = wants_mask(c, r, d), *claimed = calloc((size_t)c->outputs + 1, sizeof *claimed);
 
@@ -221,13 +252,16 @@ static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r
     c->scored = claimed;
     for (int64_t i = 0; i < c->count; i++) {
         if (claimed[c->map[i]])
-            return vrt_fail(e, VRT_BAD_INPUT, "two classes of the data are one of the network, the second is `%.200s`",
-                            vrt_dataset_class_name(d, i));
+            return vrt_fail(
+                e, VRT_BAD_INPUT,
+                "two classes of the data are one of the network, the second is `%.200s`",
+                vrt_dataset_class_name(d, i));
         claimed[c->map[i]] = true;
     }
     for (int64_t i = 0; !own && i < c->outputs; i++)
         claimed[i] = r->file == NULL || r->file->outputs == NULL;
-    for (int64_t i = 0; !own && r->file != NULL && r->file->outputs != NULL && i < r->file->count; i++)
+    for (int64_t i = 0; !own && r->file != NULL && r->file->outputs != NULL && i < r->file->count;
+         i++)
         claimed[r->file->outputs[i]] = true;
     for (int64_t i = 0; i < c->outputs; i++)
         c->nscored += claimed[i];
@@ -238,9 +272,10 @@ static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r
     return true;
 }
 
-bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e)
+bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,
+                      const struct vrt_dataset *d, struct vrt_error *e)
 {
-    *c = (struct vrt_classes){ .outputs = r->outputs, .count = vrt_dataset_classes(d) };
+    *c = (struct vrt_classes){.outputs = r->outputs, .count = vrt_dataset_classes(d)};
     c->own = r->known != NULL ? json_loads(r->known, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
     c->map = calloc((size_t)c->count + 1, sizeof *c->map);
     c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
@@ -248,7 +283,8 @@ bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r, co
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
     bool known = name_outputs(c, r, d);
     bool ok = r->file != NULL && r->file->outputs != NULL ? map_by_lines(c, r->file, d, e)
-            : known ? map_by_name(c, r, d, e) : map_in_order(c, d, e);
+              : known                                     ? map_by_name(c, r, d, e)
+                                                          : map_in_order(c, d, e);
     ok = ok && choose_scored(c, r, d, e);
     for (int64_t i = 0; ok && i < c->count; i++)
         if (c->names[c->map[i]] == NULL)
@@ -262,7 +298,7 @@ void vrt_classes_close(struct vrt_classes *c)
     free(c->scored);
     free(c->names);
     json_decref(c->own);
-    *c = (struct vrt_classes){ 0 };
+    *c = (struct vrt_classes){0};
 }
 
 void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r, const char *set)
@@ -271,15 +307,21 @@ void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules 
     long long of = r->file != NULL && r->file->outputs != NULL ? r->file->count : outputs;
     char text[1000];
     if (c->scored != NULL && scored == count && count < of)
-        snprintf(text, sizeof text, "%.600s: scored over its %lld classes alone, of %lld (--all-classes: over the others, too)", set,
-                 count, of);
+        snprintf(text, sizeof text,
+                 "%.600s: scored over its %lld classes alone, of %lld (--all-classes: over the "
+                 "others, too)",
+                 set, count, of);
     else if (c->scored != NULL)
-        snprintf(text, sizeof text, "%.600s: scored over the %lld outputs in --class-map, of %lld", set, scored, outputs);
+        snprintf(text, sizeof text, "%.600s: scored over the %lld outputs in --class-map, of %lld",
+                 set, scored, outputs);
     if (c->scored != NULL)
         vrt_message("note", text);
     if (count < scored && !r->all) {
-        snprintf(text, sizeof text, "the data has %lld classes, the program %lld; the other outputs have no pictures (--mask-classes "
-                 "scores over the data's alone)", count, outputs);
+        snprintf(text, sizeof text,
+                 "the data has %lld classes, the program %lld; the other outputs have no pictures "
+                 "(--mask-classes "
+                 "scores over the data's alone)",
+                 count, outputs);
         vrt_message("note", text);
     }
 }

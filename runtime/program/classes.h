@@ -1,5 +1,5 @@
-/* The classes of a data set among the outputs of the network: which output each of them is, what the outputs are called, and
- * which of them are scored over. */
+/* The classes of a data set among the outputs of the network: which output each of them is, what
+ * the outputs are called, and which of them are scored over. */
 #ifndef RUNTIME_PROGRAM_CLASSES_H
 #define RUNTIME_PROGRAM_CLASSES_H
 
@@ -13,35 +13,39 @@ struct vrt_class_map;
 struct vrt_dataset;
 
 struct vrt_class_rules {
-    int64_t outputs;                    /* of the network */
-    const char *known;                  /* their names, as the weights have them: a JSON list; NULL: they have none */
-    const struct vrt_class_map *file;   /* --class-map; NULL: none */
-    bool only, all;                     /* --mask-classes, --all-classes */
+    int64_t outputs; /* of the network */
+    /* their names, as the weights have them: a JSON list; NULL: they have none */
+    const char *known;
+    const struct vrt_class_map *file; /* --class-map; NULL: none */
+    bool only, all;                   /* --mask-classes, --all-classes */
 };
 
 struct vrt_classes {
-    int64_t outputs, count;             /* of the network; classes of the data */
-    int32_t *map;                       /* class of the data -> output */
-    bool *scored;                       /* of each output; NULL: all are scored over */
+    int64_t outputs, count; /* of the network; classes of the data */
+    int32_t *map;           /* class of the data -> output */
+    bool *scored;           /* of each output; NULL: all are scored over */
     int64_t nscored;
-    const char **names;                 /* of the outputs; NULL: not known */
-    char number[24];                    /* what stands for a name that is not known */
-    json_t *own;                        /* owner of names */
+    const char **names; /* of the outputs; NULL: not known */
+    char number[24];    /* what stands for a name that is not known */
+    json_t *own;        /* owner of names */
 };
 
 /* Close it after an error, too; the data set and the rules stay open as long. */
-bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r, const struct vrt_dataset *d, struct vrt_error *e);
+bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,
+                      const struct vrt_dataset *d, struct vrt_error *e);
 void vrt_classes_close(struct vrt_classes *c);
 
 /* Say on stderr what is not scored over, and what may be wanted instead. */
-void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r, const char *set);
+void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r,
+                      const char *set);
 
 /* Logits (n,outputs) that are not scored over become -infinity. */
 void vrt_classes_mask(const struct vrt_classes *c, float *logits, int64_t n);
 
-const char *vrt_classes_name(const void *classes, int64_t output);      /* a vrt_class_namer */
+const char *vrt_classes_name(const void *classes, int64_t output); /* a vrt_class_namer */
 
-/* The label of each output among the sorted classes of ImageNet-1k, -1 where its name is none of them. False: all are -1. */
+/* The label of each output among the sorted classes of ImageNet-1k, -1 where its name is none of
+ * them. False: all are -1. */
 bool vrt_classes_imagenet(const struct vrt_classes *c, int32_t *class_of);
 
 #endif

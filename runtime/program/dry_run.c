@@ -12,7 +12,9 @@
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
 
-struct dry { double step, evaluate, save; };            /* seconds: of a step, of evaluating a picture, of saving */
+struct dry {
+    double step, evaluate, save;
+}; /* seconds: of a step, of evaluating a picture, of saving */
 
 /* The first step warms up; the others are measured. */
 static bool try_all(struct vrt_training *t, struct dry *d, struct vrt_error *e)
@@ -47,20 +49,25 @@ static void tell_dry(const struct vrt_training *t, const struct dry *d)
     double seconds = d->step * (double)t->steps + d->evaluate * pictures + d->save;
     getrusage(RUSAGE_SELF, &use);
     if (t->o->json)
-        printf("{\"step_seconds\":%.6f,\"images_per_s\":%.3f,\"epoch_seconds\":%.3f,\"train_seconds\":%.1f,\"save_seconds\":%.3f,"
-               "\"memory_bytes\":%lld}\n", d->step, batch / (d->step + 1e-9), seconds, seconds * t->s.epochs, d->save,
+        printf("{\"step_seconds\":%.6f,\"images_per_s\":%.3f,\"epoch_seconds\":%.3f,\"train_"
+               "seconds\":%.1f,\"save_seconds\":%.3f,"
+               "\"memory_bytes\":%lld}\n",
+               d->step, batch / (d->step + 1e-9), seconds, seconds * t->s.epochs, d->save,
                (long long)use.ru_maxrss * 1024);
     else
-        printf("dry run: a step takes %.3f s (%.0f img/s), an epoch with its evaluation %s, %lld epochs %s; memory %.0f MiB; "
-               "nothing was kept\n", d->step, batch / (d->step + 1e-9), vrt_duration(epoch, seconds), (long long)t->s.epochs,
-               vrt_duration(all, seconds * t->s.epochs), (double)use.ru_maxrss / 1024);
+        printf("dry run: a step takes %.3f s (%.0f img/s), an epoch with its evaluation %s, %lld "
+               "epochs %s; memory %.0f MiB; "
+               "nothing was kept\n",
+               d->step, batch / (d->step + 1e-9), vrt_duration(epoch, seconds),
+               (long long)t->s.epochs, vrt_duration(all, seconds * t->s.epochs),
+               (double)use.ru_maxrss / 1024);
 }
 
 int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
 {
     struct vrt_options o = *given;
     struct vrt_training t;
-    struct dry d = { 0, 0, 0 };
+    struct dry d = {0, 0, 0};
     char folder[PATH_MAX];
     const char *where = getenv("TMPDIR");
     if (given->resume) {
@@ -68,9 +75,11 @@ int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
         return (int)e->code;
     }
     vrt_catch_signals();
-    snprintf(folder, sizeof folder, "%.2000s/vmoe-dry-XXXXXX", where != NULL && where[0] == '/' ? where : "/tmp");
+    snprintf(folder, sizeof folder, "%.2000s/vmoe-dry-XXXXXX",
+             where != NULL && where[0] == '/' ? where : "/tmp");
     if (mkdtemp(folder) == NULL) {
-        vrt_fail(e, VRT_BAD_INPUT, "cannot make a folder like %s: %s; set TMPDIR to one with room", folder, strerror(errno));
+        vrt_fail(e, VRT_BAD_INPUT, "cannot make a folder like %s: %s; set TMPDIR to one with room",
+                 folder, strerror(errno));
         return (int)e->code;
     }
     o.out = folder;

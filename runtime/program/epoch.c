@@ -15,16 +15,19 @@
 #include "runtime/program/states.h"
 #include "runtime/program/training.h"
 
-static const double save_seconds = 120.0, save_share = 0.05;    /* how often, and of the time at most */
+static const double save_seconds = 120.0,
+                    save_share = 0.05; /* how often, and of the time at most */
 
-/* What could not be written is no reason to lose the run: say how it goes on. Of a dry run nothing is left to go on with. */
+/* What could not be written is no reason to lose the run: say how it goes on. Of a dry run nothing
+ * is left to go on with. */
 static bool written(const struct vrt_training *t, bool ok, struct vrt_error *e)
 {
     char text[sizeof e->text];
     if (ok || t->o->dry_run)
         return ok;
     snprintf(text, sizeof text, "%.600s", e->text);
-    return vrt_fail(e, e->code, "%s; then go on with\n  %s train --resume --out %s", text, t->o->argv[0], t->run.folder);
+    return vrt_fail(e, e->code, "%s; then go on with\n  %s train --resume --out %s", text,
+                    t->o->argv[0], t->run.folder);
 }
 
 bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e)
@@ -41,7 +44,9 @@ static bool time_to_save(const struct vrt_training *t)
 {
     if (vrt_save_signal != 0)
         return true;
-    if (t->at.in_row > 0 || t->at.batch == t->steps)    /* these weights may be the ones that fail; the epoch's end saves */
+    if (t->at.in_row > 0 ||
+        t->at.batch ==
+            t->steps) /* these weights may be the ones that fail; the epoch's end saves */
         return false;
     if (t->o->save_every > 0)
         return t->at.step % t->o->save_every == 0;
@@ -53,12 +58,15 @@ static struct vrt_mix draw_mix(const struct vrt_training *t)
 {
     const struct vrt_mix_options o = vrt_settings_mix(&t->s);
     struct vrt_random random;
-    vrt_random_start(&random, (uint64_t)t->s.seed, VRT_RANDOM_MIX, (uint32_t)t->at.epoch, (uint32_t)t->at.batch);
+    vrt_random_start(&random, (uint64_t)t->s.seed, VRT_RANDOM_MIX, (uint32_t)t->at.epoch,
+                     (uint32_t)t->at.batch);
     return vrt_mix_draw(&o, (int)t->m.program->height, (int)t->m.program->width, &random);
 }
 
-/* All calls of one step: gradients of the whole batch. *bad is the first call whose loss is not finite, else -1. */
-static bool accumulate(struct vrt_training *t, double *loss, double *balance, int64_t *bad, struct vrt_error *e)
+/* All calls of one step: gradients of the whole batch. *bad is the first call whose loss is not
+ * finite, else -1. */
+static bool accumulate(struct vrt_training *t, double *loss, double *balance, int64_t *bad,
+                       struct vrt_error *e)
 {
     const struct vrt_program *p = t->m.program;
     struct vrt_ctx *c = &t->m.ctx;
@@ -72,10 +80,12 @@ static bool accumulate(struct vrt_training *t, double *loss, double *balance, in
         if (!vrt_loader_next(t->loader, vrt_model_floats(&t->m, VRT_INPUT), t->labels, &n, e))
             return false;
         if (n != t->images)
-            return vrt_fail(e, VRT_INTERNAL, "the epoch ended after %lld pictures of a batch", (long long)(i * t->images + n));
+            return vrt_fail(e, VRT_INTERNAL, "the epoch ended after %lld pictures of a batch",
+                            (long long)(i * t->images + n));
         if (!vrt_training_unread(t, e))
             return false;
-        vrt_mix_apply(&mix, vrt_model_floats(&t->m, VRT_INPUT), n, t->group, (int)p->height, (int)p->width, (int)p->channels);
+        vrt_mix_apply(&mix, vrt_model_floats(&t->m, VRT_INPUT), n, t->group, (int)p->height,
+                      (int)p->width, (int)p->channels);
         vrt_model_targets(&t->m, t->labels, n, t->s.label_smoothing, &mix, t->group);
         c->first_image = i * t->images;
         c->loss = c->balance_loss = 0.0;
@@ -110,7 +120,8 @@ static void show_bar(struct vrt_training *t, double loss, double speed)
 }
 
 /* What a step with a finite result adds to the training. */
-static bool count_step(struct vrt_training *t, double loss, double balance, double norm, double seconds, struct vrt_error *e)
+static bool count_step(struct vrt_training *t, double loss, double balance, double norm,
+                       double seconds, struct vrt_error *e)
 {
     double speed = (double)(t->images * t->calls) / (seconds + 1e-9);
     t->at.step++;
@@ -120,7 +131,12 @@ static bool count_step(struct vrt_training *t, double loss, double balance, doub
     t->at.epoch_balance += balance;
     t->at.epoch_seconds += seconds;
     struct vrt_step_record record = {
-        .step = t->at.step, .epoch = t->at.epoch + 1, .loss = loss, .balance_loss = balance, .lr = t->m.ctx.lr, .grad_norm = norm,
+        .step = t->at.step,
+        .epoch = t->at.epoch + 1,
+        .loss = loss,
+        .balance_loss = balance,
+        .lr = t->m.ctx.lr,
+        .grad_norm = norm,
         .images_per_s = speed,
     };
     show_bar(t, loss, speed);
@@ -159,9 +175,17 @@ static bool run_steps(struct vrt_training *t, bool *back, struct vrt_error *e)
     char title[64];
     bool plain = t->s.overfit > 0;
     struct vrt_loader_options lo = {
-        .dataset = t->train, .transform = vrt_settings_transform(&t->s, t->m.program, !plain), .train = true, .plain = plain,
-        .batch = t->images, .epoch = t->at.epoch, .first_batch = t->at.batch * t->calls, .seed = (uint64_t)t->s.seed,
-        .threads = vrt_threads_count(&t->m.ctx), .limit = (int64_t)t->s.limit, .copies = (int64_t)t->s.repeat,
+        .dataset = t->train,
+        .transform = vrt_settings_transform(&t->s, t->m.program, !plain),
+        .train = true,
+        .plain = plain,
+        .batch = t->images,
+        .epoch = t->at.epoch,
+        .first_batch = t->at.batch * t->calls,
+        .seed = (uint64_t)t->s.seed,
+        .threads = vrt_threads_count(&t->m.ctx),
+        .limit = (int64_t)t->s.limit,
+        .copies = (int64_t)t->s.repeat,
         .apart = copies_apart(t),
     };
     *back = false;
@@ -169,7 +193,8 @@ static bool run_steps(struct vrt_training *t, bool *back, struct vrt_error *e)
         return true;
     if (!vrt_loader_open(&t->loader, &lo, e))
         return false;
-    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->at.epoch + 1, (long long)t->s.epochs);
+    snprintf(title, sizeof title, "epoch %lld/%lld", (long long)t->at.epoch + 1,
+             (long long)t->s.epochs);
     vrt_progress_start(&t->bar, title, t->at.batch, t->steps);
     bool ok = true;
     while (ok && !*back && t->at.batch < t->end && vrt_stop_signal == 0) {
@@ -192,14 +217,20 @@ bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e)
     return ok;
 }
 
-/* On the validation split, with the averaged weights where there are any: they stand in for PARAMS during the calls. */
-bool vrt_training_evaluate(struct vrt_training *t, struct vrt_analysis *a, struct vrt_score *score, struct vrt_error *e)
+/* On the validation split, with the averaged weights where there are any: they stand in for PARAMS
+ * during the calls. */
+bool vrt_training_evaluate(struct vrt_training *t, struct vrt_analysis *a, struct vrt_score *score,
+                           struct vrt_error *e)
 {
     struct vrt_ctx *c = &t->m.ctx;
     void *params = c->region[VRT_PARAMS];
     struct vrt_evaluation v = {
-        .dataset = t->val, .transform = vrt_settings_transform(&t->s, t->m.program, false), .limit = (int64_t)t->s.limit,
-        .stop = &vrt_stop_signal, .unread = &t->unread, .verdicts = a != NULL ? a->verdicts : NULL,
+        .dataset = t->val,
+        .transform = vrt_settings_transform(&t->s, t->m.program, false),
+        .limit = (int64_t)t->s.limit,
+        .stop = &vrt_stop_signal,
+        .unread = &t->unread,
+        .verdicts = a != NULL ? a->verdicts : NULL,
         .experts = a != NULL ? &a->experts : NULL,
     };
     if (c->region[VRT_EMA] != NULL) {
@@ -222,7 +253,8 @@ static void print_loads(const struct vrt_training *t)
     const struct vrt_program *p = t->m.program;
     for (int64_t i = 0; i < p->nmoes; i++) {
         const struct vrt_moe *moe = &p->moes[i];
-        const double *chosen = t->m.balance + moe->balance_offset / 4, *dropped = chosen + moe->experts;
+        const double *chosen = t->m.balance + moe->balance_offset / 4,
+                     *dropped = chosen + moe->experts;
         double all = 0.0, lost = 0.0;
         for (int32_t j = 0; j < moe->experts; j++) {
             all += chosen[j];
@@ -235,14 +267,15 @@ static void print_loads(const struct vrt_training *t)
     }
 }
 
-static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best, struct vrt_error *e)
+static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_record *r, bool best,
+                        struct vrt_error *e)
 {
     char took[32], unread[60] = "";
     if (r->val.unread > 0)
         snprintf(unread, sizeof unread, "  %lld unreadable", (long long)r->val.unread);
     double n = r->val.images > 0 ? (double)r->val.images : 1.0;
     if (t->o->json) {
-        struct vrt_buffer b = { 0 };
+        struct vrt_buffer b = {0};
         bool ok = vrt_metrics_epoch_text(&b, r, e);
         if (ok)
             fwrite(b.data, 1, b.size, stdout);
@@ -250,10 +283,13 @@ static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_rec
         if (!ok)
             return false;
     } else {
-        printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss %.4f  lr %.3g  "
-               "%.0f img/s  %s%s%s\n", (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
-               (long long)r->val.images, 100.0 * (double)r->val.top1 / n, 100.0 * (double)r->val.top5 / n,
-               r->val.loss / n, r->lr, r->images_per_s, vrt_duration(took, r->seconds), unread, best ? "  best" : "");
+        printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss "
+               "%.4f  lr %.3g  "
+               "%.0f img/s  %s%s%s\n",
+               (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
+               (long long)r->val.images, 100.0 * (double)r->val.top1 / n,
+               100.0 * (double)r->val.top5 / n, r->val.loss / n, r->lr, r->images_per_s,
+               vrt_duration(took, r->seconds), unread, best ? "  best" : "");
         print_loads(t);
     }
     fflush(stdout);
@@ -264,18 +300,23 @@ bool vrt_training_save_weights(const struct vrt_training *t, const char *name, s
 {
     char path[PATH_MAX];
     enum vrt_region region = t->m.ctx.region[VRT_EMA] != NULL ? VRT_EMA : VRT_PARAMS;
-    return written(t, vrt_model_save(&t->m, region, vrt_run_path(&t->run, name, path), t->classes, e), e);
+    return written(
+        t, vrt_model_save(&t->m, region, vrt_run_path(&t->run, name, path), t->classes, e), e);
 }
 
-static bool write_analysis(const struct vrt_training *t, const struct vrt_analysis *a, const struct vrt_epoch_record *r,
-                           struct vrt_error *e)
+static bool write_analysis(const struct vrt_training *t, const struct vrt_analysis *a,
+                           const struct vrt_epoch_record *r, struct vrt_error *e)
 {
     char path[PATH_MAX];
-    return written(t, vrt_analysis_write(a, vrt_run_path(&t->run, "analysis.json", path), r, t->classes, e), e);
+    return written(
+        t, vrt_analysis_write(a, vrt_run_path(&t->run, "analysis.json", path), r, t->classes, e),
+        e);
 }
 
-/* The state comes last: until it is saved, a resumed run does all of this again, with the same result. */
-static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, struct vrt_epoch_record r, struct vrt_error *e)
+/* The state comes last: until it is saved, a resumed run does all of this again, with the same
+ * result. */
+static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a,
+                         struct vrt_epoch_record r, struct vrt_error *e)
 {
     double steps = (double)(t->steps - t->at.epoch_skipped);
     r.lr = t->at.lr_factor * vrt_schedule_lr(&t->schedule, t->at.step - 1);
@@ -285,7 +326,8 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     bool best;
     if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
         !vrt_keep_best(t, r.epoch, r.val.top1, &best, e) ||
-        !vrt_training_save_weights(t, "last.safetensors", e) || !written(t, vrt_training_review(t, e), e))
+        !vrt_training_save_weights(t, "last.safetensors", e) ||
+        !written(t, vrt_training_review(t, e), e))
         return false;
     if (!print_epoch(t, &r, best, e))
         return false;
@@ -295,15 +337,19 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a, s
     t->at.epoch_loss = t->at.epoch_balance = t->at.epoch_seconds = 0.0;
     t->at.epoch_skipped = t->at.epoch_unread = 0;
     if (t->at.in_row > 0 && t->run.sequence > 0 && !vrt_training_over(t))
-        return true;                    /* the older states are needed yet; from them this end of an epoch comes again */
+        return true; /* the older states are needed yet: from them this end comes again */
     return vrt_training_save_state(t, e);
 }
 
 bool vrt_training_end_epoch(struct vrt_training *t, struct vrt_error *e)
 {
     struct vrt_epoch_record r = {
-        .step = t->at.step, .epoch = t->at.epoch + 1, .seconds = t->at.epoch_seconds, .moes = t->m.program->moes,
-        .nmoes = t->m.program->nmoes, .balance = t->m.balance,
+        .step = t->at.step,
+        .epoch = t->at.epoch + 1,
+        .seconds = t->at.epoch_seconds,
+        .moes = t->m.program->moes,
+        .nmoes = t->m.program->nmoes,
+        .balance = t->m.balance,
     };
     struct vrt_analysis a;
     bool ok = vrt_analysis_open(&a, t->m.program, vrt_dataset_count(t->val), e) &&

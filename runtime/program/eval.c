@@ -27,14 +27,14 @@ struct eval {
     struct vrt_model m;
     struct vrt_class_rules rules;
     struct vrt_class_map map;
-    struct vrt_real real;               /* path NULL: not wanted */
-    char *known;                        /* rules.known; owned */
+    struct vrt_real real; /* path NULL: not wanted */
+    char *known;          /* rules.known; owned */
 };
 
 /* One of them. */
 struct set {
-    char *name;                         /* owned; NULL: it is that of --data */
-    const char *what;                   /* how lines for people begin */
+    char *name;       /* owned; NULL: it is that of --data */
+    const char *what; /* how lines for people begin */
     struct vrt_dataset *data;
     struct vrt_classes classes;
     struct vrt_real_score real;
@@ -44,46 +44,63 @@ static void print_name(const struct set *set)
 {
     json_t *name = set->name != NULL ? vrt_json_text(set->name) : NULL;
     char *text = json_dumps(name, JSON_ENCODE_ANY);
-    printf("{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "", text != NULL ? "," : "");
+    printf("{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "",
+           text != NULL ? "," : "");
     free(text);
     json_decref(name);
 }
 
-static void print_score(const struct vrt_score *s, const struct vrt_verdict *v, const struct set *set, bool as_json)
+static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
+                        const struct set *set, bool as_json)
 {
-    double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high, ece = vrt_calibration_error(v, s->images);
+    double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high,
+           ece = vrt_calibration_error(v, s->images);
     vrt_interval(s->top1, s->images > 0 ? s->images : 1, &low, &high);
     const struct vrt_real_score *real = &set->real;
-    char number[32] = "null", scored[60] = "", right[120] = "", unread[60] = "";         /* JSON has no NaN */
+    /* JSON has no NaN */
+    char number[32] = "null", scored[60] = "", right[120] = "", unread[60] = "";
     if (isfinite(loss))
         snprintf(number, sizeof number, "%.17g", loss);
     if (set->classes.scored != NULL)
-        snprintf(scored, sizeof scored, as_json ? ",\"scored_classes\":%lld" : ", over %lld classes", (long long)set->classes.nscored);
+        snprintf(scored, sizeof scored,
+                 as_json ? ",\"scored_classes\":%lld" : ", over %lld classes",
+                 (long long)set->classes.nscored);
     if (real->applies && as_json)
-        snprintf(right, sizeof right, ",\"real_images\":%lld,\"real_top1\":%lld", (long long)real->images, (long long)real->top1);
+        snprintf(right, sizeof right, ",\"real_images\":%lld,\"real_top1\":%lld",
+                 (long long)real->images, (long long)real->top1);
     else if (real->applies)
-        snprintf(right, sizeof right, ", ReaL %lld of %lld (%.2f %%)", (long long)real->top1, (long long)real->images,
+        snprintf(right, sizeof right, ", ReaL %lld of %lld (%.2f %%)", (long long)real->top1,
+                 (long long)real->images,
                  real->images > 0 ? 100.0 * (double)real->top1 / (double)real->images : 0.0);
     if (s->unread > 0)
-        snprintf(unread, sizeof unread, as_json ? ",\"bad\":%lld" : ", %lld unreadable and so wrong", (long long)s->unread);
+        snprintf(unread, sizeof unread,
+                 as_json ? ",\"bad\":%lld" : ", %lld unreadable and so wrong",
+                 (long long)s->unread);
     if (as_json) {
         print_name(set);
-        printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_high\":%.6f,"
-               "\"calibration_error\":%.6f%s%s%s}\n", (long long)s->images, (long long)s->top1, (long long)s->top5, number, low,
-               high, ece, scored, right, unread);
+        printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_"
+               "high\":%.6f,"
+               "\"calibration_error\":%.6f%s%s%s}\n",
+               (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
+               scored, right, unread);
     } else
-        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f %%), loss %.4f, calibration error %.4f%s%s%s\n",
-               set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n, 100.0 * low, 100.0 * high,
-               (long long)s->top5, 100.0 * (double)s->top5 / n, loss, ece, scored, right, unread);
+        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f "
+               "%%), loss %.4f, calibration error %.4f%s%s%s\n",
+               set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n,
+               100.0 * low, 100.0 * high, (long long)s->top5, 100.0 * (double)s->top5 / n, loss,
+               ece, scored, right, unread);
 }
 
-static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v, const struct vrt_score *s,
-                         struct vrt_error *e)
+static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v,
+                         const struct vrt_score *s, struct vrt_error *e)
 {
     const struct vrt_classes *c = v->classes;
-    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images, c->outputs, vrt_classes_name, c, e);
-    ok = ok && (o->confusion == NULL || vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
-    ok = ok && (o->experts == NULL || vrt_write_experts(o->experts, v->experts, vrt_classes_name, c, e));
+    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images,
+                                                        c->outputs, vrt_classes_name, c, e);
+    ok = ok && (o->confusion == NULL ||
+                vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
+    ok = ok &&
+         (o->experts == NULL || vrt_write_experts(o->experts, v->experts, vrt_classes_name, c, e));
     return ok && (o->similarity == NULL || vrt_write_similarity(o->similarity, v->experts, e));
 }
 
@@ -100,18 +117,24 @@ static void picture_name(const void *data, int64_t i, char *text, int size)
     vrt_dataset_item_name(v->dataset, vrt_dataset_spread(v->dataset, v->limit, i), text, size);
 }
 
-static bool count_real(const struct eval *x, const struct vrt_evaluation *v, int64_t n, struct set *set, struct vrt_error *e)
+static bool count_real(const struct eval *x, const struct vrt_evaluation *v, int64_t n,
+                       struct set *set, struct vrt_error *e)
 {
     int32_t *class_of = calloc((size_t)v->classes->outputs + 1, sizeof *class_of);
     bool ok = class_of != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the ReaL labels");
     if (ok && !vrt_classes_imagenet(v->classes, class_of))
-        ok = vrt_fail(e, VRT_BAD_INPUT, "ReaL labels are classes of ImageNet-1k, but no output of the network is called as one of "
-                      "them is (n01440764); name the outputs with --class-map, or leave out --real");
+        ok =
+            vrt_fail(e, VRT_BAD_INPUT,
+                     "ReaL labels are classes of ImageNet-1k, but no output of the network is "
+                     "called as one of "
+                     "them is (n01440764); name the outputs with --class-map, or leave out --real");
     ok = ok && vrt_real_count(&x->real, v->verdicts, n, picture_name, v, class_of, &set->real, e);
     free(class_of);
     if (ok && !set->real.applies && x->o->nfiles < 2)
-        return vrt_fail(e, VRT_BAD_INPUT, "no picture is called ILSVRC2012_val_00000001.JPEG or the like, so there are no ReaL "
-                        "labels for them; leave out --real");
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "no picture is called ILSVRC2012_val_00000001.JPEG or the like, so there are no ReaL "
+            "labels for them; leave out --real");
     if (ok && !set->real.applies)
         tell(set->what, "has other pictures than those with ReaL labels");
     return ok;
@@ -121,12 +144,14 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
 {
     const struct vrt_dataset *d = set->data;
     struct vrt_evaluation v = {
-        .dataset = d, .transform = vrt_settings_transform(&x->s, x->m.program, false), .limit = (int64_t)x->s.limit,
+        .dataset = d,
+        .transform = vrt_settings_transform(&x->s, x->m.program, false),
+        .limit = (int64_t)x->s.limit,
         .classes = &set->classes,
     };
     struct vrt_unread_list unread;
     struct vrt_score score;
-    struct vrt_experts experts = { 0 };
+    struct vrt_experts experts = {0};
     v.unread = &unread;
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
     bool ok = vrt_unread_open(&unread, NULL, e);
@@ -141,7 +166,8 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         x->m.program->pack_eval(&x->m.ctx);
         ok = vrt_evaluate(&x->m, &v, &score, e);
     }
-    ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) && write_tables(x->o, &v, &score, e);
+    ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) &&
+         write_tables(x->o, &v, &score, e);
     if (ok)
         print_score(&score, v.verdicts, set, x->o->json);
     vrt_experts_close(&experts);
@@ -151,14 +177,16 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
     return ok;
 }
 
-/* Without operands the one set that --data means. An operand is NAME=ROOT or ROOT; the set is taken whole: data.holdout of the
- * spec is for the data that were learnt from. */
-static bool open_set(const struct eval *x, const char *operand, struct set *set, struct vrt_error *e)
+/* Without operands the one set that --data means. An operand is NAME=ROOT or ROOT; the set is taken
+ * whole: data.holdout of the spec is for the data that were learnt from. */
+static bool open_set(const struct eval *x, const char *operand, struct set *set,
+                     struct vrt_error *e)
 {
     struct vrt_settings s = x->s;
     const char *equals = operand != NULL ? strchr(operand, '=') : NULL;
     int64_t holdout = vrt_options_key(x->o->program, "data.holdout");
-    bool named = equals != NULL && equals > operand && memchr(operand, '/', (size_t)(equals - operand)) == NULL;
+    bool named = equals != NULL && equals > operand &&
+                 memchr(operand, '/', (size_t)(equals - operand)) == NULL;
     if (operand != NULL) {
         s.data_root = named ? equals + 1 : operand;
         set->name = named ? strndup(operand, (size_t)(equals - operand)) : strdup(operand);
@@ -177,7 +205,7 @@ static bool open_set(const struct eval *x, const char *operand, struct set *set,
 
 static bool eval_operand(struct eval *x, const char *operand, struct vrt_error *e)
 {
-    struct set set = { .name = NULL };
+    struct set set = {.name = NULL};
     bool ok = open_set(x, operand, &set, e) && eval_set(x, &set, e);
     vrt_dataset_close(set.data);
     free(set.name);
@@ -185,7 +213,8 @@ static bool eval_operand(struct eval *x, const char *operand, struct vrt_error *
     return ok;
 }
 
-/* A set that fails does not stop the others: its error is told at once, and the status is 1 in the end. */
+/* A set that fails does not stop the others: its error is told at once, and the status is 1 in the
+ * end. */
 static int eval_all(struct eval *x, struct vrt_error *e)
 {
     int failed = 0;
@@ -203,8 +232,11 @@ static int eval_all(struct eval *x, struct vrt_error *e)
 
 static const char *wanted_table(const struct vrt_options *o)
 {
-    return o->per_class != NULL ? "per-class" : o->confusion != NULL ? "confusion" : o->experts != NULL ? "experts" :
-           o->similarity != NULL ? "similarity" : NULL;
+    return o->per_class != NULL    ? "per-class"
+           : o->confusion != NULL  ? "confusion"
+           : o->experts != NULL    ? "experts"
+           : o->similarity != NULL ? "similarity"
+                                   : NULL;
 }
 
 static bool check_flags(const struct eval *x, struct vrt_error *e)
@@ -212,26 +244,35 @@ static bool check_flags(const struct eval *x, struct vrt_error *e)
     const struct vrt_options *o = x->o;
     int64_t root = vrt_options_key(o->program, "data.root");
     if (o->nfiles > 0 && root >= 0 && o->keys[root].given)
-        return vrt_fail(e, VRT_USAGE, "give one set with --data, or any number without it: eval --weights FILE SET SET");
+        return vrt_fail(
+            e, VRT_USAGE,
+            "give one set with --data, or any number without it: eval --weights FILE SET SET");
     if (o->nfiles > 1 && wanted_table(o) != NULL)
-        return vrt_fail(e, VRT_USAGE, "the table of --%s is of one set; evaluate one at a time for it", wanted_table(o));
+        return vrt_fail(e, VRT_USAGE,
+                        "the table of --%s is of one set; evaluate one at a time for it",
+                        wanted_table(o));
     if (o->program->nmoes == 0 && (o->experts != NULL || o->similarity != NULL))
         return vrt_fail(e, VRT_USAGE, "%s has no experts; leave out --%s", o->program->name,
                         o->experts != NULL ? "experts" : "similarity");
     if (o->mask_classes && o->all_classes)
-        return vrt_fail(e, VRT_USAGE, "--mask-classes and --all-classes are each other's opposite; give one");
+        return vrt_fail(e, VRT_USAGE,
+                        "--mask-classes and --all-classes are each other's opposite; give one");
     return vrt_need_weights(o, e) && (o->nfiles > 0 || vrt_need_data(&x->s, o, e));
 }
 
 static bool open_eval(struct eval *x, struct vrt_error *e)
 {
     const struct vrt_options *o = x->o;
-    bool ok = (o->class_map == NULL || vrt_class_map_read(&x->map, o->class_map, o->program->classes, e)) &&
+    bool ok = (o->class_map == NULL ||
+               vrt_class_map_read(&x->map, o->class_map, o->program->classes, e)) &&
               (o->real == NULL || vrt_real_read(&x->real, o->real, e)) &&
               vrt_model_open(&x->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
               vrt_load_weights(&x->m, o, &x->s, &x->known, e);
     x->rules = (struct vrt_class_rules){
-        .outputs = o->program->classes, .known = x->known, .file = o->class_map != NULL ? &x->map : NULL, .only = o->mask_classes,
+        .outputs = o->program->classes,
+        .known = x->known,
+        .file = o->class_map != NULL ? &x->map : NULL,
+        .only = o->mask_classes,
         .all = o->all_classes,
     };
     return ok;
@@ -239,7 +280,7 @@ static bool open_eval(struct eval *x, struct vrt_error *e)
 
 int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct eval x = { .o = o };
+    struct eval x = {.o = o};
     if (!vrt_settings_read(&x.s, o, e) || !check_flags(&x, e))
         return (int)e->code;
     int status = open_eval(&x, e) ? eval_all(&x, e) : (int)e->code;

@@ -16,8 +16,8 @@
 #include "runtime/program/unread.h"
 
 /* A picture that could not be read counts as wrong. */
-static void score_row(const struct vrt_evaluation *v, const float *logits, const int32_t *label, bool unread, int64_t classes,
-                      struct vrt_score *score)
+static void score_row(const struct vrt_evaluation *v, const float *logits, const int32_t *label,
+                      bool unread, int64_t classes, struct vrt_score *score)
 {
     if (!unread) {
         if (v->verdicts != NULL)
@@ -26,15 +26,18 @@ static void score_row(const struct vrt_evaluation *v, const float *logits, const
         return;
     }
     if (v->verdicts != NULL)
-        v->verdicts[score->images] = (struct vrt_verdict){ .label = *label, .predicted = -1, .rank = INT32_MAX };
+        v->verdicts[score->images] =
+            (struct vrt_verdict){.label = *label, .predicted = -1, .rank = INT32_MAX};
     score->images++;
     score->unread++;
-    score->loss += log((double)(v->classes != NULL && v->classes->scored != NULL ? v->classes->nscored : classes));
+    score->loss += log(
+        (double)(v->classes != NULL && v->classes->scored != NULL ? v->classes->nscored : classes));
 }
 
 /* One call of the network on n pictures whose labels stand in `labels`. */
-static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, const struct vrt_loader *loader, int32_t *labels,
-                        int64_t n, struct vrt_score *score)
+static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
+                        const struct vrt_loader *loader, int32_t *labels, int64_t n,
+                        struct vrt_score *score)
 {
     int64_t bad, at = 0, classes = m->program->classes;
     const struct vrt_unread *rows = vrt_loader_unread(loader, &bad);
@@ -47,7 +50,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, con
     if (v->classes != NULL)
         vrt_classes_mask(v->classes, vrt_model_floats(m, VRT_OUTPUT), n);
     if (v->experts != NULL)
-        vrt_experts_add(v->experts, vrt_model_floats(m, VRT_BALANCE), vrt_model_floats(m, VRT_CHOICES), labels, n);
+        vrt_experts_add(v->experts, vrt_model_floats(m, VRT_BALANCE),
+                        vrt_model_floats(m, VRT_CHOICES), labels, n);
     for (int64_t i = 0; i < n; i++) {
         bool unread = at < bad && rows[at].place == i;
         score_row(v, logits + i * classes, labels + i, unread, classes, score);
@@ -55,8 +59,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v, con
     }
 }
 
-static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader, struct vrt_progress *bar,
-                        struct vrt_error *e)
+static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader,
+                        struct vrt_progress *bar, struct vrt_error *e)
 {
     int64_t n;
     const struct vrt_unread *rows = vrt_loader_unread(loader, &n);
@@ -65,8 +69,9 @@ static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader 
     return n == 0 || vrt_unread_tell(v->unread, v->dataset, rows, n, "it counts as wrong", e);
 }
 
-static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_loader *loader, int32_t *labels,
-                       struct vrt_score *score, struct vrt_error *e)
+static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v,
+                       struct vrt_loader *loader, int32_t *labels, struct vrt_score *score,
+                       struct vrt_error *e)
 {
     struct vrt_progress bar;
     int64_t total = vrt_dataset_count(v->dataset), n;
@@ -79,21 +84,26 @@ static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v, stru
             break;
         }
         score_batch(m, v, loader, labels, n, score);
-        vrt_progress_show(&bar, score->images, (double)score->images / (vrt_seconds() - began + 1e-9), "");
+        vrt_progress_show(&bar, score->images,
+                          (double)score->images / (vrt_seconds() - began + 1e-9), "");
         ok = vrt_loader_next(loader, vrt_model_floats(m, VRT_INPUT), labels, &n, e);
     }
     vrt_progress_clear(&bar);
     return ok;
 }
 
-bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score, struct vrt_error *e)
+bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score,
+                  struct vrt_error *e)
 {
     struct vrt_loader *loader;
     struct vrt_loader_options o = {
-        .dataset = v->dataset, .transform = v->transform, .batch = m->program->micro, .limit = v->limit,
+        .dataset = v->dataset,
+        .transform = v->transform,
+        .batch = m->program->micro,
+        .limit = v->limit,
         .threads = vrt_threads_count(&m->ctx),
     };
-    *score = (struct vrt_score){ 0 };
+    *score = (struct vrt_score){0};
     int32_t *labels = calloc((size_t)m->program->micro, sizeof *labels);
     if (labels == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
@@ -110,10 +120,13 @@ bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, s
 {
     int64_t have = vrt_dataset_classes(d), outputs = m->program->classes;
     if (have > outputs)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s, but the program tells only %lld apart: rebuild it with classes = %lld",
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s, but the program tells only %lld apart: rebuild it with classes = %lld",
                         vrt_dataset_describe(d), (long long)outputs, (long long)have);
     if (have < outputs)
-        fprintf(stderr, "note: the data has %lld classes, the program %lld; the other outputs have no pictures\n",
+        fprintf(stderr,
+                "note: the data has %lld classes, the program %lld; the other outputs have no "
+                "pictures\n",
                 (long long)have, (long long)outputs);
     return true;
 }

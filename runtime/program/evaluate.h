@@ -21,16 +21,20 @@ struct vrt_verdict;
 struct vrt_evaluation {
     const struct vrt_dataset *dataset;
     struct vrt_transform transform;
-    int64_t limit;                          /* 0: all pictures */
-    const struct vrt_classes *classes;      /* of the data among the outputs; NULL: the same, and all are scored over */
-    const volatile sig_atomic_t *stop;      /* not 0: give up early; may be NULL */
-    struct vrt_verdict *verdicts;           /* of each picture, in order; NULL: not wanted */
-    struct vrt_experts *experts;            /* who got what is added here; NULL: not wanted */
-    struct vrt_unread_list *unread;         /* where pictures that cannot be read are told; they count, and are no hits */
+    int64_t limit; /* 0: all pictures */
+    /* of the data among the outputs; NULL: the same, and all are scored over */
+    const struct vrt_classes *classes;
+    const volatile sig_atomic_t *stop; /* not 0: give up early; may be NULL */
+    struct vrt_verdict *verdicts;      /* of each picture, in order; NULL: not wanted */
+    struct vrt_experts *experts;       /* who got what is added here; NULL: not wanted */
+    /* where pictures that cannot be read are told; they count, and are no hits */
+    struct vrt_unread_list *unread;
 };
 
-/* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was set. */
-bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score, struct vrt_error *e);
+/* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was
+ * set. */
+bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vrt_score *score,
+                  struct vrt_error *e);
 
 /* Do the data's classes fit the network? More than it has is an error. */
 bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, struct vrt_error *e);

@@ -18,19 +18,21 @@
 
 static bool write_warning(struct vrt_training *t, const char *text, struct vrt_error *e)
 {
-    json_t *j = json_pack("{s:o, s:I, s:I}", "warning", vrt_json_text(text), "step", (json_int_t)t->at.step, "epoch",
-                          (json_int_t)t->at.epoch + 1);
+    json_t *j = json_pack("{s:o, s:I, s:I}", "warning", vrt_json_text(text), "step",
+                          (json_int_t)t->at.step, "epoch", (json_int_t)t->at.epoch + 1);
     char *line = json_dumps(j, JSON_COMPACT);
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     json_decref(j);
     bool ok = line != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for a warning");
-    ok = ok && vrt_put(&b, e, "%s\n", line) && vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
+    ok = ok && vrt_put(&b, e, "%s\n", line) &&
+         vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
     vrt_buffer_free(&b);
     free(line);
     return ok;
 }
 
-static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
 {
@@ -55,13 +57,16 @@ static const char *kind(double value)
 }
 
 /* "a.jpg, b.jpg, ... (16 of 64)": the pictures of a call, or of the whole step. */
-static const char *name_pictures(const struct vrt_training *t, int64_t call, char *text, size_t size)
+static const char *name_pictures(const struct vrt_training *t, int64_t call, char *text,
+                                 size_t size)
 {
-    int64_t first = (t->at.batch * t->calls + (call < 0 ? 0 : call)) * t->images, n = t->images * (call < 0 ? t->calls : 1);
+    int64_t first = (t->at.batch * t->calls + (call < 0 ? 0 : call)) * t->images,
+            n = t->images * (call < 0 ? t->calls : 1);
     size_t used = 0;
     for (int64_t i = 0; i < n && i < VRT_PICTURES_NAMED && used < size; i++) {
         char name[80];
-        vrt_dataset_item_name(t->train, vrt_loader_picture(t->loader, first + i), name, sizeof name);
+        vrt_dataset_item_name(t->train, vrt_loader_picture(t->loader, first + i), name,
+                              sizeof name);
         used += (size_t)snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", name);
     }
     if (n > VRT_PICTURES_NAMED && used < size)
@@ -69,17 +74,24 @@ static const char *name_pictures(const struct vrt_training *t, int64_t call, cha
     return text;
 }
 
-static bool stop_here(const struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
+static bool stop_here(const struct vrt_training *t, const char *what, double value,
+                      const char *pictures, struct vrt_error *e)
 {
     bool saved = t->run.sequence > 0;
-    return vrt_fail(e, VRT_BAD_INPUT, "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. The training has "
-                    "stopped before it could spoil the weights; %s%s. Try a lower --lr, a longer warm-up, or --set train.clip=1. "
-                    "The pictures were %s", (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value), t->m.ctx.lr,
-                    VRT_SKIPS - 1, saved ? "the last state and weights are in " : "nothing was saved yet", saved ? t->run.folder : "",
-                    pictures);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. "
+                    "The training has "
+                    "stopped before it could spoil the weights; %s%s. Try a lower --lr, a longer "
+                    "warm-up, or --set train.clip=1. "
+                    "The pictures were %s",
+                    (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value),
+                    t->m.ctx.lr, VRT_SKIPS - 1,
+                    saved ? "the last state and weights are in " : "nothing was saved yet",
+                    saved ? t->run.folder : "", pictures);
 }
 
-/* A return takes back what was learnt, not what has happened: the files of the best weights stay, and so do the counts. */
+/* A return takes back what was learnt, not what has happened: the files of the best weights stay,
+ * and so do the counts. */
 static void carry_over(struct vrt_position *at, const struct vrt_position *was)
 {
     at->best_top1 = was->best_top1;
@@ -91,24 +103,31 @@ static void carry_over(struct vrt_position *at, const struct vrt_position *was)
     at->lr_factor = was->lr_factor / 2;
 }
 
-/* To a state whose weights have not seen the first of these steps: one that was saved since has the very weights that fail. */
-static bool go_back(struct vrt_training *t, const char *what, double value, const char *pictures, struct vrt_error *e)
+/* To a state whose weights have not seen the first of these steps: one that was saved since has the
+ * very weights that fail. */
+static bool go_back(struct vrt_training *t, const char *what, double value, const char *pictures,
+                    struct vrt_error *e)
 {
     const struct vrt_position was = t->at;
     int64_t step = was.step;
     bool found = false;
-    if (was.went_back < VRT_RETURNS && !vrt_run_go_back(&t->run, step + 1 - VRT_SKIPS, &t->m, &t->at, &found, e))
+    if (was.went_back < VRT_RETURNS &&
+        !vrt_run_go_back(&t->run, step + 1 - VRT_SKIPS, &t->m, &t->at, &found, e))
         return false;
     if (!found)
         return stop_here(t, what, value, pictures, e);
     carry_over(&t->at, &was);
     t->m.program->pack_train(&t->m.ctx);
-    return warn(t, e, "step %lld: %s is %s, the last of %d steps in a row without a finite result; back to the state of step %lld, "
-                "and on with %g of the learning rate; the pictures were %s", (long long)step + 1, what, kind(value), VRT_SKIPS,
-                (long long)t->at.step, t->at.lr_factor, pictures);
+    return warn(t, e,
+                "step %lld: %s is %s, the last of %d steps in a row without a finite result; back "
+                "to the state of step %lld, "
+                "and on with %g of the learning rate; the pictures were %s",
+                (long long)step + 1, what, kind(value), VRT_SKIPS, (long long)t->at.step,
+                t->at.lr_factor, pictures);
 }
 
-bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call, bool *back, struct vrt_error *e)
+bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call,
+                       bool *back, struct vrt_error *e)
 {
     char pictures[1100] = "";
     name_pictures(t, call, pictures, sizeof pictures);
@@ -123,8 +142,8 @@ bool vrt_training_skip(struct vrt_training *t, const char *what, double value, i
     t->at.skipped++;
     t->at.epoch_skipped++;
     t->at.in_row++;
-    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s", (long long)t->at.step, what,
-                kind(value), t->m.ctx.lr, pictures);
+    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s",
+                (long long)t->at.step, what, kind(value), t->m.ctx.lr, pictures);
 }
 
 /* -- pictures that cannot be read -- */
@@ -145,9 +164,13 @@ bool vrt_training_unread(struct vrt_training *t, struct vrt_error *e)
     int64_t all = t->at.epoch_unread + t->step_unread;
     if (all <= borne)
         return true;
-    return vrt_fail(e, VRT_BAD_INPUT, "%.*s; %lld of this epoch's pictures cannot be read, and data.bad bears %lld (%g %% of %lld):"
-                    " replace or remove those that bad_pictures.txt lists, or give --bad-pictures a larger share",
-                    VRT_UNREAD_TEXT, rows[0].reason, (long long)all, (long long)borne, 100.0 * t->s.bad, (long long)pictures);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "%.*s; %lld of this epoch's pictures cannot be read, and data.bad bears %lld "
+                    "(%g %% of %lld):"
+                    " replace or remove those that bad_pictures.txt lists, or give --bad-pictures "
+                    "a larger share",
+                    VRT_UNREAD_TEXT, rows[0].reason, (long long)all, (long long)borne,
+                    100.0 * t->s.bad, (long long)pictures);
 }
 
 bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
@@ -157,14 +180,18 @@ bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
     if (t->at.step == 0 || t->o->dry_run || !vrt_training_save_state(t, &ignored))
         return false;
     snprintf(text, sizeof text, "%.1000s", e->text);
-    return vrt_fail(e, e->code, "%s. What was learnt until step %lld is saved; then go on with\n"
-                    "  %s train --resume --out %s", text, (long long)t->at.step, t->o->argv[0], t->run.folder);
+    return vrt_fail(e, e->code,
+                    "%s. What was learnt until step %lld is saved; then go on with\n"
+                    "  %s train --resume --out %s",
+                    text, (long long)t->at.step, t->o->argv[0], t->run.folder);
 }
 
 /* -- the end of an epoch -- */
 
-/* An expert without a hundredth of an even share learns next to nothing. It is told once, and again after it has revived. */
-static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char *dead, struct vrt_error *e)
+/* An expert without a hundredth of an even share learns next to nothing. It is told once, and again
+ * after it has revived. */
+static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char *dead,
+                         struct vrt_error *e)
 {
     const double *chosen = t->m.balance + moe->balance_offset / 4;
     char list[200] = "";
@@ -180,9 +207,11 @@ static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char
     }
     if (list[0] == '\0')
         return true;
-    return warn(t, e, "%s: of its %d experts these had less than a hundredth of an even share of epoch %lld's choices: %s; a "
-                "larger weight of the balance loss or a lower learning rate may help", moe->name, moe->experts,
-                (long long)t->at.epoch + 1, list);
+    return warn(t, e,
+                "%s: of its %d experts these had less than a hundredth of an even share of epoch "
+                "%lld's choices: %s; a "
+                "larger weight of the balance loss or a lower learning rate may help",
+                moe->name, moe->experts, (long long)t->at.epoch + 1, list);
 }
 
 bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)
@@ -191,7 +220,9 @@ bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)
     char *dead = t->run.dead;
     bool ok = true;
     if (t->at.epoch_unread > 0)
-        ok = warn(t, e, "%lld pictures of epoch %lld could not be read, and others stood in for them: see bad_pictures.txt",
+        ok = warn(t, e,
+                  "%lld pictures of epoch %lld could not be read, and others stood in for them: "
+                  "see bad_pictures.txt",
                   (long long)t->at.epoch_unread, (long long)t->at.epoch + 1);
     for (int64_t i = 0; ok && i < p->nmoes; dead += p->moes[i++].experts)
         ok = review_layer(t, &p->moes[i], dead, e);

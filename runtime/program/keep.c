@@ -18,7 +18,8 @@ static bool remove_file(const struct vrt_training *t, int64_t epoch, struct vrt_
 {
     char name[64], path[PATH_MAX];
     vrt_run_path(&t->run, file_name(name, epoch), path);
-    return unlink(path) == 0 || errno == ENOENT || vrt_fail(e, VRT_BAD_INPUT, "cannot remove %.900s: %s", path, strerror(errno));
+    return unlink(path) == 0 || errno == ENOENT ||
+           vrt_fail(e, VRT_BAD_INPUT, "cannot remove %.900s: %s", path, strerror(errno));
 }
 
 /* After a return to an earlier state an epoch comes again, and its file is written over. */
@@ -32,7 +33,8 @@ static void forget(struct vrt_position *at, int64_t epoch)
 }
 
 /* The list falls by hits; of equal ones the earlier epoch stands first. */
-static bool keep_among(struct vrt_training *t, int64_t epoch, int64_t top1, int64_t most, struct vrt_error *e)
+static bool keep_among(struct vrt_training *t, int64_t epoch, int64_t top1, int64_t most,
+                       struct vrt_error *e)
 {
     struct vrt_kept *kept = t->at.kept;
     char name[64];
@@ -48,15 +50,17 @@ static bool keep_among(struct vrt_training *t, int64_t epoch, int64_t top1, int6
         return false;
     t->at.nkept += t->at.nkept < most;
     memmove(kept + place + 1, kept + place, (size_t)(t->at.nkept - 1 - place) * sizeof *kept);
-    kept[place] = (struct vrt_kept){ epoch, top1 };
+    kept[place] = (struct vrt_kept){epoch, top1};
     return true;
 }
 
-bool vrt_keep_best(struct vrt_training *t, int64_t epoch, int64_t top1, bool *best, struct vrt_error *e)
+bool vrt_keep_best(struct vrt_training *t, int64_t epoch, int64_t top1, bool *best,
+                   struct vrt_error *e)
 {
     int64_t most = (int64_t)t->s.keep_best;
     *best = top1 > t->at.best_top1;
-    if ((*best && !vrt_training_save_weights(t, "best.safetensors", e)) || (most > 1 && !keep_among(t, epoch, top1, most, e)))
+    if ((*best && !vrt_training_save_weights(t, "best.safetensors", e)) ||
+        (most > 1 && !keep_among(t, epoch, top1, most, e)))
         return false;
     if (*best) {
         t->at.best_top1 = top1;
@@ -68,5 +72,6 @@ bool vrt_keep_best(struct vrt_training *t, int64_t epoch, int64_t top1, bool *be
 bool vrt_training_over(const struct vrt_training *t)
 {
     int64_t patience = (int64_t)t->s.patience;
-    return t->at.epoch >= (int64_t)t->s.epochs || (patience > 0 && t->at.epoch - t->at.best_epoch >= patience);
+    return t->at.epoch >= (int64_t)t->s.epochs ||
+           (patience > 0 && t->at.epoch - t->at.best_epoch >= patience);
 }

@@ -1,5 +1,6 @@
-/* main() of every generated program: finds the command, runs it, prints the error and returns the exit status
- * (0 done, 1 bad input, 2 wrong usage, 3 a fault of ours; train: 128 + the signal that stopped it). */
+/* main() of every generated program: finds the command, runs it, prints the error and returns the
+ * exit status (0 done, 1 bad input, 2 wrong usage, 3 a fault of ours; train: 128 + the signal that
+ * stopped it). */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,36 +13,42 @@
 #include "runtime/program/suggest.h"
 
 static const struct vrt_command commands[] = {
-    { "train", "Train on the train split of --data, evaluate on its val split after each epoch.", NULL, VRT_TRAIN,
-      vrt_command_train },
-    { "eval", "Classify a split of --data, or of each of several sets, and count the hits.", "[[NAME=]FOLDER]...", VRT_EVAL,
-      vrt_command_eval },
-    { "predict", "Classify pictures: files, folders (with those below), - for a list of files on stdin, a split of --data.",
-      "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict },
-    { "bench", "Measure the speed on made-up pictures, or with --data that of loading real ones.", NULL, VRT_BENCH, vrt_command_bench },
-    { "check-data", "Read every picture of --data once; list what cannot be read and what is odd.", NULL, VRT_CHECK_DATA,
-      vrt_command_check_data },
-    { "report", "Write the page of the run in --out again, from its files: report.html.", NULL, VRT_REPORT, vrt_command_report },
-    { "info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO, vrt_command_info },
-    { "gradcheck", "Check the gradient of every parameter against central differences.", NULL, VRT_GRADCHECK,
-      vrt_command_gradcheck },
+    {"train", "Train on the train split of --data, evaluate on its val split after each epoch.",
+     NULL, VRT_TRAIN, vrt_command_train},
+    {"eval", "Classify a split of --data, or of each of several sets, and count the hits.",
+     "[[NAME=]FOLDER]...", VRT_EVAL, vrt_command_eval},
+    {"predict",
+     "Classify pictures: files, folders (with those below), - for a list of files on stdin, a "
+     "split of --data.",
+     "[PICTURE|FOLDER|-]...", VRT_PREDICT, vrt_command_predict},
+    {"bench", "Measure the speed on made-up pictures, or with --data that of loading real ones.",
+     NULL, VRT_BENCH, vrt_command_bench},
+    {"check-data", "Read every picture of --data once; list what cannot be read and what is odd.",
+     NULL, VRT_CHECK_DATA, vrt_command_check_data},
+    {"report", "Write the page of the run in --out again, from its files: report.html.", NULL,
+     VRT_REPORT, vrt_command_report},
+    {"info", "Layers, shapes, parameters, MACs and memory of this program.", NULL, VRT_INFO,
+     vrt_command_info},
+    {"gradcheck", "Check the gradient of every parameter against central differences.", NULL,
+     VRT_GRADCHECK, vrt_command_gradcheck},
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(const struct vrt_program *p, const char *name, FILE *out)
 {
-    fprintf(out, "%s: an image classifier, %s\nbuilt from %s by %s\n\nusage: %s COMMAND [flags]\n\n", name, p->name,
-            p->spec_file, p->compiler, name);
+    fprintf(out,
+            "%s: an image classifier, %s\nbuilt from %s by %s\n\nusage: %s COMMAND [flags]\n\n",
+            name, p->name, p->spec_file, p->compiler, name);
     for (int i = 0; i < NCOMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(out, "\n%s COMMAND --help tells the flags of a command.\n", name);
 }
 
-static bool find_command(const struct vrt_program *p, char **argv, int argc, const struct vrt_command **out,
-                         struct vrt_error *e)
+static bool find_command(const struct vrt_program *p, char **argv, int argc,
+                         const struct vrt_command **out, struct vrt_error *e)
 {
     const char *names[NCOMMANDS], *near;
-    struct vrt_options none = { .program = p, .argc = argc, .argv = argv };
+    struct vrt_options none = {.program = p, .argc = argc, .argv = argv};
     for (int i = 0; i < NCOMMANDS; i++) {
         names[i] = commands[i].name;
         if (strcmp(argv[1], names[i]) == 0) {
@@ -55,12 +62,12 @@ static bool find_command(const struct vrt_program *p, char **argv, int argc, con
         return vrt_reject_flag(&none, word, e);
     }
     near = vrt_nearest(argv[1], names, NCOMMANDS);
-    return vrt_fail(e, VRT_USAGE, "there is no command `%.60s`; %s%s%s", argv[1], near ? "did you mean " : "see --help",
-                    near ? near : "", near ? "?" : "");
+    return vrt_fail(e, VRT_USAGE, "there is no command `%.60s`; %s%s%s", argv[1],
+                    near ? "did you mean " : "see --help", near ? near : "", near ? "?" : "");
 }
 
-static int run_command(const struct vrt_program *p, const struct vrt_command *command, int argc, char **argv,
-                       struct vrt_error *e)
+static int run_command(const struct vrt_program *p, const struct vrt_command *command, int argc,
+                       char **argv, struct vrt_error *e)
 {
     struct vrt_options o;
     int status = VRT_OK;
@@ -88,15 +95,17 @@ int main(int argc, char **argv)
 {
     const struct vrt_program *p = &vrt_program_table;
     const struct vrt_command *command = NULL;
-    struct vrt_error e = { .text = "" };
+    struct vrt_error e = {.text = ""};
     int status = VRT_OK;
     char *name = argc > 0 ? argv[0] : NULL;
     if (p->abi_version != VRT_ABI_VERSION) {
-        fprintf(stderr, "this program was built for another version of the runtime; build it again\n");
+        fprintf(stderr,
+                "this program was built for another version of the runtime; build it again\n");
         return VRT_INTERNAL;
     }
-    signal(SIGXFSZ, SIG_IGN);           /* a file beyond the limit is an error of its write */
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error of its write */
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
         print_help(p, name != NULL ? name : p->name, stdout);
     else if (strcmp(argv[1], "--version") == 0)
         printf("%s, spec %s, built by %s\n", p->name, p->spec_hash, p->compiler);

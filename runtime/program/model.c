@@ -33,16 +33,21 @@ static bool plan_regions(struct vrt_model *m, enum vrt_use use)
     bool train = use != VRT_FOR_EVAL;
     int64_t *bytes = m->bytes, pixels, values;
     bytes[VRT_PARAMS] = p->params_bytes;
-    bytes[VRT_PACKED] = train ? larger(p->packed_train_bytes, p->packed_eval_bytes) : p->packed_eval_bytes;
+    bytes[VRT_PACKED] =
+        train ? larger(p->packed_train_bytes, p->packed_eval_bytes) : p->packed_eval_bytes;
     bytes[VRT_GRADS] = bytes[VRT_MOMENT1] = train ? p->params_bytes : 0;
     bytes[VRT_MOMENT2] = train && p->moments == 2 ? p->params_bytes : 0;
     bytes[VRT_EMA] = use == VRT_FOR_TRAIN_EMA ? p->params_bytes : 0;
-    bytes[VRT_ARENA] = train ? larger(p->arena_train_bytes, p->arena_eval_bytes) : p->arena_eval_bytes;
+    bytes[VRT_ARENA] =
+        train ? larger(p->arena_train_bytes, p->arena_eval_bytes) : p->arena_eval_bytes;
     bytes[VRT_BALANCE] = p->balance_bytes;
-    if (__builtin_mul_overflow(p->height, p->width, &pixels) || __builtin_mul_overflow(pixels, p->channels, &values))
+    if (__builtin_mul_overflow(p->height, p->width, &pixels) ||
+        __builtin_mul_overflow(pixels, p->channels, &values))
         return false;
-    return image_bytes(p->micro, values, &bytes[VRT_INPUT]) && image_bytes(p->micro, p->classes, &bytes[VRT_OUTPUT]) &&
-           image_bytes(p->micro, p->features, &bytes[VRT_FEATURES]) && image_bytes(p->micro, p->choices, &bytes[VRT_CHOICES]) &&
+    return image_bytes(p->micro, values, &bytes[VRT_INPUT]) &&
+           image_bytes(p->micro, p->classes, &bytes[VRT_OUTPUT]) &&
+           image_bytes(p->micro, p->features, &bytes[VRT_FEATURES]) &&
+           image_bytes(p->micro, p->choices, &bytes[VRT_CHOICES]) &&
            (!train || image_bytes(p->micro, p->classes, &bytes[VRT_TARGET]));
 }
 
@@ -55,10 +60,13 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e)
             return vrt_fail(e, VRT_INTERNAL, "the program's table has an impossible size");
         if (m->bytes[i] == 0)
             continue;
-        void *block = mmap(NULL, (size_t)m->bytes[i], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *block = mmap(NULL, (size_t)m->bytes[i], PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory: %s at %.2f GiB; build the program with a smaller train.micro",
-                            strerror(errno), (double)total / 0x1p30);
+            return vrt_fail(
+                e, VRT_BAD_INPUT,
+                "no memory: %s at %.2f GiB; build the program with a smaller train.micro",
+                strerror(errno), (double)total / 0x1p30);
         if (m->bytes[i] >= VRT_HUGE_PAGE)
             madvise(block, (size_t)m->bytes[i], MADV_HUGEPAGE);
         m->ctx.region[i] = block;
@@ -66,9 +74,11 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e)
     return true;
 }
 
-bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_use use, int threads, struct vrt_error *e)
+bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_use use, int threads,
+                    struct vrt_error *e)
 {
-    *m = (struct vrt_model){ .program = p, .group = p->group > 0 ? p->group : 1, .nbalance = p->balance_bytes / 4 };
+    *m = (struct vrt_model){
+        .program = p, .group = p->group > 0 ? p->group : 1, .nbalance = p->balance_bytes / 4};
     m->ctx.eps = 1e-8;
     if (!plan_regions(m, use))
         return vrt_fail(e, VRT_INTERNAL, "the program's table has an impossible size");
@@ -88,11 +98,11 @@ void vrt_model_close(struct vrt_model *m)
         if (m->ctx.region[i] != NULL)
             munmap(m->ctx.region[i], (size_t)m->bytes[i]);
     free(m->balance);
-    *m = (struct vrt_model){ 0 };
+    *m = (struct vrt_model){0};
 }
 
-/* A normal number cut at +-2 (absolute, whatever the deviation). Both ways of rejection end soon: the narrow normal is
- * mostly inside, the wide one is nearly flat there. */
+/* A normal number cut at +-2 (absolute, whatever the deviation). Both ways of rejection end soon:
+ * the narrow normal is mostly inside, the wide one is nearly flat there. */
 static double truncated_normal(struct vrt_random *r, double deviation)
 {
     double x;
@@ -111,15 +121,18 @@ static double truncated_normal(struct vrt_random *r, double deviation)
 static double initial_value(const struct vrt_param *p, struct vrt_random *r)
 {
     switch (p->init) {
-    case VRT_INIT_ONE: return 1.0;
-    case VRT_INIT_CONST: return p->init_value;
+    case VRT_INIT_ONE:          return 1.0;
+    case VRT_INIT_CONST:        return p->init_value;
     case VRT_INIT_TRUNC_NORMAL: return truncated_normal(r, p->init_value);
-    case VRT_INIT_UNIFORM: return p->init_value * (2.0 * vrt_random_uniform(r) - 1.0);
-    default: return 0.0;
+    case VRT_INIT_UNIFORM:      return p->init_value * (2.0 * vrt_random_uniform(r) - 1.0);
+    default:                    return 0.0;
     }
 }
 
-struct init { struct vrt_model *m; uint64_t seed; };
+struct init {
+    struct vrt_model *m;
+    uint64_t seed;
+};
 
 static void init_param(void *data, int64_t i, int thread)
 {
@@ -130,7 +143,8 @@ static void init_param(void *data, int64_t i, int thread)
     (void)thread;
     vrt_random_start(&r, in->seed, VRT_RANDOM_INIT, (uint32_t)i, 0);
     for (int64_t j = 0; j < p->count; j++)
-        values[j] = p->drawn > 0 && j >= p->drawn ? values[j - p->drawn] : (float)initial_value(p, &r);
+        values[j] =
+            p->drawn > 0 && j >= p->drawn ? values[j - p->drawn] : (float)initial_value(p, &r);
 }
 
 void vrt_model_init(struct vrt_model *m, uint64_t seed)
@@ -156,11 +170,12 @@ static void print_notes(const struct vrt_buffer *notes)
     }
 }
 
-bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how, char **classes, struct vrt_error *e)
+bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how,
+                    char **classes, struct vrt_error *e)
 {
     struct vrt_tensors *t;
-    struct vrt_buffer notes = { 0 };
-    struct init in = { m, how->seed };
+    struct vrt_buffer notes = {0};
+    struct init in = {m, how->seed};
     struct vrt_adapt adapt = *how;
     *classes = NULL;
     if (!vrt_tensors_open(&t, path, e))
@@ -178,14 +193,16 @@ bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adap
     return ok;
 }
 
-/* The grids of positions, for whoever resamples them: {"pos_embed": [14,14]}; NULL if there are none. */
+/* The grids of positions, for whoever resamples them: {"pos_embed": [14,14]}; NULL if there are
+ * none. */
 static char *positions_text(const struct vrt_program *p)
 {
     json_t *j = json_object();
     for (int64_t i = 0; i < p->nroles; i++)
         if (p->roles[i].kind == VRT_ROLE_POSITIONS && p->roles[i].grid_height > 0)
-            json_object_set_new(j, p->params[p->roles[i].param].name,
-                                json_pack("[i,i]", p->roles[i].grid_height, p->roles[i].grid_width));
+            json_object_set_new(
+                j, p->params[p->roles[i].param].name,
+                json_pack("[i,i]", p->roles[i].grid_height, p->roles[i].grid_width));
     char *text = json_object_size(j) > 0 ? json_dumps(j, JSON_COMPACT) : NULL;
     json_decref(j);
     return text;
@@ -194,38 +211,42 @@ static char *positions_text(const struct vrt_program *p)
 /* How pictures become input, for whoever uses the weights elsewhere. */
 static char *preprocessing_text(const struct vrt_program *p)
 {
-    json_t *j = json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s, s:s}", "input_size", (json_int_t)p->channels,
-                          (json_int_t)p->height, (json_int_t)p->width, "mean", p->mean[0], p->mean[1], p->mean[2],
-                          "std", p->std[0], p->std[1], p->std[2], "crop_pct", p->crop_pct,
-                          "crop_mode", p->squash ? "squash" : "center",
-                          "interpolation", p->resample == 0 ? "bilinear" : "bicubic");
+    json_t *j =
+        json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s, s:s}", "input_size",
+                  (json_int_t)p->channels, (json_int_t)p->height, (json_int_t)p->width, "mean",
+                  p->mean[0], p->mean[1], p->mean[2], "std", p->std[0], p->std[1], p->std[2],
+                  "crop_pct", p->crop_pct, "crop_mode", p->squash ? "squash" : "center",
+                  "interpolation", p->resample == 0 ? "bilinear" : "bicubic");
     char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(j);
     return text;
 }
 
-bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path, const char *classes,
-                    struct vrt_error *e)
+bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path,
+                    const char *classes, struct vrt_error *e)
 {
     const struct vrt_program *p = m->program;
     char *preprocessing = preprocessing_text(p), *positions = positions_text(p);
     struct vrt_meta meta[7] = {
-        { "format", "pt" },                     /* shapes and layouts are PyTorch's, and readers ask for this word */
-        { "producer", p->compiler }, { "model", p->name }, { "spec_hash", p->spec_hash },
-        { "preprocessing", preprocessing != NULL ? preprocessing : "{}" },
+        {"format", "pt"}, /* shapes and layouts are PyTorch's, and readers ask for this word */
+        {"producer", p->compiler},
+        {"model", p->name},
+        {"spec_hash", p->spec_hash},
+        {"preprocessing", preprocessing != NULL ? preprocessing : "{}"},
     };
     size_t n = 5;
     if (positions != NULL)
-        meta[n++] = (struct vrt_meta){ "positions", positions };
+        meta[n++] = (struct vrt_meta){"positions", positions};
     if (classes != NULL)
-        meta[n++] = (struct vrt_meta){ "classes", classes };
+        meta[n++] = (struct vrt_meta){"classes", classes};
     bool ok = vrt_tensors_save(path, p->params, p->nparams, m->ctx.region[region], meta, n, e);
     free(preprocessing);
     free(positions);
     return ok;
 }
 
-void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing, const struct vrt_mix *mix, int64_t group)
+void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, double smoothing,
+                       const struct vrt_mix *mix, int64_t group)
 {
     int64_t classes = m->program->classes;
     float *target = vrt_model_floats(m, VRT_TARGET), low = (float)(smoothing / (double)classes);

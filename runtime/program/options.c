@@ -7,9 +7,13 @@
 #include "runtime/program/flags.h"
 #include "runtime/program/suggest.h"
 
-static const struct { const char *name; int32_t unit; } units[] = {
-    { "epochs", VRT_UNIT_EPOCHS }, { "epoch", VRT_UNIT_EPOCHS }, { "steps", VRT_UNIT_STEPS }, { "step", VRT_UNIT_STEPS },
-    { "images", VRT_UNIT_IMAGES }, { "image", VRT_UNIT_IMAGES }, { "px", VRT_UNIT_PX }, { "bytes", VRT_UNIT_BYTES },
+static const struct {
+    const char *name;
+    int32_t unit;
+} units[] = {
+    {"epochs", VRT_UNIT_EPOCHS}, {"epoch", VRT_UNIT_EPOCHS},  {"steps", VRT_UNIT_STEPS},
+    {"step", VRT_UNIT_STEPS},    {"images", VRT_UNIT_IMAGES}, {"image", VRT_UNIT_IMAGES},
+    {"px", VRT_UNIT_PX},         {"bytes", VRT_UNIT_BYTES},
 };
 enum { NUNITS = sizeof units / sizeof *units };
 
@@ -54,30 +58,37 @@ static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_va
             return false;
         out->unit = units[i].unit;
     }
-    return out->unit == key->unit || (time && (out->unit == VRT_UNIT_EPOCHS || out->unit == VRT_UNIT_STEPS));
+    return out->unit == key->unit ||
+           (time && (out->unit == VRT_UNIT_EPOCHS || out->unit == VRT_UNIT_STEPS));
 }
 
-bool vrt_options_value(const struct vrt_key *key, const char *name, const char *text, struct vrt_value *out,
-                       struct vrt_error *e)
+bool vrt_options_value(const struct vrt_key *key, const char *name, const char *text,
+                       struct vrt_value *out, struct vrt_error *e)
 {
     const char *rest;
-    *out = (struct vrt_value){ .unit = key->unit, .given = true, .text = text };
+    *out = (struct vrt_value){.unit = key->unit, .given = true, .text = text};
     if (key->type == VRT_KEY_TEXT)
         return true;
     if (key->type == VRT_KEY_BOOL) {
         out->number = strcmp(text, "true") == 0;
-        return out->number != 0 || strcmp(text, "false") == 0 || bad_value(name, text, "true or false", e);
+        return out->number != 0 || strcmp(text, "false") == 0 ||
+               bad_value(name, text, "true or false", e);
     }
     if (!read_number(text, &out->number, &rest))
         return bad_value(name, text, "a number", e);
     if (!read_unit(key, rest, out))
-        return bad_value(name, text, key->unit == VRT_UNIT_NONE ? "a number" : "a number, alone or in the key's own unit", e);
-    if (key->type == VRT_KEY_INT && (out->number != floor(out->number) || fabs(out->number) > 0x1p53))
+        return bad_value(name, text,
+                         key->unit == VRT_UNIT_NONE ? "a number"
+                                                    : "a number, alone or in the key's own unit",
+                         e);
+    if (key->type == VRT_KEY_INT &&
+        (out->number != floor(out->number) || fabs(out->number) > 0x1p53))
         return bad_value(name, text, "a whole number", e);
     return true;
 }
 
-static bool store_flag(struct vrt_options *o, const struct vrt_flag *f, const char *text, struct vrt_error *e)
+static bool store_flag(struct vrt_options *o, const struct vrt_flag *f, const char *text,
+                       struct vrt_error *e)
 {
     void *field = (char *)o + f->offset;
     char name[40], wanted[120];
@@ -90,7 +101,8 @@ static bool store_flag(struct vrt_options *o, const struct vrt_flag *f, const ch
     snprintf(name, sizeof name, "--%s", f->name);
     if (!read_number(text, &value, &rest) || *rest != '\0' || value < f->min || value > f->max ||
         (f->type == FLAG_WHOLE && value != floor(value))) {
-        snprintf(wanted, sizeof wanted, "a %snumber from %g to %g", f->type == FLAG_WHOLE ? "whole " : "", f->min, f->max);
+        snprintf(wanted, sizeof wanted, "a %snumber from %g to %g",
+                 f->type == FLAG_WHOLE ? "whole " : "", f->min, f->max);
         return bad_value(name, text, wanted, e);
     }
     if (f->type == FLAG_WHOLE)
@@ -104,7 +116,9 @@ static bool store_set(struct vrt_options *o, char *text, struct vrt_error *e)
 {
     char *equals = strchr(text, '=');
     if (equals == NULL || equals == text)
-        return vrt_fail(e, VRT_USAGE, "--set needs path=value, as in --set train.optim.lr=0.001, not `%.100s`", text);
+        return vrt_fail(e, VRT_USAGE,
+                        "--set needs path=value, as in --set train.optim.lr=0.001, not `%.100s`",
+                        text);
     char path[200];
     snprintf(path, sizeof path, "%.*s", (int)(equals - text), text);
     int64_t i = vrt_options_key(o->program, path);
@@ -137,8 +151,9 @@ static bool parse_flag(struct vrt_options *o, int *i, struct vrt_error *e)
         return vrt_fail(e, VRT_USAGE, "--%s needs a value", name);
     char label[80];
     snprintf(label, sizeof label, "--%s", name);
-    return f != NULL ? store_flag(o, f, text, e) : is_set ? store_set(o, text, e) :
-           vrt_options_value(key, label, text, &o->keys[key - o->program->keys], e);
+    return f != NULL ? store_flag(o, f, text, e)
+           : is_set  ? store_set(o, text, e)
+                     : vrt_options_value(key, label, text, &o->keys[key - o->program->keys], e);
 }
 
 static bool start_options(struct vrt_options *o, const struct vrt_program *p, struct vrt_error *e)
@@ -147,14 +162,21 @@ static bool start_options(struct vrt_options *o, const struct vrt_program *p, st
     if (o->keys == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the options");
     for (int64_t i = 0; i < p->nkeys; i++)
-        o->keys[i] = (struct vrt_value){ .number = p->keys[i].number, .unit = p->keys[i].unit, .text = p->keys[i].text };
+        o->keys[i] = (struct vrt_value){
+            .number = p->keys[i].number, .unit = p->keys[i].unit, .text = p->keys[i].text};
     return true;
 }
 
-bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program, const struct vrt_command *command,
-                       int argc, char **argv, struct vrt_error *e)
+bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
+                       const struct vrt_command *command, int argc, char **argv,
+                       struct vrt_error *e)
 {
-    *o = (struct vrt_options){ .program = program, .command = command, .argc = argc, .argv = argv, .top = 5, .seconds = 3.0 };
+    *o = (struct vrt_options){.program = program,
+                              .command = command,
+                              .argc = argc,
+                              .argv = argv,
+                              .top = 5,
+                              .seconds = 3.0};
     if (!start_options(o, program, e))
         return false;
     o->files = calloc((size_t)argc + 1, sizeof *o->files);
@@ -164,7 +186,8 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
     for (int i = 2; i < argc; i++) {
         bool is_flag = !only_files && argv[i][0] == '-' && argv[i][1] != '\0';
         if (!is_flag && command->operands == NULL)
-            return vrt_fail(e, VRT_USAGE, "%s takes no operand, but there is `%.100s`", command->name, argv[i]);
+            return vrt_fail(e, VRT_USAGE, "%s takes no operand, but there is `%.100s`",
+                            command->name, argv[i]);
         if (!is_flag)
             o->files[o->nfiles++] = argv[i];
         else if (strcmp(argv[i], "--") == 0)
@@ -172,8 +195,9 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
         else if (strcmp(argv[i], "-h") == 0)
             o->help = true;
         else if (argv[i][1] != '-')
-            return vrt_fail(e, VRT_USAGE, "there is no flag %.100s: flags begin with --; see %s %s --help", argv[i], argv[0],
-                            command->name);
+            return vrt_fail(e, VRT_USAGE,
+                            "there is no flag %.100s: flags begin with --; see %s %s --help",
+                            argv[i], argv[0], command->name);
         else if (!parse_flag(o, &i, e))
             return false;
     }

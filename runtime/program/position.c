@@ -4,12 +4,20 @@
 #include <stddef.h>
 
 /* The numbers of a position, by name: whole ones, and sums. */
-static const struct { const char *name; size_t offset; } wholes[] = {
-#define FIELD(name) { #name, offsetof(struct vrt_position, name) }
-    FIELD(step), FIELD(epoch), FIELD(batch), FIELD(best_top1), FIELD(best_epoch), FIELD(skipped), FIELD(epoch_skipped),
-    FIELD(in_row), FIELD(went_back), FIELD(epoch_unread),
-}, reals[] = {
-    FIELD(epoch_loss), FIELD(epoch_balance), FIELD(epoch_seconds), FIELD(lr_factor),
+static const struct {
+    const char *name;
+    size_t offset;
+} wholes[] =
+    {
+#define FIELD(name) {#name, offsetof(struct vrt_position, name)}
+        FIELD(step),    FIELD(epoch),         FIELD(batch),  FIELD(best_top1), FIELD(best_epoch),
+        FIELD(skipped), FIELD(epoch_skipped), FIELD(in_row), FIELD(went_back), FIELD(epoch_unread),
+},
+  reals[] = {
+      FIELD(epoch_loss),
+      FIELD(epoch_balance),
+      FIELD(epoch_seconds),
+      FIELD(lr_factor),
 #undef FIELD
 };
 enum { NWHOLES = sizeof wholes / sizeof *wholes, NREALS = sizeof reals / sizeof *reals };
@@ -18,12 +26,17 @@ json_t *vrt_position_json(const struct vrt_position *at)
 {
     json_t *j = json_object();
     for (size_t i = 0; i < NWHOLES; i++)
-        json_object_set_new(j, wholes[i].name, json_integer(*(const int64_t *)(const void *)((const char *)at + wholes[i].offset)));
+        json_object_set_new(
+            j, wholes[i].name,
+            json_integer(*(const int64_t *)(const void *)((const char *)at + wholes[i].offset)));
     for (size_t i = 0; i < NREALS; i++)
-        json_object_set_new(j, reals[i].name, json_real(*(const double *)(const void *)((const char *)at + reals[i].offset)));
+        json_object_set_new(
+            j, reals[i].name,
+            json_real(*(const double *)(const void *)((const char *)at + reals[i].offset)));
     json_t *kept = json_array();
     for (int64_t i = 0; i < at->nkept; i++)
-        json_array_append_new(kept, json_pack("[I,I]", (json_int_t)at->kept[i].epoch, (json_int_t)at->kept[i].top1));
+        json_array_append_new(
+            kept, json_pack("[I,I]", (json_int_t)at->kept[i].epoch, (json_int_t)at->kept[i].top1));
     json_object_set_new(j, "kept", kept);
     return j;
 }
@@ -34,10 +47,11 @@ static bool read_kept(struct vrt_position *at, const json_t *list)
         return false;
     at->nkept = (int64_t)json_array_size(list);
     for (int64_t i = 0; i < at->nkept; i++) {
-        const json_t *pair = json_array_get(list, (size_t)i), *epoch = json_array_get(pair, 0), *top1 = json_array_get(pair, 1);
+        const json_t *pair = json_array_get(list, (size_t)i), *epoch = json_array_get(pair, 0),
+                     *top1 = json_array_get(pair, 1);
         if (!json_is_integer(epoch) || !json_is_integer(top1))
             return false;
-        at->kept[i] = (struct vrt_kept){ json_integer_value(epoch), json_integer_value(top1) };
+        at->kept[i] = (struct vrt_kept){json_integer_value(epoch), json_integer_value(top1)};
     }
     return true;
 }

@@ -1,6 +1,6 @@
-/* The command `predict`: a row for each picture, in the order given, those of a data set (--data, --split, --limit) after
- * the files, with their true class; a picture that cannot be read gets a row with the reason, and the exit status is then
- * 1. */
+/* The command `predict`: a row for each picture, in the order given, those of a data set (--data,
+ * --split, --limit) after the files, with their true class; a picture that cannot be read gets a
+ * row with the reason, and the exit status is then 1. */
 #include <dirent.h>
 #include <jansson.h>
 #include <math.h>
@@ -21,37 +21,40 @@
 
 enum { DEPTH_LIMIT = 64, NAME_SIZE = 2048 };
 
-struct entry {                          /* one picture of a window */
-    char *path;                         /* owned; of a picture of the data set: its name there */
-    int64_t item;                       /* its number in the data set, -1: a file */
+struct entry {    /* one picture of a window */
+    char *path;   /* owned; of a picture of the data set: its name there */
+    int64_t item; /* its number in the data set, -1: a file */
     bool ok;
-    char why[300];                      /* where it is not */
+    char why[300]; /* where it is not */
 };
 
 struct predict {
     const struct vrt_options *o;
     struct vrt_model m;
     struct vrt_transform transform;
-    struct vrt_dataset *data;           /* NULL: files only */
-    int64_t data_count;                 /* pictures of it that are wanted */
-    json_t *names;                      /* of the classes; NULL: unknown */
-    struct entry *window;               /* up to micro pictures, then one call */
-    struct vrt_image *images;           /* decoded pixels, one per thread */
-    int32_t *order;                     /* of the classes, for sorting */
-    int64_t used, all;                  /* pictures: in the window, so far */
+    struct vrt_dataset *data; /* NULL: files only */
+    int64_t data_count;       /* pictures of it that are wanted */
+    json_t *names;            /* of the classes; NULL: unknown */
+    struct entry *window;     /* up to micro pictures, then one call */
+    struct vrt_image *images; /* decoded pixels, one per thread */
+    int32_t *order;           /* of the classes, for sorting */
+    int64_t used, all;        /* pictures: in the window, so far */
     bool failed;
 };
 
-/* The row begins with the name already: an error that repeats it (a data set's after its root) loses it. */
+/* The row begins with the name already: an error that repeats it (a data set's after its root)
+ * loses it. */
 static void tell_why(struct entry *entry, const char *text)
 {
     const char *name = strstr(text, entry->path);
     size_t n = strlen(entry->path);
-    bool named = name != NULL && (name == text || entry->item >= 0) && strncmp(name + n, ": ", 2) == 0;
+    bool named =
+        name != NULL && (name == text || entry->item >= 0) && strncmp(name + n, ": ", 2) == 0;
     snprintf(entry->why, sizeof entry->why, "%.299s", named ? name + n + 2 : text);
 }
 
-static bool read_picture(const struct predict *p, const struct entry *entry, struct vrt_image *image, struct vrt_error *e)
+static bool read_picture(const struct predict *p, const struct entry *entry,
+                         struct vrt_image *image, struct vrt_error *e)
 {
     int channels = (int)p->m.program->channels;
     return entry->item >= 0 ? vrt_dataset_read(p->data, entry->item, channels, image, e)
@@ -68,7 +71,8 @@ static void read_entry(void *data, int64_t i, int thread)
     if (entry->why[0] != '\0')
         return;
     entry->ok = read_picture(p, entry, &p->images[thread], &e) &&
-                vrt_transform_eval(&p->transform, &p->images[thread], vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
+                vrt_transform_eval(&p->transform, &p->images[thread],
+                                   vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
     if (!entry->ok)
         tell_why(entry, e.text);
 }
@@ -98,7 +102,9 @@ static int64_t close_gaps(struct predict *p)
 /* The true class of a picture of the data set, NULL for a file. */
 static const char *true_class(const struct predict *p, const struct entry *entry)
 {
-    return entry->item < 0 ? NULL : vrt_dataset_class_name(p->data, vrt_dataset_label(p->data, entry->item));
+    return entry->item < 0
+               ? NULL
+               : vrt_dataset_class_name(p->data, vrt_dataset_label(p->data, entry->item));
 }
 
 static const char *class_name(const struct predict *p, int32_t c, char text[32])
@@ -168,14 +174,17 @@ static void row_json(struct predict *p, const struct entry *entry, int64_t at)
     for (int64_t i = 0; i < top; i++) {
         char text[32];
         int32_t c = p->order[i];
-        json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "class", c, "name", class_name(p, c, text), "probability",
+        json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "class", c, "name",
+                                              class_name(p, c, text), "probability",
                                               number_json(exp((double)logits[c] - largest) / sum)));
     }
     if (p->o->logits)
         json_object_set_new(row, "logits", floats_json(logits, classes));
     if (p->o->features)
-        json_object_set_new(row, "features", floats_json(vrt_model_floats(&p->m, VRT_FEATURES) + at * p->m.program->features,
-                                                         p->m.program->features));
+        json_object_set_new(
+            row, "features",
+            floats_json(vrt_model_floats(&p->m, VRT_FEATURES) + at * p->m.program->features,
+                        p->m.program->features));
     print_json(row);
 }
 
@@ -211,7 +220,8 @@ static void row_text(struct predict *p, const struct entry *entry, int64_t at)
 static void row_error(const struct predict *p, const struct entry *entry)
 {
     if (p->o->json)
-        print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error", vrt_json_text(entry->why)));
+        print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error",
+                             vrt_json_text(entry->why)));
     else
         printf("%s: error: %s\n", entry->path, entry->why);
 }
@@ -235,14 +245,16 @@ static void flush_window(struct predict *p)
             row_text(p, entry, at++);
         p->failed = p->failed || !entry->ok;
         free(entry->path);
-        *entry = (struct entry){ 0 };
+        *entry = (struct entry){0};
     }
     p->used = 0;
     fflush(stdout);
 }
 
-/* One more picture (item: its number in the data set, or -1), or with a reason one that failed already. */
-static bool add_entry(struct predict *p, const char *path, int64_t item, const char *why, struct vrt_error *e)
+/* One more picture (item: its number in the data set, or -1), or with a reason one that failed
+ * already. */
+static bool add_entry(struct predict *p, const char *path, int64_t item, const char *why,
+                      struct vrt_error *e)
 {
     struct entry *entry = &p->window[p->used];
     entry->path = strdup(path);
@@ -266,7 +278,8 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e);
+static bool add_path(struct predict *p, const char *path, int depth, bool given,
+                     struct vrt_error *e);
 
 /* All pictures below a folder, sorted; those with a name that begins with a dot are left out. */
 static bool add_folder(struct predict *p, const char *path, int depth, struct vrt_error *e)
@@ -276,7 +289,8 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
     bool ok = n >= 0 || add_entry(p, path, -1, "the folder cannot be read", e);
     for (int i = 0; i < n; i++) {
         char *below = NULL;
-        if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", list[i]->d_name) < 0)
+        if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/",
+                           list[i]->d_name) < 0)
             ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
         ok = ok && add_path(p, below, depth + 1, false, e);
         free(below);
@@ -288,7 +302,8 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
 }
 
 /* Inside a folder, what is neither file nor folder is passed over. */
-static bool add_path(struct predict *p, const char *path, int depth, bool given, struct vrt_error *e)
+static bool add_path(struct predict *p, const char *path, int depth, bool given,
+                     struct vrt_error *e)
 {
     struct stat s;
     if (path[0] != '\0' && stat(path, &s) == 0) {
@@ -329,8 +344,10 @@ static bool add_data(struct predict *p, struct vrt_error *e)
 /* Any flag of the data asks for it; the others keep what the spec says. */
 static bool wants_data(const struct vrt_options *o)
 {
-    int64_t root = vrt_options_key(o->program, "data.root"), limit = vrt_options_key(o->program, "data.limit");
-    return o->split != NULL || (root >= 0 && o->keys[root].given) || (limit >= 0 && o->keys[limit].given);
+    int64_t root = vrt_options_key(o->program, "data.root"),
+            limit = vrt_options_key(o->program, "data.limit");
+    return o->split != NULL || (root >= 0 && o->keys[root].given) ||
+           (limit >= 0 && o->keys[limit].given);
 }
 
 static bool open_data(struct predict *p, const struct vrt_settings *s, struct vrt_error *e)
@@ -338,8 +355,7 @@ static bool open_data(struct predict *p, const struct vrt_settings *s, struct vr
     const struct vrt_options *o = p->o;
     if (!wants_data(o))
         return true;
-    if (!vrt_need_data(s, o, e) ||
-        !vrt_open_split(s, o->split, &p->data, e))
+    if (!vrt_need_data(s, o, e) || !vrt_open_split(s, o->split, &p->data, e))
         return false;
     p->data_count = vrt_dataset_count(p->data);
     if (s->limit > 0 && s->limit < (double)p->data_count)
@@ -353,7 +369,9 @@ static bool open_predict(struct predict *p, struct vrt_error *e)
     struct vrt_settings s;
     char *classes = NULL;
     if (o->nfiles == 0 && !wants_data(o))
-        return vrt_fail(e, VRT_USAGE, "predict needs pictures: files, folders, - for a list on stdin, or --data FOLDER");
+        return vrt_fail(
+            e, VRT_USAGE,
+            "predict needs pictures: files, folders, - for a list on stdin, or --data FOLDER");
     if (!vrt_need_weights(o, e) || !vrt_settings_read(&s, o, e) || !open_data(p, &s, e) ||
         !vrt_model_open(&p->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
@@ -388,10 +406,11 @@ static void close_predict(struct predict *p)
 
 int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct predict p = { .o = o };
+    struct predict p = {.o = o};
     bool ok = open_predict(&p, e);
     for (int i = 0; ok && i < o->nfiles; i++)
-        ok = strcmp(o->files[i], "-") == 0 ? add_list(&p, e) : add_path(&p, o->files[i], 0, true, e);
+        ok =
+            strcmp(o->files[i], "-") == 0 ? add_list(&p, e) : add_path(&p, o->files[i], 0, true, e);
     ok = ok && add_data(&p, e);
     if (ok && p.used > 0)
         flush_window(&p);

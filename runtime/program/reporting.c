@@ -16,11 +16,15 @@
 #include "runtime/report/events.h"
 #include "runtime/report/page.h"
 
-static bool write_report(const char *folder, const struct vrt_program *p, const struct vrt_history *h, enum vrt_run_state state,
-                         struct vrt_error *e)
+static bool write_report(const char *folder, const struct vrt_program *p,
+                         const struct vrt_history *h, enum vrt_run_state state, struct vrt_error *e)
 {
     struct vrt_report r = {
-        .folder = folder, .history = h, .state = state, .now = (double)time(NULL), .info_text = p->info_text,
+        .folder = folder,
+        .history = h,
+        .state = state,
+        .now = (double)time(NULL),
+        .info_text = p->info_text,
         .info_json = p->info_json,
     };
     return vrt_report_write(&r, e) && (!h->metrics || vrt_events_write(folder, h, e));
@@ -29,17 +33,21 @@ static bool write_report(const char *folder, const struct vrt_program *p, const 
 static void tell(const struct vrt_error *e, const char *folder)
 {
     char text[sizeof e->text];
-    snprintf(text, sizeof text, "%.1000s; the training does not need it, and `report --out %.900s` makes it again", e->text,
-             folder);
+    snprintf(text, sizeof text,
+             "%.1000s; the training does not need it, and `report --out %.900s` makes it again",
+             e->text, folder);
     vrt_message("note", text);
 }
 
 void vrt_training_report(const struct vrt_training *t, bool ended)
 {
-    enum vrt_run_state state = vrt_training_over(t) ? VRT_RUN_FINISHED : ended ? VRT_RUN_STOPPED : VRT_RUN_GOES_ON;
+    enum vrt_run_state state = vrt_training_over(t) ? VRT_RUN_FINISHED
+                               : ended              ? VRT_RUN_STOPPED
+                                                    : VRT_RUN_GOES_ON;
     struct vrt_history h;
     struct vrt_error e;
-    if (!vrt_history_read(&h, t->run.folder, &e) || !write_report(t->run.folder, t->m.program, &h, state, &e))
+    if (!vrt_history_read(&h, t->run.folder, &e) ||
+        !write_report(t->run.folder, t->m.program, &h, state, &e))
         tell(&e, t->run.folder);
     vrt_history_free(&h);
 }
@@ -56,10 +64,12 @@ static bool is_running(const char *folder)
 
 static enum vrt_run_state state_of(const char *folder, const struct vrt_history *h)
 {
-    double all = vrt_history_key(h, "train.epochs"), patience = vrt_history_key(h, "train.patience");
+    double all = vrt_history_key(h, "train.epochs"),
+           patience = vrt_history_key(h, "train.patience");
     double done = h->nepochs > 0 ? h->epochs[h->nepochs - 1].epoch : 0;
     long best = vrt_history_best(h);
-    bool over = done >= all || (patience > 0 && best >= 0 && done - h->epochs[best].epoch >= patience);
+    bool over =
+        done >= all || (patience > 0 && best >= 0 && done - h->epochs[best].epoch >= patience);
     return is_running(folder) ? VRT_RUN_GOES_ON : over ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
 }
 
@@ -78,11 +88,14 @@ int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
 {
     struct vrt_history h;
     char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s%s", o->out != NULL ? o->out : "runs/", o->out != NULL ? "" : o->program->name);
+    snprintf(folder, sizeof folder, "%s%s", o->out != NULL ? o->out : "runs/",
+             o->out != NULL ? "" : o->program->name);
     bool ok = vrt_history_read(&h, folder, e);
     if (ok && h.run == NULL && !h.metrics && h.analysis == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read",
-                      folder);
+        ok = vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read",
+            folder);
     ok = ok && write_report(folder, o->program, &h, state_of(folder, &h), e);
     vrt_history_free(&h);
     if (ok)

@@ -26,8 +26,8 @@
 #include "runtime/program/states.h"
 
 static const char *const file_names[] = {
-    "run.json", "spec.vmoe", "last.safetensors", "best.safetensors", "0.state", "1.state", "manifest.json", "analysis.json",
-    "report.html",
+    "run.json", "spec.vmoe",     "last.safetensors", "best.safetensors", "0.state",
+    "1.state",  "manifest.json", "analysis.json",    "report.html",
 };
 enum { NFILES = sizeof file_names / sizeof *file_names };
 
@@ -42,14 +42,15 @@ static bool make_folder(const char *path, struct vrt_error *e)
 {
     char part[PATH_MAX];
     snprintf(part, sizeof part, "%s", path);
-    for (char *at = part + 1; ; at++) {
+    for (char *at = part + 1;; at++) {
         if (*at != '/' && *at != '\0')
             continue;
         char end = *at;
         *at = '\0';
         bool made = mkdir(part, 0777) == 0;
         if (!made && errno != EEXIST)
-            return vrt_fail(e, VRT_BAD_INPUT, "cannot make the folder %s: %s; choose another --out", part, strerror(errno));
+            return vrt_fail(e, VRT_BAD_INPUT, "cannot make the folder %s: %s; choose another --out",
+                            part, strerror(errno));
         if (made && !vrt_file_sync_name(part, e))
             return false;
         *at = end;
@@ -72,7 +73,8 @@ static size_t starts_with_file(const char *name)
 /* "last.safetensors.4711.tmp": what a training that was killed while writing leaves. */
 static bool is_leftover(const char *name)
 {
-    size_t n = starts_with_file(name), digits = n > 0 && name[n] == '.' ? strspn(name + n + 1, "0123456789") : 0;
+    size_t n = starts_with_file(name),
+           digits = n > 0 && name[n] == '.' ? strspn(name + n + 1, "0123456789") : 0;
     return digits > 0 && strcmp(name + n + 1 + digits, ".tmp") == 0;
 }
 
@@ -104,31 +106,35 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
         return false;
     r->lock = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0 || access(r->folder, W_OK | X_OK) != 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot write into %s: %s; choose another --out", r->folder, strerror(errno));
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot write into %s: %s; choose another --out",
+                        r->folder, strerror(errno));
     if (flock(r->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return vrt_fail(e, VRT_BAD_INPUT, "another training is running in %s; choose another --out", r->folder);
+        return vrt_fail(e, VRT_BAD_INPUT, "another training is running in %s; choose another --out",
+                        r->folder);
     return true;
 }
 
-/* The first state is saved at the end of the first epoch at the latest: a run without one has a line of results at most. */
+/* The first state is saved at the end of the first epoch at the latest: a run without one has a
+ * line of results at most. */
 static bool past_first_epoch(const struct vrt_run *r)
 {
     char path[PATH_MAX];
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     struct vrt_error ignored;
     int lines = 0;
     bool read = vrt_file_read(vrt_run_path(r, "metrics.csv", path), SIZE_MAX - 1, &b, &ignored);
     for (size_t i = 0; read && i < b.size; i++)
         lines += b.data[i] == '\n';
     vrt_buffer_free(&b);
-    return lines > 2;                   /* the first has the names */
+    return lines > 2; /* the first has the names */
 }
 
 /* What is left of an earlier training: its newest state, else its run.json. */
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
     char path[PATH_MAX], note[PATH_MAX + 100];
-    if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note, e))
+    if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note,
+                        e))
         return false;
     if (r->state != NULL) {
         r->sequence = vrt_state_sequence(r->state);
@@ -136,28 +142,37 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
         if (note[0] != '\0')
             fprintf(stderr, "warning: %s; going on from the state of step %lld\n", note,
                     (long long)json_integer_value(json_object_get(r->before, "step")));
-        return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
+        return r->before != NULL ||
+               vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
     }
     if (past_first_epoch(r))
-        return vrt_fail(e, VRT_BAD_INPUT, "%s has no state to go on from (%s is gone or empty), but results that would be lost; put "
-                        "it back, or start from the weights there: --weights %s/last.safetensors --out ANOTHER", r->folder, path,
-                        r->folder);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s has no state to go on from (%s is gone or empty), but results that would be lost; "
+            "put "
+            "it back, or start from the weights there: --weights %s/last.safetensors --out ANOTHER",
+            r->folder, path, r->folder);
     r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
-    return r->before != NULL || vrt_fail(e, VRT_BAD_INPUT, "%s is not empty, and holds no run to go on with (no run.json); "
-                                         "choose another --out", r->folder);
+    return r->before != NULL ||
+           vrt_fail(e, VRT_BAD_INPUT,
+                    "%s is not empty, and holds no run to go on with (no run.json); "
+                    "choose another --out",
+                    r->folder);
 }
 
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
 {
     char path[PATH_MAX];
-    *r = (struct vrt_run){ .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } };
+    *r = (struct vrt_run){.lock = -1, .metrics = {.jsonl = -1, .csv = -1}};
     if (!enter_folder(r, o, e))
         return false;
     sweep_folder(vrt_run_path(r, "state", path));
     int files = sweep_folder(r->folder);
     if (files != 0 && !o->resume)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s is not empty: choose another --out, or go on with the run in it by --resume",
-                        r->folder);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s is not empty: choose another --out, or go on with the run in it by --resume",
+            r->folder);
     if (files != 0 && !find_before(r, e))
         return false;
     r->fresh = r->state == NULL;
@@ -175,11 +190,15 @@ void vrt_run_close(struct vrt_run *r)
         close(r->lock);
 }
 
-const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o, struct vrt_adapt *how)
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o,
+                            struct vrt_adapt *how)
 {
     const char *before = json_string_value(json_object_get(r->before, "weights"));
     const json_t *j = json_object_get(r->before, "adapt");
-    *how = (struct vrt_adapt){ .fine_tune = true, .upcycle = o->upcycle, .noise = o->upcycle_noise, .keep = o->keep_experts };
+    *how = (struct vrt_adapt){.fine_tune = true,
+                              .upcycle = o->upcycle,
+                              .noise = o->upcycle_noise,
+                              .keep = o->keep_experts};
     if (o->weights != NULL || before == NULL || how->upcycle || how->keep != NULL)
         return o->weights != NULL ? o->weights : before;
     how->upcycle = json_is_true(json_object_get(j, "upcycle"));
@@ -188,26 +207,29 @@ const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o
     return before;
 }
 
-static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call)
+static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train,
+                             int64_t images_per_call)
 {
     char *classes = vrt_classes_text(train), hash[20];
     unsigned long long sum = classes != NULL ? XXH3_64bits(classes, strlen(classes)) : 0;
     snprintf(hash, sizeof hash, "%016llx", sum);
     free(classes);
-    return json_pack("{s:s, s:I, s:o, s:{s:I, s:s}}", "spec_hash", o->program->spec_hash, "images_per_call",
-                     (json_int_t)images_per_call, "keys", vrt_settings_json(o), "data", "pictures",
-                     (json_int_t)vrt_dataset_count(train), "classes", hash);
+    return json_pack("{s:s, s:I, s:o, s:{s:I, s:s}}", "spec_hash", o->program->spec_hash,
+                     "images_per_call", (json_int_t)images_per_call, "keys", vrt_settings_json(o),
+                     "data", "pictures", (json_int_t)vrt_dataset_count(train), "classes", hash);
 }
 
 /* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */
-static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text, size_t size)
+static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text,
+                            size_t size)
 {
     size_t used = strlen(text);
     if (json_equal(then, now) || used >= size)
         return false;
     char *a = then != NULL ? json_dumps(then, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     char *b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    snprintf(text + used, size - used, "\n  %s: %.100s then, %.100s now", name, a ? a : "nothing", b ? b : "nothing");
+    snprintf(text + used, size - used, "\n  %s: %.100s then, %.100s now", name, a ? a : "nothing",
+             b ? b : "nothing");
     free(a);
     free(b);
     return true;
@@ -216,20 +238,22 @@ static bool tell_difference(const char *name, const json_t *then, const json_t *
 /* The data may have moved, and more bad pictures be borne; everything else must be as it was. */
 static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
 {
-    static const char *const names[] = { "spec_hash", "images_per_call", "data" };
+    static const char *const names[] = {"spec_hash", "images_per_call", "data"};
     char text[700] = "";
     const char *path;
     json_t *now, *keys = json_object_get(r->before, "keys");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        tell_difference(names[i], json_object_get(r->before, names[i]), json_object_get(r->identity, names[i]), text,
-                        sizeof text);
-    json_object_foreach(json_object_get(r->identity, "keys"), path, now)
-        if (strcmp(path, "data.root") != 0 && strcmp(path, "data.bad") != 0)
-            tell_difference(path, json_object_get(keys, path), now, text, sizeof text);
+        tell_difference(names[i], json_object_get(r->before, names[i]),
+                        json_object_get(r->identity, names[i]), text, sizeof text);
+    json_object_foreach(json_object_get(r->identity, "keys"), path,
+                        now) if (strcmp(path, "data.root") != 0 && strcmp(path, "data.bad") != 0)
+        tell_difference(path, json_object_get(keys, path), now, text, sizeof text);
     if (text[0] == '\0')
         return true;
-    return vrt_fail(e, VRT_BAD_INPUT, "the run in %.200s cannot go on, it was begun with other settings:%s\n"
-                    "  go on with those, or choose another --out", r->folder, text);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "the run in %.200s cannot go on, it was begun with other settings:%s\n"
+                    "  go on with those, or choose another --out",
+                    r->folder, text);
 }
 
 /* How the run was begun, also where it begins anew on being resumed. */
@@ -260,7 +284,8 @@ static char *readable_json(const json_t *j)
     return line;
 }
 
-static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int64_t classes, int threads, struct vrt_error *e)
+static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int64_t classes,
+                           int threads, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
     struct vrt_adapt how;
@@ -273,49 +298,64 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
         memset(&host, 0, sizeof host);
     if (gmtime_r(&now, &utc) != NULL)
         strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model", p->name, "spec_file",
-                          p->spec_file, "compiler", p->compiler, "command", command_json(r, o), "started", started, "threads",
-                          threads, "classes", (json_int_t)classes, "host", "name", host.nodename, "system", host.release,
-                          "machine", host.machine, "processors", vrt_threads_available());
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model", p->name,
+                  "spec_file", p->spec_file, "compiler", p->compiler, "command", command_json(r, o),
+                  "started", started, "threads", threads, "classes", (json_int_t)classes, "host",
+                  "name", host.nodename, "system", host.release, "machine", host.machine,
+                  "processors", vrt_threads_available());
     if (weights != NULL)
         json_object_set_new(j, "weights", vrt_json_text(weights));
     if (weights != NULL && (how.upcycle || how.keep != NULL))
-        json_object_set_new(j, "adapt", json_pack("{s:b, s:f, s:o}", "upcycle", how.upcycle, "noise", how.noise, "keep",
-                                                  how.keep != NULL ? vrt_json_text(how.keep) : json_null()));
+        json_object_set_new(j, "adapt",
+                            json_pack("{s:b, s:f, s:o}", "upcycle", how.upcycle, "noise", how.noise,
+                                      "keep",
+                                      how.keep != NULL ? vrt_json_text(how.keep) : json_null()));
     json_object_update(j, r->identity);
     char *text = readable_json(j);
     json_decref(j);
-    bool ok = text != NULL ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
-                           : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
+    bool ok = text != NULL
+                  ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
+                  : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
     free(text);
     return ok;
 }
 
-/* What the run will fill: two states and a third while it is written, the same of weights, and those of the best epochs; a dry run one
- * of each. A disk without that much room is told now, not after the first epoch. */
-static bool check_room(const struct vrt_run *r, const struct vrt_options *o, const struct vrt_model *m, struct vrt_error *e)
+/* What the run will fill: two states and a third while it is written, the same of weights, and
+ * those of the best epochs; a dry run one of each. A disk without that much room is told now, not
+ * after the first epoch. */
+static bool check_room(const struct vrt_run *r, const struct vrt_options *o,
+                       const struct vrt_model *m, struct vrt_error *e)
 {
     struct statvfs disk;
     struct vrt_settings s;
     if (!vrt_settings_read(&s, o, e))
         return false;
-    double states = o->dry_run ? 1 : 3, weights = states + (s.keep_best > 1 && !o->dry_run ? s.keep_best : 0);
+    double states = o->dry_run ? 1 : 3,
+           weights = states + (s.keep_best > 1 && !o->dry_run ? s.keep_best : 0);
     double needed = weights * (double)m->bytes[VRT_PARAMS] + states * vrt_run_state_bytes(m);
-    if (statvfs(r->folder, &disk) != 0 || disk.f_blocks == 0 || (double)disk.f_bavail * (double)disk.f_frsize >= needed)
+    if (statvfs(r->folder, &disk) != 0 || disk.f_blocks == 0 ||
+        (double)disk.f_bavail * (double)disk.f_frsize >= needed)
         return true;
-    return vrt_fail(e, VRT_BAD_INPUT, "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or "
-                    "%s", r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6,
-                    o->dry_run ? "set TMPDIR to a folder with room" : "choose another --out");
+    return vrt_fail(
+        e, VRT_BAD_INPUT,
+        "%s needs %.1f MB for states and weights, and its disk has %.1f MB left; make room or "
+        "%s",
+        r->folder, needed / 1e6, (double)disk.f_bavail * (double)disk.f_frsize / 1e6,
+        o->dry_run ? "set TMPDIR to a folder with room" : "choose another --out");
 }
 
-static bool start_files(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, const struct vrt_model *m,
+static bool start_files(struct vrt_run *r, const struct vrt_options *o,
+                        const struct vrt_dataset *train, const struct vrt_model *m,
                         struct vrt_error *e)
 {
     char path[PATH_MAX];
     const char *spec = o->program->spec_text;
     bool lost;
-    return check_room(r, o, m, e) && write_run_json(r, o, vrt_dataset_classes(train), vrt_threads_count(&m->ctx), e) &&
-           make_folder(vrt_run_path(r, "state", path), e) && vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
+    return check_room(r, o, m, e) &&
+           write_run_json(r, o, vrt_dataset_classes(train), vrt_threads_count(&m->ctx), e) &&
+           make_folder(vrt_run_path(r, "state", path), e) &&
+           vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
            vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e);
 }
 
@@ -328,10 +368,11 @@ static char *all_alive(const struct vrt_program *p)
     return dead != NULL ? memset(dead, '.', experts) : NULL;
 }
 
-bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
-                   struct vrt_model *m, struct vrt_position *at, struct vrt_error *e)
+bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,
+                   int64_t images_per_call, struct vrt_model *m, struct vrt_position *at,
+                   struct vrt_error *e)
 {
-    *at = (struct vrt_position){ .best_top1 = -1, .lr_factor = 1.0 };
+    *at = (struct vrt_position){.best_top1 = -1, .lr_factor = 1.0};
     r->identity = make_identity(o, train, images_per_call);
     r->dead = all_alive(m->program);
     if (r->dead == NULL)

@@ -1,7 +1,9 @@
-/* The run folder of a training: spec.vmoe, run.json, the metrics, the weights, and the states that resuming needs.
+/* The run folder of a training: spec.vmoe, run.json, the metrics, the weights, and the states that
+ * resuming needs.
  *
- * A run is known by its identity: the spec's hash, the values of the run-time keys, the pictures per call and the data.
- * A state of another identity is refused; it would not end in the same weights. */
+ * A run is known by its identity: the spec's hash, the values of the run-time keys, the pictures
+ * per call and the data. A state of another identity is refused; it would not end in the same
+ * weights. */
 #ifndef RUNTIME_PROGRAM_RUN_H
 #define RUNTIME_PROGRAM_RUN_H
 
@@ -22,28 +24,33 @@ struct vrt_state;
 
 struct vrt_run {
     char folder[PATH_MAX - 64];
-    int lock;                           /* the open folder, locked against a second training in it; -1: closed */
-    bool fresh;                         /* no state was found */
-    uint64_t sequence;                  /* of the last state */
-    char *dead;                         /* a letter for each expert of the network: `x` was told to be without choices, else `.` */
-    struct vrt_state *state;            /* found by open, NULL after it was restored */
-    json_t *before;                     /* what an earlier training of this folder left: its state's text or run.json */
+    int lock;          /* the open folder, locked against a second training in it; -1: closed */
+    bool fresh;        /* no state was found */
+    uint64_t sequence; /* of the last state */
+    char *dead; /* a letter for each expert of the network: `x` was told to be without choices, else
+                   `.` */
+    struct vrt_state *state; /* found by open, NULL after it was restored */
+    json_t *before; /* what an earlier training of this folder left: its state's text or run.json */
     json_t *identity;
     struct vrt_metrics metrics;
 };
 
-/* Make or enter the folder of --out and lock it. Without --resume it must be empty; with it, the newest state is found
- * and the values of keys that the command line does not give are those of the run. */
+/* Make or enter the folder of --out and lock it. Without --resume it must be empty; with it, the
+ * newest state is found and the values of keys that the command line does not give are those of the
+ * run. */
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e);
 void vrt_run_close(struct vrt_run *r);
 
-/* The file of --weights, or on resuming afresh that of the run before; NULL: none. *how: what was permitted with it. */
-const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o, struct vrt_adapt *how);
+/* The file of --weights, or on resuming afresh that of the run before; NULL: none. *how: what was
+ * permitted with it. */
+const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o,
+                            struct vrt_adapt *how);
 
-/* Fix the identity, hold it against what was found, and write or reopen the files. Restores model and position from the
- * state if there is one. */
-bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train, int64_t images_per_call,
-                   struct vrt_model *m, struct vrt_position *at, struct vrt_error *e);
+/* Fix the identity, hold it against what was found, and write or reopen the files. Restores model
+ * and position from the state if there is one. */
+bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,
+                   int64_t images_per_call, struct vrt_model *m, struct vrt_position *at,
+                   struct vrt_error *e);
 
 /* "FOLDER/name"; name at most 50 bytes. */
 const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX]);

@@ -8,15 +8,21 @@
 
 static int64_t in_steps(double time, int32_t unit, int64_t steps_per_epoch)
 {
-    return llrint(fmin(ceil(time * (unit == VRT_UNIT_EPOCHS ? (double)steps_per_epoch : 1.0)), 1e15));
+    return llrint(
+        fmin(ceil(time * (unit == VRT_UNIT_EPOCHS ? (double)steps_per_epoch : 1.0)), 1e15));
 }
 
 struct vrt_schedule vrt_schedule_make(const struct vrt_settings *s, int64_t steps_per_epoch)
 {
     return (struct vrt_schedule){
-        .cosine = strcmp(s->schedule, "cosine") == 0, .falls = strcmp(s->schedule, "step") == 0, .lr = s->lr, .final = s->final,
-        .factor = s->factor, .warmup = in_steps(s->warmup, s->warmup_unit, steps_per_epoch),
-        .every = in_steps(s->every, s->every_unit, steps_per_epoch), .total = llrint(s->epochs) * steps_per_epoch,
+        .cosine = strcmp(s->schedule, "cosine") == 0,
+        .falls = strcmp(s->schedule, "step") == 0,
+        .lr = s->lr,
+        .final = s->final,
+        .factor = s->factor,
+        .warmup = in_steps(s->warmup, s->warmup_unit, steps_per_epoch),
+        .every = in_steps(s->every, s->every_unit, steps_per_epoch),
+        .total = llrint(s->epochs) * steps_per_epoch,
     };
 }
 
@@ -46,8 +52,8 @@ void vrt_schedule_constants(const struct vrt_settings *s, struct vrt_ctx *c)
     c->momentum = s->momentum;
 }
 
-/* 1 - beta^step, of beta as the float that the generated code counts with: 1 - 0.999f is off by 1e-5 of itself, and the first steps
- * would be, too. */
+/* 1 - beta^step, of beta as the float that the generated code counts with: 1 - 0.999f is off by
+ * 1e-5 of itself, and the first steps would be, too. */
 static double bias(double beta, int64_t step)
 {
     return 1.0 - pow((double)(float)beta, (double)step);

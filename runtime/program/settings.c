@@ -1,4 +1,5 @@
-/* From keys to settings: see settings.h. One table says where a key goes and which values make sense. */
+/* From keys to settings: see settings.h. One table says where a key goes and which values make
+ * sense. */
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
@@ -14,7 +15,8 @@
 #include "runtime/program/position.h"
 #include "runtime/program/settings.h"
 
-/* A whole number; the least, the largest value itself is out; epochs and steps may stand for each other. */
+/* A whole number; the least, the largest value itself is out; epochs and steps may stand for each
+ * other. */
 enum { WHOLE = 1, ABOVE = 2, BELOW = 4, TIME = 8 };
 
 static const struct number_row {
@@ -23,7 +25,8 @@ static const struct number_row {
     double standard, min, max;
     unsigned rule;
 } numbers[] = {
-#define ROW(path, field, standard, min, max, rule) { path, offsetof(struct vrt_settings, field), standard, min, max, rule }
+#define ROW(path, field, standard, min, max, rule) \
+    {path, offsetof(struct vrt_settings, field), standard, min, max, rule}
     ROW("data.limit", limit, 0, 0, 1e15, WHOLE),
     ROW("data.holdout", holdout, 0, 0, 1, BELOW),
     ROW("data.bad", bad, 0.001, 0, 1, 0),
@@ -71,25 +74,30 @@ static const struct number_row {
 #undef ROW
 };
 
-static const struct { const char *path; size_t offset; const char *standard; } texts[] = {
-    { "data.root", offsetof(struct vrt_settings, data_root), "" },
-    { "data.train", offsetof(struct vrt_settings, data_train), "train" },
-    { "data.val", offsetof(struct vrt_settings, data_val), "val" },
-    { "train.schedule.kind", offsetof(struct vrt_settings, schedule), "constant" },
+static const struct {
+    const char *path;
+    size_t offset;
+    const char *standard;
+} texts[] = {
+    {"data.root", offsetof(struct vrt_settings, data_root), ""},
+    {"data.train", offsetof(struct vrt_settings, data_train), "train"},
+    {"data.val", offsetof(struct vrt_settings, data_val), "val"},
+    {"train.schedule.kind", offsetof(struct vrt_settings, schedule), "constant"},
 };
 
-static bool out_of_range(const struct vrt_options *o, int64_t key, const struct number_row *r, double value,
-                         struct vrt_error *e)
+static bool out_of_range(const struct vrt_options *o, int64_t key, const struct number_row *r,
+                         double value, struct vrt_error *e)
 {
     const char *flag = key >= 0 ? o->program->keys[key].flag : NULL;
-    return vrt_fail(e, VRT_USAGE, "%s%s%s%s must be %s%s %.15g%s %.15g, not %.15g", r->path, flag ? " (--" : "",
-                    flag ? flag : "", flag ? ")" : "", r->rule & WHOLE ? "a whole number, " : "",
-                    r->rule & ABOVE ? "above" : "at least", r->min, r->rule & BELOW ? " and below" : " and at most", r->max,
-                    value);
+    return vrt_fail(e, VRT_USAGE, "%s%s%s%s must be %s%s %.15g%s %.15g, not %.15g", r->path,
+                    flag ? " (--" : "", flag ? flag : "", flag ? ")" : "",
+                    r->rule & WHOLE ? "a whole number, " : "",
+                    r->rule & ABOVE ? "above" : "at least", r->min,
+                    r->rule & BELOW ? " and below" : " and at most", r->max, value);
 }
 
-static bool read_row(struct vrt_settings *s, const struct vrt_options *o, const struct number_row *r,
-                     struct vrt_error *e)
+static bool read_row(struct vrt_settings *s, const struct vrt_options *o,
+                     const struct number_row *r, struct vrt_error *e)
 {
     int64_t key = vrt_options_key(o->program, r->path);
     double value = key >= 0 ? o->keys[key].number : r->standard;
@@ -97,19 +105,25 @@ static bool read_row(struct vrt_settings *s, const struct vrt_options *o, const 
     if (key >= 0 && o->keys[key].unit != o->program->keys[key].unit && !(r->rule & TIME))
         return vrt_fail(e, VRT_USAGE, "%s is counted in %s", r->path,
                         o->program->keys[key].unit == VRT_UNIT_EPOCHS ? "epochs" : "steps");
-    bool ok = isfinite(value) && value >= r->min && value <= r->max && !(r->rule & ABOVE && value == r->min) &&
-              !(r->rule & BELOW && value == r->max) && !(r->rule & WHOLE && value != floor(value));
+    bool ok = isfinite(value) && value >= r->min && value <= r->max &&
+              !(r->rule & ABOVE && value == r->min) && !(r->rule & BELOW && value == r->max) &&
+              !(r->rule & WHOLE && value != floor(value));
     return ok || out_of_range(o, key, r, value, e);
 }
 
 static bool check_together(const struct vrt_settings *s, struct vrt_error *e)
 {
     if (s->min_scale > s->max_scale)
-        return vrt_fail(e, VRT_USAGE, "augment.min_scale (%g) is above augment.max_scale (%g)", s->min_scale, s->max_scale);
+        return vrt_fail(e, VRT_USAGE, "augment.min_scale (%g) is above augment.max_scale (%g)",
+                        s->min_scale, s->max_scale);
     if (s->min_ratio > s->max_ratio)
-        return vrt_fail(e, VRT_USAGE, "augment.min_ratio (%g) is above augment.max_ratio (%g)", s->min_ratio, s->max_ratio);
-    if (strcmp(s->schedule, "cosine") != 0 && strcmp(s->schedule, "step") != 0 && strcmp(s->schedule, "constant") != 0)
-        return vrt_fail(e, VRT_USAGE, "train.schedule.kind must be cosine, step or constant, not `%.60s`", s->schedule);
+        return vrt_fail(e, VRT_USAGE, "augment.min_ratio (%g) is above augment.max_ratio (%g)",
+                        s->min_ratio, s->max_ratio);
+    if (strcmp(s->schedule, "cosine") != 0 && strcmp(s->schedule, "step") != 0 &&
+        strcmp(s->schedule, "constant") != 0)
+        return vrt_fail(e, VRT_USAGE,
+                        "train.schedule.kind must be cosine, step or constant, not `%.60s`",
+                        s->schedule);
     return true;
 }
 
@@ -141,11 +155,16 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
     return check_together(s, e);
 }
 
-struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const struct vrt_program *p, bool train)
+struct vrt_transform vrt_settings_transform(const struct vrt_settings *s,
+                                            const struct vrt_program *p, bool train)
 {
     struct vrt_transform t = {
-        .channels = (int)p->channels, .height = (int)p->height, .width = (int)p->width, .resample = (int)p->resample,
-        .crop_pct = p->crop_pct, .squash = p->squash != 0,
+        .channels = (int)p->channels,
+        .height = (int)p->height,
+        .width = (int)p->width,
+        .resample = (int)p->resample,
+        .crop_pct = p->crop_pct,
+        .squash = p->squash != 0,
     };
     memcpy(t.mean, p->mean, sizeof t.mean);
     memcpy(t.std, p->std, sizeof t.std);
@@ -162,8 +181,13 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
     t.alternating = s->alternating != 0;
     t.erase = s->random_erase;
     t.policy = (struct vrt_policy){
-        .layers = (int)s->randaugment, .magnitude = s->magnitude, .magnitude_std = s->magnitude_std,
-        .increasing = s->increasing != 0, .probability = 0.5, .three_augment = s->three_augment != 0, .jitter = s->color_jitter,
+        .layers = (int)s->randaugment,
+        .magnitude = s->magnitude,
+        .magnitude_std = s->magnitude_std,
+        .increasing = s->increasing != 0,
+        .probability = 0.5,
+        .three_augment = s->three_augment != 0,
+        .jitter = s->color_jitter,
         .filter = (enum vrt_filter)p->resample,
     };
     for (int c = 0; c < 3; c++)
@@ -173,7 +197,7 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s, const 
 
 struct vrt_mix_options vrt_settings_mix(const struct vrt_settings *s)
 {
-    return (struct vrt_mix_options){ s->mixup, s->cutmix, s->mix_probability, s->mix_switch };
+    return (struct vrt_mix_options){s->mixup, s->cutmix, s->mix_probability, s->mix_switch};
 }
 
 json_t *vrt_json_text(const char *text)
@@ -186,7 +210,7 @@ json_t *vrt_json_text(const char *text)
     if (clean == NULL)
         return json_string("");
     while (*text != '\0') {
-        size_t length = 1;              /* the shortest prefix that is a character by itself */
+        size_t length = 1; /* the shortest prefix that is a character by itself */
         json_t *one = json_stringn(text, 1);
         while (one == NULL && length < 4 && text[length] != '\0')
             one = json_stringn(text, ++length);
@@ -209,7 +233,8 @@ static json_t *value_json(const struct vrt_key *key, const struct vrt_value *v)
     if (key->type == VRT_KEY_BOOL)
         return json_boolean(v->number != 0);
     if (key->unit == VRT_UNIT_EPOCHS || key->unit == VRT_UNIT_STEPS) {
-        snprintf(text, sizeof text, "%.17g %s", v->number, v->unit == VRT_UNIT_STEPS ? "steps" : "epochs");
+        snprintf(text, sizeof text, "%.17g %s", v->number,
+                 v->unit == VRT_UNIT_STEPS ? "steps" : "epochs");
         return json_string(text);
     }
     return key->type == VRT_KEY_INT ? json_integer((json_int_t)v->number) : json_real(v->number);
@@ -220,7 +245,8 @@ json_t *vrt_settings_json(const struct vrt_options *o)
     json_t *keys = json_object();
     for (int64_t i = 0; i < o->program->nkeys; i++)
         if (o->program->keys[i].runtime)
-            json_object_set_new(keys, o->program->keys[i].path, value_json(&o->program->keys[i], &o->keys[i]));
+            json_object_set_new(keys, o->program->keys[i].path,
+                                value_json(&o->program->keys[i], &o->keys[i]));
     return keys;
 }
 
@@ -232,7 +258,8 @@ bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct 
         const json_t *v = json_object_get(keys, key->path);
         if (!key->runtime || o->keys[i].given || v == NULL)
             continue;
-        if (json_is_string(v) && !vrt_options_value(key, key->path, json_string_value(v), &o->keys[i], e))
+        if (json_is_string(v) &&
+            !vrt_options_value(key, key->path, json_string_value(v), &o->keys[i], e))
             return false;
         if (!json_is_string(v))
             o->keys[i].number = json_is_boolean(v) ? json_is_true(v) : json_number_value(v);
@@ -248,21 +275,28 @@ int vrt_threads_wanted(const struct vrt_options *o)
 
 bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e)
 {
-    return o->weights != NULL || vrt_fail(e, VRT_USAGE, "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
-                                          "training", o->command->name);
+    return o->weights != NULL ||
+           vrt_fail(e, VRT_USAGE,
+                    "%s needs --weights FILE, such as runs/NAME/best.safetensors from a "
+                    "training",
+                    o->command->name);
 }
 
-bool vrt_load_weights(struct vrt_model *m, const struct vrt_options *o, const struct vrt_settings *s, char **classes,
-                      struct vrt_error *e)
+bool vrt_load_weights(struct vrt_model *m, const struct vrt_options *o,
+                      const struct vrt_settings *s, char **classes, struct vrt_error *e)
 {
     const struct vrt_adapt how = {
-        .upcycle = o->upcycle, .noise = o->upcycle_noise, .keep = o->keep_experts, .seed = (uint64_t)s->seed,
+        .upcycle = o->upcycle,
+        .noise = o->upcycle_noise,
+        .keep = o->keep_experts,
+        .seed = (uint64_t)s->seed,
     };
     return vrt_model_load(m, o->weights, &how, classes, e);
 }
 
 bool vrt_need_data(const struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)
 {
-    return s->data_root[0] != '\0' || vrt_fail(e, VRT_USAGE, "%s needs data: --data FOLDER, or the key data.root in %s",
-                                               o->command->name, o->program->spec_file);
+    return s->data_root[0] != '\0' ||
+           vrt_fail(e, VRT_USAGE, "%s needs data: --data FOLDER, or the key data.root in %s",
+                    o->command->name, o->program->spec_file);
 }

@@ -20,11 +20,11 @@ static void on_save(int number)
 
 void vrt_catch_signals(void)
 {
-    struct sigaction a = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
+    struct sigaction a = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
-    a = (struct sigaction){ .sa_handler = on_save, .sa_flags = SA_RESTART };
+    a = (struct sigaction){.sa_handler = on_save, .sa_flags = SA_RESTART};
     sigemptyset(&a.sa_mask);
     sigaction(SIGUSR1, &a, NULL);
     signal(SIGPIPE, SIG_IGN);

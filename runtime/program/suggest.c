@@ -1,4 +1,5 @@
-/* What to say about words that the command line does not take: what may have been meant, or how to rebuild the program. */
+/* What to say about words that the command line does not take: what may have been meant, or how to
+ * rebuild the program. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +8,13 @@
 
 /* Things of the network that people look for among the flags. */
 static const char *const static_words[] = {
-    "experts", "top_k", "capacity", "group", "router", "expert", "classes", "dim", "depth", "heads", "width", "height",
-    "image_size", "img_size", "channels", "model", "patch", "at", "placement", "dropout",
+    "experts",  "top_k", "capacity", "group", "router",    "expert",     "classes",
+    "dim",      "depth", "heads",    "width", "height",    "image_size", "img_size",
+    "channels", "model", "patch",    "at",    "placement", "dropout",
 };
 
-/* Optimal string alignment: insertions, deletions, changes and swaps of neighbours, on words of at most 40 letters. */
+/* Optimal string alignment: insertions, deletions, changes and swaps of neighbours, on words of at
+ * most 40 letters. */
 static unsigned distance(const char *a, const char *b)
 {
     enum { MAX = 40 };
@@ -28,7 +31,8 @@ static unsigned distance(const char *a, const char *b)
             unsigned best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
             best = d[i - 1][j] + 1 < best ? d[i - 1][j] + 1 : best;
             best = d[i][j - 1] + 1 < best ? d[i][j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && d[i - 2][j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                d[i - 2][j - 2] + 1 < best)
                 best = d[i - 2][j - 2] + 1;
             d[i][j] = best;
         }
@@ -63,23 +67,36 @@ static const char *last_part(const char *path)
     return dot == NULL ? path : dot + 1;
 }
 
-static const char *const spec_unit[] = { "", " epochs", " steps", " images", "px", "GiB" };     /* as the language writes them */
+static const char *const spec_unit[] = {"",   " epochs", " steps", " images",
+                                        "px", "GiB"}; /* as the language writes them */
 
 bool vrt_reject_fixed(const struct vrt_program *p, const struct vrt_key *key, struct vrt_error *e)
 {
     char value[200];
-    const char *unit = key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
-    return vrt_fail(e, VRT_USAGE, "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%s=VALUE%s'",
-                    key->path, vrt_flag_default(key, value, sizeof value), p->spec_file, key->path, unit);
+    const char *unit =
+        key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
+    return vrt_fail(
+        e, VRT_USAGE,
+        "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%s=VALUE%s'",
+        key->path, vrt_flag_default(key, value, sizeof value), p->spec_file, key->path, unit);
 }
 
 /* The value of a word that the program's tables know, "" for others. */
 static const char *static_value(const struct vrt_program *p, const char *word, char text[64])
 {
-    const struct { const char *word; int64_t value; } known[] = {
-        { "experts", p->nmoes > 0 ? p->moes[0].experts : 0 }, { "top_k", p->nmoes > 0 ? p->moes[0].top_k : 0 },
-        { "classes", p->classes }, { "group", p->group }, { "channels", p->channels }, { "height", p->height },
-        { "width", p->width }, { "image_size", p->height }, { "img_size", p->height },
+    const struct {
+        const char *word;
+        int64_t value;
+    } known[] = {
+        {"experts", p->nmoes > 0 ? p->moes[0].experts : 0},
+        {"top_k", p->nmoes > 0 ? p->moes[0].top_k : 0},
+        {"classes", p->classes},
+        {"group", p->group},
+        {"channels", p->channels},
+        {"height", p->height},
+        {"width", p->width},
+        {"image_size", p->height},
+        {"img_size", p->height},
     };
     text[0] = '\0';
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -91,9 +108,11 @@ static const char *static_value(const struct vrt_program *p, const char *word, c
 static bool reject_static_word(const struct vrt_program *p, const char *word, struct vrt_error *e)
 {
     char value[64];
-    return vrt_fail(e, VRT_USAGE, "%s is fixed in this program%s; change it in %s, or where the file has a parameter of "
-                    "that name:\n  vmoec build %s -D %s=VALUE", word, static_value(p, word, value), p->spec_file,
-                    p->spec_file, word);
+    return vrt_fail(
+        e, VRT_USAGE,
+        "%s is fixed in this program%s; change it in %s, or where the file has a parameter of "
+        "that name:\n  vmoec build %s -D %s=VALUE",
+        word, static_value(p, word, value), p->spec_file, p->spec_file, word);
 }
 
 static bool suggest_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
@@ -101,12 +120,14 @@ static bool suggest_flag(const struct vrt_options *o, const char *word, struct v
     const struct vrt_program *p = o->program;
     unsigned bit = o->command != NULL ? o->command->bit : VRT_ALL;
     size_t n;
-    const char **names = vrt_flag_names(p, bit, &n), *near = names != NULL ? vrt_nearest(word, names, n) : NULL;
+    const char **names = vrt_flag_names(p, bit, &n),
+               *near = names != NULL ? vrt_nearest(word, names, n) : NULL;
     free(names);
     const char *command = o->command != NULL ? o->command->name : "";
     if (near != NULL)
         return vrt_fail(e, VRT_USAGE, "there is no flag --%s; did you mean --%s?", word, near);
-    return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word, o->argv[0], command, *command ? " " : "");
+    return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word, o->argv[0],
+                    command, *command ? " " : "");
 }
 
 bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
@@ -122,12 +143,14 @@ bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_e
         if (key == NULL && same_word(static_words[i], word))
             return reject_static_word(p, static_words[i], e);
     if (o->command == NULL && (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL))
-        return vrt_fail(e, VRT_USAGE, "--%s stands after a command, as in %s train --%s ...", word, o->argv[0], word);
+        return vrt_fail(e, VRT_USAGE, "--%s stands after a command, as in %s train --%s ...", word,
+                        o->argv[0], word);
     if (key != NULL && vrt_flag_commands(key) & o->command->bit & VRT_SET_COMMANDS)
-        return vrt_fail(e, VRT_USAGE, "there is no flag --%s here; write --set %s=VALUE", word, key->path);
+        return vrt_fail(e, VRT_USAGE, "there is no flag --%s here; write --set %s=VALUE", word,
+                        key->path);
     if (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL)
-        return vrt_fail(e, VRT_USAGE, "%s has no flag --%s; see %s %s --help", o->command->name, word, o->argv[0],
-                        o->command->name);
+        return vrt_fail(e, VRT_USAGE, "%s has no flag --%s; see %s %s --help", o->command->name,
+                        word, o->argv[0], o->command->name);
     return suggest_flag(o, word, e);
 }
 
@@ -140,7 +163,10 @@ bool vrt_reject_path(const struct vrt_program *p, const char *path, struct vrt_e
     if (names != NULL)
         near = vrt_nearest(path, names, n);
     free(names);
-    return vrt_fail(e, VRT_USAGE, "there is no key %.100s%s%s%s; it may be one of the network, which is fixed in this "
-                    "program: rebuild it with\n  vmoec build %s --set %.100s=VALUE", path, near ? " (did you mean " : "",
-                    near ? near : "", near ? "?)" : "", p->spec_file, path);
+    return vrt_fail(
+        e, VRT_USAGE,
+        "there is no key %.100s%s%s%s; it may be one of the network, which is fixed in this "
+        "program: rebuild it with\n  vmoec build %s --set %.100s=VALUE",
+        path, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", p->spec_file,
+        path);
 }

@@ -1,4 +1,5 @@
-/* What to say about words that the command line does not take. All but the first fail, with VRT_USAGE. */
+/* What to say about words that the command line does not take. All but the first fail, with
+ * VRT_USAGE. */
 #ifndef RUNTIME_PROGRAM_SUGGEST_H
 #define RUNTIME_PROGRAM_SUGGEST_H
 

@@ -1,5 +1,5 @@
-/* A training is opened and closed: see training.h. Input: the command line; output: data, network, run folder and schedule, ready for
- * the next step. */
+/* A training is opened and closed: see training.h. Input: the command line; output: data, network,
+ * run folder and schedule, ready for the next step. */
 #include "runtime/program/training.h"
 
 #include <stdio.h>
@@ -20,21 +20,31 @@ static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
     int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, few = (int64_t)t->s.overfit;
     int64_t group = t->group = vrt_mixes(&mix) && t->m.group == 1 ? 2 : t->m.group;
     if (micro % group != 0)
-        return vrt_fail(e, VRT_USAGE, "mixup and cutmix mix pairs of pictures, but a call of this program holds %lld: rebuild it "
-                        "with an even train.micro", (long long)micro);
+        return vrt_fail(e, VRT_USAGE,
+                        "mixup and cutmix mix pairs of pictures, but a call of this program holds "
+                        "%lld: rebuild it "
+                        "with an even train.micro",
+                        (long long)micro);
     if (few > 0 && few < group)
-        return vrt_fail(e, VRT_USAGE, "--overfit %lld is less than the program's routing group; take at least %lld", (long long)few,
-                        (long long)group);
-    if (few > 0 && few < batch)                 /* all of them in a step, or as many as calls can take */
+        return vrt_fail(
+            e, VRT_USAGE,
+            "--overfit %lld is less than the program's routing group; take at least %lld",
+            (long long)few, (long long)group);
+    if (few > 0 && few < batch) /* all of them in a step, or as many as calls can take */
         batch = few >= micro ? few / micro * micro : few / group * group;
     if (batch < micro && batch % group == 0)
         micro = batch;
     if (batch % micro != 0) {
         int64_t unit = batch < micro ? group : micro, low = batch / unit * unit;
-        return vrt_fail(e, VRT_USAGE, "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
-                        "%lld or %lld", (long long)batch, (long long)unit,
-                        unit != group ? "train.micro" : group == t->m.group ? "routing group" : "pairs to mix",
-                        (long long)(low > 0 ? low : unit), (long long)(low + unit));
+        return vrt_fail(
+            e, VRT_USAGE,
+            "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
+            "%lld or %lld",
+            (long long)batch, (long long)unit,
+            unit != group         ? "train.micro"
+            : group == t->m.group ? "routing group"
+                                  : "pairs to mix",
+            (long long)(low > 0 ? low : unit), (long long)(low + unit));
     }
     t->images = micro;
     t->calls = batch / micro;
@@ -43,14 +53,18 @@ static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
 
 static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
 {
-    int64_t pictures = vrt_dataset_count(t->train), batch = t->images * t->calls, limit = (int64_t)t->s.limit;
+    int64_t pictures = vrt_dataset_count(t->train), batch = t->images * t->calls,
+            limit = (int64_t)t->s.limit;
     if (limit > 0 && limit < pictures)
         pictures = limit;
     t->steps = pictures / batch;
     if (t->steps == 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %lld pictures to train on are fewer than one batch of %lld; set --batch to "
-                        "at most %lld", vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
-                        (long long)pictures);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s: %lld pictures to train on are fewer than one batch of %lld; set --batch to "
+            "at most %lld",
+            vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
+            (long long)pictures);
     t->end = t->steps;
     t->schedule = vrt_schedule_make(&t->s, t->steps);
     if (t->schedule.warmup > t->schedule.total)
@@ -70,7 +84,8 @@ static bool open_data(struct vrt_training *t, struct vrt_error *e)
         return false;
     t->classes = vrt_classes_text(t->train);
     t->labels = calloc((size_t)t->images, sizeof *t->labels);
-    return (t->classes != NULL && t->labels != NULL) || vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
+    return (t->classes != NULL && t->labels != NULL) ||
+           vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
 }
 
 /* Weights at the beginning: from a file, else random. A state, if there is one, replaces them. */
@@ -108,12 +123,13 @@ static void set_constants(struct vrt_training *t)
 
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
 {
-    *t = (struct vrt_training){ .o = o, .run = { .lock = -1, .metrics = { .jsonl = -1, .csv = -1 } } };
-    if (!vrt_run_open(&t->run, o, e) || !vrt_settings_read(&t->s, o, e) || !vrt_need_data(&t->s, o, e))
+    *t = (struct vrt_training){.o = o, .run = {.lock = -1, .metrics = {.jsonl = -1, .csv = -1}}};
+    if (!vrt_run_open(&t->run, o, e) || !vrt_settings_read(&t->s, o, e) ||
+        !vrt_need_data(&t->s, o, e))
         return false;
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
-    if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) || !open_data(t, e) ||
-        !plan_steps(t, e) || !first_weights(t, e) ||
+    if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) ||
+        !open_data(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
         !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e) ||
         !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
         return false;

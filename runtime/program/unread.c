@@ -12,16 +12,17 @@
 #include "runtime/data/loader.h"
 #include "runtime/program/message.h"
 
-enum { LIST_LIMIT = 4 << 20 };          /* bytes; what comes then is only counted */
+enum { LIST_LIMIT = 4 << 20 }; /* bytes; what comes then is only counted */
 
 bool vrt_unread_open(struct vrt_unread_list *u, const char *path, struct vrt_error *e)
 {
-    *u = (struct vrt_unread_list){ .path = path, .file = -1 };
+    *u = (struct vrt_unread_list){.path = path, .file = -1};
     if (!vrt_buffer_append(&u->told, "\n", 1, e) || path == NULL || access(path, F_OK) != 0)
         return u->told.size > 0;
-    struct vrt_buffer before = { 0 };
+    struct vrt_buffer before = {0};
     bool ok = vrt_file_read(path, 2 * LIST_LIMIT, &before, e);
-    while (ok && before.size > 0 && before.data[before.size - 1] != '\n')       /* a line that was cut off */
+    while (ok && before.size > 0 &&
+           before.data[before.size - 1] != '\n') /* a line that was cut off */
         before.size--;
     ok = ok && (before.size == 0 || vrt_buffer_append(&u->told, before.data, before.size, e));
     vrt_buffer_free(&before);
@@ -44,19 +45,20 @@ static void clean(char *text)
 }
 
 /* Add a line to the file, behind the last whole one. */
-static bool write_line(struct vrt_unread_list *u, const char *line, size_t size, struct vrt_error *e)
+static bool write_line(struct vrt_unread_list *u, const char *line, size_t size,
+                       struct vrt_error *e)
 {
     off_t end = (off_t)u->told.size - 1;
     if (u->path == NULL)
         return true;
-    if (u->file < 0 && ((u->file = open(u->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) < 0 || ftruncate(u->file, end) != 0 ||
-                        lseek(u->file, end, SEEK_SET) < 0))
+    if (u->file < 0 && ((u->file = open(u->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) < 0 ||
+                        ftruncate(u->file, end) != 0 || lseek(u->file, end, SEEK_SET) < 0))
         return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", u->path, strerror(errno));
     return vrt_file_put(u->file, u->path, line, size, e);
 }
 
-static bool tell_one(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *row, const char *then,
-                     struct vrt_error *e)
+static bool tell_one(struct vrt_unread_list *u, const struct vrt_dataset *d,
+                     const struct vrt_unread *row, const char *then, struct vrt_error *e)
 {
     char line[VRT_UNREAD_TEXT + 1400], name[1200], key[1210], reason[VRT_UNREAD_TEXT];
     vrt_dataset_item_name(d, row->picture, name, sizeof name);
@@ -72,8 +74,9 @@ static bool tell_one(struct vrt_unread_list *u, const struct vrt_dataset *d, con
     return write_line(u, line, (size_t)n, e) && vrt_buffer_append(&u->told, line, (size_t)n, e);
 }
 
-bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d, const struct vrt_unread *rows, int64_t n,
-                     const char *then, struct vrt_error *e)
+bool vrt_unread_tell(struct vrt_unread_list *u, const struct vrt_dataset *d,
+                     const struct vrt_unread *rows, int64_t n, const char *then,
+                     struct vrt_error *e)
 {
     bool ok = true;
     for (int64_t i = 0; ok && i < n; i++)

@@ -1,4 +1,5 @@
-/* CRC-32C, eight bytes at a time: see crc32c.h. table[k][b] is what byte b leaves after k bytes more. */
+/* CRC-32C, eight bytes at a time: see crc32c.h. table[k][b] is what byte b leaves after k bytes
+ * more. */
 #include "runtime/report/crc32c.h"
 
 #include <pthread.h>
@@ -25,9 +26,11 @@ uint32_t vrt_crc32c(const void *data, size_t size)
     uint32_t crc = ~0u;
     pthread_once(&once, fill_table);
     for (; size >= 8; size -= 8, byte += 8) {
-        crc ^= (uint32_t)byte[0] | (uint32_t)byte[1] << 8 | (uint32_t)byte[2] << 16 | (uint32_t)byte[3] << 24;
-        crc = table[7][crc & 255] ^ table[6][crc >> 8 & 255] ^ table[5][crc >> 16 & 255] ^ table[4][crc >> 24] ^
-              table[3][byte[4]] ^ table[2][byte[5]] ^ table[1][byte[6]] ^ table[0][byte[7]];
+        crc ^= (uint32_t)byte[0] | (uint32_t)byte[1] << 8 | (uint32_t)byte[2] << 16 |
+               (uint32_t)byte[3] << 24;
+        crc = table[7][crc & 255] ^ table[6][crc >> 8 & 255] ^ table[5][crc >> 16 & 255] ^
+              table[4][crc >> 24] ^ table[3][byte[4]] ^ table[2][byte[5]] ^ table[1][byte[6]] ^
+              table[0][byte[7]];
     }
     for (; size > 0; size--)
         crc = crc >> 8 ^ table[0][(crc ^ *byte++) & 255];

@@ -1,7 +1,8 @@
 /* TFRecord frames around protobuf messages, both by hand: see events.h.
  *
- * A frame: length (8 bytes), its masked CRC, the message, its masked CRC. A message is Event { wall_time = 1: double,
- * step = 2: varint, file_version = 3: text, summary = 5 { value = 1 { tag = 1: text, simple_value = 2: float }, ... } }. */
+ * A frame: length (8 bytes), its masked CRC, the message, its masked CRC. A message is Event {
+ * wall_time = 1: double, step = 2: varint, file_version = 3: text, summary = 5 { value = 1 { tag =
+ * 1: text, simple_value = 2: float }, ... } }. */
 #include "runtime/report/events.h"
 
 #include <ctype.h>
@@ -17,7 +18,7 @@
 #include "runtime/base/file.h"
 #include "runtime/report/crc32c.h"
 
-enum { TAG = 200, USUAL = 160 };        /* bytes of a tag at most, of a step's frame */
+enum { TAG = 200, USUAL = 160 }; /* bytes of a tag at most, of a step's frame */
 static const char prefix[] = "events.out.tfevents.", suffix[] = ".vmoe";
 
 struct events {
@@ -53,11 +54,12 @@ static size_t varint(uint8_t text[10], uint64_t value)
 
 static void put_varint(struct events *v, struct vrt_buffer *b, uint8_t field, uint64_t value)
 {
-    uint8_t text[11] = { field };
+    uint8_t text[11] = {field};
     put(v, b, text, 1 + varint(text + 1, value));
 }
 
-static void put_bytes(struct events *v, struct vrt_buffer *b, uint8_t field, const void *data, size_t size)
+static void put_bytes(struct events *v, struct vrt_buffer *b, uint8_t field, const void *data,
+                      size_t size)
 {
     put_varint(v, b, field, size);
     put(v, b, data, size);
@@ -152,12 +154,12 @@ static void epoch_event(struct events *v, const struct vrt_epoch_point *p, doubl
 bool vrt_events_make(struct vrt_buffer *b, const struct vrt_history *h, struct vrt_error *e)
 {
     static const char version[] = "brain.Event:2";
-    struct events v = { .out = b, .e = e };
+    struct events v = {.out = b, .e = e};
     double now = vrt_history_started(h), batch = vrt_history_key(h, "train.batch");
     size_t epoch = 0;
     b->size = 0;
-    v.failed = !vrt_buffer_reserve(b, (h->nsteps + h->nepochs + 1) * USUAL, e) || !vrt_buffer_reserve(&v.message, TAG, e) ||
-               !vrt_buffer_reserve(&v.summary, TAG, e);
+    v.failed = !vrt_buffer_reserve(b, (h->nsteps + h->nepochs + 1) * USUAL, e) ||
+               !vrt_buffer_reserve(&v.message, TAG, e) || !vrt_buffer_reserve(&v.summary, TAG, e);
     begin_event(&v, now);
     put_bytes(&v, &v.message, 0x1a, version, sizeof version - 1);
     end_event(&v);
@@ -193,8 +195,10 @@ static void remove_others(const char *folder, const char *keep)
     DIR *d = opendir(folder);
     for (struct dirent *entry = d != NULL ? readdir(d) : NULL; entry != NULL; entry = readdir(d)) {
         size_t n = strlen(entry->d_name);
-        if (n > sizeof prefix + sizeof suffix && strncmp(entry->d_name, prefix, sizeof prefix - 1) == 0 &&
-            strcmp(entry->d_name + n - (sizeof suffix - 1), suffix) == 0 && strcmp(entry->d_name, keep) != 0)
+        if (n > sizeof prefix + sizeof suffix &&
+            strncmp(entry->d_name, prefix, sizeof prefix - 1) == 0 &&
+            strcmp(entry->d_name + n - (sizeof suffix - 1), suffix) == 0 &&
+            strcmp(entry->d_name, keep) != 0)
             unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d != NULL)
@@ -234,7 +238,7 @@ static bool replace_rest(const char *path, const struct vrt_buffer *b, struct vr
 bool vrt_events_write(const char *folder, const struct vrt_history *h, struct vrt_error *e)
 {
     char name[200], path[PATH_MAX];
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     file_name(name, sizeof name, h);
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     if (n <= 0 || n >= (int)sizeof path)

@@ -1,4 +1,5 @@
-/* Reading a run folder: see history.h. A long run has 100,000 lines of steps, all of one form, so those are scanned by hand. */
+/* Reading a run folder: see history.h. A long run has 100,000 lines of steps, all of one form, so
+ * those are scanned by hand. */
 #include "runtime/report/history.h"
 
 #include <limits.h>
@@ -13,13 +14,19 @@
 
 enum { LINE = 1024, LIMIT = 1 << 28 };
 
-static const char *const step_names[] = { "step", "epoch", "loss", "balance_loss", "lr", "grad_norm", "img_per_s" };
+static const char *const step_names[] = {"step", "epoch",     "loss",     "balance_loss",
+                                         "lr",   "grad_norm", "img_per_s"};
 static const char *const epoch_names[] = {
-    "step", "epoch", "images", "top1", "top5", "loss", "train_loss", "balance_loss", "lr", "img_per_s", "seconds",
+    "step",       "epoch",        "images", "top1",      "top5",    "loss",
+    "train_loss", "balance_loss", "lr",     "img_per_s", "seconds",
 };
-enum { NSTEP = sizeof step_names / sizeof *step_names, NEPOCH = sizeof epoch_names / sizeof *epoch_names };
+enum {
+    NSTEP = sizeof step_names / sizeof *step_names,
+    NEPOCH = sizeof epoch_names / sizeof *epoch_names
+};
 _Static_assert(sizeof(struct vrt_step_point) == NSTEP * sizeof(double), "one name for each field");
-_Static_assert(offsetof(struct vrt_epoch_point, moe) == NEPOCH * sizeof(double), "one name for each number");
+_Static_assert(offsetof(struct vrt_epoch_point, moe) == NEPOCH * sizeof(double),
+               "one name for each number");
 
 double vrt_member(const json_t *object, const char *name)
 {
@@ -29,7 +36,8 @@ double vrt_member(const json_t *object, const char *name)
 
 /* -- lines -- */
 
-/* {"name":number, ...} with the names of a step, in any order; false if the line has any other form. */
+/* {"name":number, ...} with the names of a step, in any order; false if the line has any other
+ * form. */
 static bool scan_step(const char *at, double value[NSTEP])
 {
     char *end;
@@ -42,7 +50,8 @@ static bool scan_step(const char *at, double value[NSTEP])
         if (close == NULL || close[1] != ':')
             return false;
         size_t n = (size_t)(close - name), i = next % NSTEP;
-        for (size_t tries = 0; strncmp(step_names[i], name, n) != 0 || step_names[i][n] != '\0'; i = (i + 1) % NSTEP)
+        for (size_t tries = 0; strncmp(step_names[i], name, n) != 0 || step_names[i][n] != '\0';
+             i = (i + 1) % NSTEP)
             if (++tries == NSTEP)
                 return false;
         at = close + 2;
@@ -70,7 +79,7 @@ static void add_other(struct vrt_history *h, const char *line, size_t n)
     json_t *j = json_loadb(line, n, 0, NULL);
     const char *split = json_string_value(json_object_get(j, "eval"));
     if (j == NULL)
-        return;                         /* cut off while it was written */
+        return; /* cut off while it was written */
     json_array_append_new(h->lines, j);
     if (json_is_string(json_object_get(j, "warning")))
         json_array_append(h->warnings, j);
@@ -91,7 +100,8 @@ static bool is_step(const char *line, size_t n)
     return n < LINE && n > sizeof step && memcmp(line, step, sizeof step - 1) == 0;
 }
 
-/* Whole lines only: the last one may still be growing. *line is the first byte; false at the end. */
+/* Whole lines only: the last one may still be growing. *line is the first byte; false at the
+ * end. */
 static bool next_line(const char **at, const char *end, const char **line, size_t *n)
 {
     const char *newline = *at < end ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
@@ -114,8 +124,9 @@ static bool read_lines(struct vrt_history *h, const struct vrt_map *map, struct 
     h->steps = calloc(steps + 1, sizeof *h->steps);
     h->epochs = calloc(others + 1, sizeof *h->epochs);
     if (h->steps == NULL || h->epochs == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl", steps + others);
-    for (at = first; next_line(&at, end, &line, &n); )
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl",
+                        steps + others);
+    for (at = first; next_line(&at, end, &line, &n);)
         if (is_step(line, n)) {
             memcpy(text, line, n);
             text[n] = '\0';
@@ -139,9 +150,10 @@ bool vrt_history_read(struct vrt_history *h, const char *folder, struct vrt_erro
     struct stat s;
     struct vrt_map map;
     struct vrt_error ignored;
-    *h = (struct vrt_history){ .lines = json_array(), .warnings = json_array() };
+    *h = (struct vrt_history){.lines = json_array(), .warnings = json_array()};
     if (strlen(folder) > PATH_MAX - 64 || stat(folder, &s) != 0 || !S_ISDIR(s.st_mode))
-        return vrt_fail(e, VRT_BAD_INPUT, "%.300s is no folder of a run; give one by --out", folder);
+        return vrt_fail(e, VRT_BAD_INPUT, "%.300s is no folder of a run; give one by --out",
+                        folder);
     h->run = json_load_file(in_folder(folder, "run.json", path), 0, NULL);
     h->analysis = json_load_file(in_folder(folder, "analysis.json", path), 0, NULL);
     if (!vrt_file_read(in_folder(folder, "spec.vmoe", path), LIMIT, &h->spec, &ignored))
@@ -163,7 +175,7 @@ void vrt_history_free(struct vrt_history *h)
     json_decref(h->lines);
     json_decref(h->warnings);
     vrt_buffer_free(&h->spec);
-    *h = (struct vrt_history){ 0 };
+    *h = (struct vrt_history){0};
 }
 
 /* -- what is asked of them -- */
@@ -194,7 +206,8 @@ double vrt_history_epoch_steps(const struct vrt_history *h)
         const struct vrt_epoch_point *last = &h->epochs[h->nepochs - 1];
         return last->epoch > 0 ? last->step / last->epoch : 0;
     }
-    double pictures = vrt_member(json_object_get(h->run, "data"), "pictures"), batch = vrt_history_key(h, "train.batch");
+    double pictures = vrt_member(json_object_get(h->run, "data"), "pictures"),
+           batch = vrt_history_key(h, "train.batch");
     double limit = vrt_history_key(h, "data.limit"), steps;
     pictures = limit > 0 && limit < pictures ? limit : pictures;
     steps = floor(pictures / batch);
@@ -204,8 +217,9 @@ double vrt_history_epoch_steps(const struct vrt_history *h)
 double vrt_history_started(const struct vrt_history *h)
 {
     const char *text = json_string_value(json_object_get(h->run, "started"));
-    struct tm utc = { 0 };
-    time_t t = text != NULL && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc) != NULL ? timegm(&utc) : 0;
+    struct tm utc = {0};
+    time_t t =
+        text != NULL && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc) != NULL ? timegm(&utc) : 0;
     return t > 0 ? (double)t : 0;
 }
 
@@ -213,7 +227,8 @@ const json_t *vrt_history_layer(const struct vrt_epoch_point *p, const char *lay
 {
     size_t i;
     json_t *entry;
-    json_array_foreach((json_t *)(uintptr_t)p->moe, i, entry) {
+    json_array_foreach((json_t *)(uintptr_t)p->moe, i, entry)
+    {
         const char *name = json_string_value(json_object_get(entry, "layer"));
         if (name != NULL && strcmp(name, layer) == 0)
             return entry;

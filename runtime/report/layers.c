@@ -13,14 +13,17 @@ const json_t *vrt_layer_list(const struct vrt_history *h)
     return json_array_size(list) > 0 ? list : json_object_get(h->analysis, "moe");
 }
 
-bool vrt_layer_read(struct vrt_layer *l, const struct vrt_history *h, const json_t *entry, struct vrt_error *e)
+bool vrt_layer_read(struct vrt_layer *l, const struct vrt_history *h, const json_t *entry,
+                    struct vrt_error *e)
 {
     const char *name = json_string_value(json_object_get(entry, "layer"));
     size_t experts = json_array_size(json_object_get(entry, "load")), room = h->nepochs;
-    *l = (struct vrt_layer){ .name = name != NULL ? name : "", .experts = experts < EXPERTS ? experts : EXPERTS };
+    *l = (struct vrt_layer){.name = name != NULL ? name : "",
+                            .experts = experts < EXPERTS ? experts : EXPERTS};
     l->block = calloc((4 + l->experts) * room + 1, sizeof *l->block);
     if (l->block == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts of %.60s in the report", l->name);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts of %.60s in the report",
+                        l->name);
     l->epoch = l->block;
     l->step = l->epoch + room;
     l->dropped = l->step + room;
@@ -29,7 +32,8 @@ bool vrt_layer_read(struct vrt_layer *l, const struct vrt_history *h, const json
     for (size_t i = 0; i < room; i++)
         l->n += vrt_history_layer(&h->epochs[i], l->name) != NULL;
     for (size_t i = 0, at = 0; i < room; i++) {
-        const json_t *j = vrt_history_layer(&h->epochs[i], l->name), *load = json_object_get(j, "load");
+        const json_t *j = vrt_history_layer(&h->epochs[i], l->name),
+                     *load = json_object_get(j, "load");
         if (j == NULL)
             continue;
         l->epoch[at] = h->epochs[i].epoch;
@@ -61,7 +65,10 @@ double vrt_layer_dead_since(const struct vrt_layer *l, size_t expert)
 
 /* -- classes and experts -- */
 
-struct met { size_t index, favourite; double strength; };
+struct met {
+    size_t index, favourite;
+    double strength;
+};
 
 static int by_favourite(const void *a, const void *b)
 {
@@ -91,17 +98,20 @@ static const json_t *find_layer(const json_t *list, const char *layer)
     return NULL;
 }
 
-bool vrt_meeting_read(struct vrt_meeting *t, const struct vrt_history *h, const char *layer, struct vrt_error *e)
+bool vrt_meeting_read(struct vrt_meeting *t, const struct vrt_history *h, const char *layer,
+                      struct vrt_error *e)
 {
-    const json_t *entry = find_layer(json_object_get(h->analysis, "moe"), layer), *rows = json_object_get(entry, "classes");
+    const json_t *entry = find_layer(json_object_get(h->analysis, "moe"), layer),
+                 *rows = json_object_get(entry, "classes");
     size_t n = json_array_size(rows), experts = json_array_size(json_array_get(rows, 0));
-    *t = (struct vrt_meeting){ .experts = experts < EXPERTS ? experts : EXPERTS };
+    *t = (struct vrt_meeting){.experts = experts < EXPERTS ? experts : EXPERTS};
     struct met *met = calloc(n + 1, sizeof *met);
     t->order = calloc(n + 1, sizeof *t->order);
     t->share = calloc(n * t->experts + 1, sizeof *t->share);
     if (met == NULL || t->order == NULL || t->share == NULL) {
         free(met);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu classes of %.60s in the report", n, layer);
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu classes of %.60s in the report", n,
+                        layer);
     }
     for (size_t c = 0; c < n; c++) {
         const json_t *row = json_array_get(rows, c);

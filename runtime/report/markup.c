@@ -31,7 +31,7 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
         add(m, text, (size_t)n);
         return;
     }
-    va_start(arguments, format);                        /* 1e308 in full, and the like */
+    va_start(arguments, format); /* 1e308 in full, and the like */
     n = vasprintf(&longer, format, arguments);
     va_end(arguments);
     if (n >= 0)
@@ -41,11 +41,16 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
     free(longer);
 }
 
-/* The length of the character that begins here, 0 if it is none of UTF-8 or none that XML may hold. */
+/* The length of the character that begins here, 0 if it is none of UTF-8 or none that XML may
+ * hold. */
 static size_t character(const unsigned char *s)
 {
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t n = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    size_t n = s[0] < 0x80             ? 1
+               : (s[0] & 0xe0) == 0xc0 ? 2
+               : (s[0] & 0xf0) == 0xe0 ? 3
+               : (s[0] & 0xf8) == 0xf0 ? 4
+                                       : 0;
     if (n <= 1)
         return n == 1 && (s[0] >= ' ' || s[0] == '\n' || s[0] == '\t') && s[0] != 0x7f;
     uint32_t c = s[0] & (0xffu >> (n + 1));
@@ -54,7 +59,8 @@ static size_t character(const unsigned char *s)
             return 0;
         c = c << 6 | (s[i] & 0x3f);
     }
-    bool fits = c >= least[n] && c < 0x110000 && (c < 0xd800 || c > 0xdfff) && c != 0xfffe && c != 0xffff && c >= 0xa0;
+    bool fits = c >= least[n] && c < 0x110000 && (c < 0xd800 || c > 0xdfff) && c != 0xfffe &&
+                c != 0xffff && c >= 0xa0;
     return fits ? n : 0;
 }
 
@@ -63,8 +69,13 @@ void vrt_html_part(struct vrt_markup *m, const char *text, size_t size)
     const unsigned char *s = (const unsigned char *)text, *end = s + size;
     while (s < end) {
         size_t n = character(s);
-        const char *as = n == 0 ? "\xef\xbf\xbd" : *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;" :
-                         *s == '"' ? "&quot;" : *s == '\'' ? "&#39;" : NULL;
+        const char *as = n == 0       ? "\xef\xbf\xbd"
+                         : *s == '&'  ? "&amp;"
+                         : *s == '<'  ? "&lt;"
+                         : *s == '>'  ? "&gt;"
+                         : *s == '"'  ? "&quot;"
+                         : *s == '\'' ? "&#39;"
+                                      : NULL;
         if (as != NULL)
             vrt_html(m, as);
         else
@@ -80,11 +91,13 @@ void vrt_html_text(struct vrt_markup *m, const char *text)
 
 void vrt_table_begin(struct vrt_markup *m, const char *kind, const char *caption, const char *heads)
 {
-    vrt_htmlf(m, "<div class=\"scroll\"><table class=\"%s\"><caption>%s</caption><thead><tr>", kind, caption);
+    vrt_htmlf(m, "<div class=\"scroll\"><table class=\"%s\"><caption>%s</caption><thead><tr>", kind,
+              caption);
     for (const char *head = heads, *end; *head != '\0'; head = end + (*end == '|')) {
         bool words = *head == '<';
         end = strchrnul(head, '|');
-        vrt_htmlf(m, "<th scope=\"col\"%s>%.*s</th>", words ? " class=\"word\"" : "", (int)(end - head) - words, head + words);
+        vrt_htmlf(m, "<th scope=\"col\"%s>%.*s</th>", words ? " class=\"word\"" : "",
+                  (int)(end - head) - words, head + words);
     }
     vrt_html(m, "</tr></thead><tbody>");
 }
@@ -124,13 +137,23 @@ const char *vrt_count_text(vrt_number t, double n)
 
 const char *vrt_short_text(vrt_number t, double n)
 {
-    static const struct { double unit; const char *name; } units[] = {
-        { 1e12, " T" }, { 1e9, " G" }, { 1e6, " M" }, { 1e3, " k" },
+    static const struct {
+        double unit;
+        const char *name;
+    } units[] = {
+        {1e12, " T"},
+        {1e9, " G"},
+        {1e6, " M"},
+        {1e3, " k"},
     };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         if (n >= units[i].unit) {
             double x = n / units[i].unit;
-            snprintf(t, sizeof(vrt_number), "%.*f%s", x < 10 ? 2 : x < 100 ? 1 : 0, x, units[i].name);
+            snprintf(t, sizeof(vrt_number), "%.*f%s",
+                     x < 10    ? 2
+                     : x < 100 ? 1
+                               : 0,
+                     x, units[i].name);
             return t;
         }
     return vrt_count_text(t, n);
@@ -145,7 +168,8 @@ const char *vrt_value_text(vrt_number t, double x)
         return vrt_count_text(t, x);
     if (size == 0 || (size >= 1e-3 && size < 1e5)) {
         int whole = size < 1 ? 1 : (int)floor(log10(size)) + 1;
-        snprintf(t, sizeof(vrt_number), "%.*f", whole < 4 ? 4 - whole + (size < 0.1 && size > 0) : 0, x);
+        snprintf(t, sizeof(vrt_number), "%.*f",
+                 whole < 4 ? 4 - whole + (size < 0.1 && size > 0) : 0, x);
         return t;
     }
     snprintf(t, sizeof(vrt_number), "%.2e", x);
@@ -182,7 +206,8 @@ const char *vrt_clock_text(vrt_number t, double unix_seconds)
 {
     struct tm utc;
     time_t when = unix_seconds > 0 && unix_seconds < 1e11 ? (time_t)unix_seconds : 0;
-    if (gmtime_r(&when, &utc) == NULL || strftime(t, sizeof(vrt_number), "%Y-%m-%d %H:%M UTC", &utc) == 0)
+    if (gmtime_r(&when, &utc) == NULL ||
+        strftime(t, sizeof(vrt_number), "%Y-%m-%d %H:%M UTC", &utc) == 0)
         return "–";
     return t;
 }

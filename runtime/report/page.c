@@ -9,7 +9,7 @@
 #include "runtime/base/file.h"
 #include "runtime/report/section.h"
 
-enum { USUAL = 1 << 20 };               /* bytes of a page, so that it seldom has to grow */
+enum { USUAL = 1 << 20 }; /* bytes of a page, so that it seldom has to grow */
 
 static const char *const style[] = {
 #include "runtime/report/style.def"
@@ -41,10 +41,15 @@ static int strength(double share, double top)
     return top > 0 && share > 0 ? (int)fmin(9, 9.999 * share / top) : 0;
 }
 
-/* Ten strengths as one path each: a run of equal cells is one stroke, so a thousand columns stay small. */
-void vrt_heat_map(struct vrt_markup *m, const char *title, const double *cell, size_t rows, size_t columns, double top)
+/* Ten strengths as one path each: a run of equal cells is one stroke, so a thousand columns stay
+ * small. */
+void vrt_heat_map(struct vrt_markup *m, const char *title, const double *cell, size_t rows,
+                  size_t columns, double top)
 {
-    vrt_htmlf(m, "<svg class=\"heat\" viewBox=\"0 0 %zu %zu\" preserveAspectRatio=\"none\" role=\"img\"><title>", columns, rows);
+    vrt_htmlf(m,
+              "<svg class=\"heat\" viewBox=\"0 0 %zu %zu\" preserveAspectRatio=\"none\" "
+              "role=\"img\"><title>",
+              columns, rows);
     vrt_html_text(m, title);
     vrt_html(m, "</title>");
     for (int level = 1; level < 10; level++) {
@@ -52,7 +57,8 @@ void vrt_heat_map(struct vrt_markup *m, const char *title, const double *cell, s
         for (size_t r = 0; r < rows; r++)
             for (size_t c = 0, next; c < columns; c = next) {
                 const double *row = cell + r * columns;
-                for (next = c + 1; next < columns && strength(row[next], top) == strength(row[c], top); )
+                for (next = c + 1;
+                     next < columns && strength(row[next], top) == strength(row[c], top);)
                     next++;
                 if (strength(row[c], top) != level)
                     continue;
@@ -68,7 +74,8 @@ void vrt_heat_map(struct vrt_markup *m, const char *title, const double *cell, s
 
 const char *vrt_class_name(const struct vrt_page *p, size_t c)
 {
-    const char *name = json_string_value(json_object_get(json_array_get(json_object_get(p->h->analysis, "classes"), c), "name"));
+    const char *name = json_string_value(
+        json_object_get(json_array_get(json_object_get(p->h->analysis, "classes"), c), "name"));
     return name != NULL ? name : "";
 }
 
@@ -84,9 +91,9 @@ static void page_head(struct vrt_page *p)
 {
     const char *model = json_string_value(json_object_get(p->h->run, "model"));
     vrt_html(&p->m, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
-             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
-             "<meta name=\"color-scheme\" content=\"light dark\"/>"
-             "<title>");
+                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
+                    "<meta name=\"color-scheme\" content=\"light dark\"/>"
+                    "<title>");
     vrt_html_text(&p->m, model != NULL ? model : "run");
     vrt_html(&p->m, " – vmoe run</title>\n<style>/*<![CDATA[*/\n");
     put_lines(&p->m, style, sizeof style / sizeof *style);
@@ -96,8 +103,8 @@ static void page_head(struct vrt_page *p)
 static void page_foot(struct vrt_page *p)
 {
     vrt_html(&p->m, "\n<footer>Made by the program itself from the files of its run folder. "
-             "Nothing is loaded from elsewhere.</footer>"
-             "\n<script>//<![CDATA[\n");
+                    "Nothing is loaded from elsewhere.</footer>"
+                    "\n<script>//<![CDATA[\n");
     put_lines(&p->m, script, sizeof script / sizeof *script);
     vrt_html(&p->m, "//]]></script></body></html>\n");
 }
@@ -116,11 +123,13 @@ static json_t *info_of_run(const struct vrt_report *r)
 
 bool vrt_report_write(const struct vrt_report *r, struct vrt_error *e)
 {
-    struct vrt_page p = { .m = { .e = e }, .r = r, .h = r->history, .epoch_steps = vrt_history_epoch_steps(r->history) };
+    struct vrt_page p = {
+        .m = {.e = e}, .r = r, .h = r->history, .epoch_steps = vrt_history_epoch_steps(r->history)};
     char path[PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/report.html", r->folder);
     if (n <= 0 || n >= (int)sizeof path)
-        return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", r->folder);
+        return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long",
+                        r->folder);
     p.m.failed = !vrt_buffer_reserve(&p.m.b, USUAL, e);
     p.info = info_of_run(r);
     page_head(&p);

@@ -1,4 +1,5 @@
-/* report.html: the page of a run, one file that needs nothing else, made from the files of the run folder alone. */
+/* report.html: the page of a run, one file that needs nothing else, made from the files of the run
+ * folder alone. */
 #ifndef RUNTIME_REPORT_PAGE_H
 #define RUNTIME_REPORT_PAGE_H
 
@@ -13,8 +14,8 @@ struct vrt_report {
     const char *folder;
     const struct vrt_history *history;
     enum vrt_run_state state;
-    double now;                         /* seconds since 1970 */
-    const char *info_text, *info_json;  /* of the program; left out if its spec is not the run's */
+    double now;                        /* seconds since 1970 */
+    const char *info_text, *info_json; /* of the program; left out if its spec is not the run's */
 };
 
 /* FOLDER/report.html, replaced in one step. */

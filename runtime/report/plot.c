@@ -9,7 +9,10 @@
 enum { WIDTH = 480, HEIGHT = 240, LEFT = 50, RIGHT = 12, TOP = 10, BOTTOM = 34 };
 static const double wide = WIDTH - LEFT - RIGHT, tall = HEIGHT - TOP - BOTTOM;
 
-struct axes { double x0, x1, y0, y1; bool log; };       /* y0, y1: log10 of the values where log */
+struct axes {
+    double x0, x1, y0, y1;
+    bool log;
+}; /* y0, y1: log10 of the values where log */
 
 static double at_x(const struct axes *a, double x)
 {
@@ -38,7 +41,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Whether the largest value is so far above the middle one that a linear axis would show nothing else. */
+/* Whether the largest value is so far above the middle one that a linear axis would show nothing
+ * else. */
 static bool spreads(const struct vrt_series *s, double low, double high)
 {
     double sorted[VRT_POINTS];
@@ -56,7 +60,8 @@ static double nice_step(double range, int count)
     return unit * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
 }
 
-static bool find_axes(struct axes *a, const struct vrt_plot *p, const struct vrt_series *s, size_t ns)
+static bool find_axes(struct axes *a, const struct vrt_plot *p, const struct vrt_series *s,
+                      size_t ns)
 {
     double x0 = INFINITY, x1 = -INFINITY, low = INFINITY, high = -INFINITY;
     for (size_t k = 0; k < ns; k++)
@@ -94,21 +99,24 @@ static const char *tick_text(vrt_number t, double v, double step)
 {
     int digits = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
     if (v != 0 && (fabs(v) >= 1e5 || (step < 1e-4)))
-        return fabs(v) >= 1e5 ? vrt_short_text(t, v) : (snprintf(t, sizeof(vrt_number), "%.0e", v), t);
+        return fabs(v) >= 1e5 ? vrt_short_text(t, v)
+                              : (snprintf(t, sizeof(vrt_number), "%.0e", v), t);
     snprintf(t, sizeof(vrt_number), "%.*f", digits, v + 0.0);
     return t;
 }
 
 static void y_tick(struct vrt_markup *m, double y, const char *text, const char *unit)
 {
-    vrt_htmlf(m, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" class=\"ey\">%s%s</text>", LEFT, y,
-              WIDTH - RIGHT, LEFT - 6, y + 4, text, unit != NULL ? unit : "");
+    vrt_htmlf(m,
+              "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" "
+              "class=\"ey\">%s%s</text>",
+              LEFT, y, WIDTH - RIGHT, LEFT - 6, y + 4, text, unit != NULL ? unit : "");
 }
 
 /* A decade each; between them 2 and 5 where decades are few. */
 static void log_ticks(struct vrt_markup *m, const struct axes *a, const char *unit)
 {
-    static const double parts[] = { 1, 2, 5 };
+    static const double parts[] = {1, 2, 5};
     vrt_number t;
     int every = (int)ceil((a->y1 - a->y0) / 6), count = a->y1 - a->y0 < 2.6 ? 3 : 1;
     for (int d = (int)floor(a->y0); d <= (int)ceil(a->y1); d += every > 0 ? every : 1)
@@ -129,10 +137,15 @@ static void frame(struct vrt_markup *m, const struct axes *a, const struct vrt_p
         y_tick(m, at_y(a, i * step), tick_text(t, i * step, step), p->unit);
     step = nice_step(a->x1 - a->x0, 6);
     for (double i = ceil(a->x0 / step - 1e-9); i * step <= a->x1 + 1e-9 * step; i++)
-        vrt_htmlf(m, "<path class=\"tick\" d=\"M%.1f %dv4\"/><text x=\"%.1f\" y=\"%d\" class=\"ex\">%s</text>", at_x(a, i * step),
-                  HEIGHT - BOTTOM, at_x(a, i * step), HEIGHT - BOTTOM + 16, tick_text(t, i * step, step));
-    vrt_htmlf(m, "<path class=\"axis\" d=\"M%d %dH%d\"/><text x=\"%.0f\" y=\"%d\" class=\"ex name\">%s</text>", LEFT,
-              HEIGHT - BOTTOM, WIDTH - RIGHT, LEFT + wide / 2, HEIGHT - 3, p->x_name);
+        vrt_htmlf(m,
+                  "<path class=\"tick\" d=\"M%.1f %dv4\"/><text x=\"%.1f\" y=\"%d\" "
+                  "class=\"ex\">%s</text>",
+                  at_x(a, i * step), HEIGHT - BOTTOM, at_x(a, i * step), HEIGHT - BOTTOM + 16,
+                  tick_text(t, i * step, step));
+    vrt_htmlf(m,
+              "<path class=\"axis\" d=\"M%d %dH%d\"/><text x=\"%.0f\" y=\"%d\" class=\"ex "
+              "name\">%s</text>",
+              LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, LEFT + wide / 2, HEIGHT - 3, p->x_name);
 }
 
 static const double *last_of(const struct vrt_series *s)
@@ -144,7 +157,8 @@ static const double *last_of(const struct vrt_series *s)
 }
 
 /* What the picture shows, in words. */
-static void describe(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s, size_t ns)
+static void describe(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s,
+                     size_t ns)
 {
     vrt_number t[4];
     vrt_html(m, "<title>");
@@ -160,37 +174,43 @@ static void describe(struct vrt_markup *m, const struct vrt_plot *p, const struc
         if (last == NULL)
             continue;
         vrt_html_text(m, s[k].name);
-        vrt_htmlf(m, ": lowest %s, highest %s, last %s. ", vrt_value_text(t[0], low), vrt_value_text(t[1], high),
-                  vrt_value_text(t[2], *last));
+        vrt_htmlf(m, ": lowest %s, highest %s, last %s. ", vrt_value_text(t[0], low),
+                  vrt_value_text(t[1], high), vrt_value_text(t[2], *last));
     }
     vrt_html(m, "</desc>");
 }
 
-static void begin_figure(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s, size_t ns)
+static void begin_figure(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s,
+                         size_t ns)
 {
     vrt_number t;
     vrt_html(m, "<figure class=\"plot\"><figcaption><b>");
     vrt_html_text(m, p->title);
-    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">", p->x_name);
+    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">",
+              p->x_name);
     for (size_t k = 0; k < ns; k++) {
         const double *last = last_of(&s[k]);
-        vrt_htmlf(m, "<span class=\"key\"><i class=\"k%d%s\"></i>", s[k].colour, s[k].dashed ? " dash" : "");
+        vrt_htmlf(m, "<span class=\"key\"><i class=\"k%d%s\"></i>", s[k].colour,
+                  s[k].dashed ? " dash" : "");
         vrt_html_text(m, s[k].name);
-        vrt_htmlf(m, " <span class=\"v\">%s%s</span></span>", last != NULL ? vrt_value_text(t, *last) : "", p->unit ? p->unit : "");
+        vrt_htmlf(m, " <span class=\"v\">%s%s</span></span>",
+                  last != NULL ? vrt_value_text(t, *last) : "", p->unit ? p->unit : "");
     }
     vrt_html(m, "</span></figcaption>");
 }
 
 static void begin_svg(struct vrt_markup *m, const struct axes *a)
 {
-    vrt_htmlf(m, "<svg viewBox=\"0 0 %d %d\" role=\"img\" data-x=\"%d %g %.9g %.9g\" data-y=\"%d %g %.9g %.9g %d\">", WIDTH, HEIGHT,
-              LEFT, wide, a->x0, a->x1, TOP, tall, a->y0, a->y1, a->log);
+    vrt_htmlf(m,
+              "<svg viewBox=\"0 0 %d %d\" role=\"img\" data-x=\"%d %g %.9g %.9g\" data-y=\"%d %g "
+              "%.9g %.9g %d\">",
+              WIDTH, HEIGHT, LEFT, wide, a->x0, a->x1, TOP, tall, a->y0, a->y1, a->log);
 }
 
 /* -- what is drawn -- */
 
-static void area(struct vrt_markup *m, const struct axes *a, int colour, const double *x, const double *low, const double *high,
-                 size_t n)
+static void area(struct vrt_markup *m, const struct axes *a, int colour, const double *x,
+                 const double *low, const double *high, size_t n)
 {
     const char *move = "M";
     vrt_htmlf(m, "<path class=\"area c%d\" d=\"", colour);
@@ -208,7 +228,8 @@ static void area(struct vrt_markup *m, const struct axes *a, int colour, const d
 static void line(struct vrt_markup *m, const struct axes *a, const struct vrt_series *s)
 {
     bool gap = true;
-    vrt_htmlf(m, "<path class=\"line c%d%s%s\" d=\"", s->colour, s->dashed ? " dash" : "", s->dots ? " dots" : "");
+    vrt_htmlf(m, "<path class=\"line c%d%s%s\" d=\"", s->colour, s->dashed ? " dash" : "",
+              s->dots ? " dots" : "");
     for (size_t i = 0; i < s->n; i++) {
         if (!isfinite(s->y[i])) {
             gap = true;
@@ -223,7 +244,8 @@ static void line(struct vrt_markup *m, const struct axes *a, const struct vrt_se
     vrt_htmlf(m, "<g class=\"c%d\">", s->colour);
     for (size_t i = 0; i < s->n; i++)
         if (isfinite(s->y[i]))
-            vrt_htmlf(m, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"/>", at_x(a, s->x[i]), at_y(a, s->y[i]));
+            vrt_htmlf(m, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"/>", at_x(a, s->x[i]),
+                      at_y(a, s->y[i]));
     vrt_html(m, "</g>");
 }
 
@@ -234,7 +256,8 @@ static void nothing(struct vrt_markup *m, const struct vrt_plot *p)
     vrt_html(m, "</b></figcaption><p class=\"none\">No values yet.</p></figure>");
 }
 
-void vrt_plot_lines(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s, size_t ns)
+void vrt_plot_lines(struct vrt_markup *m, const struct vrt_plot *p, const struct vrt_series *s,
+                    size_t ns)
 {
     struct axes a;
     if (!find_axes(&a, p, s, ns)) {
@@ -252,30 +275,37 @@ void vrt_plot_lines(struct vrt_markup *m, const struct vrt_plot *p, const struct
         line(m, &a, &s[k]);
     vrt_html(m, "</svg>");
     if (a.log)
-        vrt_html(m, "<p class=\"note\">Logarithmic axis: the largest values lie far from the others.</p>");
+        vrt_html(
+            m,
+            "<p class=\"note\">Logarithmic axis: the largest values lie far from the others.</p>");
     vrt_html(m, "</figure>");
 }
 
-static void bands_head(struct vrt_markup *m, const struct vrt_plot *p, const double *y, size_t parts, size_t n)
+static void bands_head(struct vrt_markup *m, const struct vrt_plot *p, const double *y,
+                       size_t parts, size_t n)
 {
     vrt_html(m, "<figure class=\"plot bands\"><figcaption><b>");
     vrt_html_text(m, p->title);
-    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">", p->x_name);
+    vrt_htmlf(m, "</b><span class=\"at\" data-name=\"%s\"></span><span class=\"legend\">",
+              p->x_name);
     for (size_t k = 0; k < parts; k++)
-        vrt_htmlf(m, "<span class=\"key\"><i class=\"k%zu\"></i>%zu <span class=\"v\">%.1f%%</span></span>", k % VRT_COLOURS, k,
-                  y[k * n + n - 1]);
+        vrt_htmlf(
+            m,
+            "<span class=\"key\"><i class=\"k%zu\"></i>%zu <span class=\"v\">%.1f%%</span></span>",
+            k % VRT_COLOURS, k, y[k * n + n - 1]);
     vrt_html(m, "</span></figcaption>");
 }
 
-/* Bands lie on one another: the upper edge of each is the lower one of the next. One point is drawn as a stretch. */
-static void bands(struct vrt_markup *m, const struct axes *a, const double *x, const double *y, double *edge, size_t parts,
-                  size_t n)
+/* Bands lie on one another: the upper edge of each is the lower one of the next. One point is drawn
+ * as a stretch. */
+static void bands(struct vrt_markup *m, const struct axes *a, const double *x, const double *y,
+                  double *edge, size_t parts, size_t n)
 {
-    double ends[2] = { a->x0, a->x1 }, *above = edge + n;
+    double ends[2] = {a->x0, a->x1}, *above = edge + n;
     for (size_t k = 0; k < parts; k++) {
         for (size_t i = 0; i < n; i++)
             above[i] = edge[i] + (isfinite(y[k * n + i]) ? y[k * n + i] : 0);
-        double low[2] = { edge[0], edge[0] }, high[2] = { above[0], above[0] };
+        double low[2] = {edge[0], edge[0]}, high[2] = {above[0], above[0]};
         if (n == 1)
             area(m, a, (int)(k % VRT_COLOURS), ends, low, high, 2);
         else
@@ -284,7 +314,8 @@ static void bands(struct vrt_markup *m, const struct axes *a, const double *x, c
     }
 }
 
-void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double *x, const double *y, size_t parts, size_t n)
+void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double *x,
+                    const double *y, size_t parts, size_t n)
 {
     double *edge = calloc(2 * n + 1, sizeof *edge);
     if (edge == NULL || n == 0) {
@@ -292,21 +323,25 @@ void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double
         nothing(m, p);
         return;
     }
-    struct axes a = { x[0] - (n == 1 ? 0.5 : 0), x[n - 1] + (n == 1 ? 0.5 : 0), 0, p->high, false };
+    struct axes a = {x[0] - (n == 1 ? 0.5 : 0), x[n - 1] + (n == 1 ? 0.5 : 0), 0, p->high, false};
     bands_head(m, p, y, parts, n);
     begin_svg(m, &a);
     vrt_html(m, "<title>");
     vrt_html_text(m, p->title);
-    vrt_htmlf(m, "</title><desc>One band for each of %zu experts; their shares add up to 100 %%.</desc>", parts);
+    vrt_htmlf(
+        m, "</title><desc>One band for each of %zu experts; their shares add up to 100 %%.</desc>",
+        parts);
     bands(m, &a, x, y, edge, parts, n);
     frame(m, &a, p);
     vrt_html(m, "</svg></figure>");
     free(edge);
 }
 
-void vrt_plot_box(struct vrt_markup *m, const char *kind, double x, double y, double width, double height)
+void vrt_plot_box(struct vrt_markup *m, const char *kind, double x, double y, double width,
+                  double height)
 {
-    vrt_htmlf(m, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", kind, x, y, width, height);
+    vrt_htmlf(m, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", kind,
+              x, y, width, height);
 }
 
 void vrt_thin(struct vrt_thin *t, const double *x, const double *y, size_t stride, size_t n)

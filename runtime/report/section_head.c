@@ -26,7 +26,7 @@ static double sum_seconds(const struct vrt_history *h)
 
 static void state_line(struct vrt_page *p)
 {
-    static const char *const words[] = { "running", "stopped", "finished" };
+    static const char *const words[] = {"running", "stopped", "finished"};
     const struct vrt_history *h = p->h;
     double all = vrt_history_key(h, "train.epochs");
     double steps = h->nsteps > 0 ? h->steps[h->nsteps - 1].step : 0;
@@ -44,15 +44,20 @@ static void state_line(struct vrt_page *p)
     vrt_htmlf(&p->m, " · updated %s</p>", vrt_clock_text(t, p->r->now));
     double share = all > 0 && p->epoch_steps > 0 ? steps / p->epoch_steps / all : 0;
     if (p->r->state != VRT_RUN_FINISHED && share > 0)
-        vrt_htmlf(&p->m, "<div class=\"progress\"><i style=\"width:%.1f%%\"></i></div>", 100 * fmin(share, 1));
+        vrt_htmlf(&p->m, "<div class=\"progress\"><i style=\"width:%.1f%%\"></i></div>",
+                  100 * fmin(share, 1));
 }
 
 /* -- what came out -- */
 
-static void tile(struct vrt_page *p, const char *name, const char *value, const char *unit, const char *below)
+static void tile(struct vrt_page *p, const char *name, const char *value, const char *unit,
+                 const char *below)
 {
-    vrt_htmlf(&p->m, "<div class=\"tile\"><span class=\"name\">%s</span><span class=\"value\">%s<small>%s</small></span>"
-              "<span class=\"below\">%s</span></div>", name, value, unit, below);
+    vrt_htmlf(&p->m,
+              "<div class=\"tile\"><span class=\"name\">%s</span><span "
+              "class=\"value\">%s<small>%s</small></span>"
+              "<span class=\"below\">%s</span></div>",
+              name, value, unit, below);
 }
 
 static void accuracy_tiles(struct vrt_page *p)
@@ -69,14 +74,17 @@ static void accuracy_tiles(struct vrt_page *p)
     const struct vrt_epoch_point *b = &h->epochs[i], *last = &h->epochs[h->nepochs - 1];
     if (b->images >= 1 && b->top1 >= 0 && b->top1 <= b->images) {
         vrt_interval((int64_t)b->top1, (int64_t)b->images, &low, &high);
-        snprintf(below, sizeof below, "95 %% interval %.2f–%.2f<br/>%s of %s<br/>after epoch %s", 100 * low, 100 * high,
-                 vrt_count_text(t[1], b->top1), vrt_count_text(t[2], b->images), vrt_count_text(t[3], b->epoch));
+        snprintf(below, sizeof below, "95 %% interval %.2f–%.2f<br/>%s of %s<br/>after epoch %s",
+                 100 * low, 100 * high, vrt_count_text(t[1], b->top1),
+                 vrt_count_text(t[2], b->images), vrt_count_text(t[3], b->epoch));
         tile(p, "best top-1", vrt_percent_text(t[0], b->top1, b->images), " %", below);
     }
-    snprintf(below, sizeof below, "last epoch: top-1 %s %%<br/>top-5 %s %%", vrt_percent_text(t[1], last->top1, last->images),
+    snprintf(below, sizeof below, "last epoch: top-1 %s %%<br/>top-5 %s %%",
+             vrt_percent_text(t[1], last->top1, last->images),
              vrt_percent_text(t[2], last->top5, last->images));
     tile(p, "top-5 of that epoch", vrt_percent_text(t[0], b->top5, b->images), " %", below);
-    snprintf(below, sizeof below, "training loss %s<br/>of the last epoch", vrt_value_text(t[1], last->train_loss));
+    snprintf(below, sizeof below, "training loss %s<br/>of the last epoch",
+             vrt_value_text(t[1], last->train_loss));
     tile(p, "validation loss", vrt_value_text(t[0], last->loss), "", below);
 }
 
@@ -87,26 +95,31 @@ static void speed_tile(struct vrt_page *p)
     vrt_number t, s;
     char below[120] = "";
     for (size_t i = 0; i < h->nepochs; i++)
-        pictures += isfinite(h->epochs[i].seconds * h->epochs[i].speed) ? h->epochs[i].seconds * h->epochs[i].speed : 0;
+        pictures += isfinite(h->epochs[i].seconds * h->epochs[i].speed)
+                        ? h->epochs[i].seconds * h->epochs[i].speed
+                        : 0;
     if (h->nepochs == 0)
         return;
     if (pictures > 0 && seconds > 0)
-        snprintf(below, sizeof below, "%s pictures per second<br/>%s seen", vrt_count_text(t, pictures / seconds),
-                 vrt_short_text(s, pictures));
+        snprintf(below, sizeof below, "%s pictures per second<br/>%s seen",
+                 vrt_count_text(t, pictures / seconds), vrt_short_text(s, pictures));
     else
-        snprintf(below, sizeof below, "%s pictures per second", vrt_count_text(t, h->epochs[h->nepochs - 1].speed));
+        snprintf(below, sizeof below, "%s pictures per second",
+                 vrt_count_text(t, h->epochs[h->nepochs - 1].speed));
     tile(p, "training time", vrt_seconds_text(t, seconds), "", below);
 }
 
 static void size_tile(struct vrt_page *p)
 {
-    double total = vrt_member(p->info, "params_total"), active = vrt_member(p->info, "params_active");
+    double total = vrt_member(p->info, "params_total"),
+           active = vrt_member(p->info, "params_active");
     double macs = vrt_member(p->info, "macs");
     vrt_number t[3];
     char below[120];
     if (!(total > 0))
         return;
-    snprintf(below, sizeof below, "%s active per picture<br/>%s MACs", vrt_short_text(t[1], active), vrt_short_text(t[2], macs));
+    snprintf(below, sizeof below, "%s active per picture<br/>%s MACs", vrt_short_text(t[1], active),
+             vrt_short_text(t[2], macs));
     tile(p, "parameters", vrt_short_text(t[0], total), "", below);
 }
 
@@ -124,7 +137,8 @@ static void fact(struct vrt_page *p, const char *name, const char *value)
 /* As a shell would take it. */
 static void shell_word(struct vrt_markup *m, const char *word)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@";
     if (*word != '\0' && word[strspn(word, plain)] == '\0') {
         vrt_html(m, word);
         return;
@@ -167,15 +181,18 @@ static void say_validation(struct vrt_page *p, const json_t *keys, double overfi
         vrt_html(&p->m, "”");
     }
     if (p->h->nepochs > 0)
-        vrt_htmlf(&p->m, " (%s pictures)", vrt_count_text(t, p->h->epochs[p->h->nepochs - 1].images));
+        vrt_htmlf(&p->m, " (%s pictures)",
+                  vrt_count_text(t, p->h->epochs[p->h->nepochs - 1].images));
 }
 
 static void data_fact(struct vrt_page *p)
 {
     const json_t *keys = json_object_get(p->h->run, "keys");
     vrt_number t;
-    double pictures = vrt_member(json_object_get(p->h->run, "data"), "pictures"), classes = vrt_member(p->h->run, "classes");
-    double overfit = vrt_history_key(p->h, "train.overfit"), limit = overfit > 0 ? overfit : vrt_history_key(p->h, "data.limit");
+    double pictures = vrt_member(json_object_get(p->h->run, "data"), "pictures"),
+           classes = vrt_member(p->h->run, "classes");
+    double overfit = vrt_history_key(p->h, "train.overfit"),
+           limit = overfit > 0 ? overfit : vrt_history_key(p->h, "data.limit");
     if (text_of(keys, "data.root")[0] == '\0')
         return;
     vrt_html(&p->m, "<dt>data</dt><dd>");
@@ -202,15 +219,16 @@ static void facts(struct vrt_page *p)
     command_line(p);
     fact(p, "folder", realpath(p->r->folder, folder) != NULL ? folder : p->r->folder);
     fact(p, "weights from", text_of(run, "weights"));
-    snprintf(text, sizeof text, "%.100s (%.60s %.100s), %.0f processors, %.0f threads", text_of(host, "name"),
-             text_of(host, "machine"),
-             text_of(host, "system"), vrt_member(host, "processors"), vrt_member(run, "threads"));
+    snprintf(text, sizeof text, "%.100s (%.60s %.100s), %.0f processors, %.0f threads",
+             text_of(host, "name"), text_of(host, "machine"), text_of(host, "system"),
+             vrt_member(host, "processors"), vrt_member(run, "threads"));
     fact(p, "host", host != NULL ? text : "");
     if (vrt_history_started(p->h) > 0)
         snprintf(started, sizeof started, "%s", vrt_clock_text(t, vrt_history_started(p->h)));
     fact(p, "started", started);
-    snprintf(text, sizeof text, "seed %.0f, batch %.0f in calls of %.0f", vrt_history_key(p->h, "train.seed"),
-             vrt_history_key(p->h, "train.batch"), vrt_member(run, "images_per_call"));
+    snprintf(text, sizeof text, "seed %.0f, batch %.0f in calls of %.0f",
+             vrt_history_key(p->h, "train.seed"), vrt_history_key(p->h, "train.batch"),
+             vrt_member(run, "images_per_call"));
     fact(p, "steps", run != NULL ? text : "");
     fact(p, "spec", text_of(run, "spec_file"));
     fact(p, "compiler", text_of(run, "compiler"));
@@ -224,7 +242,8 @@ static void warnings(struct vrt_page *p)
     vrt_number t;
     if (n == 0)
         return;
-    vrt_htmlf(&p->m, "<div class=\"warnings\" role=\"note\"><b>%zu warning%s</b><ul>", n, n == 1 ? "" : "s");
+    vrt_htmlf(&p->m, "<div class=\"warnings\" role=\"note\"><b>%zu warning%s</b><ul>", n,
+              n == 1 ? "" : "s");
     for (size_t i = 0; i < shown; i++) {
         const json_t *w = json_array_get(list, i);
         vrt_html(&p->m, "<li>");
@@ -254,8 +273,11 @@ void vrt_section_head(struct vrt_page *p)
     vrt_html(&p->m, "</div>");
     warnings(p);
     if (p->h->run == NULL)
-        vrt_html(&p->m, "<p class=\"none\">run.json is missing: what ran, and on what, is not known.</p>");
+        vrt_html(&p->m,
+                 "<p class=\"none\">run.json is missing: what ran, and on what, is not known.</p>");
     facts(p);
-    vrt_html(&p->m, "<nav><a href=\"#curves\">Curves</a><a href=\"#experts\">Experts</a><a href=\"#classes\">Classes</a>"
+    vrt_html(&p->m,
+             "<nav><a href=\"#curves\">Curves</a><a href=\"#experts\">Experts</a><a "
+             "href=\"#classes\">Classes</a>"
              "<a href=\"#mistakes\">Mistakes</a><a href=\"#network\">Network</a></nav></header>");
 }

@@ -1,4 +1,5 @@
-/* check_page FILE: exit status 0 if the page is well-formed and loads nothing; else it says what is wrong and where. */
+/* check_page FILE: exit status 0 if the page is well-formed and loads nothing; else it says what is
+ * wrong and where. */
 #include <stdio.h>
 #include <stdlib.h>
 

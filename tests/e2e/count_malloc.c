@@ -1,7 +1,8 @@
-/* A library to preload: counts calls of malloc and its kin, on the main thread and in all, and writes both numbers into the
- * file that COUNT_MALLOC names when the program ends.
+/* A library to preload: counts calls of malloc and its kin, on the main thread and in all, and
+ * writes both numbers into the file that COUNT_MALLOC names when the program ends.
  *
- * Built with the address sanitizer it may not take malloc's place; the sanitizer then tells it of every allocation. */
+ * Built with the address sanitizer it may not take malloc's place; the sanitizer then tells it of
+ * every allocation. */
 #include "config.h"
 
 #include <stdatomic.h>
@@ -22,7 +23,7 @@ static void count(void)
 
 static __attribute__((destructor)) void report(void)
 {
-    long main_calls = of_main, all_calls = of_all;      /* before fopen's own */
+    long main_calls = of_main, all_calls = of_all; /* before fopen's own */
     const char *path = getenv("COUNT_MALLOC");
     FILE *f = path != NULL ? fopen(path, "w") : NULL;
     if (f == NULL)
@@ -44,7 +45,8 @@ void __sanitizer_malloc_hook(const volatile void *block, size_t size)
 
 #else
 
-/* glibc's own, under their second names: these need no symbol lookup, which would itself allocate. */
+/* glibc's own, under their second names: these need no symbol lookup, which would itself
+ * allocate. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *block, size_t size);

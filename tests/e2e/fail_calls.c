@@ -2,16 +2,19 @@
  *
  *   FAIL_IN=TEXT         count calls on files whose path holds this text
  *   FAIL_AT=K            the K-th of them fails, K = 1, 2, ...
- *   FAIL_HOW=error       (default) it fails as on a disk that is full or broken; nothing of it is done
+ *   FAIL_HOW=error       (default) it fails as on a disk that is full or broken; nothing of it is
+ *                        done
  *   FAIL_HOW=short       a write does half its work and says so, which is no error
  *   FAIL_HOW=half        a write does half its work, then fails
  *   FAIL_HOW=kill        the process dies before the call, in the middle of it where it is a write
  *   FAIL_COUNT=FILE      how many calls there were is written here at the end
  *
- *   READ_FAILS=TEXT      reading at a place of a file whose path holds this text fails as on a bad disk
+ *   READ_FAILS=TEXT      reading at a place of a file whose path holds this text fails as on a bad
+ *                        disk
  *
- * It also spoils gradients: NAN_STEPS=A-B puts a NaN into one of the sums of steps A to B (from 1) of a training, if the learning rate
- * of the step before was above NAN_LR. Which step runs is read off the lines that go into metrics.jsonl. */
+ * It also spoils gradients: NAN_STEPS=A-B puts a NaN into one of the sums of steps A to B (from 1)
+ * of a training, if the learning rate of the step before was above NAN_LR. Which step runs is read
+ * off the lines that go into metrics.jsonl. */
 #include "config.h"
 
 #include <cblas.h>
@@ -33,8 +36,8 @@
 enum how { HOW_ERROR, HOW_SHORT, HOW_HALF, HOW_KILL };
 
 static atomic_long calls;
-static atomic_long step = -1;           /* the last one that metrics.jsonl speaks of */
-static _Atomic double rate;             /* its learning rate */
+static atomic_long step = -1; /* the last one that metrics.jsonl speaks of */
+static _Atomic double rate;   /* its learning rate */
 
 static void *next(const char *name)
 {
@@ -44,14 +47,17 @@ static void *next(const char *name)
     return f;
 }
 
-#define REAL(result, name, ...) ((result (*)(__VA_ARGS__))(uintptr_t)next(#name))
+#define REAL(result, name, ...) ((result(*)(__VA_ARGS__))(uintptr_t)next(#name))
 
 static enum how how(void)
 {
     const char *text = getenv("FAIL_HOW");
     if (text == NULL)
         return HOW_ERROR;
-    return strcmp(text, "kill") == 0 ? HOW_KILL : strcmp(text, "half") == 0 ? HOW_HALF : strcmp(text, "short") == 0 ? HOW_SHORT : HOW_ERROR;
+    return strcmp(text, "kill") == 0    ? HOW_KILL
+           : strcmp(text, "half") == 0  ? HOW_HALF
+           : strcmp(text, "short") == 0 ? HOW_SHORT
+                                        : HOW_ERROR;
 }
 
 static bool path_of(int fd, char path[PATH_MAX])
@@ -106,8 +112,10 @@ static void learn(const char *line, size_t size)
 {
     char text[4096];
     snprintf(text, sizeof text, "%.*s", (int)(size < 4000 ? size : 4000), line);
-    const char *warning = strstr(text, "\"warning\""), *at = strstr(text, "\"step\":"), *lr = strstr(text, "\"lr\":");
-    for (const char *later = at; warning != NULL && later != NULL; later = strstr(later + 1, "\"step\":"))
+    const char *warning = strstr(text, "\"warning\""), *at = strstr(text, "\"step\":"),
+               *lr = strstr(text, "\"lr\":");
+    for (const char *later = at; warning != NULL && later != NULL;
+         later = strstr(later + 1, "\"step\":"))
         at = later;
     if (at != NULL)
         step = atol(at + 7);
@@ -118,7 +126,8 @@ static void learn(const char *line, size_t size)
 static bool is_metrics(int fd)
 {
     char path[PATH_MAX];
-    return getenv("NAN_STEPS") != NULL && fd > 2 && path_of(fd, path) && strstr(path, "metrics.jsonl") != NULL;
+    return getenv("NAN_STEPS") != NULL && fd > 2 && path_of(fd, path) &&
+           strstr(path, "metrics.jsonl") != NULL;
 }
 
 /* A training that goes on cuts its metrics first: what is left says where it stands. */
@@ -133,18 +142,20 @@ static void learn_file(int fd, off_t length)
         fclose(f);
 }
 
-void cblas_sgemm(CBLAS_LAYOUT order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n, blasint k, float alpha, const float *a,
-                 blasint lda, const float *b, blasint ldb, float beta, float *c, blasint ldc)
+void cblas_sgemm(CBLAS_LAYOUT order, CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint m, blasint n,
+                 blasint k, float alpha, const float *a, blasint lda, const float *b, blasint ldb,
+                 float beta, float *c, blasint ldc)
 {
-    static void (*real)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint, float, const float *, blasint,
-                        const float *, blasint, float, float *, blasint);
+    static void (*real)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint, blasint, blasint,
+                        float, const float *, blasint, const float *, blasint, float, float *,
+                        blasint);
     const char *steps = getenv("NAN_STEPS"), *limit = getenv("NAN_LR");
     long from, to;
     if (real == NULL)
         *(void **)&real = next("cblas_sgemm");
     real(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    if (steps != NULL && sscanf(steps, "%ld-%ld", &from, &to) == 2 && step + 1 >= from && step + 1 <= to &&
-        (limit == NULL || rate > atof(limit)))
+    if (steps != NULL && sscanf(steps, "%ld-%ld", &from, &to) == 2 && step + 1 >= from &&
+        step + 1 <= to && (limit == NULL || rate > atof(limit)))
         c[0] = NAN;
 }
 
@@ -217,7 +228,9 @@ int ftruncate(int fd, off_t length)
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    return stops(fails_fd(fd), ENOSPC) ? -1 : REAL(int, fallocate, int, int, off_t, off_t)(fd, mode, offset, length);
+    return stops(fails_fd(fd), ENOSPC)
+               ? -1
+               : REAL(int, fallocate, int, int, off_t, off_t)(fd, mode, offset, length);
 }
 
 int rename(const char *from, const char *to)

@@ -1,12 +1,14 @@
 /* Data sets, pictures and broken files for the end-to-end tests, the same bytes at every call.
  *
  *   make_data idx FOLDER SIDE TRAIN TEST CLASSES     IDX files of gray pictures
- *   make_data tree FOLDER SIDE TRAIN TEST CLASSES    folders of JPEG (plain, progressive, gray) and PNG
+ *   make_data tree FOLDER SIDE TRAIN TEST CLASSES    folders of JPEG (plain, progressive, gray) and
+ *                                                    PNG
  *   make_data picture KIND FILE SIDE                 one picture, see `kinds`
- *   make_data edit FROM TO OLD NEW                   a safetensors file with OLD replaced by NEW in its header
+ *   make_data edit FROM TO OLD NEW                   a safetensors file with OLD replaced by NEW in
+ *                                                    its header
  *
- * A picture of class c shows a bar in noise; its angle (mirrored, it is no other class's) and the brightness around it
- * tell the class, so that a few steps of training suffice. */
+ * A picture of class c shows a bar in noise; its angle (mirrored, it is no other class's) and the
+ * brightness around it tell the class, so that a few steps of training suffice. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,7 +57,8 @@ static uint8_t pixel(int side, int class, int classes, uint32_t n, int y, int x,
     double dx = (double)x / side - 0.5, dy = (double)y / side - 0.5;
     double far = fabs(dx * sin(angle) - dy * cos(angle) - 0.3 * shift);
     uint32_t noise = mix(n * 65537u + (uint32_t)((y * side + x) * 3 + k)) % 48;
-    return (uint8_t)((far < 0.12 ? 200u : 10u + 120u * (unsigned)class / (unsigned)classes) + noise);
+    return (uint8_t)((far < 0.12 ? 200u : 10u + 120u * (unsigned)class / (unsigned)classes) +
+                     noise);
 }
 
 static uint8_t *make_pixels(int side, int channels, int class, int classes, uint32_t n)
@@ -78,7 +81,8 @@ static void put_word(FILE *f, uint32_t v)
         fputc((int)(v >> shift & 255), f);
 }
 
-static void write_idx(const char *folder, const char *prefix, int side, int count, int classes, uint32_t first)
+static void write_idx(const char *folder, const char *prefix, int side, int count, int classes,
+                      uint32_t first)
 {
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/%s-images-idx3-ubyte", folder, prefix);
@@ -109,7 +113,8 @@ struct picture {
     int side, channels;
 };
 
-static void write_jpeg(const char *path, const struct picture *p, J_COLOR_SPACE stored, bool progressive)
+static void write_jpeg(const char *path, const struct picture *p, J_COLOR_SPACE stored,
+                       bool progressive)
 {
     struct jpeg_compress_struct c;
     struct jpeg_error_mgr errors;
@@ -127,7 +132,8 @@ static void write_jpeg(const char *path, const struct picture *p, J_COLOR_SPACE 
         jpeg_simple_progression(&c);
     jpeg_start_compress(&c, TRUE);
     while (c.next_scanline < c.image_height) {
-        JSAMPROW row = (JSAMPROW)(uintptr_t)p->pixels + (size_t)p->side * (size_t)p->channels * c.next_scanline;
+        JSAMPROW row = (JSAMPROW)(uintptr_t)p->pixels +
+                       (size_t)p->side * (size_t)p->channels * c.next_scanline;
         jpeg_write_scanlines(&c, &row, 1);
     }
     jpeg_finish_compress(&c);
@@ -137,8 +143,12 @@ static void write_jpeg(const char *path, const struct picture *p, J_COLOR_SPACE 
 
 static void write_png(const char *path, const struct picture *p)
 {
-    png_image image = { .version = PNG_IMAGE_VERSION, .width = (png_uint_32)p->side, .height = (png_uint_32)p->side,
-                        .format = p->channels == 1 ? PNG_FORMAT_GRAY : p->channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_RGBA };
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)p->side,
+                       .height = (png_uint_32)p->side,
+                       .format = p->channels == 1   ? PNG_FORMAT_GRAY
+                                 : p->channels == 3 ? PNG_FORMAT_RGB
+                                                    : PNG_FORMAT_RGBA};
     if (!png_image_write_to_file(&image, path, 0, p->pixels, 0, NULL)) {
         fprintf(stderr, "%s: %s\n", path, image.message);
         exit(1);
@@ -212,20 +222,20 @@ static const struct kind {
     J_COLOR_SPACE stored;
     void (*spoil)(const char *path);
 } kinds[] = {
-    { "plain", 3, false, false, JCS_YCbCr, NULL },
-    { "rgb", 3, false, false, JCS_RGB, NULL },
-    { "gray", 1, false, false, JCS_GRAYSCALE, NULL },
-    { "progressive", 3, false, true, JCS_YCbCr, NULL },
-    { "cmyk", 4, false, false, JCS_CMYK, NULL },
-    { "ycck", 4, false, false, JCS_YCCK, NULL },
-    { "truncated", 3, false, false, JCS_YCbCr, truncate_file },
-    { "truncated-progressive", 3, false, true, JCS_YCbCr, truncate_file },
-    { "huge", 3, false, false, JCS_YCbCr, enlarge_jpeg },
-    { "png", 3, true, false, JCS_RGB, NULL },
-    { "png-gray", 1, true, false, JCS_GRAYSCALE, NULL },
-    { "png-alpha", 4, true, false, JCS_RGB, NULL },
-    { "png-truncated", 3, true, false, JCS_RGB, truncate_file },
-    { "png-huge", 3, true, false, JCS_RGB, enlarge_png },
+    {"plain", 3, false, false, JCS_YCbCr, NULL},
+    {"rgb", 3, false, false, JCS_RGB, NULL},
+    {"gray", 1, false, false, JCS_GRAYSCALE, NULL},
+    {"progressive", 3, false, true, JCS_YCbCr, NULL},
+    {"cmyk", 4, false, false, JCS_CMYK, NULL},
+    {"ycck", 4, false, false, JCS_YCCK, NULL},
+    {"truncated", 3, false, false, JCS_YCbCr, truncate_file},
+    {"truncated-progressive", 3, false, true, JCS_YCbCr, truncate_file},
+    {"huge", 3, false, false, JCS_YCbCr, enlarge_jpeg},
+    {"png", 3, true, false, JCS_RGB, NULL},
+    {"png-gray", 1, true, false, JCS_GRAYSCALE, NULL},
+    {"png-alpha", 4, true, false, JCS_RGB, NULL},
+    {"png-truncated", 3, true, false, JCS_RGB, truncate_file},
+    {"png-huge", 3, true, false, JCS_RGB, enlarge_png},
 };
 enum { NKINDS = sizeof kinds / sizeof *kinds };
 
@@ -238,10 +248,11 @@ static const struct kind *find_kind(const char *name)
     exit(2);
 }
 
-static void write_picture(const char *path, const struct kind *kind, int side, int class, int classes, uint32_t n)
+static void write_picture(const char *path, const struct kind *kind, int side, int class,
+                          int classes, uint32_t n)
 {
     uint8_t *pixels = make_pixels(side, kind->channels, class, classes, n);
-    struct picture p = { pixels, side, kind->channels };
+    struct picture p = {pixels, side, kind->channels};
     if (kind->png)
         write_png(path, &p);
     else
@@ -258,9 +269,10 @@ static void make_folder(const char *path)
 }
 
 /* Five sorts of files in turn; the names do not tell which. */
-static void write_tree(const char *folder, const char *split, int side, int count, int classes, uint32_t first)
+static void write_tree(const char *folder, const char *split, int side, int count, int classes,
+                       uint32_t first)
 {
-    static const char *const sorts[] = { "plain", "progressive", "png", "gray", "plain" };
+    static const char *const sorts[] = {"plain", "progressive", "png", "gray", "plain"};
     char path[PATH_SIZE];
     snprintf(path, sizeof path, "%s/%s", folder, split);
     make_folder(path);
@@ -270,7 +282,8 @@ static void write_tree(const char *folder, const char *split, int side, int coun
         if (i < classes)
             make_folder(path);
         snprintf(path, sizeof path, "%s/%s/class%02d/%05d.jpg", folder, split, class, i);
-        write_picture(path, find_kind(sorts[i / classes % 5]), side, class, classes, first + (uint32_t)i);
+        write_picture(path, find_kind(sorts[i / classes % 5]), side, class, classes,
+                      first + (uint32_t)i);
     }
 }
 
@@ -314,7 +327,8 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     if (argc == 7 && (strcmp(what, "idx") == 0 || strcmp(what, "tree") == 0)) {
-        int side = number(argv[3], SIDE_MAX), train = number(argv[4], 1000000), test = number(argv[5], 1000000);
+        int side = number(argv[3], SIDE_MAX), train = number(argv[4], 1000000),
+            test = number(argv[5], 1000000);
         int classes = number(argv[6], 100);
         make_folder(argv[2]);
         if (what[0] == 'i') {

@@ -1,4 +1,5 @@
-/* peak FILE COMMAND...: run a command and write its largest resident size, in KiB, into FILE. Exits as the command does. */
+/* peak FILE COMMAND...: run a command and write its largest resident size, in KiB, into FILE. Exits
+ * as the command does. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>

@@ -1,7 +1,8 @@
-/* Pictures that are small as files and large as work: each must be read or refused within 2 seconds, and with 1 GiB become input.
+/* Pictures that are small as files and large as work: each must be read or refused within 2
+ * seconds, and with 1 GiB become input.
  *
- * All are made here byte by byte. What the limits let through is as near to them as a picture gets, so that the times printed
- * are the worst there are. */
+ * All are made here byte by byte. What the limits let through is as near to them as a picture gets,
+ * so that the times printed are the worst there are. */
 #include "config.h"
 
 #include <stdbool.h>
@@ -33,7 +34,7 @@ enum { TRIES = 3, SIDE = 224, BASELINE = 0xc0, PROGRESSIVE = 0xc2, ARITHMETIC = 
 static struct {
     uint8_t *data;
     size_t size, room;
-    uint32_t bits;                      /* not yet a byte */
+    uint32_t bits; /* not yet a byte */
     int nbits;
 } out;
 
@@ -52,7 +53,7 @@ static void put(const void *bytes, size_t size)
 static void put_number(uint32_t value, int bytes)
 {
     for (int i = bytes - 1; i >= 0; i--)
-        put(&(uint8_t){ (uint8_t)(value >> 8 * i) }, 1);
+        put(&(uint8_t){(uint8_t)(value >> 8 * i)}, 1);
 }
 
 /* -- JPEG -- */
@@ -78,7 +79,7 @@ static void put_code(int table, int symbol)
     put_number(0xffc40014, 4);
     put_number((uint32_t)table, 1);
     put_number(1, 1);
-    put((uint8_t[15]){ 0 }, 15);
+    put((uint8_t[15]){0}, 15);
     put_number((uint32_t)symbol, 1);
 }
 
@@ -92,7 +93,9 @@ static void put_scan(int component, int count, uint32_t selection)
     put_number(selection, 3);
 }
 
-struct jpeg { int process, width, height, components, scans; };
+struct jpeg {
+    int process, width, height, components, scans;
+};
 
 static void begin_jpeg(const struct jpeg *j)
 {
@@ -101,8 +104,11 @@ static void begin_jpeg(const struct jpeg *j)
     put_number(67 << 8, 3);
     for (int i = 0; i < 64; i++)
         put_number(1, 1);
-    put_code(0, 0);                                     /* no difference to the block before */
-    put_code(16, j->process == PROGRESSIVE ? 0xe0 : 0); /* the end of a band, of as many blocks as 14 bits more say; of one block */
+    put_code(0, 0); /* no difference to the block before */
+    put_code(16,
+             j->process == PROGRESSIVE
+                 ? 0xe0
+                 : 0); /* the end of a band, of as many blocks as 14 bits more say; of one block */
     put_number(0xff00 | (uint32_t)j->process, 2);
     put_number(8 + 3 * (uint32_t)j->components, 2);
     put_number(8, 1);
@@ -113,7 +119,8 @@ static void begin_jpeg(const struct jpeg *j)
         put_number((uint32_t)(i + 1) << 16 | 0x1100, 3);
 }
 
-/* Scans after the first refine what is all zero: every coefficient is looked at, for a byte per thousands of blocks. */
+/* Scans after the first refine what is all zero: every coefficient is looked at, for a byte per
+ * thousands of blocks. */
 static void make_jpeg(const void *of)
 {
     const struct jpeg *j = of;
@@ -150,19 +157,22 @@ static void put_chunk(const char *type, const void *data, size_t size)
     put_number((uint32_t)crc32(0, out.data + at, (uInt)size + 4), 4);
 }
 
-struct png { int width, height, depth, type, interlace, texts, chunks, surplus; uint8_t noise; };
+struct png {
+    int width, height, depth, type, interlace, texts, chunks, surplus;
+    uint8_t noise;
+};
 
 static size_t row_size(const struct png *p, int width)
 {
-    static const int channels[] = { 1, 0, 3, 1, 2, 0, 4 };
+    static const int channels[] = {1, 0, 3, 1, 2, 0, 4};
     return width ? 1 + ((size_t)width * (size_t)(channels[p->type] * p->depth) + 7) / 8 : 0;
 }
 
 /* Bytes before compression; Adam7 goes over the picture seven times. */
 static size_t data_size(const struct png *p)
 {
-    static const int first[7][2] = { { 0, 0 }, { 4, 0 }, { 0, 4 }, { 2, 0 }, { 0, 2 }, { 1, 0 }, { 0, 1 } };
-    static const int step[7][2] = { { 8, 8 }, { 8, 8 }, { 4, 8 }, { 4, 4 }, { 2, 4 }, { 2, 2 }, { 1, 2 } };
+    static const int first[7][2] = {{0, 0}, {4, 0}, {0, 4}, {2, 0}, {0, 2}, {1, 0}, {0, 1}};
+    static const int step[7][2] = {{8, 8}, {8, 8}, {4, 8}, {4, 4}, {2, 4}, {2, 2}, {1, 2}};
     size_t sum = 0;
     for (int i = 0; p->interlace && i < 7; i++)
         sum += row_size(p, (p->width - first[i][0] + step[i][0] - 1) / step[i][0]) *
@@ -173,8 +183,10 @@ static size_t data_size(const struct png *p)
 static void put_packed(const struct png *p, const uint8_t *plain, size_t size, size_t times)
 {
     uint8_t *packed = malloc(2 * size + 1000);
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)plain, .avail_in = (uInt)size, .next_out = packed,
-                   .avail_out = (uInt)(2 * size + 1000) };
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)plain,
+                  .avail_in = (uInt)size,
+                  .next_out = packed,
+                  .avail_out = (uInt)(2 * size + 1000)};
     deflateInit2(&z, p->noise ? 1 : 6, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY);
     deflate(&z, Z_FULL_FLUSH);
     for (size_t i = 0; i < times; i++)
@@ -186,7 +198,8 @@ static void put_packed(const struct png *p, const uint8_t *plain, size_t size, s
 /* Rows with the slowest filter, Paeth's; a few megabytes of them are packed once and repeated. */
 static void put_rows(const struct png *p)
 {
-    size_t row = row_size(p, p->width), some = ((2 << 20) / row + 1) * row, size = data_size(p) + (size_t)p->surplus * some;
+    size_t row = row_size(p, p->width), some = ((2 << 20) / row + 1) * row,
+           size = data_size(p) + (size_t)p->surplus * some;
     uint8_t *plain = calloc(1, some);
     uint32_t random = 1;
     for (size_t i = 0; i < some; i++) {
@@ -200,7 +213,10 @@ static void put_rows(const struct png *p)
     put_chunk("IDAT", "\x78\x9c", 2);
     put_packed(p, plain, some, size / some);
     put_packed(p, plain, size % some, 1);
-    put_chunk("IDAT", (uint8_t[]){ 3, 0, (uint8_t)(sum >> 24), (uint8_t)(sum >> 16), (uint8_t)(sum >> 8), (uint8_t)sum }, 6);
+    put_chunk("IDAT",
+              (uint8_t[]){3, 0, (uint8_t)(sum >> 24), (uint8_t)(sum >> 16), (uint8_t)(sum >> 8),
+                          (uint8_t)sum},
+              6);
     free(plain);
 }
 
@@ -229,7 +245,7 @@ static void make_png(const void *of)
     put_number((uint32_t)p->interlace, 3);
     put_number((uint32_t)crc32(0, out.data + 12, 17), 4);
     if (p->type == 3)
-        put_chunk("PLTE", (uint8_t[768]){ 0 }, 768);
+        put_chunk("PLTE", (uint8_t[768]){0}, 768);
     put_texts(p->texts);
     for (int i = 0; i < p->chunks; i++)
         put_chunk("abCd", "", 0);
@@ -244,7 +260,7 @@ static void make_png(const void *of)
 
 struct outcome {
     bool ended, taken;
-    double seconds, resizing;           /* until all pixels are there; until they are a network's input */
+    double seconds, resizing; /* until all pixels are there; until they are a network's input */
     char why[300];
 };
 
@@ -256,15 +272,20 @@ static double processor_seconds(void)
 }
 
 /* Every pixel goes into the input. */
-static const struct vrt_transform squash = { .channels = 3, .height = SIDE, .width = SIDE, .std = { 1, 1, 1 }, .resample = 1,
-                                             .crop_pct = 1, .squash = 1 };
+static const struct vrt_transform squash = {.channels = 3,
+                                            .height = SIDE,
+                                            .width = SIDE,
+                                            .std = {1, 1, 1},
+                                            .resample = 1,
+                                            .crop_pct = 1,
+                                            .squash = 1};
 
 static _Noreturn void child(void (*make)(const void *), const void *of, int to)
 {
-    struct vrt_image image = { 0 };
+    struct vrt_image image = {0};
     static float input[SIDE * SIDE * 3];
-    struct vrt_error e = { .text = "" };
-    struct outcome o = { .ended = true };
+    struct vrt_error e = {.text = ""};
+    struct outcome o = {.ended = true};
     make(of);
     double start = processor_seconds();
     o.taken = vrt_image_decode(&image, out.data, out.size, 3, &e);
@@ -278,8 +299,8 @@ static _Noreturn void child(void (*make)(const void *), const void *of, int to)
 
 static struct outcome run(void (*make)(const void *), const void *of, long *kilobytes)
 {
-    struct outcome o = { 0 };
-    struct rusage use = { 0 };
+    struct outcome o = {0};
+    struct rusage use = {0};
     int ends[2], status = 0;
     if (pipe(ends) != 0)
         exit(99);
@@ -288,7 +309,8 @@ static struct outcome run(void (*make)(const void *), const void *of, long *kilo
     if (pid == 0)
         child(make, of, ends[1]);
     close(ends[1]);
-    if (pid < 0 || read(ends[0], &o, sizeof o) != (ssize_t)sizeof o || wait4(pid, &status, 0, &use) != pid || status != 0)
+    if (pid < 0 || read(ends[0], &o, sizeof o) != (ssize_t)sizeof o ||
+        wait4(pid, &status, 0, &use) != pid || status != 0)
         o.ended = false;
     close(ends[0]);
     *kilobytes = use.ru_maxrss;
@@ -300,18 +322,18 @@ static int number, failed;
 /* The best of a few tries: what else runs on the machine makes memory slow. */
 static void test(const char *name, void (*make)(const void *), const void *of, bool taken)
 {
-    struct outcome o = { .seconds = 1e9 };
+    struct outcome o = {.seconds = 1e9};
     long kilobytes = 0;
     for (int i = 0; i < TRIES && o.seconds > seconds; i++)
         o = run(make, of, &kilobytes);
     bool good = o.ended && o.taken == taken && o.seconds <= seconds && kilobytes >> 10 <= MEGABYTES;
-    printf("%sok %d - %s\n# %.2f s and %.2f s to resize, %ld MiB at most; %s\n", good ? "" : "not ", ++number, name, o.seconds,
-           o.resizing, kilobytes >> 10, o.ended ? o.why : "no answer");
+    printf("%sok %d - %s\n# %.2f s and %.2f s to resize, %ld MiB at most; %s\n", good ? "" : "not ",
+           ++number, name, o.seconds, o.resizing, kilobytes >> 10, o.ended ? o.why : "no answer");
     failed += !good;
 }
 
-#define JPEG(name, taken, ...) test("JPEG: " name, make_jpeg, &(struct jpeg){ __VA_ARGS__ }, taken)
-#define PNG(name, taken, ...) test("PNG: " name, make_png, &(struct png){ __VA_ARGS__ }, taken)
+#define JPEG(name, taken, ...) test("JPEG: " name, make_jpeg, &(struct jpeg){__VA_ARGS__}, taken)
+#define PNG(name, taken, ...)  test("PNG: " name, make_png, &(struct png){__VA_ARGS__}, taken)
 
 int main(void)
 {

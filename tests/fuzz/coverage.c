@@ -1,7 +1,8 @@
-/* One kind of file through its reader, led by coverage (libFuzzer). `make fuzz` builds it with clang and the sanitizers;
+/* One kind of file through its reader, led by coverage (libFuzzer). `make fuzz` builds it with
+ * clang and the sanitizers;
  *     tests/fuzz/coverage --kind=rgb.jpg -runs=1000000 FOLDER
- * keeps in FOLDER what reached something new; run.sh does so for each kind. A file that ends the program is written to the
- * current folder; give it as argument to run it again. */
+ * keeps in FOLDER what reached something new; run.sh does so for each kind. A file that ends the
+ * program is written to the current folder; give it as argument to run it again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,12 +60,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_bytes_set(&bytes, data, size);
     int outcome = fuzz_read(kind, folder, &bytes);
     taken += outcome == CASE_TAKEN;
-    fuzz_must(outcome < CASE_FAILED, outcome < CASE_FAILED ? "" : fuzz_failures[outcome - CASE_FAILED]);
+    fuzz_must(outcome < CASE_FAILED,
+              outcome < CASE_FAILED ? "" : fuzz_failures[outcome - CASE_FAILED]);
     return 0;
 }
 
-/* Begins with the whole file, and again and again: coverage knows nothing of the libraries behind a reader, and would stay with
- * what they refuse. Then libFuzzer's own mutations, which know what comparisons were missed, in turn with ours. */
+/* Begins with the whole file, and again and again: coverage knows nothing of the libraries behind a
+ * reader, and would stay with what they refuse. Then libFuzzer's own mutations, which know what
+ * comparisons were missed, in turn with ours. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t room, unsigned seed)
 {
     struct fuzz_random r = fuzz_random_start(seed, size);

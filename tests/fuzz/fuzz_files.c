@@ -1,9 +1,11 @@
-/* Damaged files: pictures, archives, labels, IDX and CIFAR files, weights and states, changed at random, go through the readers
- * of the runtime.
+/* Damaged files: pictures, archives, labels, IDX and CIFAR files, weights and states, changed at
+ * random, go through the readers of the runtime.
  *
- * A reader must succeed or give a reason, in bounded time and memory. What checks a file is made right again in half of the
- * cases, else nothing would get behind it. `fuzz_files --seed S --first N --count M` runs other cases; a failed one, and with
- * --save the first one, is written to the current folder. coverage.c goes where these cases do not. */
+ * A reader must succeed or give a reason, in bounded time and memory. What checks a file is made
+ * right again in half of the cases, else nothing would get behind it. `fuzz_files --seed S --first
+ * N --count M` runs other cases; a failed one, and with
+ * --save the first one, is written to the current folder. coverage.c goes where these cases do
+ * not. */
 #include "config.h"
 
 #include <getopt.h>
@@ -62,8 +64,8 @@ static void save_case(void *data, uint64_t number)
     const struct fuzz *z = data;
     struct fuzz_bytes b = make_case(z, number);
     char path[200];
-    snprintf(path, sizeof path, "fuzz-%llu-%llu-%s", (unsigned long long)z->seed, (unsigned long long)number,
-             fuzz_kinds[number % FUZZ_KINDS].name);
+    snprintf(path, sizeof path, "fuzz-%llu-%llu-%s", (unsigned long long)z->seed,
+             (unsigned long long)number, fuzz_kinds[number % FUZZ_KINDS].name);
     FILE *f = fopen(path, "wb");
     fuzz_must(f && fwrite(b.data, 1, b.size, f) == b.size && fclose(f) == 0, path);
     printf("#   in %s\n", path);
@@ -81,17 +83,23 @@ static void tap(bool good, const char *text)
 
 static void test_files(struct fuzz *z, uint64_t first, uint64_t count)
 {
-    struct watch w = { .run = run_case, .failures = fuzz_failures, .save = save_case, .data = z, .seconds = SECONDS,
-                       .memory = (size_t)MEGABYTES << 20, .batch = 200, .patience = 25 };
+    struct watch w = {.run = run_case,
+                      .failures = fuzz_failures,
+                      .save = save_case,
+                      .data = z,
+                      .seconds = SECONDS,
+                      .memory = (size_t)MEGABYTES << 20,
+                      .batch = 200,
+                      .patience = 25};
     for (uint64_t i = 0; i < FUZZ_KINDS; i++) {
         char text[100];
         snprintf(text, sizeof text, "a whole %s is read", fuzz_kinds[i].name);
         tap(watch_cases(&w, i, 1).taken == 1, text);
     }
     struct watch_result r = watch_cases(&w, first, count);
-    printf("# seed %llu: %llu cases, %llu read, %llu failed; slowest %.0f ms (case %llu)\n", (unsigned long long)z->seed,
-           (unsigned long long)r.done, (unsigned long long)r.taken, (unsigned long long)r.failed, 1e3 * r.slowest,
-           (unsigned long long)r.slowest_number);
+    printf("# seed %llu: %llu cases, %llu read, %llu failed; slowest %.0f ms (case %llu)\n",
+           (unsigned long long)z->seed, (unsigned long long)r.done, (unsigned long long)r.taken,
+           (unsigned long long)r.failed, 1e3 * r.slowest, (unsigned long long)r.slowest_number);
     tap(r.failed == 0 && r.done == count, "damaged files are read or refused");
 }
 
@@ -105,10 +113,13 @@ static void remove_folder(const struct fuzz *z)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
-        { "count", required_argument, NULL, 'c' }, { "save", no_argument, NULL, 'w' }, { NULL, 0, NULL, 0 },
+        {"seed", required_argument, NULL, 's'},
+        {"first", required_argument, NULL, 'f'},
+        {"count", required_argument, NULL, 'c'},
+        {"save", no_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
-    struct fuzz z = { .seed = 1, .folder = "/tmp/vmoe-fuzz-XXXXXX" };
+    struct fuzz z = {.seed = 1, .folder = "/tmp/vmoe-fuzz-XXXXXX"};
     uint64_t first = FUZZ_KINDS, count = CASES;
     bool save = false;
     int c;
@@ -118,7 +129,7 @@ int main(int argc, char **argv)
         case 'f': first = strtoull(optarg, NULL, 10); break;
         case 'c': count = strtoull(optarg, NULL, 10); break;
         case 'w': save = true; break;
-        default: return 2;
+        default:  return 2;
         }
     fuzz_must(mkdtemp(z.folder) != NULL, z.folder);
     for (size_t i = 0; i < FUZZ_KINDS; i++) {

@@ -1,8 +1,10 @@
-/* Damaged specs: every file of examples/ and stdlib/, changed at random, goes through the compiler up to the plan.
+/* Damaged specs: every file of examples/ and stdlib/, changed at random, goes through the compiler
+ * up to the plan.
  *
- * A case must end in diagnostics or in a plan, within a second and 200 MB; graph and plan must verify, and the frozen
- * text of the spec must give itself again. `fuzz_spec --seed S --first N --count M` runs other cases, `fuzz_spec FILE...`
- * given files; a failed case, and with --save the first one, is written to the current folder. */
+ * A case must end in diagnostics or in a plan, within a second and 200 MB; graph and plan must
+ * verify, and the frozen text of the spec must give itself again. `fuzz_spec --seed S --first N
+ * --count M` runs other cases, `fuzz_spec FILE...` given files; a failed case, and with --save the
+ * first one, is written to the current folder. */
 #include "config.h"
 
 #include <getopt.h>
@@ -23,7 +25,11 @@
 #include "tests/fuzz/watch.h"
 
 #ifdef VMOE_SANITIZE
-enum { CASES = 4000, SECONDS = 20, MEGABYTES = 0 };     /* the sanitizer reserves terabytes of addresses, and is slow */
+enum {
+    CASES = 4000,
+    SECONDS = 20,
+    MEGABYTES = 0
+}; /* the sanitizer reserves terabytes of addresses, and is slow */
 #else
 enum { CASES = 10000, SECONDS = 1, MEGABYTES = 200 };
 #endif
@@ -31,20 +37,20 @@ enum { TEXT_ROOM = 256 << 10 };
 
 enum { BAD_GRAPH = CASE_FAILED, BAD_PLAN, NOT_FROZEN, FROZEN_DIFFERS, SILENT };
 static const char *const failures[] = {
-    "the graph does not verify", "the plan does not verify", "the frozen spec is refused",
+    "the graph does not verify",      "the plan does not verify",     "the frozen spec is refused",
     "the frozen spec is another one", "refused without a diagnostic", NULL,
 };
 
 /* One input of the compiler: a main file, perhaps with a library file of its own and a --set. */
 struct input {
-    const char *path;               /* the main file that was damaged, or that uses the damaged library file */
+    const char *path; /* the main file that was damaged, or that uses the damaged library file */
     struct fuzz_bytes text;
-    const char *module;             /* "vit.vmoe" or NULL */
+    const char *module; /* "vit.vmoe" or NULL */
     struct fuzz_bytes module_text;
     const char *model;
     char set[300];
-    size_t equals;                  /* place of `=` in set; 0: none */
-    bool print;                     /* every form too */
+    size_t equals; /* place of `=` in set; 0: none */
+    bool print;    /* every form too */
 };
 
 struct fuzz {
@@ -64,12 +70,12 @@ struct run {
     const struct plan *plan;
 };
 
-static const struct spec *resolve(const struct fuzz *z, const struct input *in, struct run *x, const char *text,
-                                  size_t size)
+static const struct spec *resolve(const struct fuzz *z, const struct input *in, struct run *x,
+                                  const char *text, size_t size)
 {
-    struct lang_options o = { .model = in->model };
-    const char *folders[] = { z->own_folder, z->library_folder };
-    struct lang_define set = { in->set, in->set + in->equals + 1 };
+    struct lang_options o = {.model = in->model};
+    const char *folders[] = {z->own_folder, z->library_folder};
+    struct lang_define set = {in->set, in->set + in->equals + 1};
     o.ops = graph_layers(&o.nops);
     o.search = in->module ? folders : folders + 1;
     o.nsearch = in->module ? 2 : 1;
@@ -97,11 +103,11 @@ static char *frozen_text(const struct spec *spec, size_t *size)
 /* 0, or what is wrong. */
 static int check_frozen(const struct fuzz *z, const struct spec *spec)
 {
-    struct run x = { .arena = arena_new() };
-    struct input plain = { .path = "frozen.vmoe" };
+    struct run x = {.arena = arena_new()};
+    struct input plain = {.path = "frozen.vmoe"};
     size_t size = 0, size2 = 0;
     char *text = frozen_text(spec, &size), *again = NULL;
-    if (size > SOURCE_MAX) {            /* longer than a file may be: nothing reads it */
+    if (size > SOURCE_MAX) { /* longer than a file may be: nothing reads it */
         free(text);
         arena_free(x.arena);
         return 0;
@@ -111,7 +117,9 @@ static int check_frozen(const struct fuzz *z, const struct spec *spec)
     diag_flush(x.diag);
     if (x.spec)
         again = frozen_text(x.spec, &size2);
-    int wrong = !x.spec ? NOT_FROZEN : size != size2 || memcmp(text, again, size) != 0 ? FROZEN_DIFFERS : 0;
+    int wrong = !x.spec                                           ? NOT_FROZEN
+                : size != size2 || memcmp(text, again, size) != 0 ? FROZEN_DIFFERS
+                                                                  : 0;
     free(text);
     free(again);
     arena_free(x.arena);
@@ -129,7 +137,7 @@ static void print_forms(const struct fuzz *z, struct run *x)
 /* 0: refused with diagnostics. */
 static int stages(const struct fuzz *z, const struct input *in, struct run *x)
 {
-    const struct plan_options options = { .vector = 8, .fuse = true };
+    const struct plan_options options = {.vector = 8, .fuse = true};
     x->spec = resolve(z, in, x, in->text.data, in->text.size);
     if (!x->spec)
         return CASE_REFUSED;
@@ -157,7 +165,7 @@ static int stages(const struct fuzz *z, const struct input *in, struct run *x)
 
 static int compile(const struct fuzz *z, const struct input *in, FILE *messages)
 {
-    struct run x = { .arena = arena_new() };
+    struct run x = {.arena = arena_new()};
     x.diag = diag_new(x.arena, messages, in->print ? DIAG_JSON : DIAG_TEXT, 20);
     int outcome = stages(z, in, &x);
     if (outcome == CASE_REFUSED && diag_errors(x.diag) == 0)
@@ -176,7 +184,8 @@ static const char *base_name(const char *path)
 }
 
 /* An example that uses this file of the library, from a random one on; NULL if none does. */
-static const struct fuzz_file *user_of(const struct fuzz *z, const char *module, struct fuzz_random *r)
+static const struct fuzz_file *user_of(const struct fuzz *z, const char *module,
+                                       struct fuzz_random *r)
 {
     char use[300];
     snprintf(use, sizeof use, "use std.%.*s\n", (int)strcspn(module, "."), module);
@@ -201,7 +210,8 @@ static void make_input(const struct fuzz *z, uint64_t number, struct input *in)
 {
     struct fuzz_random r = fuzz_random_start(z->seed, number);
     size_t pick = number % (z->examples.n + z->library.n);
-    *in = (struct input){ .text = fuzz_bytes_new(TEXT_ROOM), .module_text = fuzz_bytes_new(TEXT_ROOM) };
+    *in =
+        (struct input){.text = fuzz_bytes_new(TEXT_ROOM), .module_text = fuzz_bytes_new(TEXT_ROOM)};
     in->print = number % 8 == 0;
     if (pick < z->examples.n) {
         const struct fuzz_file *f = &z->examples.files[pick];
@@ -209,7 +219,8 @@ static void make_input(const struct fuzz *z, uint64_t number, struct input *in)
         fuzz_bytes_set(&in->text, f->bytes.data, f->bytes.size);
         mutate(z, &in->text, &r);
     } else {
-        const struct fuzz_file *f = &z->library.files[pick - z->examples.n], *user = user_of(z, base_name(f->path), &r);
+        const struct fuzz_file *f = &z->library.files[pick - z->examples.n],
+                               *user = user_of(z, base_name(f->path), &r);
         bool alone = strstr(f->bytes.data, "model tiny") && fuzz_below(&r, 2);
         const struct fuzz_file *first = alone || !user ? f : user;
         in->path = first->path;
@@ -240,7 +251,8 @@ static void write_file(const char *path, const struct fuzz_bytes *b)
     }
 }
 
-/* The damaged file of the library, in a folder searched first; one that a killed case left is taken away. */
+/* The damaged file of the library, in a folder searched first; one that a killed case left is taken
+ * away. */
 static void lay_module(const struct fuzz *z, const struct input *in)
 {
     char path[400];
@@ -271,11 +283,13 @@ static void save_case(void *data, uint64_t number)
     struct input in;
     char path[600];
     make_input(z, number, &in);
-    snprintf(path, sizeof path, "fuzz-%llu-%llu.vmoe", (unsigned long long)z->seed, (unsigned long long)number);
+    snprintf(path, sizeof path, "fuzz-%llu-%llu.vmoe", (unsigned long long)z->seed,
+             (unsigned long long)number);
     write_file(path, &in.text);
     printf("#   in %s, from %s", path, in.path);
     if (in.module) {
-        snprintf(path, sizeof path, "fuzz-%llu-%llu-%s", (unsigned long long)z->seed, (unsigned long long)number, in.module);
+        snprintf(path, sizeof path, "fuzz-%llu-%llu-%s", (unsigned long long)z->seed,
+                 (unsigned long long)number, in.module);
         write_file(path, &in.module_text);
         printf(", with %s as std.%.*s", path, (int)strcspn(in.module, "."), in.module);
     }
@@ -290,7 +304,7 @@ static int run_whole(void *data, uint64_t number)
 {
     const struct fuzz *z = data;
     const struct fuzz_file *f = &z->examples.files[number];
-    struct input in = { .path = f->path, .text = f->bytes, .print = true };
+    struct input in = {.path = f->path, .text = f->bytes, .print = true};
     return compile(z, &in, stderr) == CASE_TAKEN ? CASE_TAKEN : CASE_FAILED;
 }
 
@@ -336,12 +350,18 @@ static void tap(bool good, const char *text)
 
 static void test_watch(void)
 {
-    static const struct { int (*run)(void *, uint64_t); const char *name; } planted[] = {
-        { planted_crash, "a crash is noticed" }, { planted_hang, "a hang is noticed" },
-        { planted_exit, "an early end is noticed" }, { planted_answer, "a wrong answer is noticed" },
+    static const struct {
+        int (*run)(void *, uint64_t);
+        const char *name;
+    } planted[] = {
+        {planted_crash, "a crash is noticed"},
+        {planted_hang, "a hang is noticed"},
+        {planted_exit, "an early end is noticed"},
+        {planted_answer, "a wrong answer is noticed"},
     };
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
-        struct watch w = { .run = planted[i].run, .seconds = 0.2, .batch = 4, .patience = 9, .quiet = 1 };
+        struct watch w = {
+            .run = planted[i].run, .seconds = 0.2, .batch = 4, .patience = 9, .quiet = 1};
         struct watch_result r = watch_cases(&w, 0, 8);
         tap(r.failed == 1 && r.done == 8, planted[i].name);
     }
@@ -373,7 +393,7 @@ static void open_fuzz(struct fuzz *z)
 
 static void close_fuzz(struct fuzz *z)
 {
-    lay_module(z, &(struct input){ 0 });
+    lay_module(z, &(struct input){0});
     rmdir(z->own_folder);
     fclose(z->nowhere);
     fuzz_corpus_free(&z->examples);
@@ -385,15 +405,21 @@ static void close_fuzz(struct fuzz *z)
 static void take_files(struct fuzz *z, char **files, int n)
 {
     fuzz_corpus_free(&z->examples);
-    z->examples = (struct fuzz_corpus){ 0 };
+    z->examples = (struct fuzz_corpus){0};
     for (int i = 0; i < n; i++)
         fuzz_corpus_add(&z->examples, "", files[i]);
 }
 
 static void test_mutations(struct fuzz *z, uint64_t first, uint64_t count)
 {
-    struct watch w = { .run = run_case, .failures = failures, .save = save_case, .data = z, .seconds = SECONDS,
-                       .memory = (size_t)MEGABYTES << 20, .batch = 100, .patience = 25 };
+    struct watch w = {.run = run_case,
+                      .failures = failures,
+                      .save = save_case,
+                      .data = z,
+                      .seconds = SECONDS,
+                      .memory = (size_t)MEGABYTES << 20,
+                      .batch = 100,
+                      .patience = 25};
     struct watch_result r = watch_cases(&w, first, count);
     printf("# seed %llu: %llu cases, %llu compiled, %llu failed; slowest %.0f ms (case %llu)\n",
            (unsigned long long)z->seed, (unsigned long long)r.done, (unsigned long long)r.taken,
@@ -405,10 +431,13 @@ static void test_mutations(struct fuzz *z, uint64_t first, uint64_t count)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' }, { "first", required_argument, NULL, 'f' },
-        { "count", required_argument, NULL, 'c' }, { "save", no_argument, NULL, 'w' }, { NULL, 0, NULL, 0 },
+        {"seed", required_argument, NULL, 's'},
+        {"first", required_argument, NULL, 'f'},
+        {"count", required_argument, NULL, 'c'},
+        {"save", no_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
-    struct fuzz z = { .seed = 1 };
+    struct fuzz z = {.seed = 1};
     uint64_t first = 0, count = CASES;
     bool save = false;
     int c;
@@ -418,12 +447,13 @@ int main(int argc, char **argv)
         case 'f': first = strtoull(optarg, NULL, 10); break;
         case 'c': count = strtoull(optarg, NULL, 10); break;
         case 'w': save = true; break;
-        default: return 2;
+        default:  return 2;
         }
     open_fuzz(&z);
     if (optind < argc)
         take_files(&z, argv + optind, argc - optind);
-    struct watch whole = { .run = run_whole, .data = &z, .seconds = SECONDS, .batch = 1, .patience = 99 };
+    struct watch whole = {
+        .run = run_whole, .data = &z, .seconds = SECONDS, .batch = 1, .patience = 99};
     tap(watch_cases(&whole, 0, z.examples.n).failed == 0, "every file as it is makes a plan");
     if (save)
         save_case(&z, first);

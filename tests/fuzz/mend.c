@@ -1,4 +1,5 @@
-/* Checksums and sizes, made right again. Input: damaged files; output: files whose damage is seen only behind them. */
+/* Checksums and sizes, made right again. Input: damaged files; output: files whose damage is seen
+ * only behind them. */
 #include "tests/fuzz/mend.h"
 
 #include <stdint.h>
@@ -27,7 +28,8 @@ static void put_big32(char *p, uint32_t value)
 /* Sides below 256: large pictures take long, and bombs.c is about them. */
 void fuzz_mend_jpeg(struct fuzz_bytes *b)
 {
-    for (size_t at = 2; at + 9 < b->size && (uint8_t)b->data[at] == 0xff; at += 2 + (big32(b->data + at) & 0xffff)) {
+    for (size_t at = 2; at + 9 < b->size && (uint8_t)b->data[at] == 0xff;
+         at += 2 + (big32(b->data + at) & 0xffff)) {
         int marker = (uint8_t)b->data[at + 1];
         if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc)
             b->data[at + 5] = b->data[at + 7] = 0;
@@ -49,7 +51,8 @@ void fuzz_mend_png(struct fuzz_bytes *b)
     }
 }
 
-/* A tar header is 512 bytes; the sum of all, with blanks for the sum itself, stands at 148 in octal. */
+/* A tar header is 512 bytes; the sum of all, with blanks for the sum itself, stands at 148 in
+ * octal. */
 void fuzz_mend_tar(struct fuzz_bytes *b)
 {
     for (size_t at = 0; at + 512 <= b->size; at += 512) {

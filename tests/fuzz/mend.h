@@ -1,4 +1,5 @@
-/* Damaged files with their checksums and sizes made right again: else nothing would get behind those. */
+/* Damaged files with their checksums and sizes made right again: else nothing would get behind
+ * those. */
 #ifndef TESTS_FUZZ_MEND_H
 #define TESTS_FUZZ_MEND_H
 

@@ -12,12 +12,64 @@ enum { FILE_ROOM = 64 << 10 };
 
 /* Values at the edges of what numbers, units and names can be. */
 static const char *const extremes[] = {
-    "0", "1", "-1", "2", "3", "7", "30", "100", "300", "1000", "9999", "0.5", "1e-308", "1e308", "1e400", "-1e9",
-    "65536", "1_000_000", "2147483647", "2147483648", "4294967296", "4611686018427387904", "9223372036854775807",
-    "9223372036854775808", "18446744073709551616", "340282366920938463463374607431768211456", "0px", "1px", "224px",
-    "65536px", "99999999px", "0%", "100%", "250%", "1e9%", "1 epoch", "1e18 epochs", "0 images", "1e18 images",
-    "8 images", "1GiB", "1e12GiB", "1B", "nan", "inf", "1 / 0", "[]", "[1, 2, 3]", "\"\"", "\"x\"", "true", "dim",
-    "2 * dim", "dim * dim * dim * dim", "classes", "$experts", "$", "last(1)",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "3",
+    "7",
+    "30",
+    "100",
+    "300",
+    "1000",
+    "9999",
+    "0.5",
+    "1e-308",
+    "1e308",
+    "1e400",
+    "-1e9",
+    "65536",
+    "1_000_000",
+    "2147483647",
+    "2147483648",
+    "4294967296",
+    "4611686018427387904",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551616",
+    "340282366920938463463374607431768211456",
+    "0px",
+    "1px",
+    "224px",
+    "65536px",
+    "99999999px",
+    "0%",
+    "100%",
+    "250%",
+    "1e9%",
+    "1 epoch",
+    "1e18 epochs",
+    "0 images",
+    "1e18 images",
+    "8 images",
+    "1GiB",
+    "1e12GiB",
+    "1B",
+    "nan",
+    "inf",
+    "1 / 0",
+    "[]",
+    "[1, 2, 3]",
+    "\"\"",
+    "\"x\"",
+    "true",
+    "dim",
+    "2 * dim",
+    "dim * dim * dim * dim",
+    "classes",
+    "$experts",
+    "$",
+    "last(1)",
 };
 
 /* -- random numbers -- */
@@ -32,7 +84,7 @@ static uint64_t next(struct fuzz_random *r)
 
 struct fuzz_random fuzz_random_start(uint64_t seed, uint64_t index)
 {
-    struct fuzz_random r = { seed };
+    struct fuzz_random r = {seed};
     r.state = next(&r) ^ index * 0xd1342543de82ef95u;
     next(&r);
     return r;
@@ -47,7 +99,7 @@ uint64_t fuzz_below(struct fuzz_random *r, uint64_t n)
 
 struct fuzz_bytes fuzz_bytes_new(size_t room)
 {
-    struct fuzz_bytes b = { malloc(room + 1), 0, room };
+    struct fuzz_bytes b = {malloc(room + 1), 0, room};
     if (!b.data)
         abort();
     b.data[0] = '\0';
@@ -57,7 +109,7 @@ struct fuzz_bytes fuzz_bytes_new(size_t room)
 void fuzz_bytes_free(struct fuzz_bytes *b)
 {
     free(b->data);
-    *b = (struct fuzz_bytes){ 0 };
+    *b = (struct fuzz_bytes){0};
 }
 
 void fuzz_bytes_set(struct fuzz_bytes *b, const void *data, size_t size)
@@ -100,7 +152,7 @@ static void replace_by_own(struct fuzz_bytes *b, size_t at, size_t count, size_t
 static void read_file(struct fuzz_file *f, const char *path)
 {
     FILE *in = fopen(path, "rb");
-    *f = (struct fuzz_file){ strdup(path), fuzz_bytes_new(FILE_ROOM) };
+    *f = (struct fuzz_file){strdup(path), fuzz_bytes_new(FILE_ROOM)};
     if (!in || !f->path) {
         perror(path);
         exit(99);
@@ -138,7 +190,9 @@ void fuzz_corpus_free(struct fuzz_corpus *c)
 
 /* -- pieces of a text -- */
 
-struct piece { size_t at, size; };
+struct piece {
+    size_t at, size;
+};
 
 static bool is_word(char c)
 {
@@ -155,7 +209,7 @@ static struct piece random_line(const struct fuzz_bytes *b, struct fuzz_random *
         to++;
     if (to < b->size)
         to++;
-    return (struct piece){ from, to - from };
+    return (struct piece){from, to - from};
 }
 
 /* The first token at or behind a random byte: a word, a number, or one other character. */
@@ -171,13 +225,14 @@ static struct piece random_token(const struct fuzz_bytes *b, struct fuzz_random 
         to++;
     if (to == at && to < b->size)
         to++;
-    return (struct piece){ at, to - at };
+    return (struct piece){at, to - at};
 }
 
-/* A token that begins with a digit, or any other after some tries. A sign, a point or a unit may stay beside it. */
+/* A token that begins with a digit, or any other after some tries. A sign, a point or a unit may
+ * stay beside it. */
 static struct piece random_number(const struct fuzz_bytes *b, struct fuzz_random *r)
 {
-    struct piece p = { 0, 0 };
+    struct piece p = {0, 0};
     for (int i = 0; i < 40; i++) {
         p = random_token(b, r);
         if (p.size && isdigit((unsigned char)b->data[p.at]))
@@ -186,7 +241,8 @@ static struct piece random_number(const struct fuzz_bytes *b, struct fuzz_random
     return p;
 }
 
-static const struct fuzz_bytes *random_donor(const struct fuzz_corpus *donors, struct fuzz_random *r)
+static const struct fuzz_bytes *random_donor(const struct fuzz_corpus *donors,
+                                             struct fuzz_random *r)
 {
     return &donors->files[fuzz_below(r, donors->n)].bytes;
 }
@@ -212,20 +268,23 @@ static void set_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, str
         b->data[fuzz_below(r, b->size)] = (char)fuzz_below(r, 256);
 }
 
-static void insert_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void insert_byte(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                        struct fuzz_random *r)
 {
     char c = (char)fuzz_below(r, 256);
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size + 1), 0, &c, 1);
 }
 
-static void delete_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void delete_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                         struct fuzz_random *r)
 {
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size), 1 + fuzz_below(r, 16), NULL, 0);
 }
 
-static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                       struct fuzz_random *r)
 {
     size_t from = fuzz_below(r, b->size), size = fuzz_below(r, 64);
     (void)donors;
@@ -234,16 +293,19 @@ static void copy_range(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
     replace_by_own(b, fuzz_below(r, b->size + 1), fuzz_below(r, 2) * size, from, size);
 }
 
-static void truncate_end(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void truncate_end(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                         struct fuzz_random *r)
 {
     (void)donors;
     fuzz_replace(b, fuzz_below(r, b->size), b->size, NULL, 0);
 }
 
 /* A number of 1, 2, 4 or 8 bytes, of either order, at an edge of its range. */
-static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                       struct fuzz_random *r)
 {
-    static const uint64_t edges[] = { 0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, INT64_MAX, UINT64_MAX };
+    static const uint64_t edges[] = {0,      1,          0x7f,       0xff,      0x7fff,
+                                     0xffff, 0x7fffffff, 0xffffffff, INT64_MAX, UINT64_MAX};
     size_t width = (size_t)1 << fuzz_below(r, 4);
     uint64_t v = edges[fuzz_below(r, sizeof edges / sizeof *edges)] - fuzz_below(r, 3);
     bool swap = fuzz_below(r, 2);
@@ -255,7 +317,8 @@ static void set_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
 }
 
 /* A digit becomes another one: headers written in text keep their form. */
-static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                         struct fuzz_random *r)
 {
     (void)donors;
     for (size_t at = fuzz_below(r, b->size); at < b->size; at++)
@@ -267,7 +330,8 @@ static void change_digit(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
 
 /* -- mutations of texts -- */
 
-static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                        struct fuzz_random *r)
 {
     struct piece p = random_token(b, r), q = random_token(b, r);
     (void)donors;
@@ -286,7 +350,8 @@ static void swap_tokens(struct fuzz_bytes *b, const struct fuzz_corpus *donors, 
     free(first);
 }
 
-static void take_token(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void take_token(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                       struct fuzz_random *r)
 {
     const struct fuzz_bytes *d = random_donor(donors, r);
     struct piece to = random_token(b, r), from = random_token(d, r);
@@ -294,7 +359,8 @@ static void take_token(struct fuzz_bytes *b, const struct fuzz_corpus *donors, s
         fuzz_replace(b, to.at, fuzz_below(r, 4) ? to.size : 0, d->data + from.at, from.size);
 }
 
-static void delete_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void delete_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                        struct fuzz_random *r)
 {
     struct piece p = random_line(b, r);
     (void)donors;
@@ -308,18 +374,21 @@ static void copy_line(struct fuzz_bytes *b, const struct fuzz_corpus *donors, st
     replace_by_own(b, q.at, fuzz_below(r, 2) * q.size, p.at, p.size);
 }
 
-static void take_lines(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void take_lines(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                       struct fuzz_random *r)
 {
     const struct fuzz_bytes *d = random_donor(donors, r);
     struct piece to = random_line(b, r), from = random_line(d, r);
     for (uint64_t n = fuzz_below(r, 6); n > 0 && from.at + from.size < d->size; n--) {
-        const char *end = memchr(d->data + from.at + from.size, '\n', d->size - from.at - from.size);
+        const char *end =
+            memchr(d->data + from.at + from.size, '\n', d->size - from.at - from.size);
         from.size = end ? (size_t)(end + 1 - d->data) - from.at : d->size - from.at;
     }
     fuzz_replace(b, to.at, fuzz_below(r, 2) * to.size, d->data + from.at, from.size);
 }
 
-static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                           struct fuzz_random *r)
 {
     struct piece p = random_number(b, r);
     const char *with = random_extreme(r);
@@ -328,7 +397,8 @@ static void blow_up_number(struct fuzz_bytes *b, const struct fuzz_corpus *donor
 }
 
 /* A small change of a number: what stays plausible goes deeper into the compiler. */
-static void nudge_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
+static void nudge_number(struct fuzz_bytes *b, const struct fuzz_corpus *donors,
+                         struct fuzz_random *r)
 {
     struct piece p = random_number(b, r);
     char text[32];
@@ -355,8 +425,16 @@ static void repeat(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struc
 static void nest(struct fuzz_bytes *b, const struct fuzz_corpus *donors, struct fuzz_random *r)
 {
     static const char *const pairs[][2] = {
-        { "(", ")" }, { "[", "]" }, { "not ", "" }, { "residual {\n", "}\n" }, { "-", "" }, { "1 + (", ")" },
-        { "sum { branch {\n", "} }\n" }, { "if true then ", " else 0" }, { "last(1, of: ", ")" }, { "slot x {\n", "}\n" },
+        {"(", ")"},
+        {"[", "]"},
+        {"not ", ""},
+        {"residual {\n", "}\n"},
+        {"-", ""},
+        {"1 + (", ")"},
+        {"sum { branch {\n", "} }\n"},
+        {"if true then ", " else 0"},
+        {"last(1, of: ", ")"},
+        {"slot x {\n", "}\n"},
     };
     struct piece p = fuzz_below(r, 2) ? random_token(b, r) : random_line(b, r);
     const char *const *pair = pairs[fuzz_below(r, sizeof pairs / sizeof *pairs)];
@@ -374,18 +452,18 @@ struct mutation {
 };
 
 static const struct mutation of_texts[] = {
-    { 2, flip_bit }, { 1, set_byte }, { 1, insert_byte }, { 2, delete_range }, { 1, copy_range }, { 1, truncate_end },
-    { 3, swap_tokens }, { 4, take_token }, { 4, delete_line }, { 3, copy_line }, { 4, take_lines },
-    { 6, blow_up_number }, { 8, nudge_number }, { 1, repeat }, { 1, nest },
+    {2, flip_bit},     {1, set_byte},       {1, insert_byte},  {2, delete_range}, {1, copy_range},
+    {1, truncate_end}, {3, swap_tokens},    {4, take_token},   {4, delete_line},  {3, copy_line},
+    {4, take_lines},   {6, blow_up_number}, {8, nudge_number}, {1, repeat},       {1, nest},
 };
 
 static const struct mutation of_files[] = {
-    { 6, flip_bit }, { 4, set_byte },  { 1, insert_byte }, { 2, delete_range }, { 2, copy_range }, { 1, truncate_end },
-    { 4, set_number }, { 3, change_digit },
+    {6, flip_bit},   {4, set_byte},     {1, insert_byte}, {2, delete_range},
+    {2, copy_range}, {1, truncate_end}, {4, set_number},  {3, change_digit},
 };
 
-static void apply_one(const struct mutation *table, size_t n, struct fuzz_bytes *b, const struct fuzz_corpus *donors,
-                      struct fuzz_random *r)
+static void apply_one(const struct mutation *table, size_t n, struct fuzz_bytes *b,
+                      const struct fuzz_corpus *donors, struct fuzz_random *r)
 {
     unsigned total = 0;
     for (size_t i = 0; i < n; i++)
@@ -422,7 +500,8 @@ size_t fuzz_assignment(const struct fuzz_bytes *b, struct fuzz_random *r, char *
             value--;
         bool other = fuzz_below(r, 2);
         const char *text = other ? random_extreme(r) : equals + 1;
-        int n = snprintf(out, room, "%.*s=%.*s", name, line + left, other ? (int)strlen(text) : value, text);
+        int n = snprintf(out, room, "%.*s=%.*s", name, line + left,
+                         other ? (int)strlen(text) : value, text);
         return n > 0 && (size_t)n < room ? (size_t)n : 0;
     }
     return 0;

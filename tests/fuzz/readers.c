@@ -1,4 +1,5 @@
-/* Files of each kind through their readers. Input: bytes. Output: read, refused with a reason, or wrong. */
+/* Files of each kind through their readers. Input: bytes. Output: read, refused with a reason, or
+ * wrong. */
 #include "tests/fuzz/readers.h"
 
 #include <fcntl.h>
@@ -21,9 +22,10 @@
 
 enum { PATH = 300 };
 
-const char *const fuzz_failures[] = { "refused without a reason", "a picture of a wrong size", NULL };
+const char *const fuzz_failures[] = {"refused without a reason", "a picture of a wrong size", NULL};
 
-/* Always a new file: some file systems wait for the disk when an old one is cut and written again. */
+/* Always a new file: some file systems wait for the disk when an old one is cut and written
+ * again. */
 static void write_file(const char *root, const char *name, const struct fuzz_bytes *b)
 {
     char path[PATH];
@@ -53,14 +55,15 @@ static int outcome_of(bool good, const struct vrt_error *e)
 
 static int read_picture(const char *root, const struct fuzz_bytes *b)
 {
-    struct vrt_image image = { 0 };
-    struct vrt_error e = { .text = "" };
+    struct vrt_image image = {0};
+    struct vrt_error e = {.text = ""};
     int channels = b->size % 2 ? 1 : 3;
     (void)root;
     bool good = vrt_image_decode(&image, (const uint8_t *)b->data, b->size, channels, &e);
     int outcome = outcome_of(good, &e);
-    if (good && (image.channels != channels ||
-                 image.pixels.size != (size_t)image.width * (size_t)image.height * (size_t)channels))
+    if (good &&
+        (image.channels != channels ||
+         image.pixels.size != (size_t)image.width * (size_t)image.height * (size_t)channels))
         outcome = FUZZ_WRONG_SIZE;
     vrt_image_free(&image);
     return outcome;
@@ -70,7 +73,7 @@ static int read_picture(const char *root, const struct fuzz_bytes *b)
 
 static void read_items(const struct vrt_dataset *d)
 {
-    struct vrt_image image = { 0 };
+    struct vrt_image image = {0};
     struct vrt_error e;
     char name[200];
     int64_t n = vrt_dataset_count(d);
@@ -81,9 +84,10 @@ static void read_items(const struct vrt_dataset *d)
     vrt_image_free(&image);
 }
 
-static int read_split(const char *root, const char *split, const struct vrt_dataset *classes_of, struct vrt_dataset **d)
+static int read_split(const char *root, const char *split, const struct vrt_dataset *classes_of,
+                      struct vrt_dataset **d)
 {
-    struct vrt_error e = { .text = "" };
+    struct vrt_error e = {.text = ""};
     bool good = vrt_dataset_open(d, root, split, classes_of, &e);
     if (good)
         read_items(*d);
@@ -140,13 +144,15 @@ static void write_idx(const char *root, const char *name, const struct fuzz_byte
     snprintf(path, sizeof path, "%s/%s", root, name);
     unlink(path);
     gzFile f = gzopen(path, zip ? "wb1" : "wbT");
-    fuzz_must(f && gzwrite(f, b->data, (unsigned)b->size) == (int)b->size && gzclose(f) == Z_OK, path);
+    fuzz_must(f && gzwrite(f, b->data, (unsigned)b->size) == (int)b->size && gzclose(f) == Z_OK,
+              path);
 }
 
-static int read_idx(const char *root, const struct fuzz_bytes *pixels, const struct fuzz_bytes *labels)
+static int read_idx(const char *root, const struct fuzz_bytes *pixels,
+                    const struct fuzz_bytes *labels)
 {
-    static const char *const names[] = { "train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                         "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte" };
+    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                        "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
     for (size_t i = 0; i < 4; i++)
         write_idx(root, names[i], i % 2 ? labels : pixels, (pixels->size + i) % 3 == 0);
     return read_dataset(root);
@@ -223,15 +229,20 @@ static void fresh(void *data, int64_t param)
 
 static int read_weights(const char *root, const struct fuzz_bytes *b)
 {
-    static const struct vrt_role roles[] = { { 0, VRT_ROLE_HEAD, 0, 0, 0 }, { 2, VRT_ROLE_POSITIONS, 2, 2, 0 } };
-    static const struct vrt_moe moes[] = { { .name = "a", .prefix = "a", .experts = 2, .top_k = 1 } };
+    static const struct vrt_role roles[] = {{0, VRT_ROLE_HEAD, 0, 0, 0},
+                                            {2, VRT_ROLE_POSITIONS, 2, 2, 0}};
+    static const struct vrt_moe moes[] = {{.name = "a", .prefix = "a", .experts = 2, .top_k = 1}};
     struct vrt_tensors *t = NULL;
-    struct vrt_error e = { .text = "" };
-    float block[64] = { 0 };
-    const struct vrt_program program = { .params = fuzz_params, .nparams = FUZZ_NPARAMS, .roles = roles, .nroles = 2,
-                                         .moes = moes, .nmoes = 1 };
-    const struct vrt_adapt how = { .fine_tune = true, .fresh = fresh };
-    struct vrt_buffer notes = { 0 };
+    struct vrt_error e = {.text = ""};
+    float block[64] = {0};
+    const struct vrt_program program = {.params = fuzz_params,
+                                        .nparams = FUZZ_NPARAMS,
+                                        .roles = roles,
+                                        .nroles = 2,
+                                        .moes = moes,
+                                        .nmoes = 1};
+    const struct vrt_adapt how = {.fine_tune = true, .fresh = fresh};
+    struct vrt_buffer notes = {0};
     char path[PATH];
     snprintf(path, sizeof path, "%s/weights.safetensors", root);
     write_file(root, "weights.safetensors", b);
@@ -247,11 +258,11 @@ static int read_weights(const char *root, const struct fuzz_bytes *b)
 /* One state is damaged and the other whole, or both are damaged. */
 static int read_state(const char *root, const struct fuzz_bytes *b)
 {
-    static struct fuzz_bytes whole;             /* kept: making one waits for the disk */
+    static struct fuzz_bytes whole; /* kept: making one waits for the disk */
     struct vrt_state *s = NULL;
-    struct vrt_error e = { .text = "" };
+    struct vrt_error e = {.text = ""};
     float values[FUZZ_BLOCK];
-    const struct vrt_state_block blocks[2] = { { values, sizeof values }, { values, 0 } };
+    const struct vrt_state_block blocks[2] = {{values, sizeof values}, {values, 0}};
     char note[500];
     if (!whole.data) {
         whole = fuzz_bytes_new(FUZZ_ROOM);
@@ -268,29 +279,29 @@ static int read_state(const char *root, const struct fuzz_bytes *b)
 /* -- all of them -- */
 
 const struct fuzz_kind fuzz_kinds[FUZZ_KINDS] = {
-    { "rgb.jpg", read_picture, fuzz_make_jpeg_rgb, fuzz_mend_jpeg },
-    { "gray.jpg", read_picture, fuzz_make_jpeg_gray, fuzz_mend_jpeg },
-    { "cmyk.jpg", read_picture, fuzz_make_jpeg_cmyk, fuzz_mend_jpeg },
-    { "progressive.jpg", read_picture, fuzz_make_jpeg_progressive, fuzz_mend_jpeg },
-    { "rgba.png", read_picture, fuzz_make_png_rgba, fuzz_mend_png },
-    { "gray.png", read_picture, fuzz_make_png_gray, fuzz_mend_png },
-    { "palette.png", read_picture, fuzz_make_png_palette, fuzz_mend_png },
-    { "pax.tar", read_archive, fuzz_make_tar, fuzz_mend_tar },
-    { "gnu.tar", read_archive, fuzz_make_gnu_tar, fuzz_mend_tar },
-    { "pax.tar.gz", read_archive, fuzz_make_tar_gz, NULL },
-    { "tars.tar", read_tars, fuzz_make_tar_of_tars, fuzz_mend_tar },
-    { "shard.tar", read_tars, fuzz_make_shard, fuzz_mend_tar },
-    { "kit.tar", read_kit, fuzz_make_kit, fuzz_mend_tar },
-    { "numbers.txt", read_numbers, fuzz_make_numbers, NULL },
-    { "truth.txt", read_truth, fuzz_make_truth, NULL },
-    { "solution.csv", read_solution, fuzz_make_solution, NULL },
-    { "annotations.txt", read_annotations, fuzz_make_annotations, NULL },
-    { "cifar.bin", read_cifar, fuzz_make_cifar, fuzz_mend_cifar },
-    { "cifar.txt", read_cifar_names, fuzz_make_cifar_names, NULL },
-    { "pixels.idx", read_idx_pixels, fuzz_make_idx_pixels, fuzz_mend_idx_pixels },
-    { "labels.idx", read_idx_labels, fuzz_make_idx_labels, fuzz_mend_idx_labels },
-    { "weights.safetensors", read_weights, fuzz_make_weights, fuzz_mend_weights },
-    { "one.state", read_state, fuzz_make_state, fuzz_mend_state },
+    {"rgb.jpg", read_picture, fuzz_make_jpeg_rgb, fuzz_mend_jpeg},
+    {"gray.jpg", read_picture, fuzz_make_jpeg_gray, fuzz_mend_jpeg},
+    {"cmyk.jpg", read_picture, fuzz_make_jpeg_cmyk, fuzz_mend_jpeg},
+    {"progressive.jpg", read_picture, fuzz_make_jpeg_progressive, fuzz_mend_jpeg},
+    {"rgba.png", read_picture, fuzz_make_png_rgba, fuzz_mend_png},
+    {"gray.png", read_picture, fuzz_make_png_gray, fuzz_mend_png},
+    {"palette.png", read_picture, fuzz_make_png_palette, fuzz_mend_png},
+    {"pax.tar", read_archive, fuzz_make_tar, fuzz_mend_tar},
+    {"gnu.tar", read_archive, fuzz_make_gnu_tar, fuzz_mend_tar},
+    {"pax.tar.gz", read_archive, fuzz_make_tar_gz, NULL},
+    {"tars.tar", read_tars, fuzz_make_tar_of_tars, fuzz_mend_tar},
+    {"shard.tar", read_tars, fuzz_make_shard, fuzz_mend_tar},
+    {"kit.tar", read_kit, fuzz_make_kit, fuzz_mend_tar},
+    {"numbers.txt", read_numbers, fuzz_make_numbers, NULL},
+    {"truth.txt", read_truth, fuzz_make_truth, NULL},
+    {"solution.csv", read_solution, fuzz_make_solution, NULL},
+    {"annotations.txt", read_annotations, fuzz_make_annotations, NULL},
+    {"cifar.bin", read_cifar, fuzz_make_cifar, fuzz_mend_cifar},
+    {"cifar.txt", read_cifar_names, fuzz_make_cifar_names, NULL},
+    {"pixels.idx", read_idx_pixels, fuzz_make_idx_pixels, fuzz_mend_idx_pixels},
+    {"labels.idx", read_idx_labels, fuzz_make_idx_labels, fuzz_mend_idx_labels},
+    {"weights.safetensors", read_weights, fuzz_make_weights, fuzz_mend_weights},
+    {"one.state", read_state, fuzz_make_state, fuzz_mend_state},
 };
 
 int fuzz_read(const struct fuzz_kind *k, const char *folder, const struct fuzz_bytes *b)

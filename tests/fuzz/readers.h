@@ -10,10 +10,11 @@ enum { FUZZ_NO_REASON = CASE_FAILED, FUZZ_WRONG_SIZE };
 extern const char *const fuzz_failures[];
 
 struct fuzz_kind {
-    const char *name;                                                   /* also of its folder and of saved cases */
-    int (*read)(const char *root, const struct fuzz_bytes *b);          /* an outcome; `root` is a folder of its own, kept */
-    void (*make)(struct fuzz_bytes *b);                                 /* a whole file */
-    void (*mend)(struct fuzz_bytes *b);                                 /* NULL: it has neither checksums nor sizes */
+    const char *name; /* also of its folder and of saved cases */
+    /* an outcome; `root` is a folder of its own, kept */
+    int (*read)(const char *root, const struct fuzz_bytes *b);
+    void (*make)(struct fuzz_bytes *b); /* a whole file */
+    void (*mend)(struct fuzz_bytes *b); /* NULL: it has neither checksums nor sizes */
 };
 
 enum { FUZZ_KINDS = 23, FUZZ_ROOM = 64 << 10 };

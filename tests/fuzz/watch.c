@@ -1,7 +1,8 @@
-/* The watch over child processes. Input: cases. Output: how many were taken, refused, and failed, and why.
+/* The watch over child processes. Input: cases. Output: how many were taken, refused, and failed,
+ * and why.
  *
- * The child notes the number of its case in shared memory before it begins; whatever ends it is then the fault of that
- * case, and the next child goes on behind it. */
+ * The child notes the number of its case in shared memory before it begins; whatever ends it is
+ * then the fault of that case, and the next child goes on behind it. */
 #include "tests/fuzz/watch.h"
 
 #include <signal.h>
@@ -19,8 +20,8 @@
 enum { WALL_SECONDS = 60, MESSAGE = 400 };
 
 struct shared {
-    volatile uint64_t number;           /* of the case that runs; behind the last one when all are done */
-    volatile int failure;               /* what the case returned, if not taken or refused */
+    volatile uint64_t number; /* of the case that runs; behind the last one when all are done */
+    volatile int failure;     /* what the case returned, if not taken or refused */
     struct watch_result result;
 };
 
@@ -39,20 +40,22 @@ static void limit_memory(size_t bytes)
         abort();
     fclose(f);
     rlim_t all = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + bytes;
-    setrlimit(RLIMIT_AS, &(struct rlimit){ all, all });
+    setrlimit(RLIMIT_AS, &(struct rlimit){all, all});
 }
 
-/* Processor time, so that a busy machine makes no failure; and the clock, far larger, for what waits. */
+/* Processor time, so that a busy machine makes no failure; and the clock, far larger, for what
+ * waits. */
 static void start_clocks(double seconds)
 {
-    struct itimerval cpu = { .it_value = { (time_t)seconds, (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6) } };
+    struct itimerval cpu = {
+        .it_value = {(time_t)seconds, (suseconds_t)((seconds - (double)(time_t)seconds) * 1e6)}};
     setitimer(ITIMER_PROF, &cpu, NULL);
     alarm(seconds > 0 ? WALL_SECONDS : 0);
 }
 
 static _Noreturn void child(const struct watch *w, struct shared *s, uint64_t last, int messages)
 {
-    setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     dup2(messages, STDERR_FILENO);
     if (w->memory)
         limit_memory(w->memory);
@@ -73,7 +76,7 @@ static _Noreturn void child(const struct watch *w, struct shared *s, uint64_t la
         s->result.taken += outcome == CASE_TAKEN;
     }
     start_clocks(0);
-    exit(0);                            /* not _exit: a leak checker, if there is one, speaks now */
+    exit(0); /* not _exit: a leak checker, if there is one, speaks now */
 }
 
 /* The end of what the child said, in one line. */
@@ -91,7 +94,8 @@ static void print_message(int messages)
     printf("#   it said: %s\n", text);
 }
 
-static void describe(const struct watch *w, const struct shared *s, int status, char *text, size_t size)
+static void describe(const struct watch *w, const struct shared *s, int status, char *text,
+                     size_t size)
 {
     if (s->failure)
         snprintf(text, size, "%s", w->failures ? w->failures[s->failure - CASE_FAILED] : "wrong");
@@ -103,7 +107,8 @@ static void describe(const struct watch *w, const struct shared *s, int status, 
         snprintf(text, size, "%s", strsignal(WTERMSIG(status)));
 }
 
-static void report(const struct watch *w, const struct shared *s, int status, uint64_t last, int messages)
+static void report(const struct watch *w, const struct shared *s, int status, uint64_t last,
+                   int messages)
 {
     char what[200];
     if (w->quiet)
@@ -141,7 +146,8 @@ static bool run_batch(const struct watch *w, struct shared *s, uint64_t last)
 
 struct watch_result watch_cases(const struct watch *w, uint64_t first, uint64_t count)
 {
-    struct shared *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct shared *s =
+        mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (s == MAP_FAILED)
         abort();
     s->number = first;

@@ -1,9 +1,10 @@
 /* Whole small networks against what PyTorch computed for them, recorded by record.py.
  *
- * For each case: build NAME.vmoe, classify eight pictures from given weights, train five steps on them as one batch, and
- * compare logits, features, losses, gradient norms, learning rates and the final weights. Each case is built with and
- * without fusion (only with it under sanitizers, which make building slow). The reference was computed in double
- * precision, so the tolerances are the program's own rounding. */
+ * For each case: build NAME.vmoe, classify eight pictures from given weights, train five steps on
+ * them as one batch, and compare logits, features, losses, gradient norms, learning rates and the
+ * final weights. Each case is built with and without fusion (only with it under sanitizers, which
+ * make building slow). The reference was computed in double precision, so the tolerances are the
+ * program's own rounding. */
 #include "config.h"
 
 #include <jansson.h>
@@ -17,22 +18,26 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const double tolerance_values = 1e-5;    /* of logits, features: of the largest of the list */
-static const double tolerance_steps = 1e-4;     /* of losses, norms: five steps of Adam widen what rounding began */
-static const double tolerance_weights = 1e-3;   /* of the farthest that the training moved any weight of the tensor */
+static const double tolerance_values = 1e-5; /* of logits, features: of the largest of the list */
+static const double tolerance_steps =
+    1e-4; /* of losses, norms: five steps of Adam widen what rounding began */
+static const double tolerance_weights =
+    1e-3; /* of the farthest that the training moved any weight of the tensor */
 
 /* name; of the spec and the first weights; settings of the spec */
-static const struct { const char *name, *base, *define; } cases[] = {
-    { "vit", "vit", "" },
-    { "convnext", "convnext", "" },
-    { "vit_moe", "vit_moe", "" },
-    { "vit_moe-1", "vit_moe", "-D variant=1" },
-    { "convnext_moe", "convnext_moe", "" },
-    { "own", "own", "" },
+static const struct {
+    const char *name, *base, *define;
+} cases[] = {
+    {"vit", "vit", ""},
+    {"convnext", "convnext", ""},
+    {"vit_moe", "vit_moe", ""},
+    {"vit_moe-1", "vit_moe", "-D variant=1"},
+    {"convnext_moe", "convnext_moe", ""},
+    {"own", "own", ""},
 };
 
 static char folder[] = "/tmp/vmoe-numeric-XXXXXX";
-static const char *source, *build;              /* this folder, the build's top */
+static const char *source, *build; /* this folder, the build's top */
 static int test;
 
 static void tap(bool good, const char *format, ...)
@@ -86,7 +91,7 @@ struct tensors {
 
 static struct tensors read_tensors(const char *path)
 {
-    struct tensors t = { 0 };
+    struct tensors t = {0};
     uint64_t length;
     FILE *f = fopen(path, "rb");
     if (!f || fread(&length, 8, 1, f) != 1 || length > 1 << 20)
@@ -112,12 +117,15 @@ static void free_tensors(struct tensors *t)
 }
 
 /* NULL if there is none of this name and shape; *n: its numbers. */
-static const float *find_tensor(const struct tensors *t, const char *name, const json_t *shape, size_t *n)
+static const float *find_tensor(const struct tensors *t, const char *name, const json_t *shape,
+                                size_t *n)
 {
-    const json_t *entry = json_object_get(t->header, name), *offsets = json_object_get(entry, "data_offsets");
+    const json_t *entry = json_object_get(t->header, name),
+                 *offsets = json_object_get(entry, "data_offsets");
     size_t from = (size_t)json_integer_value(json_array_get(offsets, 0));
     size_t to = (size_t)json_integer_value(json_array_get(offsets, 1));
-    if (!entry || (shape && !json_equal(json_object_get(entry, "shape"), shape)) || to > t->count * 4 || from > to)
+    if (!entry || (shape && !json_equal(json_object_get(entry, "shape"), shape)) ||
+        to > t->count * 4 || from > to)
         return NULL;
     *n = (to - from) / 4;
     return t->data + from / 4;
@@ -133,9 +141,11 @@ static double list_error(const json_t *got, const json_t *want)
     if (json_array_size(got) != n)
         return INFINITY;
     for (size_t i = 0; i < n; i++) {
-        double w = json_number_value(json_array_get(want, i)), g = json_number_value(json_array_get(got, i));
+        double w = json_number_value(json_array_get(want, i)),
+               g = json_number_value(json_array_get(got, i));
         largest = fmax(largest, fabs(w));
-        difference = fmax(difference, json_is_number(json_array_get(got, i)) ? fabs(g - w) : INFINITY);
+        difference =
+            fmax(difference, json_is_number(json_array_get(got, i)) ? fabs(g - w) : INFINITY);
     }
     return difference / largest;
 }
@@ -153,7 +163,8 @@ static double tensor_error(const float *got, const float *want, const float *sta
     double way = 1e-30, difference = 0.0;
     for (size_t i = 0; i < n; i++) {
         way = fmax(way, fabs((double)want[i] - (double)start[i]));
-        difference = fmax(difference, isfinite(got[i]) ? fabs((double)got[i] - (double)want[i]) : INFINITY);
+        difference =
+            fmax(difference, isfinite(got[i]) ? fabs((double)got[i] - (double)want[i]) : INFINITY);
     }
     return difference / way;
 }
@@ -163,8 +174,8 @@ static double tensor_error(const float *got, const float *want, const float *sta
 static bool build_case(size_t c, const char *level)
 {
     return run(text("'%s/vmoec' build '%s/%s.vmoe' %s %s -o '%s/program' 2>'%s/messages' || "
-                    "{ sed 's/^/# /' '%s/messages'; false; }", build, source, cases[c].base, cases[c].define, level,
-                    folder, folder, folder));
+                    "{ sed 's/^/# /' '%s/messages'; false; }",
+                    build, source, cases[c].base, cases[c].define, level, folder, folder, folder));
 }
 
 static bool predict_case(size_t c, const json_t *files)
@@ -174,17 +185,19 @@ static bool predict_case(size_t c, const json_t *files)
     FILE *f = fopen(text("%s/files", folder), "w");
     if (!f)
         die(folder);
-    json_array_foreach(files, i, name)
-        fprintf(f, "%s/%s\n", source, json_string_value(name));
+    json_array_foreach(files, i, name) fprintf(f, "%s/%s\n", source, json_string_value(name));
     fclose(f);
-    return run(text("'%s/program' predict --weights '%s/%s.safetensors' --logits --features --json - "
-                    "<'%s/files' >'%s/rows'", folder, source, cases[c].base, folder, folder));
+    return run(
+        text("'%s/program' predict --weights '%s/%s.safetensors' --logits --features --json - "
+             "<'%s/files' >'%s/rows'",
+             folder, source, cases[c].base, folder, folder));
 }
 
 /* Line i of the output is picture i. */
 static void compare_predictions(size_t c, const char *level, const json_t *want)
 {
-    const json_t *want_logits = json_object_get(want, "logits"), *want_features = json_object_get(want, "features");
+    const json_t *want_logits = json_object_get(want, "logits"),
+                 *want_features = json_object_get(want, "features");
     double logits = 0.0, features = 0.0;
     size_t n = 0;
     char line[1 << 16];
@@ -192,32 +205,37 @@ static void compare_predictions(size_t c, const char *level, const json_t *want)
     FILE *f = fopen(text("%s/rows", folder), "r");
     for (; f && fgets(line, sizeof line, f); n++) {
         json_t *row = json_loads(line, 0, NULL);
-        logits = fmax(logits, list_error(json_object_get(row, "logits"), json_array_get(want_logits, n)));
-        features = fmax(features, list_error(json_object_get(row, "features"), json_array_get(want_features, n)));
+        logits = fmax(logits,
+                      list_error(json_object_get(row, "logits"), json_array_get(want_logits, n)));
+        features = fmax(features, list_error(json_object_get(row, "features"),
+                                             json_array_get(want_features, n)));
         json_decref(row);
     }
     if (f)
         fclose(f);
     ran = ran && n == json_array_size(want_logits);
     tap(ran && logits < tolerance_values, "%s%s: logits (%.1e)", cases[c].name, level, logits);
-    tap(ran && features < tolerance_values, "%s%s: features (%.1e)", cases[c].name, level, features);
+    tap(ran && features < tolerance_values, "%s%s: features (%.1e)", cases[c].name, level,
+        features);
 }
 
 /* The pictures are learnt, and evaluated under another name. */
 static bool train_case(size_t c)
 {
-    return run(text("mkdir -p '%s/data' && ln -sfn '%s/pictures/train' '%s/data/train' && ln -sfn train '%s/data/val'", folder, source,
-                    folder, folder)) &&
-           run(text("'%s/program' train --data '%s/data' --weights '%s/%s.safetensors' --out '%s/run' "
-                    ">'%s/messages' 2>&1 || { sed 's/^/# /' '%s/messages'; false; }",
-                    folder, folder, source, cases[c].base, folder, folder, folder));
+    return run(text("mkdir -p '%s/data' && ln -sfn '%s/pictures/train' '%s/data/train' && ln -sfn "
+                    "train '%s/data/val'",
+                    folder, source, folder, folder)) &&
+           run(text(
+               "'%s/program' train --data '%s/data' --weights '%s/%s.safetensors' --out '%s/run' "
+               ">'%s/messages' 2>&1 || { sed 's/^/# /' '%s/messages'; false; }",
+               folder, folder, source, cases[c].base, folder, folder, folder));
 }
 
 /* The lines of metrics.jsonl that are steps, in order. */
 static void compare_steps(size_t c, const char *level, const json_t *want)
 {
-    static const char *const keys[] = { "loss", "balance_loss", "grad_norm", "lr" };
-    double error[4] = { 0 };
+    static const char *const keys[] = {"loss", "balance_loss", "grad_norm", "lr"};
+    double error[4] = {0};
     size_t n = 0;
     char line[4096];
     FILE *f = fopen(text("%s/run/metrics.jsonl", folder), "r");
@@ -226,7 +244,8 @@ static void compare_steps(size_t c, const char *level, const json_t *want)
         const json_t *step = json_array_get(want, n);
         if (json_object_get(row, "grad_norm")) {
             for (size_t k = 0; k < 4; k++)
-                error[k] = fmax(error[k], number_error(json_object_get(row, keys[k]), json_object_get(step, keys[k])));
+                error[k] = fmax(error[k], number_error(json_object_get(row, keys[k]),
+                                                       json_object_get(step, keys[k])));
             n++;
         }
         json_decref(row);
@@ -234,8 +253,8 @@ static void compare_steps(size_t c, const char *level, const json_t *want)
     if (f)
         fclose(f);
     for (size_t k = 0; k < 4; k++)
-        tap(n == json_array_size(want) && error[k] < tolerance_steps, "%s%s: %s of each step (%.1e)", cases[c].name, level,
-            keys[k], error[k]);
+        tap(n == json_array_size(want) && error[k] < tolerance_steps,
+            "%s%s: %s of each step (%.1e)", cases[c].name, level, keys[k], error[k]);
 }
 
 static void compare_weights(size_t c, const char *level)
@@ -247,10 +266,12 @@ static void compare_weights(size_t c, const char *level)
     json_t *entry;
     double largest = 0.0;
     bool same = json_object_size(got.header) == json_object_size(want.header);
-    json_object_foreach(want.header, name, entry) {
+    json_object_foreach(want.header, name, entry)
+    {
         const json_t *shape = json_object_get(entry, "shape");
         size_t n, n_want, n_start;
-        const float *g = find_tensor(&got, name, shape, &n), *w = find_tensor(&want, name, shape, &n_want);
+        const float *g = find_tensor(&got, name, shape, &n),
+                    *w = find_tensor(&want, name, shape, &n_want);
         const float *s = find_tensor(&start, name, shape, &n_start);
         double error = g && w && s ? tensor_error(g, w, s, n) : INFINITY;
         if (error > largest) {
@@ -258,8 +279,9 @@ static void compare_weights(size_t c, const char *level)
             worst = name;
         }
     }
-    tap(same && largest < tolerance_weights, "%s%s: weights behind the last step (%.1e of their way, %s)",
-        cases[c].name, level, largest, worst);
+    tap(same && largest < tolerance_weights,
+        "%s%s: weights behind the last step (%.1e of their way, %s)", cases[c].name, level, largest,
+        worst);
     free_tensors(&got);
     free_tensors(&want);
     free_tensors(&start);
@@ -291,7 +313,8 @@ static void test_comparison(void)
     json_t *other = json_load_file(text("%s/vit_moe-1.json", source), 0, NULL);
     double error = list_error(json_array_get(json_object_get(plain, "logits"), 0),
                               json_array_get(json_object_get(other, "logits"), 0));
-    tap(isfinite(error) && error > 1e-2, "another rule of routing is another network (%.1e)", error);
+    tap(isfinite(error) && error > 1e-2, "another rule of routing is another network (%.1e)",
+        error);
     json_decref(plain);
     json_decref(other);
 }

@@ -1,9 +1,10 @@
 /* Logits that a program printed against recorded ones.
  *
- *     compare_logits ROWS.json RECORDED.f32       predict --logits --json, a line a picture; the same as raw floats
+ *     compare_logits ROWS.json RECORDED.f32       predict --logits --json, a line a picture; the
+ * same as raw floats
  *
- * prints the largest difference as a share of the picture's largest logit, of the worst picture, and `nan` where the
- * numbers of logits differ or one is not finite. */
+ * prints the largest difference as a share of the picture's largest logit, of the worst picture,
+ * and `nan` where the numbers of logits differ or one is not finite. */
 #include "config.h"
 
 #include <jansson.h>
@@ -32,7 +33,8 @@ int main(int argc, char **argv)
     double worst = 0.0;
     bool sound = true;
     size_t rows = 0;
-    FILE *got = argc == 3 ? fopen(argv[1], "r") : NULL, *want = argc == 3 ? fopen(argv[2], "rb") : NULL;
+    FILE *got = argc == 3 ? fopen(argv[1], "r") : NULL,
+         *want = argc == 3 ? fopen(argv[2], "rb") : NULL;
     if (!got || !want) {
         fprintf(stderr, "usage: compare_logits ROWS.json RECORDED.f32, both of which exist\n");
         return 1;

@@ -27,13 +27,14 @@ enum { SANITIZED = true };
 enum { SANITIZED = false };
 #endif
 
-static const struct spec *resolve(struct arena *a, const char *file, const struct lang_define *sets, size_t nsets,
-                                  struct diag *d)
+static const struct spec *resolve(struct arena *a, const char *file, const struct lang_define *sets,
+                                  size_t nsets, struct diag *d)
 {
     size_t nops;
     const struct lang_op *ops = graph_layers(&nops);
     const char *search[] = {arena_printf(a, "%s/stdlib", getenv("top_srcdir"))};
-    struct lang_options o = {.ops = ops, .nops = nops, .search = search, .nsearch = 1, .sets = sets, .nsets = nsets};
+    struct lang_options o = {
+        .ops = ops, .nops = nops, .search = search, .nsearch = 1, .sets = sets, .nsets = nsets};
     struct source *src = source_read(a, file);
     struct ast *ast = src ? lang_parse(a, src, d) : NULL;
     const struct spec *spec = ast ? lang_resolve(a, ast, &o, d) : NULL;
@@ -43,7 +44,8 @@ static const struct spec *resolve(struct arena *a, const char *file, const struc
     return spec;
 }
 
-static struct graph *make_graph(struct arena *a, const struct spec *spec, bool training, double eps, struct diag *d)
+static struct graph *make_graph(struct arena *a, const struct spec *spec, bool training, double eps,
+                                struct diag *d)
 {
     struct graph *g = graph_build(a, spec, training, d);
     diag_flush(d);
@@ -61,7 +63,8 @@ static void *open_object(struct arena *a, struct module *m)
 {
     char folder[] = "/tmp/vmoe-vectors-XXXXXX", *message = NULL;
     assert_non_null(mkdtemp(folder));
-    const char *shared = arena_printf(a, "%s/network.so", folder), *command = arena_printf(a, "cc -shared -o %s", shared);
+    const char *shared = arena_printf(a, "%s/network.so", folder),
+               *command = arena_printf(a, "cc -shared -o %s", shared);
     struct objects o;
     if (!module_objects(m, arena_printf(a, "%s/network", folder), &o, &message))
         fail_msg("%s", message);
@@ -92,7 +95,7 @@ static void *cleared(int64_t bytes)
 
 static void *dirty(int64_t bytes)
 {
-    return region(bytes, 0x7f);         /* large floats: nothing may rely on zeros that it did not write */
+    return region(bytes, 0x7f); /* large floats: nothing may rely on zeros that it did not write */
 }
 
 static void make_regions(struct compiled *c)
@@ -102,7 +105,8 @@ static void make_regions(struct compiled *c)
     void **r = c->ctx.region;
     for (int i = VRT_PARAMS; i <= VRT_MOMENT2; i++)
         r[i] = i == VRT_PACKED ? dirty(p->packed_train_bytes) : cleared(p->params_bytes);
-    r[VRT_ARENA] = dirty(p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes);
+    r[VRT_ARENA] = dirty(p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes
+                                                                    : p->arena_eval_bytes);
     r[VRT_INPUT] = cleared(4 * p->micro * p->height * p->width * p->channels);
     r[VRT_TARGET] = cleared(4 * p->micro * p->classes);
     r[VRT_OUTPUT] = dirty(4 * p->micro * p->classes);
@@ -112,12 +116,14 @@ static void make_regions(struct compiled *c)
     assert_true(vrt_threads_start(&c->ctx, 2, p->scratch_bytes, &e));
 }
 
-struct compiled compiled_open(const char *file, const struct lang_define *sets, size_t nsets, double eps)
+struct compiled compiled_open(const char *file, const struct lang_define *sets, size_t nsets,
+                              double eps)
 {
     struct compiled c = {.arena = arena_new()};
     struct diag *d = diag_new(c.arena, stderr, DIAG_TEXT, 20);
     const struct spec *spec = resolve(c.arena, file, sets, nsets, d);
-    const struct graph *eval = make_graph(c.arena, spec, false, eps, d), *train = make_graph(c.arena, spec, true, eps, d);
+    const struct graph *eval = make_graph(c.arena, spec, false, eps, d),
+                       *train = make_graph(c.arena, spec, true, eps, d);
     struct target t;
     assert_true(target_open(c.arena, "native", true, &t));
     struct plan_options o = {.vector = t.vector, .fuse = true, .red_zones = SANITIZED};
@@ -151,7 +157,8 @@ float *compiled_region(const struct compiled *c, enum vrt_region region, const s
 
 void compiled_clear(struct compiled *c, enum vrt_region region)
 {
-    size_t bytes = (size_t)(region == VRT_BALANCE ? c->program->balance_bytes : c->program->params_bytes);
+    size_t bytes =
+        (size_t)(region == VRT_BALANCE ? c->program->balance_bytes : c->program->params_bytes);
     memset(c->ctx.region[region], 0, bytes);
 }
 

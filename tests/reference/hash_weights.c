@@ -1,9 +1,11 @@
-/* Weights that two programs can make alike, bit for bit: integer hashes of a tensor's name and an element's index.
+/* Weights that two programs can make alike, bit for bit: integer hashes of a tensor's name and an
+ * element's index.
  *
  *     hash_weights FILE.safetensors [PREFIX] <NAMES
  *
- * NAMES are lines `NAME (D,D,...)`, as `vmoec build --emit graph | sed -n 's/^param //p'` gives them. Tensors whose name
- * begins with PREFIX are zero. README.md of this folder defines the values; record_dense.py makes them a second time. */
+ * NAMES are lines `NAME (D,D,...)`, as `vmoec build --emit graph | sed -n 's/^param //p'` gives
+ * them. Tensors whose name begins with PREFIX are zero. README.md of this folder defines the
+ * values; record_dense.py makes them a second time. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -18,15 +20,20 @@ enum { TENSORS = 2048, NAME = 128, CHUNK = 1 << 16 };
 
 struct tensor {
     char name[NAME], shape[64];
-    uint64_t count;             /* of elements */
-    uint64_t fan_in;            /* elements over the first dimension */
+    uint64_t count;  /* of elements */
+    uint64_t fan_in; /* elements over the first dimension */
     int rank;
 };
 
-/* Layers whose values are 2^-shift of the usual: small where a norm follows, so that its eps counts. */
-static const struct { const char *layer; int shift; } shifts[] = {
-    { "patch_embed.proj", 4 }, { "stem", 4 }, { "stem.0", 4 }, { "stem.1", 4 }, { "cls_token", 4 }, { "pos_embed", 4 },
-    { "attn.proj", 4 }, { "mlp.fc2", 4 }, { "downsample.1", 4 },
+/* Layers whose values are 2^-shift of the usual: small where a norm follows, so that its eps
+ * counts. */
+static const struct {
+    const char *layer;
+    int shift;
+} shifts[] = {
+    {"patch_embed.proj", 4}, {"stem", 4},      {"stem.0", 4},
+    {"stem.1", 4},           {"cls_token", 4}, {"pos_embed", 4},
+    {"attn.proj", 4},        {"mlp.fc2", 4},   {"downsample.1", 4},
 };
 
 static _Noreturn void die(const char *what, const char *which)
@@ -41,7 +48,8 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-/* The shift of the layer that a tensor belongs to; a layer is a whole label or labels: `stem` is not `system`. */
+/* The shift of the layer that a tensor belongs to; a layer is a whole label or labels: `stem` is
+ * not `system`. */
 static int find_shift(const char *name)
 {
     char layer[NAME + 1] = ".";
@@ -106,7 +114,8 @@ static void write_tensor(const struct tensor *t, bool zero, FILE *f)
     for (uint64_t from = 0; from < t->count; from += CHUNK) {
         size_t n = t->count - from < CHUNK ? (size_t)(t->count - from) : CHUNK;
         for (size_t i = 0; i < n; i++) {
-            int32_t centred = (int32_t)(mix((uint32_t)(from + i) * 0x9e3779b9u + seed) >> 8) - (1 << 23);
+            int32_t centred =
+                (int32_t)(mix((uint32_t)(from + i) * 0x9e3779b9u + seed) >> 8) - (1 << 23);
             values[i] = (float)(mean + centred * scale);
         }
         if (fwrite(values, sizeof *values, n, f) != n)
@@ -142,7 +151,9 @@ static void write_header(const struct tensor *t, size_t n, FILE *f)
         die("no memory", "header");
     for (size_t i = 0; i < n; i++) {
         uint64_t end = at + t[i].count * 4;
-        fprintf(header, "%c\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}",
+        fprintf(header,
+                "%c\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%" PRIu64 ",%" PRIu64
+                "]}",
                 i ? ',' : '{', t[i].name, t[i].shape, at, end);
         at = end;
     }
@@ -173,7 +184,8 @@ int main(int argc, char **argv)
         die("no tensors on stdin", argv[1]);
     write_header(tensors, n, f);
     for (size_t i = 0; i < n; i++)
-        write_tensor(&tensors[i], argc == 3 && !strncmp(tensors[i].name, argv[2], strlen(argv[2])), f);
+        write_tensor(&tensors[i], argc == 3 && !strncmp(tensors[i].name, argv[2], strlen(argv[2])),
+                     f);
     if (ferror(f) || fclose(f))
         die("cannot be written", argv[1]);
     return 0;

@@ -33,9 +33,13 @@ void hash_fill(const char *text, float value, float deviation, float *to, int64_
         to[i] = value + deviation * 0x1p-15f * (float)hash16(h, i);
 }
 
-static const struct kind { const char *end; float value, deviation; } kinds[] = {
-    {".temperature", 0.5f, 0x1p-2f}, {"router.scale", 2, 0x1p-1f}, {"gamma", 0.3125f, 0x1p-3f}, {".bias", 0, 0x1p-4f},
-    {"balance_bias", 0, 0x1p-4f}, {"cls_token", 0, 0x1p-3f}, {"pos_embed", 0, 0x1p-3f},
+static const struct kind {
+    const char *end;
+    float value, deviation;
+} kinds[] = {
+    {".temperature", 0.5f, 0x1p-2f}, {"router.scale", 2, 0x1p-1f}, {"gamma", 0.3125f, 0x1p-3f},
+    {".bias", 0, 0x1p-4f},           {"balance_bias", 0, 0x1p-4f}, {"cls_token", 0, 0x1p-3f},
+    {"pos_embed", 0, 0x1p-3f},
 };
 
 /* Matrices and kernels keep the size of what they multiply, roughly; vectors are norms' factors. */

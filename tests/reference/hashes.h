@@ -1,4 +1,5 @@
-/* Numbers that both sides of a comparison compute, bit for bit: hash16() and size_of() of twins.py. */
+/* Numbers that both sides of a comparison compute, bit for bit: hash16() and size_of() of
+ * twins.py. */
 #ifndef TESTS_REFERENCE_HASHES_H
 #define TESTS_REFERENCE_HASHES_H
 
@@ -14,7 +15,8 @@ int hash16(uint32_t text, int64_t i);
 /* value + deviation h / 2^15, h the integers of the sequence `text`. */
 void hash_fill(const char *text, float value, float deviation, float *to, int64_t n);
 
-/* The weights of a tensor: the sequence "SALT/NAME", with a value and a deviation after its name and shape. */
+/* The weights of a tensor: the sequence "SALT/NAME", with a value and a deviation after its name
+ * and shape. */
 void hash_weights(int salt, const struct vrt_param *p, float *to);
 
 #endif

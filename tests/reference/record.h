@@ -1,5 +1,5 @@
-/* What another program computed, in a safetensors file, and how a comparison with it went. Files that cannot be read fail the
- * cmocka test. */
+/* What another program computed, in a safetensors file, and how a comparison with it went. Files
+ * that cannot be read fail the cmocka test. */
 #ifndef TESTS_REFERENCE_RECORD_H
 #define TESTS_REFERENCE_RECORD_H
 
@@ -13,15 +13,16 @@
 
 struct record {
     struct vrt_tensors *tensors;
-    int wrong;                          /* comparisons that failed, */
-    char first[256];                    /* and the first of them */
+    int wrong;       /* comparisons that failed, */
+    char first[256]; /* and the first of them */
 };
 
 /* `path`: from tests/reference on. */
 void record_open(struct record *r, const char *path);
 void record_close(struct record *r);
 
-void record_check(struct record *r, bool good, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void record_check(struct record *r, bool good, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* A tensor of n numbers, to be freed; NULL, and a failed comparison, if there is none. */
 float *record_read(struct record *r, const char *name, int64_t n);

@@ -1,9 +1,11 @@
-/* Twenty updates by each optimiser, with schedules, clipping, groups and averaged weights, against those that PyTorch and timm made
- * from the same weights and gradients, recorded by record_optimisers.py (which has the same table of cases).
+/* Twenty updates by each optimiser, with schedules, clipping, groups and averaged weights, against
+ * those that PyTorch and timm made from the same weights and gradients, recorded by
+ * record_optimisers.py (which has the same table of cases).
  *
- * What a program tells its optimiser comes from the settings in the compiled file, as in a training. A case with a setting changed
- * must be told from its record. By intention different: the average's decay begins at 0.1 (schedule.h), timm's at 0, so the record
- * sets it; PyTorch's clipping adds 1e-6 to the norm, timm's LAMB and ours nothing. */
+ * What a program tells its optimiser comes from the settings in the compiled file, as in a
+ * training. A case with a setting changed must be told from its record. By intention different: the
+ * average's decay begins at 0.1 (schedule.h), timm's at 0, so the record sets it; PyTorch's
+ * clipping adds 1e-6 to the norm, timm's LAMB and ours nothing. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -25,31 +27,48 @@
 
 enum { STEPS = 20, ASLEEP = 3, SETS = 6 };
 
-static const double tolerance = 1e-5;           /* of the largest weight of the tensor */
+static const double tolerance = 1e-5; /* of the largest weight of the tensor */
 
 #define ADAMW "adamw(lr: 4e-3, weight_decay: 0.05)"
-#define LAMB "lamb(lr: 0.02, weight_decay: 0.05)"
-#define SGD(momentum, nesterov) "sgd(lr: 0.1, weight_decay: 1e-3, momentum: " momentum ", nesterov: " nesterov ")"
+#define LAMB  "lamb(lr: 0.02, weight_decay: 0.05)"
+#define SGD(momentum, nesterov) \
+    "sgd(lr: 0.1, weight_decay: 1e-3, momentum: " momentum ", nesterov: " nesterov ")"
 #define COSINE {"train.schedule", "cosine(warmup: 5 steps, final: 1e-4)"}
 #define STAIRS {"train.schedule", "step(every: 7 steps, factor: 0.5)"}
 
-static const struct recipe { const char *name; struct lang_define sets[SETS]; } cases[] = {
+static const struct recipe {
+    const char *name;
+    struct lang_define sets[SETS];
+} cases[] = {
     {"adamw", {{"train.optim", ADAMW}, COSINE}},
-    {"adamw_groups", {{"train.optim", ADAMW}, COSINE,
-        {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0.5, lr_factor: 0.25), "
-                         "group(match: \"stem.*\", lr_factor: 0)]"}}},
-    {"adamw_clip", {{"train.optim", ADAMW}, {"train.schedule", "constant(warmup: 3 steps)"}, {"train.clip", "global_norm(2)"}}},
+    {"adamw_groups",
+     {{"train.optim", ADAMW},
+      COSINE,
+      {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0.5, lr_factor: 0.25), "
+                       "group(match: \"stem.*\", lr_factor: 0)]"}}},
+    {"adamw_clip",
+     {{"train.optim", ADAMW},
+      {"train.schedule", "constant(warmup: 3 steps)"},
+      {"train.clip", "global_norm(2)"}}},
     {"adamw_ema", {{"train.optim", ADAMW}, STAIRS, {"train.ema", "0.5"}}},
     {"lamb", {{"train.optim", LAMB}, COSINE}},
     {"lamb_clip", {{"train.optim", LAMB}, COSINE, {"train.clip", "global_norm(2)"}}},
-    {"lamb_groups", {{"train.optim", LAMB}, STAIRS,
-        {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0, lr_factor: 0.25)]"}}},
+    {"lamb_groups",
+     {{"train.optim", LAMB},
+      STAIRS,
+      {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0, lr_factor: 0.25)]"}}},
     {"lamb_no_decay", {{"train.optim", "lamb(lr: 0.02, weight_decay: 0)"}, COSINE}},
     {"lamb_ema", {{"train.optim", LAMB}, COSINE, {"train.ema", "0.75"}}},
     {"sgd", {{"train.optim", SGD("0.9", "false")}, COSINE}},
-    {"sgd_nesterov", {{"train.optim", SGD("0.9", "true")}, COSINE, {"train.clip", "global_norm(2)"}, {"train.ema", "0.75"}}},
-    {"sgd_plain", {{"train.optim", SGD("0", "false")}, STAIRS,
-        {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0.01, lr_factor: 0.5)]"}}},
+    {"sgd_nesterov",
+     {{"train.optim", SGD("0.9", "true")},
+      COSINE,
+      {"train.clip", "global_norm(2)"},
+      {"train.ema", "0.75"}}},
+    {"sgd_plain",
+     {{"train.optim", SGD("0", "false")},
+      STAIRS,
+      {"train.groups", "[group(match: \"*.experts.*\", weight_decay: 0.01, lr_factor: 0.5)]"}}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -59,7 +78,7 @@ struct trial {
     struct compiled c;
     struct vrt_settings s;
     struct record record;
-    double worst;                       /* largest error, as a share of what is tolerated */
+    double worst; /* largest error, as a share of what is tolerated */
 };
 
 /* -- weights and gradients -- */
@@ -116,7 +135,8 @@ static void read_settings(struct trial *t)
     static const struct vrt_command none = {.name = "train", .bit = VRT_TRAIN};
     struct vrt_options o;
     struct vrt_error e;
-    if (!vrt_options_parse(&o, t->c.program, &none, 0, NULL, &e) || !vrt_settings_read(&t->s, &o, &e))
+    if (!vrt_options_parse(&o, t->c.program, &none, 0, NULL, &e) ||
+        !vrt_settings_read(&t->s, &o, &e))
         fail_msg("%s: %s", t->recipe->name, e.text);
     vrt_options_free(&o);
 }
@@ -166,7 +186,8 @@ static void follow(struct trial *t)
 
 /* -- comparison -- */
 
-static void same_tensor(struct trial *t, const char *kind, enum vrt_region region, const struct vrt_param *p)
+static void same_tensor(struct trial *t, const char *kind, enum vrt_region region,
+                        const struct vrt_param *p)
 {
     const float *got = compiled_region(&t->c, region, p);
     int64_t sample = p->count < 2048 ? 7 : 61, n = (p->count + sample - 1) / sample;
@@ -180,7 +201,8 @@ static void same_tensor(struct trial *t, const char *kind, enum vrt_region regio
         largest = fmax(largest, fabs((double)want[i]));
     }
     t->worst = fmax(t->worst, want ? worst / largest / tolerance : 0);
-    record_check(&t->record, worst <= tolerance * largest, "%s: off by %.1e of the largest", name, worst / largest);
+    record_check(&t->record, worst <= tolerance * largest, "%s: off by %.1e of the largest", name,
+                 worst / largest);
     free(want);
 }
 
@@ -189,8 +211,10 @@ static void same_count(struct trial *t)
 {
     char prefix[64];
     snprintf(prefix, sizeof prefix, "%s.", t->recipe->name);
-    int64_t more = record_count(&t->record, prefix) - t->c.program->nparams * (t->c.ctx.region[VRT_EMA] ? 2 : 1);
-    record_check(&t->record, more == 0, "%s: the record has %" PRId64 " more tensors", t->recipe->name, more);
+    int64_t more = record_count(&t->record, prefix) -
+                   t->c.program->nparams * (t->c.ctx.region[VRT_EMA] ? 2 : 1);
+    record_check(&t->record, more == 0, "%s: the record has %" PRId64 " more tensors",
+                 t->recipe->name, more);
 }
 
 static void compare(struct trial *t)
@@ -211,20 +235,30 @@ static void test_case(void **state)
     close_trial(&t);
     printf("# of what is tolerated: %.3f\n", t.worst);
     if (t.record.wrong)
-        fail_msg("%s: %d comparisons fail; first: %s", t.recipe->name, t.record.wrong, t.record.first);
+        fail_msg("%s: %d comparisons fail; first: %s", t.recipe->name, t.record.wrong,
+                 t.record.first);
 }
 
 /* -- wrong settings -- */
 
-static const struct wrong { const char *title, *name; struct lang_define change; } wrongs[] = {
-    {"AdamW with another eps", "adamw", {"train.optim", "adamw(lr: 4e-3, weight_decay: 0.05, eps: 1e-6)"}},
-    {"AdamW with another beta", "adamw", {"train.optim", "adamw(lr: 4e-3, weight_decay: 0.05, betas: [0.9, 0.9985])"}},
+static const struct wrong {
+    const char *title, *name;
+    struct lang_define change;
+} wrongs[] = {
+    {"AdamW with another eps",
+     "adamw",
+     {"train.optim", "adamw(lr: 4e-3, weight_decay: 0.05, eps: 1e-6)"}},
+    {"AdamW with another beta",
+     "adamw",
+     {"train.optim", "adamw(lr: 4e-3, weight_decay: 0.05, betas: [0.9, 0.9985])"}},
     {"a longer warm-up", "adamw", {"train.schedule", "cosine(warmup: 6 steps, final: 1e-4)"}},
     {"no groups", "adamw_groups", {"train.groups", "[]"}},
     {"clipping a little later", "adamw_clip", {"train.clip", "global_norm(2.01)"}},
     {"a slower average", "adamw_ema", {"train.ema", "0.51"}},
     {"AdamW, not LAMB", "lamb", {"train.optim", "adamw(lr: 0.02, weight_decay: 0.05, eps: 1e-6)"}},
-    {"LAMB with another eps", "lamb", {"train.optim", "lamb(lr: 0.02, weight_decay: 0.05, eps: 1e-5)"}},
+    {"LAMB with another eps",
+     "lamb",
+     {"train.optim", "lamb(lr: 0.02, weight_decay: 0.05, eps: 1e-5)"}},
     {"LAMB without clipping", "lamb_clip", {"train.clip", "none"}},
     {"LAMB with a decay", "lamb_no_decay", {"train.optim", "lamb(lr: 0.02, weight_decay: 1e-6)"}},
     {"Nesterov", "sgd", {"train.optim", SGD("0.9", "true")}},

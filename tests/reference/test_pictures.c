@@ -1,7 +1,10 @@
-/* Decoded and resized pixels against Pillow's and timm's, recorded by pictures.py as hashes in pictures.txt.
+/* Decoded and resized pixels against Pillow's and timm's, recorded by pictures.py as hashes in
+ * pictures.txt.
  *
- * Each column of the table is a test over the files of pictures/, which stand beside it, and one over the photos of
- * ../shared/data, which are skipped where they are missing. The table's head says what a column is. */
+ * Each column of the table is a test over the files of pictures/, which stand beside it, and one
+ * over the photos of
+ * ../shared/data, which are skipped where they are missing. The table's head says what a column
+ * is. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,8 +18,8 @@
 #include "runtime/data/augment.h"
 
 #define COLUMNS 32
-#define CELL 80                         /* longest name of a column or file */
-#define SHOWN 5                         /* differing pictures named per column */
+#define CELL    80 /* longest name of a column or file */
+#define SHOWN   5  /* differing pictures named per column */
 
 /* A column: pixels as decoded where filter is "", else as the network sees them. */
 struct column {
@@ -55,7 +58,8 @@ static _Noreturn void stop(const char *what, const char *about)
 
 /* --- the table --- */
 
-/* FILTER/WIDTHxHEIGHT/CROP/FIT/MODE. Mean 0 and std 1 leave v / 255 of a byte v, from which it comes back exactly. */
+/* FILTER/WIDTHxHEIGHT/CROP/FIT/MODE. Mean 0 and std 1 leave v / 255 of a byte v, from which it
+ * comes back exactly. */
 static void read_column(struct column *c, const char *name)
 {
     struct vrt_transform t = {.std = {1, 1, 1}};
@@ -66,8 +70,8 @@ static void read_column(struct column *c, const char *name)
         snprintf(c->mode, sizeof c->mode, "%s", name);
         return;
     }
-    if (sscanf(name, "%15[a-z]/%dx%d/%lf/%15[a-z]/%15[a-zA-Z]", c->filter, &c->width, &c->height, &c->crop, c->fit,
-               c->mode) != 6)
+    if (sscanf(name, "%15[a-z]/%dx%d/%lf/%15[a-z]/%15[a-zA-Z]", c->filter, &c->width, &c->height,
+               &c->crop, c->fit, c->mode) != 6)
         stop("no such column:", name);
     t.width = c->width;
     t.height = c->height;
@@ -100,7 +104,8 @@ static void read_head(struct table *table, char *line)
 
 /* --- a picture --- */
 
-static uint64_t seen_hash(const struct column *c, const struct vrt_image *image, struct vrt_scratch *s, const char *path)
+static uint64_t seen_hash(const struct column *c, const struct vrt_image *image,
+                          struct vrt_scratch *s, const char *path)
 {
     const struct vrt_transform *t = &c->pipeline.transform;
     size_t count = (size_t)t->width * (size_t)t->height * (size_t)t->channels;
@@ -113,7 +118,7 @@ static uint64_t seen_hash(const struct column *c, const struct vrt_image *image,
     if (strcmp(c->mode, "float") == 0) {
         hash = XXH3_64bits(input, count * sizeof *input);
     } else {
-        uint8_t *bytes = (uint8_t *)input;      /* byte i is written after float i is read */
+        uint8_t *bytes = (uint8_t *)input; /* byte i is written after float i is read */
         for (size_t i = 0; i < count; i++)
             bytes[i] = (uint8_t)lrintf(input[i] * 255.0f);
         hash = XXH3_64bits(bytes, count);
@@ -135,7 +140,7 @@ static void compare(struct set *set, int column, const char *name, bool same)
 /* `line` goes on behind the name: WIDTHxHEIGHT, then the hashes. */
 static void compare_row(struct set *set, const struct table *table, const char *name, char *line)
 {
-    static struct vrt_image images[4];          /* by channels: the file as RGB and as luma */
+    static struct vrt_image images[4]; /* by channels: the file as RGB and as luma */
     static struct vrt_scratch scratch;
     char path[sizeof set->folder + CELL], size[32] = "";
     struct vrt_error e;
@@ -164,8 +169,10 @@ static void report(const struct set *set, const struct table *table)
 {
     for (int i = 0; i < table->n; i++) {
         char count[64];
-        snprintf(count, sizeof count, ": %d of %d alike", set->compared[i] - set->wrong[i], set->compared[i]);
-        tell(set->wrong[i] == 0 && set->compared[i] > 0, set->prefix, table->columns[i].name, count);
+        snprintf(count, sizeof count, ": %d of %d alike", set->compared[i] - set->wrong[i],
+                 set->compared[i]);
+        tell(set->wrong[i] == 0 && set->compared[i] > 0, set->prefix, table->columns[i].name,
+             count);
         for (int j = 0; j < set->wrong[i] && j < SHOWN; j++)
             printf("#   %s differs\n", set->names[i][j]);
     }
@@ -204,7 +211,8 @@ int main(void)
     if (photos)
         report(&sets[1], &table);
     else
-        tell(true, "photos", "as Pillow decodes and resizes them", " # SKIP no ../shared/data/imagenet-sample");
+        tell(true, "photos", "as Pillow decodes and resizes them",
+             " # SKIP no ../shared/data/imagenet-sample");
     printf("1..%d\n", tests);
     return failures != 0;
 }

@@ -1,5 +1,6 @@
-/* What else a recipe says, against PyTorch and timm as record_optimisers.py recorded them: learning rates of schedules, factors of
- * layer-wise decay, targets and losses with their gradients; and how weights begin. */
+/* What else a recipe says, against PyTorch and timm as record_optimisers.py recorded them: learning
+ * rates of schedules, factors of layer-wise decay, targets and losses with their gradients; and how
+ * weights begin. */
 #include "config.h"
 
 #include <math.h>
@@ -50,30 +51,36 @@ struct row {
 
 static bool read_row(FILE *f, struct row *r)
 {
-    if (fscanf(f, "%63s %15s %lf %lf %lf %lf %lf", r->name, r->kind, &r->lr, &r->warmup, &r->final, &r->every, &r->factor) != 7)
+    if (fscanf(f, "%63s %15s %lf %lf %lf %lf %lf", r->name, r->kind, &r->lr, &r->warmup, &r->final,
+               &r->every, &r->factor) != 7)
         return false;
     for (r->n = 0; r->n < MORE && fscanf(f, "%lf", &r->rate[r->n]) == 1;)
         r->n++;
     return r->n >= STEPS && r->n < MORE;
 }
 
-/* What the definition says of a step, where ours is `got`; NaN where there is nothing to compare. */
+/* What the definition says of a step, where ours is `got`; NaN where there is nothing to
+ * compare. */
 typedef double expected(const struct row *r, int step);
 
-/* PyTorch: SequentialLR of LinearLR from lr / warmup, then CosineAnnealingLR or ConstantLR; StepLR. The same in each step. */
+/* PyTorch: SequentialLR of LinearLR from lr / warmup, then CosineAnnealingLR or ConstantLR; StepLR.
+ * The same in each step. */
 static double torch_rate(const struct row *r, int step)
 {
     return r->rate[step];
 }
 
-/* timm: CosineLRScheduler with warmup_prefix, StepLRScheduler without, both by updates. Its warm-up is a step behind ours, whose
- * first step is not for nothing. */
+/* timm: CosineLRScheduler with warmup_prefix, StepLRScheduler without, both by updates. Its warm-up
+ * is a step behind ours, whose first step is not for nothing. */
 static double timm_rate(const struct row *r, int step)
 {
-    return step + 1 < (int)r->warmup ? r->rate[step + 1] : step < (int)r->warmup ? r->lr : r->rate[step];
+    return step + 1 < (int)r->warmup ? r->rate[step + 1]
+           : step < (int)r->warmup   ? r->lr
+                                     : r->rate[step];
 }
 
-/* ConvNeXt: cosine_scheduler() of its utils.py. Its warm-up begins at 0 and is as long as ours, so it is steeper. */
+/* ConvNeXt: cosine_scheduler() of its utils.py. Its warm-up begins at 0 and is as long as ours, so
+ * it is steeper. */
 static double convnext_rate(const struct row *r, int step)
 {
     if (step >= (int)r->warmup)
@@ -88,8 +95,15 @@ static struct vrt_schedule schedule_of(const struct row *r, bool epochs)
     const double unit = epochs ? EPOCH : 1;
     const int32_t in = epochs ? VRT_UNIT_EPOCHS : VRT_UNIT_STEPS;
     struct vrt_settings s = {
-        .schedule = r->kind, .lr = r->lr, .final = r->final, .factor = r->factor, .epochs = STEPS / unit,
-        .warmup = r->warmup / unit, .every = r->every / unit, .warmup_unit = in, .every_unit = in,
+        .schedule = r->kind,
+        .lr = r->lr,
+        .final = r->final,
+        .factor = r->factor,
+        .epochs = STEPS / unit,
+        .warmup = r->warmup / unit,
+        .every = r->every / unit,
+        .warmup_unit = in,
+        .every_unit = in,
     };
     return vrt_schedule_make(&s, epochs ? EPOCH : 1);
 }
@@ -111,7 +125,11 @@ static int compare_row(const struct row *r, expected *want)
     return compared;
 }
 
-static const struct definition { const char *title, *prefix; expected *want; int rows; } definitions[] = {
+static const struct definition {
+    const char *title, *prefix;
+    expected *want;
+    int rows;
+} definitions[] = {
     {"learning rates of PyTorch", "torch.", torch_rate, 7},
     {"learning rates of timm", "timm.", timm_rate, 3},
     {"learning rates of ConvNeXt", "convnext.", convnext_rate, 2},
@@ -151,8 +169,8 @@ static const struct vrt_param *find_param(const struct vrt_program *p, const cha
     return NULL;
 }
 
-/* A group's factor counts on top. timm's ViT has the last norm on the level of the last block; ours is part of the head, as that of
- * ConvNeXt is in both. */
+/* A group's factor counts on top. timm's ViT has the last norm on the level of the last block; ours
+ * is part of the head, as that of ConvNeXt is in both. */
 static double expected_factor(const char *network, const char *name, double recorded)
 {
     if (!strcmp(network, "deep_vit") && !strncmp(name, "norm.", 5)) {
@@ -166,7 +184,8 @@ static void test_layer_decay(void **state)
 {
     const char *network = *state;
     const struct lang_define sets[] = {
-        {"train.layer_decay", "0.75"}, {"train.groups", "[group(match: \"head.*\", lr_factor: 0.5)]"},
+        {"train.layer_decay", "0.75"},
+        {"train.groups", "[group(match: \"head.*\", lr_factor: 0.5)]"},
     };
     char file[64], of[64], name[256];
     snprintf(file, sizeof file, "%s.vmoe", network);
@@ -176,7 +195,8 @@ static void test_layer_decay(void **state)
     int64_t n = 0;
     while (fscanf(f, "%63s %255s %lf", of, name, &factor) == 3)
         if (!strcmp(of, network)) {
-            double got = find_param(c.program, name)->lr_factor, want = expected_factor(network, name, factor);
+            double got = find_param(c.program, name)->lr_factor,
+                   want = expected_factor(network, name, factor);
             if (!near(got, want, 1e-12))
                 fail_msg("%s: %s has %.9g, should have %.9g", network, name, got, want);
             n++;
@@ -190,9 +210,11 @@ static void test_layer_decay(void **state)
 
 enum { IMAGES = 8, CLASSES = 37, NUMBERS = IMAGES * CLASSES };
 
-static const double tolerance_loss = 1e-6;      /* of the loss; of the largest slope of a logit */
+static const double tolerance_loss = 1e-6; /* of the loss; of the largest slope of a logit */
 
-struct losses { float logits[NUMBERS], labels[IMAGES], target[NUMBERS], value, slope[NUMBERS]; };
+struct losses {
+    float logits[NUMBERS], labels[IMAGES], target[NUMBERS], value, slope[NUMBERS];
+};
 
 static void read_numbers(struct vrt_tensors *record, const char *name, float *to, int n)
 {
@@ -229,12 +251,14 @@ static double run_pictures(struct compiled *c, const struct losses *l, float *sl
     c->ctx.images = 1;
     c->ctx.loss_scale = 1.0 / IMAGES;
     for (int i = 0; i < IMAGES; i++) {
-        memcpy(compiled_region(c, VRT_PARAMS, bias), l->logits + i * CLASSES, CLASSES * sizeof *slope);
+        memcpy(compiled_region(c, VRT_PARAMS, bias), l->logits + i * CLASSES,
+               CLASSES * sizeof *slope);
         memcpy(c->ctx.region[VRT_TARGET], l->target + i * CLASSES, CLASSES * sizeof *slope);
         compiled_clear(c, VRT_GRADS);
         c->program->pack_train(&c->ctx);
         c->program->train(&c->ctx);
-        assert_memory_equal(c->ctx.region[VRT_OUTPUT], l->logits + i * CLASSES, CLASSES * sizeof *slope);
+        assert_memory_equal(c->ctx.region[VRT_OUTPUT], l->logits + i * CLASSES,
+                            CLASSES * sizeof *slope);
         memcpy(slope + i * CLASSES, compiled_region(c, VRT_GRADS, bias), CLASSES * sizeof *slope);
         sum += c->ctx.loss;
     }
@@ -252,7 +276,8 @@ static double slope_error(const float *got, const float *want)
     return worst / largest;
 }
 
-/* Also told from each other: a loss from the other one, and targets from those that are not smoothed. */
+/* Also told from each other: a loss from the other one, and targets from those that are not
+ * smoothed. */
 static void test_loss(void **state)
 {
     const char *loss = *state, *other = loss[0] == 'c' ? "binary_cross_entropy" : "cross_entropy";
@@ -263,23 +288,33 @@ static void test_loss(void **state)
         float slope[NUMBERS];
         read_losses(loss, targets[i], &l);
         double value = run_pictures(&c, &l, slope), error = slope_error(slope, l.slope);
-        printf("# %s targets: loss off by %.1e, slopes by %.1e\n", targets[i], fabs(value / (double)l.value - 1), error);
+        printf("# %s targets: loss off by %.1e, slopes by %.1e\n", targets[i],
+               fabs(value / (double)l.value - 1), error);
         if (!near(value, (double)l.value, tolerance_loss) || error > tolerance_loss)
-            fail_msg("%s of %s targets is %.9g, should be %.9g; slopes off by %.1e", loss, targets[i], value, (double)l.value,
-                     error);
+            fail_msg("%s of %s targets is %.9g, should be %.9g; slopes off by %.1e", loss,
+                     targets[i], value, (double)l.value, error);
         read_losses(other, targets[i], &wrong);
-        assert_false(near(value, (double)wrong.value, tolerance_loss) || slope_error(slope, wrong.slope) <= tolerance_loss);
+        assert_false(near(value, (double)wrong.value, tolerance_loss) ||
+                     slope_error(slope, wrong.slope) <= tolerance_loss);
         read_losses(loss, targets[i ? 0 : 1], &wrong);
-        assert_false(near(value, (double)wrong.value, tolerance_loss) || slope_error(slope, wrong.slope) <= tolerance_loss);
+        assert_false(near(value, (double)wrong.value, tolerance_loss) ||
+                     slope_error(slope, wrong.slope) <= tolerance_loss);
     }
     compiled_close(&c);
 }
 
-/* The runtime's targets from labels, as timm's mixup_target() has them: a picture's partner is its mirror in the batch. */
+/* The runtime's targets from labels, as timm's mixup_target() has them: a picture's partner is its
+ * mirror in the batch. */
 static void test_targets(void **state)
 {
-    static const struct { const char *name; double smoothing; struct vrt_mix mix; } ways[] = {
-        {"hard", 0, {0}}, {"smooth", 0.1, {0}}, {"mixed", 0.1, {.on = true, .keep = 0.3f}},
+    static const struct {
+        const char *name;
+        double smoothing;
+        struct vrt_mix mix;
+    } ways[] = {
+        {"hard", 0, {0}},
+        {"smooth", 0.1, {0}},
+        {"mixed", 0.1, {.on = true, .keep = 0.3f}},
     };
     struct losses l;
     int32_t labels[IMAGES];
@@ -293,14 +328,15 @@ static void test_targets(void **state)
         vrt_model_targets(&m, labels, IMAGES, ways[i].smoothing, &ways[i].mix, IMAGES);
         for (int j = 0; j < NUMBERS; j++)
             if (!(fabs((double)got[j] - (double)l.target[j]) < 1e-7))
-                fail_msg("%s: target %d is %.9g, should be %.9g", ways[i].name, j, (double)got[j], (double)l.target[j]);
+                fail_msg("%s: target %d is %.9g, should be %.9g", ways[i].name, j, (double)got[j],
+                         (double)l.target[j]);
     }
     compiled_close(&c);
     (void)state;
 }
 
-/* With `gain: 1.0` (LeCun and others 1998) the deviation is 1 / root of the inputs of an output, in a layer and in each expert; without,
- * 0.02. */
+/* With `gain: 1.0` (LeCun and others 1998) the deviation is 1 / root of the inputs of an output, in
+ * a layer and in each expert; without, 0.02. */
 static void test_deviations(void **state)
 {
     char path[4096];
@@ -313,13 +349,16 @@ static void test_deviations(void **state)
         if (p->init != VRT_INIT_TRUNC_NORMAL)
             continue;
         bool usual = strstr(p->name, "router") || strstr(p->name, "head"), map = p->rank == 4;
-        double inputs = map ? (double)(p->shape[1] * p->shape[2] * p->shape[3]) : (double)p->shape[p->rank - 1];
+        double inputs =
+            map ? (double)(p->shape[1] * p->shape[2] * p->shape[3]) : (double)p->shape[p->rank - 1];
         if (!near(p->init_value, usual ? 0.02 : 1 / sqrt(inputs), 1e-12))
             fail_msg("%s: deviation %g, with %g inputs", p->name, p->init_value, inputs);
         *(usual ? &plain : &gained) += 1;
     }
-    assert_int_equal(gained, 4 + 6 * 3);        /* stem, two entries; of six blocks each the convolution and two layers */
-    assert_int_equal(plain, 3);                 /* two routers, the head */
+    assert_int_equal(
+        gained,
+        4 + 6 * 3); /* stem, two entries; of six blocks each the convolution and two layers */
+    assert_int_equal(plain, 3); /* two routers, the head */
     compiled_close(&c);
 }
 
@@ -332,11 +371,16 @@ int main(void)
         return 99;
     }
     for (; n < DEFINITIONS; n++)
-        tests[n] = (struct CMUnitTest){definitions[n].title, test_schedules, NULL, NULL, (void *)(uintptr_t)&definitions[n]};
-    tests[n++] = (struct CMUnitTest){"layer-wise decay, maps", test_layer_decay, NULL, NULL, (char[]){"deep_convnext"}};
-    tests[n++] = (struct CMUnitTest){"layer-wise decay, tokens", test_layer_decay, NULL, NULL, (char[]){"deep_vit"}};
-    tests[n++] = (struct CMUnitTest){"cross-entropy", test_loss, NULL, NULL, (char[]){"cross_entropy"}};
-    tests[n++] = (struct CMUnitTest){"binary cross-entropy", test_loss, NULL, NULL, (char[]){"binary_cross_entropy"}};
+        tests[n] = (struct CMUnitTest){definitions[n].title, test_schedules, NULL, NULL,
+                                       (void *)(uintptr_t)&definitions[n]};
+    tests[n++] = (struct CMUnitTest){"layer-wise decay, maps", test_layer_decay, NULL, NULL,
+                                     (char[]){"deep_convnext"}};
+    tests[n++] = (struct CMUnitTest){"layer-wise decay, tokens", test_layer_decay, NULL, NULL,
+                                     (char[]){"deep_vit"}};
+    tests[n++] =
+        (struct CMUnitTest){"cross-entropy", test_loss, NULL, NULL, (char[]){"cross_entropy"}};
+    tests[n++] = (struct CMUnitTest){"binary cross-entropy", test_loss, NULL, NULL,
+                                     (char[]){"binary_cross_entropy"}};
     tests[n++] = (struct CMUnitTest){"targets", test_targets, NULL, NULL, NULL};
     tests[n++] = (struct CMUnitTest){"deviations", test_deviations, NULL, NULL, NULL};
     cmocka_set_message_output(CM_OUTPUT_TAP);

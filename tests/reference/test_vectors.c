@@ -1,8 +1,10 @@
-/* Small networks of each kind against what PyTorch computed for them, recorded by record_moe.py (which says what a file
- * holds): logits, losses, loads, the gradient of every tensor, ten AdamW steps end to end and on given gradients.
+/* Small networks of each kind against what PyTorch computed for them, recorded by record_moe.py
+ * (which says what a file holds): logits, losses, loads, the gradient of every tensor, ten AdamW
+ * steps end to end and on given gradients.
  *
- * Weights and pictures are made here from integer hashes, with the bits that the script has. Wrong networks must be told
- * from the right ones: those in the record, and those built here with a setting changed. */
+ * Weights and pictures are made here from integer hashes, with the bits that the script has. Wrong
+ * networks must be told from the right ones: those in the record, and those built here with a
+ * setting changed. */
 #include "config.h"
 
 #include <inttypes.h>
@@ -21,19 +23,40 @@
 
 enum { IMAGES = 12, EVAL_IMAGES = 11, CLASSES = 5, MICRO = 8, STEPS = 10, SAMPLE = 7 };
 
-static const double tolerance_logits = 1e-5;    /* of the largest */
-static const double tolerance_loss = 1e-4;      /* of each step's, and 1e-6 */
-static const double tolerance_norm = 1e-4;      /* of a gradient: of its own norm, */
-static const double tolerance_largest = 1e-6;   /* and of the largest norm of the network */
-static const double tolerance_adam = 1e-5;      /* of the largest weight of the tensor */
+static const double tolerance_logits = 1e-5;  /* of the largest */
+static const double tolerance_loss = 1e-4;    /* of each step's, and 1e-6 */
+static const double tolerance_norm = 1e-4;    /* of a gradient: of its own norm, */
+static const double tolerance_largest = 1e-6; /* and of the largest norm of the network */
+static const double tolerance_adam = 1e-5;    /* of the largest weight of the tensor */
 
-static const double rate = 0x1p-8, decay = 0.125, beta1 = 0.875, beta2 = 0.96875, eps = 1e-5;     /* AdamW */
+static const double rate = 0x1p-8, decay = 0.125, beta1 = 0.875, beta2 = 0.96875,
+                    eps = 1e-5; /* AdamW */
 
 static const char *const networks[] = {
-    "vit", "convnext", "vit_top1", "convnext_top2", "vit_renormalised", "vit_priority", "convnext_sequence", "vit_noise",
-    "convnext_noise", "convnext_cosine", "vit_l2", "vit_bias", "convnext_expert_choice", "vit_expert_choice", "vit_soft",
-    "convnext_soft", "vit_per_image", "convnext_per_image", "convnext_shared", "vit_kinds", "vit_gated", "vit_dropout",
-    "convnext_own", "convnext_settings",
+    "vit",
+    "convnext",
+    "vit_top1",
+    "convnext_top2",
+    "vit_renormalised",
+    "vit_priority",
+    "convnext_sequence",
+    "vit_noise",
+    "convnext_noise",
+    "convnext_cosine",
+    "vit_l2",
+    "vit_bias",
+    "convnext_expert_choice",
+    "vit_expert_choice",
+    "vit_soft",
+    "convnext_soft",
+    "vit_per_image",
+    "convnext_per_image",
+    "convnext_shared",
+    "vit_kinds",
+    "vit_gated",
+    "vit_dropout",
+    "convnext_own",
+    "convnext_settings",
 };
 enum { NETWORKS = sizeof networks / sizeof *networks };
 
@@ -43,7 +66,7 @@ struct trial {
     struct compiled c;
     struct record record;
     int salt;
-    double logits, loss, gradient, adam;        /* largest errors, as shares of what is tolerated */
+    double logits, loss, gradient, adam; /* largest errors, as shares of what is tolerated */
 };
 
 /* -- weights and pictures -- */
@@ -113,7 +136,8 @@ static struct trial open_trial(const char *name, const struct lang_define *chang
     c->seed = 0x9E3779B97F4A7C15u;
     c->loss_scale = 1.0 / IMAGES;
     c->balance_scale = (double)t.c.program->group / IMAGES;
-    c->lr = rate, c->weight_decay = decay, c->beta1 = beta1, c->beta2 = beta2, c->eps = eps, c->grad_scale = 1;
+    c->lr = rate, c->weight_decay = decay, c->beta1 = beta1, c->beta2 = beta2, c->eps = eps,
+    c->grad_scale = 1;
     start(&t);
     return t;
 }
@@ -137,7 +161,8 @@ static void same_loads(struct trial *t, const char *prefix, int step)
         float *want = recorded(t, "", name, n * (step < 0 ? 1 : STEPS));
         for (int j = 0; want && j < n; j++) {
             float w = want[(step < 0 ? 0 : step * n) + j];
-            record_check(&t->record, got[j] == w, "%s of step %d: number %d is %g, not %g", name, step, j, (double)got[j], (double)w);
+            record_check(&t->record, got[j] == w, "%s of step %d: number %d is %g, not %g", name,
+                         step, j, (double)got[j], (double)w);
         }
         free(want);
     }
@@ -160,13 +185,17 @@ static void same_logits(struct trial *t, const char *name, const float *got, int
 {
     double error = logits_error(t, name, got, images);
     t->logits = fmax(t->logits, error / tolerance_logits);
-    record_check(&t->record, error <= tolerance_logits, "%s: off by %.1e of the largest", name, error);
+    record_check(&t->record, error <= tolerance_logits, "%s: off by %.1e of the largest", name,
+                 error);
 }
 
-struct losses { double entropy, balance; };
+struct losses {
+    double entropy, balance;
+};
 
 /* All pictures in calls of 8 and what is left; logits must have room for them. */
-static struct losses run_calls(struct trial *t, void (*run)(struct vrt_ctx *), int images, float *logits)
+static struct losses run_calls(struct trial *t, void (*run)(struct vrt_ctx *), int images,
+                               float *logits)
 {
     struct vrt_ctx *c = &t->c.ctx;
     struct losses sum = {0, 0};
@@ -174,7 +203,8 @@ static struct losses run_calls(struct trial *t, void (*run)(struct vrt_ctx *), i
     for (int first = 0; first < images; first += MICRO) {
         give(t, first, images - first < MICRO ? images - first : MICRO);
         run(c);
-        memcpy(logits + first * classes, c->region[VRT_OUTPUT], (size_t)(c->images * classes) * sizeof *logits);
+        memcpy(logits + first * classes, c->region[VRT_OUTPUT],
+               (size_t)(c->images * classes) * sizeof *logits);
         sum.entropy += c->loss * c->loss_scale;
         sum.balance += c->balance_loss * c->balance_scale;
     }
@@ -190,7 +220,8 @@ static void same_evaluation(struct trial *t)
     for (size_t i = 0; i < vrt_tensors_count(t->record.tensors); i++) {
         const char *name = vrt_tensors_at(t->record.tensors, i)->name;
         if (!strncmp(name, "wrong.", 6))
-            record_check(&t->record, logits_error(t, name, logits, EVAL_IMAGES) > tolerance_logits, "%s is not told apart", name);
+            record_check(&t->record, logits_error(t, name, logits, EVAL_IMAGES) > tolerance_logits,
+                         "%s is not told apart", name);
     }
     compiled_clear(&t->c, VRT_BALANCE);
 }
@@ -235,12 +266,14 @@ static void same_gradient(struct trial *t, const struct vrt_param *p, double lar
     float *want = recorded(t, "grad.", p->name, p->count);
     if (!want)
         return;
-    double norm = norm_of(want, p->count), tolerated = tolerance_norm * norm + tolerance_largest * largest;
+    double norm = norm_of(want, p->count),
+           tolerated = tolerance_norm * norm + tolerance_largest * largest;
     for (int64_t i = 0; i < p->count; i++)
         want[i] -= got[i];
     double error = norm_of(want, p->count);
     t->gradient = fmax(t->gradient, error / tolerated);
-    record_check(&t->record, error <= tolerated, "%s: gradient off by %.1e of its norm, %.1e", p->name, error / norm, norm);
+    record_check(&t->record, error <= tolerated, "%s: gradient off by %.1e of its norm, %.1e",
+                 p->name, error / norm, norm);
     free(want);
 }
 
@@ -275,13 +308,15 @@ static void same_number(struct trial *t, const char *what, int step, double got,
         return;
     double w = (double)want[step], tolerated = tolerance_loss * fabs(w) + 1e-6;
     t->loss = fmax(t->loss, fabs(got - w) / tolerated);
-    record_check(&t->record, fabs(got - w) <= tolerated, "%s of step %d is %.9g, should be %.9g", what, step, got, w);
+    record_check(&t->record, fabs(got - w) <= tolerated, "%s of step %d is %.9g, should be %.9g",
+                 what, step, got, w);
 }
 
 static void same_steps(struct trial *t, int steps)
 {
     float logits[IMAGES * CLASSES];
-    float *entropy = recorded(t, "", "steps.loss", STEPS), *balance = recorded(t, "", "steps.balance", STEPS);
+    float *entropy = recorded(t, "", "steps.loss", STEPS),
+          *balance = recorded(t, "", "steps.balance", STEPS);
     for (int step = 0; step < steps; step++) {
         t->c.ctx.step = (uint64_t)step;
         struct losses got = run_calls(t, t->c.program->train, IMAGES, logits);
@@ -298,14 +333,16 @@ static void same_steps(struct trial *t, int steps)
     free(balance);
 }
 
-/* What balancing without a loss did in ten steps: additions of a power of two, so the bits are the same. */
+/* What balancing without a loss did in ten steps: additions of a power of two, so the bits are the
+ * same. */
 static void same_balance_biases(struct trial *t)
 {
     for (int64_t i = 0; i < t->c.program->nparams; i++) {
         const struct vrt_param *p = &t->c.program->params[i];
         const float *got = compiled_region(&t->c, VRT_PARAMS, p);
         float *want = learned(p) ? NULL : recorded(t, "end.", p->name, p->count);
-        record_check(&t->record, !want || !memcmp(want, got, (size_t)p->count * sizeof *got), "%s ends elsewhere", p->name);
+        record_check(&t->record, !want || !memcmp(want, got, (size_t)p->count * sizeof *got),
+                     "%s ends elsewhere", p->name);
         free(want);
     }
 }
@@ -339,7 +376,8 @@ static void same_updates(struct trial *t)
             largest = fmax(largest, fabs((double)want[j]));
         }
         t->adam = fmax(t->adam, want ? worst / largest / tolerance_adam : 0);
-        record_check(&t->record, worst <= tolerance_adam * largest, "%s: ten updates lead %.1e astray", p->name, worst / largest);
+        record_check(&t->record, worst <= tolerance_adam * largest,
+                     "%s: ten updates lead %.1e astray", p->name, worst / largest);
         free(want);
     }
 }
@@ -352,8 +390,8 @@ static void test_network(void **state)
     same_balance_biases(&t);
     same_updates(&t);
     close_trial(&t);
-    printf("# of what is tolerated: logits %.3f, losses %.3f, gradients %.3f, updates %.3f\n", t.logits, t.loss, t.gradient,
-           t.adam);
+    printf("# of what is tolerated: logits %.3f, losses %.3f, gradients %.3f, updates %.3f\n",
+           t.logits, t.loss, t.gradient, t.adam);
     if (t.record.wrong)
         fail_msg("%s: %d comparisons fail; first: %s", t.name, t.record.wrong, t.record.first);
 }
@@ -364,7 +402,7 @@ static const struct wrong {
     const char *title, *name;
     struct lang_define change;
     double eps;
-    bool training;                      /* seen in the first step of training, else in evaluation */
+    bool training; /* seen in the first step of training, else in evaluation */
 } wrongs[] = {
     {"eps of the norms, tokens", "vit", {0}, 1e-5, false},
     {"eps of the norms, maps", "convnext", {0}, 1e-5, false},

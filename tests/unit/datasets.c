@@ -63,7 +63,8 @@ void add_gray(struct archive *a, const char *name, int value)
     add_path(a, name, in_folder("one.png"));
 }
 
-void refused(const char *root, const char *split, const struct vrt_dataset *classes_of, const char *says)
+void refused(const char *root, const char *split, const struct vrt_dataset *classes_of,
+             const char *says)
 {
     struct vrt_dataset *d;
     struct vrt_error e;

@@ -40,14 +40,16 @@ void write_file(const char *path, const void *bytes, size_t size)
 /* A PNG of one gray value in 8 x 6 pixels: a picture that says which it is. */
 void write_gray(const char *path, int value)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = 8, .height = 6, .format = PNG_FORMAT_GRAY};
+    png_image image = {
+        .version = PNG_IMAGE_VERSION, .width = 8, .height = 6, .format = PNG_FORMAT_GRAY};
     uint8_t pixels[48];
 
     memset(pixels, value, sizeof pixels);
     assert_true(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
 }
 
-/* ROOT/SPLIT/CLASS/n.png for two or three classes; the value of picture n of class c is 40c + n + base. */
+/* ROOT/SPLIT/CLASS/n.png for two or three classes; the value of picture n of class c is 40c + n +
+ * base. */
 void write_tree(const char *root, const char *split, int classes, int pictures, int base)
 {
     static const char *const names[] = {"cat", "cat-2", "dog"};
@@ -68,6 +70,11 @@ void write_tree(const char *root, const char *split, int classes, int pictures, 
 
 struct vrt_transform plain(int channels, int width, int height)
 {
-    return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
-                                  .std = {0.25, 0.25, 0.25}, .resample = 1, .crop_pct = 1};
+    return (struct vrt_transform){.channels = channels,
+                                  .width = width,
+                                  .height = height,
+                                  .mean = {0.5, 0.5, 0.5},
+                                  .std = {0.25, 0.25, 0.25},
+                                  .resample = 1,
+                                  .crop_pct = 1};
 }

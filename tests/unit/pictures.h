@@ -11,6 +11,7 @@ void write_file(const char *path, const void *bytes, size_t size);
 void write_gray(const char *path, int value);
 void write_tree(const char *root, const char *split, int classes, int pictures, int base);
 
-struct vrt_transform plain(int channels, int width, int height);       /* nothing but the size; bytes become -2 .. 2 */
+struct vrt_transform plain(int channels, int width,
+                           int height); /* nothing but the size; bytes become -2 .. 2 */
 
 #endif

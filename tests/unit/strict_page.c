@@ -1,5 +1,5 @@
-/* One pass over the text with a stack of open elements: see strict_page.h. Script and style sheet are searched for whatever loads
- * something; text between tags may say anything. */
+/* One pass over the text with a stack of open elements: see strict_page.h. Script and style sheet
+ * are searched for whatever loads something; text between tags may say anything. */
 #include "tests/unit/strict_page.h"
 
 #include <ctype.h>
@@ -42,7 +42,7 @@ static bool read_name(struct reader *r, char name[NAME])
 /* One character of text or of an attribute. */
 static bool read_character(struct reader *r)
 {
-    static const char *const references[] = { "&amp;", "&lt;", "&gt;", "&quot;", "&#39;" };
+    static const char *const references[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&#39;"};
     const unsigned char *s = (const unsigned char *)r->at;
     if (*s == '&') {
         for (size_t i = 0; i < sizeof references / sizeof *references; i++)
@@ -54,11 +54,16 @@ static bool read_character(struct reader *r)
     }
     if (*s < ' ' && *s != '\n' && *s != '\t')
         return fail(r, "a control character");
-    size_t n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+    size_t n = *s < 0x80                 ? 1
+               : *s >= 0xc2 && *s < 0xe0 ? 2
+               : *s >= 0xe0 && *s < 0xf0 ? 3
+               : *s >= 0xf0 && *s < 0xf5 ? 4
+                                         : 0;
     for (size_t i = 1; i < n; i++)
         if ((s[i] & 0xc0) != 0x80)
             n = 0;
-    if (n == 0 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90))
+    if (n == 0 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+        (s[0] == 0xf0 && s[1] < 0x90))
         return fail(r, "bad UTF-8");
     r->at += n;
     return true;
@@ -76,8 +81,9 @@ static bool read_attribute(struct reader *r, char name[NAME])
         else if (!read_character(r))
             return false;
     size_t n = (size_t)(r->at++ - value);
-    if (strcmp(name, "src") == 0 || strcmp(name, "srcset") == 0 || strcmp(name, "data") == 0 || begins(name, "on") ||
-        begins(name, "xmlns") || (strstr(name, "href") != NULL && *value != '#') || memmem(value, n, "url(", 4) != NULL)
+    if (strcmp(name, "src") == 0 || strcmp(name, "srcset") == 0 || strcmp(name, "data") == 0 ||
+        begins(name, "on") || begins(name, "xmlns") ||
+        (strstr(name, "href") != NULL && *value != '#') || memmem(value, n, "url(", 4) != NULL)
         return fail(r, "an attribute that loads or runs something");
     return true;
 }
@@ -85,9 +91,11 @@ static bool read_attribute(struct reader *r, char name[NAME])
 /* The content of a style or a script, in CDATA. */
 static bool read_code(struct reader *r, const char *name)
 {
-    static const char *const fetching[] = { "url(", "@import", "http", "fetch", "import(", "XMLHttp", "WebSocket", "</" };
+    static const char *const fetching[] = {"url(",    "@import", "http",      "fetch",
+                                           "import(", "XMLHttp", "WebSocket", "</"};
     const char *end = strstr(r->at, "]]>"), *close = strstr(r->at, "</");
-    if (strstr(r->at, "<![CDATA[") == NULL || strstr(r->at, "<![CDATA[") > r->at + 8 || end == NULL || close == NULL || close < end)
+    if (strstr(r->at, "<![CDATA[") == NULL || strstr(r->at, "<![CDATA[") > r->at + 8 ||
+        end == NULL || close == NULL || close < end)
         return fail(r, "code outside of CDATA");
     for (size_t i = 0; i < sizeof fetching / sizeof *fetching; i++)
         if (memmem(r->at, (size_t)(end - r->at), fetching[i], strlen(fetching[i])) != NULL)
@@ -101,7 +109,8 @@ static bool read_code(struct reader *r, const char *name)
 
 static bool read_element(struct reader *r)
 {
-    static const char *const forbidden[] = { "link", "img", "iframe", "object", "embed", "base", "image", "use", "form" };
+    static const char *const forbidden[] = {"link", "img",   "iframe", "object", "embed",
+                                            "base", "image", "use",    "form"};
     char name[NAME], attributes[ATTRIBUTES][NAME];
     size_t n = 0;
     if (!read_name(r, name))
@@ -135,13 +144,14 @@ static bool read_close(struct reader *r)
     char name[NAME];
     if (!read_name(r, name) || *r->at++ != '>')
         return fail(r, "a closing tag that does not end");
-    return (r->depth > 0 && strcmp(r->open[--r->depth], name) == 0) || fail(r, "a closing tag that closes something else");
+    return (r->depth > 0 && strcmp(r->open[--r->depth], name) == 0) ||
+           fail(r, "a closing tag that closes something else");
 }
 
 const char *strict_page_fault(const char *text, size_t *at)
 {
     static const char type[] = "<!DOCTYPE html>\n";
-    struct reader r = { .at = text };
+    struct reader r = {.at = text};
     bool ok = begins(text, type) || fail(&r, "no document type");
     r.at += ok ? sizeof type - 1 : 0;
     while (ok && *r.at != '\0') {

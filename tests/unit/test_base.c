@@ -42,7 +42,7 @@ static void writes_files(void **state)
 }
 
 struct squares {
-    struct vrt_ctx ctx;         /* first: tasks get its address */
+    struct vrt_ctx ctx; /* first: tasks get its address */
     int64_t result[1000];
 };
 
@@ -84,12 +84,14 @@ static void runs_tasks(void **state)
     vrt_gemm_tn(c, 2, a, 4, b, 2, 4, 2, 3);
     for (int m = 0; m < 4; m++)
         for (int n = 0; n < 2; n++)
-            assert_true(c[2 * m + n] == 100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
+            assert_true(c[2 * m + n] ==
+                        100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(writes_files), cmocka_unit_test(runs_tasks) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(writes_files),
+                                       cmocka_unit_test(runs_tasks)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("base", tests, make_folder, remove_folder);

@@ -1,4 +1,5 @@
-/* Data sets: class folders, archives of them, IDX and CIFAR files, made here in a temporary folder. */
+/* Data sets: class folders, archives of them, IDX and CIFAR files, made here in a temporary
+ * folder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +28,8 @@
 static void write_tar(const char *path, const char *lead, int filter)
 {
     static const char *const classes[] = {"dog", "cat", "cat-2"};
-    static const char *const hidden[] = {".x/train/cat/0.png", "train/.x/0.png", "train/cat/.x/0.png", "train/cat/._00.png"};
+    static const char *const hidden[] = {".x/train/cat/0.png", "train/.x/0.png",
+                                         "train/cat/.x/0.png", "train/cat/._00.png"};
     static const int values[] = {80, 0, 40};
     struct archive *a = begin_tar(path, filter);
     char name[100];
@@ -48,7 +50,8 @@ static void write_tar(const char *path, const char *lead, int filter)
 
 static void write_idx(const char *path, int count, int side, bool labels, int extra, bool zip)
 {
-    uint8_t bytes[4096] = {0, 0, 8, labels ? 1 : 3, 0, 0, 0, (uint8_t)count, 0, 0, 0, (uint8_t)side, 0, 0, 0, (uint8_t)side};
+    uint8_t bytes[4096] = {0, 0, 8, labels ? 1 : 3, 0, 0, 0, (uint8_t)count,
+                           0, 0, 0, (uint8_t)side,  0, 0, 0, (uint8_t)side};
     int start = labels ? 8 : 16, size = labels ? count : count * side * side;
     gzFile f = gzopen(path, zip ? "wb" : "wbT");
 
@@ -60,8 +63,10 @@ static void write_idx(const char *path, int count, int side, bool labels, int ex
 
 static void write_idx_pair(const char *prefix, int count, bool zip)
 {
-    write_idx(in_folder("%s-images-idx3-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, false, 0, zip);
-    write_idx(in_folder("%s-labels-idx1-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, true, 0, zip);
+    write_idx(in_folder("%s-images-idx3-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, false, 0,
+              zip);
+    write_idx(in_folder("%s-labels-idx1-ubyte%s", prefix, zip ? ".gz" : ""), count, 5, true, 0,
+              zip);
 }
 
 /* -- tests -- */
@@ -204,10 +209,10 @@ static void reads_bare_folders(void **state)
     refused(in_folder("bare.tar"), "val", NULL, "no folder 'val'");
     write_bare(in_folder("bare.tar"), "", "dog/deep");
     refused(in_folder("bare.tar"), "val", NULL, "no folder 'val'");
-    refused(in_folder("sets"), "val", NULL, "it has: a");                       /* folders in folders, no pictures */
+    refused(in_folder("sets"), "val", NULL, "it has: a"); /* folders in folders, no pictures */
     assert_int_equal(rename(in_folder("sets/a"), in_folder("sets/val")), 0);
     assert_true(vrt_dataset_open(&d, in_folder("sets/val//"), "val", NULL, &e));
-    assert_false(vrt_dataset_alone(d));                                         /* beside a training split, perhaps */
+    assert_false(vrt_dataset_alone(d)); /* beside a training split, perhaps */
     vrt_dataset_close(d);
     assert_true(vrt_dataset_open(&d, in_folder("sets"), "val", NULL, &e));
     assert_false(vrt_dataset_alone(d));
@@ -280,7 +285,8 @@ static void reads_idx(void **state)
     vrt_image_free(&image);
 }
 
-/* The labels stand in any order in such files: of each class every second picture goes, and keeps its number. */
+/* The labels stand in any order in such files: of each class every second picture goes, and keeps
+ * its number. */
 static void holds_out_of_idx(void **state)
 {
     struct vrt_image image = {0};
@@ -306,7 +312,8 @@ static void holds_out_of_idx(void **state)
     vrt_image_free(&image);
 }
 
-/* `count` records: the label is 7 i % classes, red is i, green 100 + i, blue the place in the plane. */
+/* `count` records: the label is 7 i % classes, red is i, green 100 + i, blue the place in the
+ * plane. */
 static void write_cifar(const char *path, int count, int labels, int classes, int cut)
 {
     FILE *f = fopen(path, "wb");
@@ -349,11 +356,14 @@ static void reads_cifar(void **state)
     assert_int_equal(vrt_dataset_count(val), 20);
     assert_int_equal(vrt_dataset_classes(val), 10);
     assert_string_equal(vrt_dataset_class_name(val, 3), "class 3");
-    vrt_dataset_item_name(train, 11, name, sizeof name);         /* the second of class 2: records 6 of five files, then class 3 */
+    vrt_dataset_item_name(
+        train, 11, name,
+        sizeof name); /* the second of class 2: records 6 of five files, then class 3 */
     assert_string_equal(name, "train/data_batch_2.bin[00006]");
     assert_true(vrt_dataset_label(train, 11) == 2 && vrt_dataset_read(train, 11, 3, &image, &e));
     assert_true(image.width == 32 && image.height == 32 && image.channels == 3);
-    assert_true(image.pixels.data[0] == 6 && image.pixels.data[1] == 106 && image.pixels.data[3 * 77 + 2] == 77);
+    assert_true(image.pixels.data[0] == 6 && image.pixels.data[1] == 106 &&
+                image.pixels.data[3 * 77 + 2] == 77);
     assert_true(vrt_dataset_read(train, 11, 1, &image, &e));
     assert_int_equal(image.pixels.data[77], (6 * 19595 + 106 * 38470 + 77 * 7471 + 0x8000) >> 16);
     vrt_dataset_close(val);
@@ -374,11 +384,10 @@ static void reads_cifar(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_folders_and_archives),
-        cmocka_unit_test(maps_classes), cmocka_unit_test(chooses_validation),
-        cmocka_unit_test(reads_bare_folders),
-        cmocka_unit_test(refuses_data_sets),
-        cmocka_unit_test(reads_idx), cmocka_unit_test(holds_out_of_idx), cmocka_unit_test(reads_cifar),
+        cmocka_unit_test(reads_folders_and_archives), cmocka_unit_test(maps_classes),
+        cmocka_unit_test(chooses_validation),         cmocka_unit_test(reads_bare_folders),
+        cmocka_unit_test(refuses_data_sets),          cmocka_unit_test(reads_idx),
+        cmocka_unit_test(holds_out_of_idx),           cmocka_unit_test(reads_cifar),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,6 @@
-/* What is told of the experts, against numbers counted by hand: the sums of an evaluation, its tables, the line of an epoch with
- * more experts than any fixed buffer holds, and analysis.json, read back by another reader. */
+/* What is told of the experts, against numbers counted by hand: the sums of an evaluation, its
+ * tables, the line of an epoch with more experts than any fixed buffer holds, and analysis.json,
+ * read back by another reader. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,17 +22,29 @@
 /* Two layers: tokens choose among three experts, then two experts choose.
  * Of BALANCE each has made, dropped, items, since, entropy. */
 static const struct vrt_moe moes[] = {
-    { .name = "a[1].mlp", .prefix = "a", .experts = 3, .top_k = 2, .balance_offset = 0, .choices_offset = 0 },
-    { .name = "b, \"2\"", .prefix = "b", .experts = 2, .top_k = 0, .balance_offset = 44, .choices_offset = 3 },
+    {.name = "a[1].mlp",
+     .prefix = "a",
+     .experts = 3,
+     .top_k = 2,
+     .balance_offset = 0,
+     .choices_offset = 0},
+    {.name = "b, \"2\"",
+     .prefix = "b",
+     .experts = 2,
+     .top_k = 0,
+     .balance_offset = 44,
+     .choices_offset = 3},
 };
-static const struct vrt_program program = { .moes = moes, .nmoes = 2, .classes = 3, .choices = 5, .balance_bytes = 76 };
-static const float before[19] = { 4, 3, 1,  0, 1, 1,  4,  0, 0, 0,  3,   2, 2,  0, 0,  4,  0, 0,  0 };
-static const float choices[] = { 3, 1, 0, 2, 0,   1, 2, 0, 0, 2,   0, 0, 0, 1, 1 };     /* of three pictures */
-static const int32_t labels[] = { 0, 2, 2 };
+static const struct vrt_program program = {
+    .moes = moes, .nmoes = 2, .classes = 3, .choices = 5, .balance_bytes = 76};
+static const float before[19] = {4, 3, 1, 0, 1, 1, 4, 0, 0, 0, 3, 2, 2, 0, 0, 4, 0, 0, 0};
+static const float choices[] = {3, 1, 0, 2, 0, 1, 2, 0,
+                                0, 2, 0, 0, 0, 1, 1}; /* of three pictures */
+static const int32_t labels[] = {0, 2, 2};
 
 static const char *class_name(const void *data, int64_t c)
 {
-    static const char *const names[] = { "plain", "none", "a, \"b\"" };
+    static const char *const names[] = {"plain", "none", "a, \"b\""};
     (void)data;
     return names[c];
 }
@@ -51,7 +64,7 @@ static void add_calls(struct vrt_experts *x, bool similarity)
 
 static void same_file(const char *path, const char *text)
 {
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     struct vrt_error e;
     assert_true(vrt_file_read(path, 1 << 20, &b, &e));
     assert_string_equal((char *)b.data, text);
@@ -72,12 +85,16 @@ static void sums_choices(void **state)
                     "a[1].mlp,0,plain,1,3\na[1].mlp,0,none,0,0\na[1].mlp,0,\"a, \"\"b\"\"\",2,1\n"
                     "a[1].mlp,1,plain,1,1\na[1].mlp,1,none,0,0\na[1].mlp,1,\"a, \"\"b\"\"\",2,2\n"
                     "a[1].mlp,2,plain,1,0\na[1].mlp,2,none,0,0\na[1].mlp,2,\"a, \"\"b\"\"\",2,0\n"
-                    "\"b, \"\"2\"\"\",0,plain,1,2\n\"b, \"\"2\"\"\",0,none,0,0\n\"b, \"\"2\"\"\",0,\"a, \"\"b\"\"\",2,1\n"
-                    "\"b, \"\"2\"\"\",1,plain,1,0\n\"b, \"\"2\"\"\",1,none,0,0\n\"b, \"\"2\"\"\",1,\"a, \"\"b\"\"\",2,3\n");
-    /* 0 and 1: 2 (1 + 1) / (4 + 3), the third picture has neither. Expert 2 was never chosen. Layer 2: 2 * 1 / (3 + 3). */
+                    "\"b, \"\"2\"\"\",0,plain,1,2\n\"b, \"\"2\"\"\",0,none,0,0\n\"b, "
+                    "\"\"2\"\"\",0,\"a, \"\"b\"\"\",2,1\n"
+                    "\"b, \"\"2\"\"\",1,plain,1,0\n\"b, \"\"2\"\"\",1,none,0,0\n\"b, "
+                    "\"\"2\"\"\",1,\"a, \"\"b\"\"\",2,3\n");
+    /* 0 and 1: 2 (1 + 1) / (4 + 3), the third picture has neither. Expert 2 was never chosen. Layer
+     * 2: 2 * 1 / (3 + 3). */
     assert_true(vrt_write_similarity(path, &x, &e));
     same_file(path, "layer,expert_i,expert_j,similarity\n"
-                    "a[1].mlp,0,0,1\na[1].mlp,0,1,0.571428571\na[1].mlp,0,2,0\na[1].mlp,1,0,0.571428571\na[1].mlp,1,1,1\n"
+                    "a[1].mlp,0,0,1\na[1].mlp,0,1,0.571428571\na[1].mlp,0,2,0\na[1].mlp,1,0,0."
+                    "571428571\na[1].mlp,1,1,1\n"
                     "a[1].mlp,1,2,0\na[1].mlp,2,0,0\na[1].mlp,2,1,0\na[1].mlp,2,2,\n"
                     "\"b, \"\"2\"\"\",0,0,1\n\"b, \"\"2\"\"\",0,1,0.333333333\n"
                     "\"b, \"\"2\"\"\",1,0,0.333333333\n\"b, \"\"2\"\"\",1,1,1\n");
@@ -92,7 +109,8 @@ static double number_of(const json_t *j, const char *key)
     return json_number_value(v);
 }
 
-/* 48 layers of 64 experts; expert i of each is chosen i times of 2016, and one time in 16 dropped. */
+/* 48 layers of 64 experts; expert i of each is chosen i times of 2016, and one time in 16
+ * dropped. */
 static void tells_many_experts(void **state)
 {
     enum { LAYERS = 48, EXPERTS = 64, EACH = 3 * EXPERTS + 2 };
@@ -100,14 +118,20 @@ static void tells_many_experts(void **state)
     static double balance[LAYERS * EACH];
     static char names[LAYERS][40];
     struct vrt_epoch_record r = {
-        .step = 7, .epoch = 2, .val = { 4, 2, 3, 6.0, 0 }, .moes = many, .nmoes = LAYERS, .balance = balance,
+        .step = 7,
+        .epoch = 2,
+        .val = {4, 2, 3, 6.0, 0},
+        .moes = many,
+        .nmoes = LAYERS,
+        .balance = balance,
     };
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     struct vrt_error e;
     (void)state;
     for (int l = 0; l < LAYERS; l++) {
         snprintf(names[l], sizeof names[l], "stage_number_%d[%d].mlp", l, l + 1);
-        many[l] = (struct vrt_moe){ .name = names[l], .experts = EXPERTS, .top_k = l % 2, .balance_offset = 4 * l * EACH };
+        many[l] = (struct vrt_moe){
+            .name = names[l], .experts = EXPERTS, .top_k = l % 2, .balance_offset = 4 * l * EACH};
         double *own = balance + l * EACH;
         for (int i = 0; i < EXPERTS; i++) {
             own[i] = i;
@@ -137,7 +161,7 @@ static void tells_many_experts(void **state)
 /* Three pictures: a hit, a label that came third, a hit with less confidence. */
 static void writes_analysis(void **state)
 {
-    const struct vrt_epoch_record r = { .step = 30, .epoch = 3, .val = { 3, 2, 3, 3.0, 0 } };
+    const struct vrt_epoch_record r = {.step = 30, .epoch = 3, .val = {3, 2, 3, 3.0, 0}};
     struct vrt_analysis a;
     struct vrt_error e;
     char path[600];
@@ -145,35 +169,44 @@ static void writes_analysis(void **state)
     assert_true(vrt_analysis_open(&a, &program, 3, &e));
     vrt_experts_close(&a.experts);
     add_calls(&a.experts, false);
-    a.verdicts[0] = (struct vrt_verdict){ 0, 0, 0, 0.9f };
-    a.verdicts[1] = (struct vrt_verdict){ 2, 1, 2, 0.5f };
-    a.verdicts[2] = (struct vrt_verdict){ 2, 2, 0, 0.5f };
+    a.verdicts[0] = (struct vrt_verdict){0, 0, 0, 0.9f};
+    a.verdicts[1] = (struct vrt_verdict){2, 1, 2, 0.5f};
+    a.verdicts[2] = (struct vrt_verdict){2, 2, 0, 0.5f};
     snprintf(path, sizeof path, "%s/analysis.json", folder);
     assert_true(vrt_analysis_write(&a, path, &r, "[\"x \\\"y\\\"\",\"\\u0001\"]", &e));
     vrt_analysis_close(&a);
-    json_t *got = json_load_file(path, 0, NULL), *wanted = json_loads(
-        "{\"epoch\":3,\"step\":30,\"images\":3,\"top1\":2,\"top5\":3,\"loss\":1,"
-        "\"classes\":[{\"name\":\"x \\\"y\\\"\",\"images\":1,\"top1\":1,\"top5\":1},"
-        "{\"name\":\"\\u0001\",\"images\":0,\"top1\":0,\"top5\":0},"
-        "{\"name\":\"2\",\"images\":2,\"top1\":1,\"top5\":2}],\"confused\":[{\"true\":2,\"predicted\":1,\"count\":1}],"
-        "\"moe\":[{\"layer\":\"a[1].mlp\",\"load\":[0.5,0.375,0.125],\"dropped\":0.25,\"entropy\":0.75,"
-        "\"classes\":[[3,1,0],[0,0,0],[1,2,0]]},"
-        "{\"layer\":\"b, \\\"2\\\"\",\"load\":[0.5,0.5],\"dropped\":0,\"entropy\":null,"
-        "\"classes\":[[2,0],[0,0],[1,3]]}]}", 0, NULL);
+    json_t *got = json_load_file(path, 0, NULL),
+           *wanted = json_loads(
+               "{\"epoch\":3,\"step\":30,\"images\":3,\"top1\":2,\"top5\":3,\"loss\":1,"
+               "\"classes\":[{\"name\":\"x \\\"y\\\"\",\"images\":1,\"top1\":1,\"top5\":1},"
+               "{\"name\":\"\\u0001\",\"images\":0,\"top1\":0,\"top5\":0},"
+               "{\"name\":\"2\",\"images\":2,\"top1\":1,\"top5\":2}],\"confused\":[{\"true\":2,"
+               "\"predicted\":1,\"count\":1}],"
+               "\"moe\":[{\"layer\":\"a[1].mlp\",\"load\":[0.5,0.375,0.125],\"dropped\":0.25,"
+               "\"entropy\":0.75,"
+               "\"classes\":[[3,1,0],[0,0,0],[1,2,0]]},"
+               "{\"layer\":\"b, \\\"2\\\"\",\"load\":[0.5,0.5],\"dropped\":0,\"entropy\":null,"
+               "\"classes\":[[2,0],[0,0],[1,3]]}]}",
+               0, NULL);
     assert_non_null(wanted);
-    json_t *calibration = json_incref(json_object_get(got, "calibration")), *bins = json_object_get(calibration, "bins");
+    json_t *calibration = json_incref(json_object_get(got, "calibration")),
+           *bins = json_object_get(calibration, "bins");
     json_object_del(got, "calibration");
-    const char *const members[] = { "epoch", "step", "images", "top1", "top5", "classes", "confused" };
+    const char *const members[] = {"epoch", "step",    "images",  "top1",
+                                   "top5",  "classes", "confused"};
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        assert_true(json_equal(json_object_get(got, members[i]), json_object_get(wanted, members[i])));
+        assert_true(
+            json_equal(json_object_get(got, members[i]), json_object_get(wanted, members[i])));
     assert_true(number_of(got, "loss") == 1);
-    char *texts[2] = { json_dumps(json_object_get(got, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
-                       json_dumps(json_object_get(wanted, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)) };
+    char *texts[2] = {
+        json_dumps(json_object_get(got, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
+        json_dumps(json_object_get(wanted, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6))};
     assert_string_equal(texts[0], texts[1]);
     /* |1 - 0.9| of one picture, |1 - 1.0| of the two in the bin of 0.5, of three. */
     assert_true(fabs(number_of(calibration, "error") - 0.1 / 3) < 1e-6);
     assert_int_equal(json_array_size(bins), 15);
-    assert_true(number_of(json_array_get(bins, 13), "images") == 1 && number_of(json_array_get(bins, 7), "hits") == 1);
+    assert_true(number_of(json_array_get(bins, 13), "images") == 1 &&
+                number_of(json_array_get(bins, 7), "hits") == 1);
     assert_true(number_of(json_array_get(bins, 7), "confidence") == 1.0);
     free(texts[0]);
     free(texts[1]);
@@ -184,8 +217,9 @@ static void writes_analysis(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(sums_choices), cmocka_unit_test(tells_many_experts),
-                                        cmocka_unit_test(writes_analysis) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sums_choices),
+                                       cmocka_unit_test(tells_many_experts),
+                                       cmocka_unit_test(writes_analysis)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("experts", tests, make_folder, remove_folder);
     return 0;

@@ -1,5 +1,5 @@
-/* A gradient that is wrong must fail the gradient check: the stub's program, whose gradients are right, with one tensor's
- * gradient changed behind its back. */
+/* A gradient that is wrong must fail the gradient check: the stub's program, whose gradients are
+ * right, with one tensor's gradient changed behind its back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "runtime/vrt.h"
 
 static struct {
-    int64_t param;              /* whose gradient is changed */
+    int64_t param; /* whose gradient is changed */
     float factor, add;
 } wrong;
 
@@ -31,11 +31,12 @@ static void train_wrongly(struct vrt_ctx *c)
 /* The command's exit status; what it prints goes to a file, whose text comes back. */
 static int check(void (*train)(struct vrt_ctx *), char *text, size_t size)
 {
-    static const struct vrt_command command = { "gradcheck", "", NULL, VRT_GRADCHECK, vrt_command_gradcheck };
-    char *argv[] = { (char[]){ "stub" }, (char[]){ "gradcheck" }, (char[]){ "--threads=1" }, NULL };
+    static const struct vrt_command command = {"gradcheck", "", NULL, VRT_GRADCHECK,
+                                               vrt_command_gradcheck};
+    char *argv[] = {(char[]){"stub"}, (char[]){"gradcheck"}, (char[]){"--threads=1"}, NULL};
     struct vrt_program program = vrt_program_table;
     struct vrt_options options;
-    struct vrt_error e = { .text = "" };
+    struct vrt_error e = {.text = ""};
     program.train = train;
     assert_true(vrt_options_parse(&options, &program, &command, 3, argv, &e));
     FILE *out = tmpfile();
@@ -66,7 +67,9 @@ static void test_right(void **state)
 /* Each tensor in turn: 5 % too large, half, of the wrong sign, missing, and off by a constant. */
 static void test_wrong(void **state)
 {
-    static const struct { float factor, add; } faults[] = { { 1.05f, 0 }, { 0.5f, 0 }, { -1, 0 }, { 0, 0 }, { 1, 0.05f } };
+    static const struct {
+        float factor, add;
+    } faults[] = {{1.05f, 0}, {0.5f, 0}, {-1, 0}, {0, 0}, {1, 0.05f}};
     char text[4096], row[200];
     (void)state;
     for (wrong.param = 0; wrong.param < vrt_program_table.nparams; wrong.param++)
@@ -82,7 +85,7 @@ static void test_wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_right), cmocka_unit_test(test_wrong) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_right), cmocka_unit_test(test_wrong)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("gradcheck", tests, NULL, NULL);
     return 0;

@@ -1,8 +1,9 @@
-/* Every backward node against central differences of the interpreter's loss, in small networks that together hold each
- * node of the graph. The differences are taken with the routing held: the loss is smooth, kinks of relu and max aside.
+/* Every backward node against central differences of the interpreter's loss, in small networks that
+ * together hold each node of the graph. The differences are taken with the routing held: the loss
+ * is smooth, kinks of relu and max aside.
  *
- * A check that cannot fail proves nothing: for each network every backward node is also spoilt in turn, its result scaled
- * by 1.01, and the comparison must then disagree. */
+ * A check that cannot fail proves nothing: for each network every backward node is also spoilt in
+ * turn, its result scaled by 1.01, and the comparison must then disagree. */
 #include "config.h"
 
 #include <math.h>
@@ -21,17 +22,16 @@
 
 enum { IMAGES = 3 };
 
-#define TOLERANCE 1e-6          /* relative */
-#define NOISE_FLOOR 2e-9        /* rounding errors of the differences */
-
+#define TOLERANCE   1e-6 /* relative */
+#define NOISE_FLOOR 2e-9 /* rounding errors of the differences */
 
 /* -- a network at work -- */
 
 struct check {
     struct graph *g;
     struct interp *it;
-    size_t total;               /* elements of all params */
-    double *numeric;            /* d loss / d element by differences */
+    size_t total;    /* elements of all params */
+    double *numeric; /* d loss / d element by differences */
 };
 
 static void forward(struct check *k, bool hold)
@@ -40,7 +40,8 @@ static void forward(struct check *k, bool hold)
     interp_run(k->it, 0, k->g->nforward);
 }
 
-static double *element(struct check *k, size_t i, double *(*of)(struct interp *, const struct param *))
+static double *element(struct check *k, size_t i,
+                       double *(*of)(struct interp *, const struct param *))
 {
     size_t p = 0;
     while (i >= (size_t)k->g->params[p]->count)
@@ -71,8 +72,13 @@ static struct graph *build(const struct network *c, enum recompute level)
 
 static struct check start(const struct network *c, enum recompute level)
 {
-    struct interp_settings s = {.seed = 0x123456789abcdef0u, .step = 7, .images = IMAGES, .first_image = 4 * NETWORK_GROUP,
-                                .drop_path = 0.5, .loss_scale = 0.4, .balance_scale = 0.7};
+    struct interp_settings s = {.seed = 0x123456789abcdef0u,
+                                .step = 7,
+                                .images = IMAGES,
+                                .first_image = 4 * NETWORK_GROUP,
+                                .drop_path = 0.5,
+                                .loss_scale = 0.4,
+                                .balance_scale = 0.7};
     struct check k = {.g = build(c, level)};
     k.it = interp_new(arena, k.g, &s);
     network_seed(1);
@@ -91,7 +97,8 @@ static bool agrees(double exact, double numeric)
     return fabs(exact - numeric) <= TOLERANCE * fmax(fabs(exact), fabs(numeric)) + NOISE_FLOOR;
 }
 
-/* All differences, with the best step; where that disagrees with the gradient, perhaps for a kink, with a small one. */
+/* All differences, with the best step; where that disagrees with the gradient, perhaps for a kink,
+ * with a small one. */
 static void measure(struct check *k)
 {
     k->numeric = arena_array(arena, k->total, sizeof *k->numeric);
@@ -108,13 +115,15 @@ static double backward(struct check *k, const struct node *spoilt)
 {
     double largest = 0;
     for (size_t i = 0; i < k->g->nparams; i++)
-        memset(interp_grad(k->it, k->g->params[i]), 0, (size_t)k->g->params[i]->count * sizeof(double));
+        memset(interp_grad(k->it, k->g->params[i]), 0,
+               (size_t)k->g->params[i]->count * sizeof(double));
     for (size_t i = k->g->nforward; i < k->g->nnodes; i++) {
         interp_run(k->it, i, i + 1);
         if (k->g->nodes[i] != spoilt)
             continue;
         struct value *v = spoilt->out[0];
-        int64_t rows = v->experts ? interp_first(k->it, v->experts->moe)[v->experts->moe->experts] : IMAGES * v->rows;
+        int64_t rows = v->experts ? interp_first(k->it, v->experts->moe)[v->experts->moe->experts]
+                                  : IMAGES * v->rows;
         for (int64_t j = 0; j < rows * v->cols; j++) {
             largest = fmax(largest, fabs(interp_value(k->it, v)[j]));
             interp_value(k->it, v)[j] *= 1.01;
@@ -132,7 +141,8 @@ static size_t disagreements(struct check *k, bool say)
         if (agrees(exact, k->numeric[i]))
             continue;
         if (say && n < 5)
-            print_message("element %zu: gradient %.12g, difference %.12g\n", i, exact, k->numeric[i]);
+            print_message("element %zu: gradient %.12g, difference %.12g\n", i, exact,
+                          k->numeric[i]);
         n++;
     }
     return n;
@@ -248,8 +258,10 @@ int main(void)
     size_t n = 3;
     for (int i = 0; i < network_count; i++) {
         if (!networks[i].large)
-            tests[n++] = (struct CMUnitTest){networks[i].name, test_gradient, new_arena, free_arena, (void *)&networks[i]};
-        tests[n++] = (struct CMUnitTest){networks[i].name, test_recompute, new_arena, free_arena, (void *)&networks[i]};
+            tests[n++] = (struct CMUnitTest){networks[i].name, test_gradient, new_arena, free_arena,
+                                             (void *)&networks[i]};
+        tests[n++] = (struct CMUnitTest){networks[i].name, test_recompute, new_arena, free_arena,
+                                         (void *)&networks[i]};
     }
     cmocka_set_message_output(CM_OUTPUT_TAP);
     _cmocka_run_group_tests("gradients", tests, n, NULL, NULL);

@@ -88,11 +88,15 @@ static void sink_flush(png_structp png)
     (void)png;
 }
 
-/* A PNG of the test colours with the given type; 16 bits repeat the byte, then a different low one. */
+/* A PNG of the test colours with the given type; 16 bits repeat the byte, then a different low
+ * one. */
 static void make_png(struct sink *s, int type, int depth, int interlace, int width, int height)
 {
-    static const int channels_of[] = {[PNG_COLOR_TYPE_GRAY] = 1, [PNG_COLOR_TYPE_RGB] = 3, [PNG_COLOR_TYPE_PALETTE] = 1,
-                                      [PNG_COLOR_TYPE_GRAY_ALPHA] = 2, [PNG_COLOR_TYPE_RGB_ALPHA] = 4};
+    static const int channels_of[] = {[PNG_COLOR_TYPE_GRAY] = 1,
+                                      [PNG_COLOR_TYPE_RGB] = 3,
+                                      [PNG_COLOR_TYPE_PALETTE] = 1,
+                                      [PNG_COLOR_TYPE_GRAY_ALPHA] = 2,
+                                      [PNG_COLOR_TYPE_RGB_ALPHA] = 4};
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     int channels = channels_of[type], bytes = depth / 8;
@@ -101,8 +105,8 @@ static void make_png(struct sink *s, int type, int depth, int interlace, int wid
 
     s->size = 0;
     png_set_write_fn(png, s, sink_put, sink_flush);
-    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, depth, type, interlace, PNG_COMPRESSION_TYPE_DEFAULT,
-                 PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, depth, type, interlace,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     for (int i = 0; i < 256; i++)
         palette[i] = (png_color){(png_byte)i, (png_byte)(255 - i), (png_byte)(i ^ 85)};
     if (type == PNG_COLOR_TYPE_PALETTE)
@@ -127,13 +131,18 @@ static void near_ramp(const struct vrt_image *image, int tolerance)
 {
     for (int x = 0; x < image->width; x++)
         for (int c = 0; c < image->channels; c++)
-            assert_in_range(image->pixels.data[x * image->channels + c] - (100 + x + 20 * c) + tolerance, 0, 2 * tolerance);
+            assert_in_range(image->pixels.data[x * image->channels + c] - (100 + x + 20 * c) +
+                                tolerance,
+                            0, 2 * tolerance);
 }
 
 static void decodes_jpeg(void **state)
 {
     static const struct shape shapes[] = {
-        {JCS_RGB, 3, 40, 9, 0}, {JCS_RGB, 3, 33, 31, 1}, {JCS_GRAYSCALE, 1, 17, 5, 0}, {JCS_CMYK, 4, 20, 20, 0},
+        {JCS_RGB, 3, 40, 9, 0},
+        {JCS_RGB, 3, 33, 31, 1},
+        {JCS_GRAYSCALE, 1, 17, 5, 0},
+        {JCS_CMYK, 4, 20, 20, 0},
     };
     struct vrt_image image = {0};
     struct vrt_error e;
@@ -158,7 +167,8 @@ static void decodes_jpeg(void **state)
     vrt_image_free(&image);
 }
 
-/* Inverted CMYK as Adobe writes it: (0,0,0,0) is black, all 255 white, and light scales the rest. */
+/* Inverted CMYK as Adobe writes it: (0,0,0,0) is black, all 255 white, and light scales the
+ * rest. */
 static void decodes_cmyk(void **state)
 {
     struct vrt_image image = {0};
@@ -180,8 +190,8 @@ static void decodes_cmyk(void **state)
 
 static void decodes_png(void **state)
 {
-    static const int types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_PALETTE, PNG_COLOR_TYPE_GRAY_ALPHA,
-                                PNG_COLOR_TYPE_RGB_ALPHA};
+    static const int types[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_PALETTE,
+                                PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB_ALPHA};
     static struct sink s;
     struct vrt_image image = {0};
     struct vrt_error e;
@@ -193,8 +203,11 @@ static void decodes_png(void **state)
         assert_true(vrt_image_decode(&image, s.bytes, s.size, 3, &e));
         for (int i = 0; i < 13 * 11 * 3; i++) {
             int x = i / 3 % 13, y = i / 39, c = i % 3, v = colour(x, y, 0);
-            int expected = type & PNG_COLOR_MASK_PALETTE ? (c == 0 ? v : c == 1 ? 255 - v : v ^ 85)
-                         : type & PNG_COLOR_MASK_COLOR ? colour(x, y, c) : v;
+            int expected = type & PNG_COLOR_MASK_PALETTE ? (c == 0   ? v
+                                                            : c == 1 ? 255 - v
+                                                                     : v ^ 85)
+                           : type & PNG_COLOR_MASK_COLOR ? colour(x, y, c)
+                                                         : v;
             assert_int_equal(image.pixels.data[i], expected);
         }
         assert_true(vrt_image_decode(&image, s.bytes, s.size, 1, &e));
@@ -223,7 +236,8 @@ static void survives_damage(void **state)
     vrt_random_start(&r, 1, VRT_RANDOM_GRADCHECK, 0, 0);
     for (int i = 0; i < 3000; i++) {
         uint8_t *bytes = i % 3 < 2 ? jpeg[i % 3] : s.bytes;
-        size_t length = i % 3 < 2 ? size[i % 3] : s.size, at = (size_t)vrt_random_below(&r, length - 20) + 20;
+        size_t length = i % 3 < 2 ? size[i % 3] : s.size,
+               at = (size_t)vrt_random_below(&r, length - 20) + 20;
         uint8_t before = bytes[at];
         bytes[at] = (uint8_t)vrt_random_u32(&r);
         e.text[0] = 0;
@@ -238,12 +252,20 @@ static void survives_damage(void **state)
 
 static void refuses_files(void **state)
 {
-    static const struct { const char *bytes; size_t size; const char *says; } bad[] = {
-        {"", 0, "empty"}, {"hello, world", 12, "neither"}, {"GIF89a....", 10, "GIF"}, {"<html>", 6, "HTML"},
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *says;
+    } bad[] = {
+        {"", 0, "empty"},
+        {"hello, world", 12, "neither"},
+        {"GIF89a....", 10, "GIF"},
+        {"<html>", 6, "HTML"},
         {"\xff\xd8\xff\xe0", 4, "truncated"},
         /* PNG header of 60000 x 60000 RGB, checksum right: too many pixels */
-        {"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\x0f\xb0\xe2\x15" "\0\0\0\0IDAT\x35\xaf\x06\x1e", 45,
-         "60000 x 60000"},
+        {"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x02\0\0\0\x0f\xb0\xe2\x15"
+         "\0\0\0\0IDAT\x35\xaf\x06\x1e",
+         45, "60000 x 60000"},
     };
     struct vrt_image image = {0};
     struct vrt_error e;
@@ -258,16 +280,20 @@ static void refuses_files(void **state)
     vrt_image_free(&image);
 }
 
-/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture, of parts of pixels as well. */
+/* Values recorded from Pillow 11.3: Image.resize of the 5 x 4 test picture, of parts of pixels as
+ * well. */
 static void resamples_as_pillow(void **state)
 {
-    static const uint8_t bicubic[] = {80, 111, 125, 139, 108, 136, 136, 167, 121, 106, 137, 103, 156, 101, 111, 121, 152, 67};
+    static const uint8_t bicubic[] = {80,  111, 125, 139, 108, 136, 136, 167, 121,
+                                      106, 137, 103, 156, 101, 111, 121, 152, 67};
     static const uint8_t bilinear[] = {
-        29, 60, 91, 62, 93, 124, 104, 113, 144, 145, 100, 131, 132, 141, 172, 152, 183, 137, 185, 216, 67,
-        146, 177, 80, 117, 148, 125, 119, 113, 144, 175, 78, 109, 139, 134, 73, 104, 135, 93, 76, 107, 138,
-        83, 114, 68, 95, 126, 124, 133, 113, 144, 204, 55, 86, 146, 126, 102, 133, 164, 74, 146, 177, 28};
-    static const uint8_t boxed[] = {59, 92, 128, 136, 106, 142, 142, 169, 166, 128, 164, 150, 175, 76,
-                                    106, 101, 123, 81, 90, 124, 93, 148, 94, 128, 147, 172, 65};
+        29,  60,  91,  62,  93,  124, 104, 113, 144, 145, 100, 131, 132, 141, 172, 152,
+        183, 137, 185, 216, 67,  146, 177, 80,  117, 148, 125, 119, 113, 144, 175, 78,
+        109, 139, 134, 73,  104, 135, 93,  76,  107, 138, 83,  114, 68,  95,  126, 124,
+        133, 113, 144, 204, 55,  86,  146, 126, 102, 133, 164, 74,  146, 177, 28};
+    static const uint8_t boxed[] = {59,  92,  128, 136, 106, 142, 142, 169, 166,
+                                    128, 164, 150, 175, 76,  106, 101, 123, 81,
+                                    90,  124, 93,  148, 94,  128, 147, 172, 65};
     struct vrt_image in = {0}, out = {0};
     struct vrt_resampler r = {0};
     struct vrt_resize how;
@@ -298,8 +324,13 @@ static void resamples_as_pillow(void **state)
 
 static struct vrt_transform plain(int channels, int width, int height)
 {
-    return (struct vrt_transform){.channels = channels, .width = width, .height = height, .mean = {0.5, 0.5, 0.5},
-                                  .std = {0.25, 0.25, 0.25}, .resample = VRT_BICUBIC, .crop_pct = 1};
+    return (struct vrt_transform){.channels = channels,
+                                  .width = width,
+                                  .height = height,
+                                  .mean = {0.5, 0.5, 0.5},
+                                  .std = {0.25, 0.25, 0.25},
+                                  .resample = VRT_BICUBIC,
+                                  .crop_pct = 1};
 }
 
 static void crops_the_centre(void **state)
@@ -313,21 +344,24 @@ static void crops_the_centre(void **state)
     (void)state;
     fill(&image, 7, 4, 1);
     assert_true(vrt_transform_eval(&t, &image, input, &e));
-    for (int i = 0; i < 16; i++)                    /* (7 - 4) / 2 = 1.5 rounds to 2 */
+    for (int i = 0; i < 16; i++) /* (7 - 4) / 2 = 1.5 rounds to 2 */
         assert_true(input[i] == (colour(i % 4 + 2, i / 4, 0) / 255.0f - 0.5f) / 0.25f);
     t = plain(3, 224, 224);
-    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
+    assert_true(vrt_resize_centre(
+        &how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
     assert_int_equal(how.height, 256);
-    assert_int_equal(how.width, 384);               /* int(256 * 500 / 333) */
+    assert_int_equal(how.width, 384); /* int(256 * 500 / 333) */
     assert_int_equal(how.keep_left, 80);
     assert_int_equal(how.keep_top, 16);
     t.squash = 1;
-    assert_true(vrt_resize_centre(&how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
+    assert_true(vrt_resize_centre(
+        &how, (struct vrt_view){.width = 500, .height = 333, .channels = 3}, &t, 0.875, &e));
     assert_int_equal(how.height, 256);
     assert_int_equal(how.width, 256);
     assert_int_equal(how.keep_left, 16);
     t = plain(3, 65500, 65500);
-    assert_false(vrt_resize_centre(&how, (struct vrt_view){.width = 1, .height = 65500, .channels = 3}, &t, 0.875, &e));
+    assert_false(vrt_resize_centre(
+        &how, (struct vrt_view){.width = 1, .height = 65500, .channels = 3}, &t, 0.875, &e));
     assert_non_null(strstr(e.text, "too narrow"));
     t.crop_pct = 0;
     assert_false(vrt_transform_eval(&t, &image, input, &e));
@@ -336,7 +370,8 @@ static void crops_the_centre(void **state)
 
 static void draws_crops(void **state)
 {
-    struct vrt_transform t = {.min_scale = 0.08, .max_scale = 1, .min_ratio = 3.0 / 4, .max_ratio = 4.0 / 3};
+    struct vrt_transform t = {
+        .min_scale = 0.08, .max_scale = 1, .min_ratio = 3.0 / 4, .max_ratio = 4.0 / 3};
     struct vrt_random random;
     struct vrt_rect r;
     double area = 0;
@@ -345,18 +380,21 @@ static void draws_crops(void **state)
     vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, 0, 0);
     for (int i = 0; i < 2000; i++) {
         r = vrt_random_rect(&t, 400, 300, &random);
-        assert_true(r.left >= 0 && r.top >= 0 && r.left + r.width <= 400 && r.top + r.height <= 300);
-        assert_true(r.width <= 1.02 * r.height * t.max_ratio && r.height <= 1.02 * r.width / t.min_ratio);
+        assert_true(r.left >= 0 && r.top >= 0 && r.left + r.width <= 400 &&
+                    r.top + r.height <= 300);
+        assert_true(r.width <= 1.02 * r.height * t.max_ratio &&
+                    r.height <= 1.02 * r.width / t.min_ratio);
         area += (double)r.width * r.height / (400 * 300) / 2000;
     }
     assert_true(area > 0.40 && area < 0.54);
-    r = vrt_random_rect(&t, 1000, 2, &random);      /* nothing fits: the centre at the widest ratio */
+    r = vrt_random_rect(&t, 1000, 2, &random); /* nothing fits: the centre at the widest ratio */
     assert_true(r.height == 2 && r.width == 3 && r.left == 498 && r.top == 0);
     r = vrt_random_rect(&t, 1, 1, &random);
     assert_true(r.width == 1 && r.height == 1);
 }
 
-/* A training crop is cut out, then resized by the same resampler: as if the picture had never been larger. */
+/* A training crop is cut out, then resized by the same resampler: as if the picture had never been
+ * larger. */
 static void resizes_crops(void **state)
 {
     struct vrt_transform t = plain(3, 12, 10);
@@ -384,7 +422,8 @@ static void resizes_crops(void **state)
         assert_true(vrt_image_resize(&cut, r.width, r.height, 3, &e));
         for (int i = 0; i < r.width * r.height * 3; i++)
             cut.pixels.data[i] = colour(r.left + i / 3 % r.width, r.top + i / 3 / r.width, i % 3);
-        struct vrt_resize how = vrt_resize_whole(vrt_view_of(&cut), 12, 10, (enum vrt_filter)t.resample);
+        struct vrt_resize how =
+            vrt_resize_whole(vrt_view_of(&cut), 12, 10, (enum vrt_filter)t.resample);
         assert_true(vrt_resample(&s.resampler, vrt_view_of(&cut), &how, &resized, &e));
         for (int i = 0; i < 12 * 10 * 3; i++)
             assert_true(input[i] == p.normal[i % 3][resized.pixels.data[i]]);
@@ -395,7 +434,8 @@ static void resizes_crops(void **state)
     vrt_image_free(&resized);
 }
 
-/* What a padded crop sees at (x, y), up to one pixel beyond an edge: black, or the pixel next to the edge on the inner side. */
+/* What a padded crop sees at (x, y), up to one pixel beyond an edge: black, or the pixel next to
+ * the edge on the inner side. */
 static int beyond(const struct vrt_image *image, int x, int y, bool reflect)
 {
     int w = image->width, h = image->height;
@@ -407,8 +447,10 @@ static int beyond(const struct vrt_image *image, int x, int y, bool reflect)
     return image->pixels.data[w * y + x];
 }
 
-/* Which of the windows of 4 x 4 this input is, from one pixel beyond the upper left corner on, row by row; -1: none. */
-static int window_of(const struct vrt_pipeline *p, const struct vrt_image *image, bool flip, const float input[16])
+/* Which of the windows of 4 x 4 this input is, from one pixel beyond the upper left corner on, row
+ * by row; -1: none. */
+static int window_of(const struct vrt_pipeline *p, const struct vrt_image *image, bool flip,
+                     const float input[16])
 {
     int across = image->width - 1, down = image->height - 1;
 
@@ -443,7 +485,8 @@ static void pad_and_flip(int width, int height, bool reflect)
         float input[16];
         vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, 0, (uint32_t)n);
         assert_true(vrt_pipeline_apply(&p, &image, &s, &random, input, &e));
-        int straight = window_of(&p, &image, false, input), turned = window_of(&p, &image, true, input);
+        int straight = window_of(&p, &image, false, input),
+            turned = window_of(&p, &image, true, input);
         assert_true((straight < 0) != (turned < 0));
         seen[straight >= 0 ? straight : turned]++;
         flipped += turned >= 0;
@@ -455,7 +498,8 @@ static void pad_and_flip(int width, int height, bool reflect)
     vrt_image_free(&image);
 }
 
-/* With padding, a window that lies anywhere on the picture and its border, black or reflected; flipped half of the time. */
+/* With padding, a window that lies anywhere on the picture and its border, black or reflected;
+ * flipped half of the time. */
 static void pads_and_flips(void **state)
 {
     (void)state;
@@ -467,7 +511,8 @@ static void pads_and_flips(void **state)
 }
 
 /* Whether a picture, whose first row rises, was turned round at this time. */
-static bool is_flipped(const struct vrt_transform *t, const struct vrt_image *image, uint32_t picture, uint32_t time)
+static bool is_flipped(const struct vrt_transform *t, const struct vrt_image *image,
+                       uint32_t picture, uint32_t time)
 {
     struct vrt_scratch s = {0};
     struct vrt_random random;
@@ -476,14 +521,16 @@ static bool is_flipped(const struct vrt_transform *t, const struct vrt_image *im
     float input[16];
 
     vrt_random_start(&random, 3, VRT_RANDOM_AUGMENT, time, picture);
-    assert_true(vrt_pipeline_make(&p, t, &e) && vrt_pipeline_apply(&p, image, &s, &random, input, &e));
+    assert_true(vrt_pipeline_make(&p, t, &e) &&
+                vrt_pipeline_apply(&p, image, &s, &random, input, &e));
     vrt_scratch_free(&s);
     if (input[0] == input[3])
         fail_msg("the picture is its own mirror");
     return input[0] != p.normal[0][image->pixels.data[0]];
 }
 
-/* Each picture is flipped in its share of any epochs, to within one; half of the pictures are in each; copies take turns. */
+/* Each picture is flipped in its share of any epochs, to within one; half of the pictures are in
+ * each; copies take turns. */
 static void alternates_flips(void **state)
 {
     struct vrt_transform t = plain(1, 4, 4);
@@ -516,16 +563,11 @@ static void alternates_flips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_jpeg),
-        cmocka_unit_test(decodes_cmyk),
-        cmocka_unit_test(decodes_png),
-        cmocka_unit_test(survives_damage),
-        cmocka_unit_test(refuses_files),
-        cmocka_unit_test(resamples_as_pillow),
-        cmocka_unit_test(crops_the_centre),
-        cmocka_unit_test(draws_crops),
-        cmocka_unit_test(resizes_crops),
-        cmocka_unit_test(pads_and_flips),
+        cmocka_unit_test(decodes_jpeg),     cmocka_unit_test(decodes_cmyk),
+        cmocka_unit_test(decodes_png),      cmocka_unit_test(survives_damage),
+        cmocka_unit_test(refuses_files),    cmocka_unit_test(resamples_as_pillow),
+        cmocka_unit_test(crops_the_centre), cmocka_unit_test(draws_crops),
+        cmocka_unit_test(resizes_crops),    cmocka_unit_test(pads_and_flips),
         cmocka_unit_test(alternates_flips),
     };
 

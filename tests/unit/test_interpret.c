@@ -1,4 +1,5 @@
-/* The interpreter against numbers worked out by hand: each forward node alone, then the routing's rules one by one. */
+/* The interpreter against numbers worked out by hand: each forward node alone, then the routing's
+ * rules one by one. */
 #include "config.h"
 
 #include <math.h>
@@ -14,7 +15,6 @@
 #include "lang/base/arena.h"
 #include "tests/unit/fixture.h"
 
-
 static struct graph *new_graph(int64_t rows, int64_t cols)
 {
     struct graph *g = arena_alloc(arena, sizeof *g);
@@ -24,8 +24,8 @@ static struct graph *new_graph(int64_t rows, int64_t cols)
     return g;
 }
 
-static struct node *add_node(struct graph *g, enum node_op op, struct moe *moe, struct value *a, struct value *b,
-                             struct value *c)
+static struct node *add_node(struct graph *g, enum node_op op, struct moe *moe, struct value *a,
+                             struct value *b, struct value *c)
 {
     struct node *n = graph_node(g, op, "node", (struct loc){0});
     struct value *in[] = {a, b, c};
@@ -40,7 +40,8 @@ static struct interp *start(struct graph *g, int64_t images, const double *input
 {
     struct interp_settings s = {.images = images, .loss_scale = 1, .balance_scale = 1};
     struct interp *it = interp_new(arena, g, &s);
-    memcpy(interp_value(it, g->input), input, (size_t)(images * g->input->rows * g->input->cols) * sizeof *input);
+    memcpy(interp_value(it, g->input), input,
+           (size_t)(images * g->input->rows * g->input->cols) * sizeof *input);
     return it;
 }
 
@@ -69,47 +70,215 @@ static void assert_ints(const int32_t *got, const int32_t *want, size_t n)
 
 struct node_case {
     const char *name;
-    struct node node;                   /* op and sizes */
-    int64_t rows, cols;                 /* of the input */
+    struct node node;   /* op and sizes */
+    int64_t rows, cols; /* of the input */
     int64_t out_rows, out_cols;
     double x[MAX_ELEMENTS], w[MAX_ELEMENTS], b[MAX_ELEMENTS], y[MAX_ELEMENTS];
 };
 
-#define POOL(o) {.op = o, .kernel = 2, .stride = 2, .padding = 1, .height = 3, .width = 3, .out_height = 2, .out_width = 2}
+#define POOL(o)       \
+    {.op = o,         \
+     .kernel = 2,     \
+     .stride = 2,     \
+     .padding = 1,    \
+     .height = 3,     \
+     .width = 3,      \
+     .out_height = 2, \
+     .out_width = 2}
 
 static struct node_case node_cases[] = {
-    {"linear", {.op = NODE_linear}, 1, 2, 1, 3, {1, 2}, {1, 2, 3, 4, 5, 6}, {100, 200, 300}, {105, 211, 317}},
+    {"linear",
+     {.op = NODE_linear},
+     1,
+     2,
+     1,
+     3,
+     {1, 2},
+     {1, 2, 3, 4, 5, 6},
+     {100, 200, 300},
+     {105, 211, 317}},
     {"layernorm", {.op = NODE_layernorm}, 1, 2, 1, 2, {1, 3}, {2, 4}, {1, 1}, {-1, 5}},
     {"layernorm eps", {.op = NODE_layernorm, .eps = 3}, 1, 2, 1, 2, {1, 3}, {2, 4}, {1, 1}, {0, 3}},
-    {"gelu", {.op = NODE_gelu}, 1, 3, 1, 3, {0, 1, -1}, {0}, {0}, {0, 0.8413447460685429, -0.1586552539314571}},
+    {"gelu",
+     {.op = NODE_gelu},
+     1,
+     3,
+     1,
+     3,
+     {0, 1, -1},
+     {0},
+     {0},
+     {0, 0.8413447460685429, -0.1586552539314571}},
     {"relu", {.op = NODE_relu}, 1, 3, 1, 3, {0, 2, -2}, {0}, {0}, {0, 2, 0}},
-    {"silu", {.op = NODE_silu}, 1, 3, 1, 3, {0, 1, -1}, {0}, {0}, {0, 0.7310585786300049, -0.2689414213699951}},
+    {"silu",
+     {.op = NODE_silu},
+     1,
+     3,
+     1,
+     3,
+     {0, 1, -1},
+     {0},
+     {0},
+     {0, 0.7310585786300049, -0.2689414213699951}},
     {"scale", {.op = NODE_scale}, 2, 2, 2, 2, {1, 2, 3, 4}, {10, 100}, {0}, {10, 200, 30, 400}},
-    {"slice", {.op = NODE_slice, .index = 1}, 2, 3, 2, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {2, 3, 5, 6}},
-    {"positions", {.op = NODE_positions}, 2, 2, 2, 2, {1, 2, 3, 4}, {10, 20, 30, 40}, {0}, {11, 22, 33, 44}},
-    {"sincos", {.op = NODE_sincos, .height = 2, .width = 1, .rate = 100}, 2, 8, 2, 8, {0}, {0}, {0},
-     {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0.8414709848078965, 0.09983341664682815, 0.5403023058681398, 0.9950041652780258}},
-    {"sincos after a class token", {.op = NODE_sincos, .height = 1, .width = 2, .rate = 100}, 3, 4, 3, 4, {0}, {0}, {0},
+    {"slice",
+     {.op = NODE_slice, .index = 1},
+     2,
+     3,
+     2,
+     2,
+     {1, 2, 3, 4, 5, 6},
+     {0},
+     {0},
+     {2, 3, 5, 6}},
+    {"positions",
+     {.op = NODE_positions},
+     2,
+     2,
+     2,
+     2,
+     {1, 2, 3, 4},
+     {10, 20, 30, 40},
+     {0},
+     {11, 22, 33, 44}},
+    {"sincos",
+     {.op = NODE_sincos, .height = 2, .width = 1, .rate = 100},
+     2,
+     8,
+     2,
+     8,
+     {0},
+     {0},
+     {0},
+     {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0.8414709848078965, 0.09983341664682815,
+      0.5403023058681398, 0.9950041652780258}},
+    {"sincos after a class token",
+     {.op = NODE_sincos, .height = 1, .width = 2, .rate = 100},
+     3,
+     4,
+     3,
+     4,
+     {0},
+     {0},
+     {0},
      {0, 0, 0, 0, 0, 1, 0, 1, 0.8414709848078965, 0.5403023058681398, 0, 1}},
-    {"conv padded, strided", {.op = NODE_conv, .kernel = 3, .stride = 2, .padding = 1, .groups = 1, .height = 3, .width = 3,
-     .out_height = 2, .out_width = 2}, 9, 1, 4, 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {1000},
+    {"conv padded, strided",
+     {.op = NODE_conv,
+      .kernel = 3,
+      .stride = 2,
+      .padding = 1,
+      .groups = 1,
+      .height = 3,
+      .width = 3,
+      .out_height = 2,
+      .out_width = 2},
+     9,
+     1,
+     4,
+     1,
+     {1, 2, 3, 4, 5, 6, 7, 8, 9},
+     {1, 2, 3, 4, 5, 6, 7, 8, 9},
+     {1000},
      {1094, 1106, 1106, 1094}},
-    {"conv of groups", {.op = NODE_conv, .kernel = 1, .stride = 1, .groups = 2, .height = 1, .width = 1, .out_height = 1,
-     .out_width = 1}, 1, 4, 1, 4, {1, 2, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8}, {0}, {5, 11, 39, 53}},
-    {"conv of patches", {.op = NODE_conv, .kernel = 2, .stride = 2, .groups = 1, .height = 2, .width = 3, .out_height = 1,
-     .out_width = 1}, 6, 2, 1, 1, {1, 2, 3, 4, 99, 99, 5, 6, 7, 8, 99, 99}, {1, 10, 100, 1000, 2, 20, 200, 2000}, {0},
+    {"conv of groups",
+     {.op = NODE_conv,
+      .kernel = 1,
+      .stride = 1,
+      .groups = 2,
+      .height = 1,
+      .width = 1,
+      .out_height = 1,
+      .out_width = 1},
+     1,
+     4,
+     1,
+     4,
+     {1, 2, 3, 4},
+     {1, 2, 3, 4, 5, 6, 7, 8},
+     {0},
+     {5, 11, 39, 53}},
+    {"conv of patches",
+     {.op = NODE_conv,
+      .kernel = 2,
+      .stride = 2,
+      .groups = 1,
+      .height = 2,
+      .width = 3,
+      .out_height = 1,
+      .out_width = 1},
+     6,
+     2,
+     1,
+     1,
+     {1, 2, 3, 4, 99, 99, 5, 6, 7, 8, 99, 99},
+     {1, 10, 100, 1000, 2, 20, 200, 2000},
+     {0},
      {1 + 30 + 500 + 7000 + 4 + 80 + 1200 + 16000}},
-    {"attention", {.op = NODE_attention}, 2, 6, 2, 2, {1, 0, 0, 5, 10, 1, 0, 0, 1.0986122886681098, 7, 20, 3}, {0}, {0},
+    {"attention",
+     {.op = NODE_attention},
+     2,
+     6,
+     2,
+     2,
+     {1, 0, 0, 5, 10, 1, 0, 0, 1.0986122886681098, 7, 20, 3},
+     {0},
+     {0},
      {17.5, 2, 15, 2}},
     {"mean_pool", {.op = NODE_mean_pool}, 2, 2, 1, 2, {1, 2, 3, 6}, {0}, {0}, {2, 4}},
-    {"max_pool", POOL(NODE_max_pool), 9, 1, 4, 1, {-1, -2, -3, -4, -5, -6, -7, -8, -9}, {0}, {0}, {-1, -2, -4, -5}},
-    {"avg_pool", POOL(NODE_avg_pool), 9, 1, 4, 1, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {0}, {0}, {1, 2.5, 5.5, 7}},
-    {"transpose", {.op = NODE_transpose}, 2, 3, 3, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {1, 4, 2, 5, 3, 6}},
-    {"class_token", {.op = NODE_class_token}, 2, 2, 3, 2, {1, 2, 3, 4}, {8, 9}, {0}, {8, 9, 1, 2, 3, 4}},
-    {"take_tokens", {.op = NODE_take_tokens, .index = 1}, 3, 2, 1, 2, {1, 2, 3, 4, 5, 6}, {0}, {0}, {3, 4}},
+    {"max_pool",
+     POOL(NODE_max_pool),
+     9,
+     1,
+     4,
+     1,
+     {-1, -2, -3, -4, -5, -6, -7, -8, -9},
+     {0},
+     {0},
+     {-1, -2, -4, -5}},
+    {"avg_pool",
+     POOL(NODE_avg_pool),
+     9,
+     1,
+     4,
+     1,
+     {1, 2, 3, 4, 5, 6, 7, 8, 9},
+     {0},
+     {0},
+     {1, 2.5, 5.5, 7}},
+    {"transpose",
+     {.op = NODE_transpose},
+     2,
+     3,
+     3,
+     2,
+     {1, 2, 3, 4, 5, 6},
+     {0},
+     {0},
+     {1, 4, 2, 5, 3, 6}},
+    {"class_token",
+     {.op = NODE_class_token},
+     2,
+     2,
+     3,
+     2,
+     {1, 2, 3, 4},
+     {8, 9},
+     {0},
+     {8, 9, 1, 2, 3, 4}},
+    {"take_tokens",
+     {.op = NODE_take_tokens, .index = 1},
+     3,
+     2,
+     1,
+     2,
+     {1, 2, 3, 4, 5, 6},
+     {0},
+     {0},
+     {3, 4}},
 };
 
-/* Runs the case on two pictures, the second one without content, so that a picture that reads another's rows is noticed. */
+/* Runs the case on two pictures, the second one without content, so that a picture that reads
+ * another's rows is noticed. */
 static void test_node(void **state)
 {
     const struct node_case *c = *state;
@@ -122,7 +291,7 @@ static void test_node(void **state)
     n->weight = graph_param(g, "w", 0, 1, &(int64_t){MAX_ELEMENTS});
     n->bias = graph_param(g, "b", 0, 1, &(int64_t){MAX_ELEMENTS});
     node_output(g, n, c->out_rows, c->out_cols, NULL);
-    node_output(g, n, c->rows, 2, NULL);        /* stats, or the log-sum-exp of two heads */
+    node_output(g, n, c->rows, 2, NULL); /* stats, or the log-sum-exp of two heads */
     memcpy(pictures, c->x, (size_t)(c->rows * c->cols) * sizeof *c->x);
     struct interp *it = start(g, 2, pictures);
     memcpy(interp_param(it, n->weight), c->w, sizeof c->w);
@@ -145,7 +314,8 @@ static void test_saved_values(void **state)
     struct interp *it = start(g, 1, (double[]){1, 0, 0, 5, 10, 2, -3, 3, -3, 3, -3, 3});
     run(it, g);
     double log_sums[] = {log(1 + exp(-3)), log(2), log(1 + exp(9)), log(exp(15) + exp(9))};
-    assert_near(interp_value(it, norm->out[1]), (double[]){3, 1 / sqrt(12 + 2 / 3.0), 0, 1 / 3.0}, 4);
+    assert_near(interp_value(it, norm->out[1]), (double[]){3, 1 / sqrt(12 + 2 / 3.0), 0, 1 / 3.0},
+                4);
     assert_near(interp_value(it, attention->out[1]), log_sums, 4);
 }
 
@@ -155,7 +325,8 @@ static void test_two_inputs(void **state)
     struct graph *g = new_graph(1, 2);
     static const enum node_op ops[] = {NODE_add, NODE_mul, NODE_concat};
     for (int i = 0; i < 3; i++)
-        node_output(g, add_node(g, ops[i], NULL, g->input, g->input, NULL), 1, ops[i] == NODE_concat ? 4 : 2, NULL);
+        node_output(g, add_node(g, ops[i], NULL, g->input, g->input, NULL), 1,
+                    ops[i] == NODE_concat ? 4 : 2, NULL);
     struct interp *it = start(g, 2, (double[]){3, 5, 7, 9});
     run(it, g);
     assert_near(interp_value(it, g->nodes[0]->out[0]), (double[]){6, 10, 14, 18}, 4);
@@ -211,7 +382,8 @@ static void test_drops(void **state)
             sum[j] += y[j][i] / (PICTURES * ROWS * COLS);
     }
     assert_true(fabs(sum[0] - 1) < 0.1 && fabs(sum[1] - 1) < 0.01);
-    interp_settings(it)->first_image = 100;     /* the same pictures of the batch, whatever the call they come in */
+    /* the same pictures of the batch, whatever the call they come in */
+    interp_settings(it)->first_image = 100;
     interp_settings(it)->images = 2;
     double before[4 * ROWS * COLS];
     size_t picture = ROWS * COLS, size = 2 * picture * sizeof(double);
@@ -231,7 +403,8 @@ struct routing {
     struct value *z, *gates, *y;
 };
 
-/* Logits -> route; the logits themselves go to the experts, which leave them as they are, and back. */
+/* Logits -> route; the logits themselves go to the experts, which leave them as they are, and
+ * back. */
 static struct experts *all_experts(struct moe *m)
 {
     struct experts *x = arena_alloc(arena, sizeof *x);
@@ -241,7 +414,8 @@ static struct experts *all_experts(struct moe *m)
 
 static struct routing route(struct moe settings, int64_t images, const double *logits)
 {
-    struct routing r = {.g = new_graph(settings.tokens, settings.experts), .moe = arena_alloc(arena, sizeof *r.moe)};
+    struct routing r = {.g = new_graph(settings.tokens, settings.experts),
+                        .moe = arena_alloc(arena, sizeof *r.moe)};
     *r.moe = settings;
     r.moe->span = r.moe->share = 1;
     r.moe->rows = settings.tokens * settings.top_k;
@@ -252,7 +426,8 @@ static struct routing route(struct moe settings, int64_t images, const double *l
     struct value *decisions = node_output(r.g, n, settings.tokens, settings.top_k, NULL);
     decisions->raw = true;
     n = add_node(r.g, NODE_dispatch, r.moe, r.g->input, decisions, NULL);
-    struct value *x = node_output(r.g, n, settings.tokens * settings.top_k, settings.experts, all_experts(r.moe));
+    struct value *x =
+        node_output(r.g, n, settings.tokens * settings.top_k, settings.experts, all_experts(r.moe));
     n = add_node(r.g, NODE_combine, r.moe, x, r.gates, decisions);
     r.y = node_output(r.g, n, settings.tokens, settings.experts, NULL);
     r.it = start(r.g, images, logits);
@@ -272,7 +447,8 @@ static void test_choice(void **state)
                              (double[]){1, 1, 1, 0, log(5), log(2)});
     assert_ints(interp_choice(r.it, r.moe), (int32_t[]){0, 1, 1, 2}, 4);
     assert_near(interp_value(r.it, r.gates), (double[]){1 / 3.0, 1 / 3.0, 0.625, 0.25}, 4);
-    assert_near(interp_value(r.it, r.y), (double[]){2 / 3.0, 2 / 3.0, 2 / 3.0, 0, 0.875 * log(5), 0.875 * log(2)}, 6);
+    assert_near(interp_value(r.it, r.y),
+                (double[]){2 / 3.0, 2 / 3.0, 2 / 3.0, 0, 0.875 * log(5), 0.875 * log(2)}, 6);
     assert_slots(&r, (int32_t[]){0, 1, 2, 3}, 4);
     assert_ints(interp_first(r.it, r.moe), (int32_t[]){0, 1, 3, 4}, 4);
 }
@@ -280,8 +456,9 @@ static void test_choice(void **state)
 static void test_renormalise(void **state)
 {
     (void)state;
-    struct routing r = route((struct moe){.experts = 3, .top_k = 2, .tokens = 1, .group = 1, .renormalise = true}, 1,
-                             (double[]){0, log(5), log(2)});
+    struct routing r =
+        route((struct moe){.experts = 3, .top_k = 2, .tokens = 1, .group = 1, .renormalise = true},
+              1, (double[]){0, log(5), log(2)});
     assert_near(interp_value(r.it, r.gates), (double[]){5 / 7.0, 2 / 7.0}, 2);
 }
 
@@ -297,7 +474,7 @@ static void test_capacity_order(void **state)
     m.batch_priority = true;
     r = route(m, 1, logits);
     assert_slots(&r, (int32_t[]){-1, -1, 0, 1}, 4);
-    m.capacity = 0.5;                           /* C = 1: of equals the first token */
+    m.capacity = 0.5; /* C = 1: of equals the first token */
     r = route(m, 1, logits);
     assert_slots(&r, (int32_t[]){-1, -1, 0, -1}, 4);
     m.capacity = 0;
@@ -309,8 +486,9 @@ static void test_capacity_order(void **state)
 static void test_ranks(void **state)
 {
     (void)state;
-    struct routing r = route((struct moe){.experts = 2, .top_k = 2, .tokens = 3, .group = 1, .capacity = 0.5}, 1,
-                             (double[]){2, 0, 0, log(3), 3, 0});
+    struct routing r =
+        route((struct moe){.experts = 2, .top_k = 2, .tokens = 3, .group = 1, .capacity = 0.5}, 1,
+              (double[]){2, 0, 0, log(3), 3, 0});
     assert_ints(interp_choice(r.it, r.moe), (int32_t[]){0, 1, 1, 0, 0, 1}, 6);
     assert_slots(&r, (int32_t[]){0, 2, 3, -1, 1, -1}, 6);
     assert_ints(interp_first(r.it, r.moe), (int32_t[]){0, 2, 4}, 3);
@@ -322,7 +500,8 @@ static void test_groups(void **state)
 {
     static const double logits[] = {1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0};
     (void)state;
-    struct routing r = route((struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 2, .capacity = 1}, 3, logits);
+    struct routing r = route(
+        (struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 2, .capacity = 1}, 3, logits);
     assert_slots(&r, (int32_t[]){0, 1, -1, -1, 2, -1}, 6);
 }
 
@@ -330,7 +509,13 @@ static void test_evaluation(void **state)
 {
     static const double logits[] = {1, 0, 1, 0, 1, 0, 1, 0};
     (void)state;
-    struct moe m = {.experts = 2, .top_k = 1, .tokens = 4, .group = 1, .capacity = 0.5, .noise = 1, .importance = 1};
+    struct moe m = {.experts = 2,
+                    .top_k = 1,
+                    .tokens = 4,
+                    .group = 1,
+                    .capacity = 0.5,
+                    .noise = 1,
+                    .importance = 1};
     struct routing r = route(m, 1, logits);
     assert_true(interp_balance_loss(r.it) > 0);
     r.g->training = false;
@@ -346,8 +531,9 @@ static void test_evaluation(void **state)
 static void test_hold(void **state)
 {
     (void)state;
-    struct routing r = route((struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 1, .capacity = 1}, 1,
-                             (double[]){1, 0, 2, 0});
+    struct routing r =
+        route((struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 1, .capacity = 1}, 1,
+              (double[]){1, 0, 2, 0});
     memcpy(interp_value(r.it, r.g->input), (double[]){0, log(3), 0, log(3)}, 4 * sizeof(double));
     interp_settings(r.it)->hold_routing = true;
     run(r.it, r.g);
@@ -359,12 +545,14 @@ static void test_hold(void **state)
     assert_ints(interp_choice(r.it, r.moe), (int32_t[]){1, 1}, 2);
 }
 
-/* The first words of Philox4x32-10 with key and counter 0 are published with it: 6627e8d5 e169c58d. */
+/* The first words of Philox4x32-10 with key and counter 0 are published with it: 6627e8d5
+ * e169c58d. */
 static void test_noise(void **state)
 {
     static const double zeros[8 * 2 * 3];
     (void)state;
-    struct routing r = route((struct moe){.experts = 3, .top_k = 1, .tokens = 2, .group = 1, .noise = 0.5}, 8, zeros);
+    struct routing r = route(
+        (struct moe){.experts = 3, .top_k = 1, .tokens = 2, .group = 1, .noise = 0.5}, 8, zeros);
     double u0 = 0x6627e8p-24, u1 = 0xe169c5p-24, *z = interp_value(r.it, r.z), sixth[6];
     assert_near(z, &(double){0.5 * sqrt(-2 * log(1 - u0)) * cos(2 * M_PI * u1)}, 1);
     memcpy(sixth, z + 6 * 6, sizeof sixth);
@@ -377,15 +565,18 @@ static void test_noise(void **state)
     assert_true(fabs(z[0] - sixth[0]) > 1e-6);
 }
 
-/* Importance 1.25 and 0.75: var / mean^2 = 1/16. Load: the thresholds are put so that experts pass with 1/2 and 1 - Phi(1). */
+/* Importance 1.25 and 0.75: var / mean^2 = 1/16. Load: the thresholds are put so that experts pass
+ * with 1/2 and 1 - Phi(1). */
 static void test_balance(void **state)
 {
     (void)state;
-    struct routing r = route((struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 1, .importance = 2}, 1,
-                             (double[]){0, 0, log(3), 0});
+    struct routing r =
+        route((struct moe){.experts = 2, .top_k = 1, .tokens = 2, .group = 1, .importance = 2}, 1,
+              (double[]){0, 0, log(3), 0});
     assert_near(&(double){interp_balance_loss(r.it)}, &(double){0.125}, 1);
-    r = route((struct moe){.experts = 2, .top_k = 1, .tokens = 1, .group = 1, .noise = 2, .load = 3}, 2,
-              (double[]){5, 3, 5, 3});
+    r = route(
+        (struct moe){.experts = 2, .top_k = 1, .tokens = 1, .group = 1, .noise = 2, .load = 3}, 2,
+        (double[]){5, 3, 5, 3});
     interp_choice(r.it, r.moe)[0] = interp_choice(r.it, r.moe)[1] = 0;
     memcpy(interp_value(r.it, r.z), (double[]){5, 3, 5, 3}, 4 * sizeof(double));
     double tail = 0.1586552539314571, want = 2 * 3 * pow((0.5 - tail) / (0.5 + tail), 2);
@@ -405,18 +596,23 @@ static void test_capacity_rule(void **state)
 #define TEST(name) {#name, test_##name, new_arena, free_arena, NULL}
 
 static const struct CMUnitTest plain_tests[] = {
-    TEST(saved_values), TEST(two_inputs), TEST(cross_entropy), TEST(drops), TEST(choice), TEST(renormalise),
-    TEST(capacity_order), TEST(ranks), TEST(groups), TEST(evaluation), TEST(hold), TEST(noise), TEST(balance),
-    TEST(capacity_rule),
+    TEST(saved_values), TEST(two_inputs),    TEST(cross_entropy),  TEST(drops),
+    TEST(choice),       TEST(renormalise),   TEST(capacity_order), TEST(ranks),
+    TEST(groups),       TEST(evaluation),    TEST(hold),           TEST(noise),
+    TEST(balance),      TEST(capacity_rule),
 };
 
-enum { NODES = sizeof node_cases / sizeof *node_cases, PLAIN = sizeof plain_tests / sizeof *plain_tests };
+enum {
+    NODES = sizeof node_cases / sizeof *node_cases,
+    PLAIN = sizeof plain_tests / sizeof *plain_tests
+};
 
 int main(void)
 {
     struct CMUnitTest tests[NODES + PLAIN];
     for (int i = 0; i < NODES; i++)
-        tests[i] = (struct CMUnitTest){node_cases[i].name, test_node, new_arena, free_arena, &node_cases[i]};
+        tests[i] = (struct CMUnitTest){node_cases[i].name, test_node, new_arena, free_arena,
+                                       &node_cases[i]};
     memcpy(tests + NODES, plain_tests, sizeof plain_tests);
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("interpret", tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* The files of a run: weights, states, metrics; and the small arithmetic of a training: schedules, hits, options.
- * Everything is written into a temporary folder, then damaged in every way that the readers must notice. */
+/* The files of a run: weights, states, metrics; and the small arithmetic of a training: schedules,
+ * hits, options. Everything is written into a temporary folder, then damaged in every way that the
+ * readers must notice. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,6 @@
 #include "runtime/vrt.h"
 #include "tests/unit/fixture.h"
 
-
 static const char *in_folder(const char *name)
 {
     static char texts[4][512];
@@ -49,24 +49,25 @@ static void write_bytes(const char *path, const void *data, size_t size)
 
 static struct vrt_buffer read_bytes(const char *path)
 {
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     struct vrt_error e;
     assert_true(vrt_file_read(path, 1 << 24, &b, &e));
     return b;
 }
 
 static const struct vrt_param params[] = {
-    { "a.weight", 2, VRT_INIT_ZERO, { 2, 3, 0, 0 }, 0, 6, 0, NAN, 1, 0 },
-    { "a.bias", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 64, 2, 0, 0, 1, 0 },
+    {"a.weight", 2, VRT_INIT_ZERO, {2, 3, 0, 0}, 0, 6, 0, NAN, 1, 0},
+    {"a.bias", 1, VRT_INIT_ZERO, {2, 0, 0, 0}, 64, 2, 0, 0, 1, 0},
 };
-static const float values[24] = { 1, 2, 3, 4, 5, 6, [16] = 7, [17] = -8 };
+static const float values[24] = {1, 2, 3, 4, 5, 6, [16] = 7, [17] = -8};
 
 /* Strictly: nothing but equal names and shapes. */
-static bool load(const struct vrt_tensors *t, const struct vrt_param *table, int64_t n, void *block, struct vrt_error *e)
+static bool load(const struct vrt_tensors *t, const struct vrt_param *table, int64_t n, void *block,
+                 struct vrt_error *e)
 {
-    const struct vrt_program p = { .params = table, .nparams = n };
-    const struct vrt_adapt how = { .upcycle = false };
-    struct vrt_buffer notes = { 0 };
+    const struct vrt_program p = {.params = table, .nparams = n};
+    const struct vrt_adapt how = {.upcycle = false};
+    struct vrt_buffer notes = {0};
     bool ok = vrt_adapt_load(t, &p, &how, block, &notes, e);
     vrt_buffer_free(&notes);
     return ok;
@@ -75,10 +76,10 @@ static bool load(const struct vrt_tensors *t, const struct vrt_param *table, int
 static void keeps_weights(void **state)
 {
     const char *path = in_folder("w.safetensors");
-    const struct vrt_meta meta[] = { { "format", "pt" }, { "classes", "[\"caf\xc3\xa9\"]" } };
+    const struct vrt_meta meta[] = {{"format", "pt"}, {"classes", "[\"caf\xc3\xa9\"]"}};
     struct vrt_tensors *t;
     struct vrt_error e;
-    float back[24] = { 0 };
+    float back[24] = {0};
     (void)state;
     assert_true(vrt_tensors_save(path, params, 2, values, meta, 2, &e));
     assert_true(vrt_tensors_open(&t, path, &e));
@@ -89,7 +90,7 @@ static void keeps_weights(void **state)
     assert_null(vrt_tensors_meta(t, "nothing"));
     vrt_tensors_close(t);
     struct vrt_buffer b = read_bytes(path);
-    assert_int_equal((b.size - 32) % 64, 0);            /* the data begin at a multiple of 64 */
+    assert_int_equal((b.size - 32) % 64, 0); /* the data begin at a multiple of 64 */
     vrt_buffer_free(&b);
 }
 
@@ -97,7 +98,7 @@ static void keeps_weights(void **state)
 static const char *make_file(const char *header, size_t length, size_t data)
 {
     const char *path = in_folder("made.safetensors");
-    unsigned char bytes[4096] = { 0 };
+    unsigned char bytes[4096] = {0};
     for (int i = 0; i < 8; i++)
         bytes[i] = (unsigned char)(length >> 8 * i);
     size_t n = strlen(header);
@@ -111,12 +112,15 @@ static const char *make_file(const char *header, size_t length, size_t data)
 static void converts_halves(void **state)
 {
     static const struct vrt_param halves[] = {
-        { "b", 1, VRT_INIT_ZERO, { 2, 0, 0, 0 }, 0, 2, 0, 0, 1, 0 }, { "h", 1, VRT_INIT_ZERO, { 5, 0, 0, 0 }, 8, 5, 0, 0, 1, 0 },
+        {"b", 1, VRT_INIT_ZERO, {2, 0, 0, 0}, 0, 2, 0, 0, 1, 0},
+        {"h", 1, VRT_INIT_ZERO, {5, 0, 0, 0}, 8, 5, 0, 0, 1, 0},
     };
-    static const char header[] = "{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
-                                 "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[10,14]}}";
-    static const unsigned char data[] = { 0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0x00, 0x7c, 0xff, 0x7b, 0x80, 0x3f, 0x20, 0xc1 };
-    unsigned char bytes[400] = { sizeof header - 1 };
+    static const char header[] =
+        "{\"h\":{\"dtype\":\"F16\",\"shape\":[5],\"data_offsets\":[0,10]},"
+        "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[10,14]}}";
+    static const unsigned char data[] = {0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00, 0x00,
+                                         0x7c, 0xff, 0x7b, 0x80, 0x3f, 0x20, 0xc1};
+    unsigned char bytes[400] = {sizeof header - 1};
     struct vrt_tensors *t;
     struct vrt_error e;
     float got[7];
@@ -127,40 +131,45 @@ static void converts_halves(void **state)
     assert_true(vrt_tensors_open(&t, in_folder("half.safetensors"), &e));
     assert_true(load(t, halves, 2, got, &e));
     assert_true(got[0] == 1.0f && got[1] == -10.0f);
-    assert_true(got[2] == 1.0f && got[3] == -2.0f && got[4] == 0x1p-24f && isinf(got[5]) && got[6] == 65504.0f);
+    assert_true(got[2] == 1.0f && got[3] == -2.0f && got[4] == 0x1p-24f && isinf(got[5]) &&
+                got[6] == 65504.0f);
     vrt_tensors_close(t);
 }
 
-#define ROW(name, shape, from, to) "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
+#define ROW(name, shape, from, to) \
+    "\"" name "\":{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":[" #from "," #to "]}"
 
 static void refuses_broken_files(void **state)
 {
-    static const struct { const char *header, *expect; size_t data; } cases[] = {
-        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 4, 12) "}", "overlaps", 12 },
-        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 0, 8) "}", "overlaps", 8 },
-        { "{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 12, 20) "}", "gap", 20 },
-        { "{" ROW("a", "[2]", 4, 12) "}", "gap", 12 },
-        { "{" ROW("a", "[2]", 0, 8) "}", "behind the end", 7 },
-        { "{" ROW("a", "[2]", 0, 8) "}", "too many", 9 },
-        { "{" ROW("a", "[3]", 0, 8) "}", "does not fit", 8 },
-        { "{" ROW("a", "[2]", 8, 0) "}", "data_offsets", 8 },
-        { "{" ROW("a", "[-2]", 0, 8) "}", "impossible shape", 8 },
-        { "{" ROW("a", "[4611686018427387904,4,2]", 0, 8) "}", "impossible shape", 8 },
-        { "{" ROW("a", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}", "more than 8", 8 },
-        { "{" ROW("a", "[2.0]", 0, 8) "}", "impossible shape", 8 },
-        { "{" ROW("a", "[2]", 0, 8) "," ROW("a", "[2]", 8, 16) "}", "no valid JSON", 16 },
-        { "{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", "dtype", 8 },
-        { "{\"a\":[1,2]}", "dtype", 0 },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "data_offsets", 8 },
-        { "{\"__metadata__\":3}", "__metadata__", 0 },
-        { "{\"a\":", "no valid JSON", 0 },
-        { "[1,2,3]", "not a safetensors file", 0 },
-        { "{}", "too many", 4 },
+    static const struct {
+        const char *header, *expect;
+        size_t data;
+    } cases[] = {
+        {"{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 4, 12) "}", "overlaps", 12},
+        {"{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 0, 8) "}", "overlaps", 8},
+        {"{" ROW("a", "[2]", 0, 8) "," ROW("b", "[2]", 12, 20) "}", "gap", 20},
+        {"{" ROW("a", "[2]", 4, 12) "}", "gap", 12},
+        {"{" ROW("a", "[2]", 0, 8) "}", "behind the end", 7},
+        {"{" ROW("a", "[2]", 0, 8) "}", "too many", 9},
+        {"{" ROW("a", "[3]", 0, 8) "}", "does not fit", 8},
+        {"{" ROW("a", "[2]", 8, 0) "}", "data_offsets", 8},
+        {"{" ROW("a", "[-2]", 0, 8) "}", "impossible shape", 8},
+        {"{" ROW("a", "[4611686018427387904,4,2]", 0, 8) "}", "impossible shape", 8},
+        {"{" ROW("a", "[1,1,1,1,1,1,1,1,2]", 0, 8) "}", "more than 8", 8},
+        {"{" ROW("a", "[2.0]", 0, 8) "}", "impossible shape", 8},
+        {"{" ROW("a", "[2]", 0, 8) "," ROW("a", "[2]", 8, 16) "}", "no valid JSON", 16},
+        {"{\"a\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}", "dtype", 8},
+        {"{\"a\":[1,2]}", "dtype", 0},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0]}}", "data_offsets", 8},
+        {"{\"__metadata__\":3}", "__metadata__", 0},
+        {"{\"a\":", "no valid JSON", 0},
+        {"[1,2,3]", "not a safetensors file", 0},
+        {"{}", "too many", 4},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct vrt_tensors *t;
-        struct vrt_error e = { .text = "" };
+        struct vrt_error e = {.text = ""};
         const char *path = make_file(cases[i].header, strlen(cases[i].header), cases[i].data);
         assert_false(vrt_tensors_open(&t, path, &e));
         if (strstr(e.text, cases[i].expect) == NULL)
@@ -170,10 +179,18 @@ static void refuses_broken_files(void **state)
 
 static void refuses_other_files(void **state)
 {
-    static const struct { const char *bytes; size_t size; const char *expect; } cases[] = {
-        { "", 0, "not a safetensors file" }, { "\1\0\0\0\0\0\0\0{", 9, "not a safetensors file" },
-        { "\377\377\377\377\377\377\377\377{}", 10, "not a safetensors file" }, { "PK\3\4 archive", 12, "pickle" },
-        { "\x80\2}q\0.", 6, "pickle" }, { "\x80\4\x95", 4, "torch.load" }, { "GGUF12345678", 12, "not a safetensors file" },
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *expect;
+    } cases[] = {
+        {"", 0, "not a safetensors file"},
+        {"\1\0\0\0\0\0\0\0{", 9, "not a safetensors file"},
+        {"\377\377\377\377\377\377\377\377{}", 10, "not a safetensors file"},
+        {"PK\3\4 archive", 12, "pickle"},
+        {"\x80\2}q\0.", 6, "pickle"},
+        {"\x80\4\x95", 4, "torch.load"},
+        {"GGUF12345678", 12, "not a safetensors file"},
     };
     struct vrt_tensors *t;
     struct vrt_error e;
@@ -189,10 +206,11 @@ static void refuses_other_files(void **state)
 
 static void names_other_models(void **state)
 {
-    static const char header[] = "{" ROW("a.weight", "[3,2]", 0, 24) "," ROW("b.bias", "[2]", 24, 32) "}";
+    static const char header[] =
+        "{" ROW("a.weight", "[3,2]", 0, 24) "," ROW("b.bias", "[2]", 24, 32) "}";
     struct vrt_tensors *t;
     struct vrt_error e;
-    float back[24] = { 42 };
+    float back[24] = {42};
     (void)state;
     assert_true(vrt_tensors_open(&t, make_file(header, sizeof header - 1, 32), &e));
     assert_false(load(t, params, 2, back, &e));
@@ -213,7 +231,7 @@ static void names_few_of_many(void **state)
     (void)state;
     for (int i = 0; i < 300; i++) {
         snprintf(names[i], sizeof names[i], "%0*d.weight", i % 2 ? 100 : 3, i);
-        many[i] = (struct vrt_param){ names[i], 1, VRT_INIT_ZERO, { 1, 0, 0, 0 }, 0, 1, 0, 0, 1, 0 };
+        many[i] = (struct vrt_param){names[i], 1, VRT_INIT_ZERO, {1, 0, 0, 0}, 0, 1, 0, 0, 1, 0};
     }
     assert_true(vrt_tensors_open(&t, make_file("{}", 2, 0), &e));
     assert_false(load(t, many, 300, text, &e));
@@ -222,7 +240,8 @@ static void names_few_of_many(void **state)
     vrt_tensors_close(t);
 }
 
-/* Every flip of a byte of the header either leaves a sound file or is refused; nothing may crash. */
+/* Every flip of a byte of the header either leaves a sound file or is refused; nothing may
+ * crash. */
 static void survives_mutations(void **state)
 {
     const char *path = in_folder("w.safetensors"), *broken = in_folder("broken.safetensors");
@@ -253,19 +272,20 @@ static void survives_mutations(void **state)
 static void keeps_the_old_file(void **state)
 {
     static float large[2][1000];
-    static const struct vrt_param big[] = { { "x", 1, VRT_INIT_ZERO, { 1000, 0, 0, 0 }, 0, 1000, 0, 0, 1, 0 } };
+    static const struct vrt_param big[] = {
+        {"x", 1, VRT_INIT_ZERO, {1000, 0, 0, 0}, 0, 1000, 0, 0, 1, 0}};
     const char *path = in_folder("w.safetensors");
     struct rlimit old, small;
-    struct vrt_error e = { .text = "" };
+    struct vrt_error e = {.text = ""};
     char command[600];
     (void)state;
     struct vrt_buffer before = read_bytes(path);
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
-    small = (struct rlimit){ 1000, old.rlim_max };
+    small = (struct rlimit){1000, old.rlim_max};
     setrlimit(RLIMIT_FSIZE, &small);
     bool saved = vrt_tensors_save(path, big, 1, large, NULL, 0, &e);
-    struct vrt_state_block block = { large, sizeof large };
+    struct vrt_state_block block = {large, sizeof large};
     bool state_saved = vrt_state_save(folder, 8, "{}", &block, 1, &e);
     setrlimit(RLIMIT_FSIZE, &old);
     assert_false(saved);
@@ -281,16 +301,16 @@ static void keeps_the_old_file(void **state)
 
 static void save_number(const char *where, uint64_t sequence, const char *text)
 {
-    uint64_t data[2] = { sequence, ~sequence };
-    struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
+    uint64_t data[2] = {sequence, ~sequence};
+    struct vrt_state_block blocks[] = {{data, sizeof data}, {data, 0}};
     struct vrt_error e;
     assert_true(vrt_state_save(where, sequence, text, blocks, 2, &e));
 }
 
 static uint64_t load_number(const char *where, char *note, size_t size)
 {
-    uint64_t data[2] = { 0, 0 };
-    struct vrt_state_block blocks[] = { { data, sizeof data }, { data, 0 } };
+    uint64_t data[2] = {0, 0};
+    struct vrt_state_block blocks[] = {{data, sizeof data}, {data, 0}};
     struct vrt_state *s;
     struct vrt_error e;
     assert_true(vrt_state_open(&s, where, UINT64_MAX, note, size, &e));
@@ -338,7 +358,8 @@ static void falls_back_to_the_older_state(void **state)
         assert_int_equal(load_number(where, note, sizeof note), 2);
     }
     unlink(newest);
-    assert_int_equal(mkdir(newest, 0777), 0);           /* cannot be opened: no reason to take the older one */
+    assert_int_equal(mkdir(newest, 0777),
+                     0); /* cannot be opened: no reason to take the older one */
     assert_false(vrt_state_open(&s, where, UINT64_MAX, note, sizeof note, &e));
     assert_non_null(strstr(e.text, "1.state: it is not a regular file"));
     assert_int_equal(rmdir(newest), 0);
@@ -360,27 +381,34 @@ static void believes_the_manifest(void **state)
     snprintf(where, sizeof where, "%s", in_folder("listed"));
     assert_int_equal(mkdir(where, 0777), 0);
     for (int i = 0; i < 3; i++)
-        snprintf(path[i], sizeof path[i], "%s/%s", where, i == 0 ? "0.state" : i == 1 ? "1.state" : "manifest.json");
+        snprintf(path[i], sizeof path[i], "%s/%s", where,
+                 i == 0   ? "0.state"
+                 : i == 1 ? "1.state"
+                          : "manifest.json");
     for (uint64_t i = 1; i <= 2; i++)
         save_number(where, i, "{\"step\":3}");
     struct vrt_buffer older = read_bytes(path[0]), list = read_bytes(path[2]);
-    assert_non_null(strstr((char *)list.data, "\"file\": \"0.state\",\n      \"sequence\": 2,\n      \"step\": 3,"));
+    assert_non_null(strstr((char *)list.data,
+                           "\"file\": \"0.state\",\n      \"sequence\": 2,\n      \"step\": 3,"));
     for (uint64_t i = 3; i <= 4; i++)
         save_number(where, i, "{\"step\":3}");
     struct vrt_buffer newest = read_bytes(path[0]), now = read_bytes(path[2]);
-    write_bytes(path[0], older.data, older.size);               /* sound, but an older one has come back under its name */
+    write_bytes(path[0], older.data,
+                older.size); /* sound, but an older one has come back under its name */
     assert_int_equal(load_number(where, note, sizeof note), 3);
-    assert_non_null(strstr(note, "0.state, of step 3, is damaged (it is not the one that manifest.json names)"));
+    assert_non_null(strstr(
+        note, "0.state, of step 3, is damaged (it is not the one that manifest.json names)"));
     unlink(path[0]);
     assert_int_equal(load_number(where, note, sizeof note), 3);
     assert_non_null(strstr(note, "is gone"));
     write_bytes(path[0], newest.data, newest.size);
     assert_int_equal(load_number(where, note, sizeof note), 4);
     assert_string_equal(note, "");
-    write_bytes(path[2], list.data, list.size);                 /* killed before the list was written */
+    write_bytes(path[2], list.data, list.size); /* killed before the list was written */
     assert_int_equal(load_number(where, note, sizeof note), 4);
     assert_string_equal(note, "");
-    for (size_t i = 0; i < now.size - 2; i++) {                 /* a list that is cut off is told, and no reason to stop */
+    for (size_t i = 0; i < now.size - 2;
+         i++) { /* a list that is cut off is told, and no reason to stop */
         write_bytes(path[2], now.data, i);
         assert_int_equal(load_number(where, note, sizeof note), 4);
         assert_non_null(strstr(note, "manifest.json is damaged"));
@@ -396,8 +424,9 @@ static void believes_the_manifest(void **state)
 
 static void cuts_metrics(void **state)
 {
-    const struct vrt_step_record step = { 1, 1, 2.5, 0.0, 1e-3, NAN, 10.0 };
-    const struct vrt_epoch_record epoch = { 1, 1, 1e-3, 2.5, 0.0, 10.0, 1.0, { 4, 2, 3, 6.0, 0 }, NULL, 0, NULL };
+    const struct vrt_step_record step = {1, 1, 2.5, 0.0, 1e-3, NAN, 10.0};
+    const struct vrt_epoch_record epoch = {1,    1, 1e-3, 2.5, 0.0, 10.0, 1.0, {4, 2, 3, 6.0, 0},
+                                           NULL, 0, NULL};
     struct vrt_metrics m;
     struct vrt_error e;
     bool lost;
@@ -405,16 +434,21 @@ static void cuts_metrics(void **state)
     assert_true(vrt_metrics_open(&m, folder, 0, 0, &lost, &e));
     assert_true(vrt_metrics_step(&m, &step, &e));
     int64_t jsonl = m.jsonl_bytes, csv = m.csv_bytes;
-    assert_true(vrt_metrics_step(&m, &step, &e) && vrt_metrics_epoch(&m, &epoch, &e) && vrt_metrics_sync(&m, &e));
+    assert_true(vrt_metrics_step(&m, &step, &e) && vrt_metrics_epoch(&m, &epoch, &e) &&
+                vrt_metrics_sync(&m, &e));
     vrt_metrics_close(&m);
     assert_true(vrt_metrics_open(&m, folder, jsonl, csv, &lost, &e));
     assert_false(lost);
     assert_true(vrt_metrics_epoch(&m, &epoch, &e));
     vrt_metrics_close(&m);
     struct vrt_buffer b = read_bytes(in_folder("metrics.jsonl"));
-    assert_string_equal((char *)b.data, "{\"step\":1,\"epoch\":1,\"loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"grad_norm\":null,"
-                        "\"img_per_s\":10.0}\n{\"eval\":\"val\",\"step\":1,\"epoch\":1,\"images\":4,\"top1\":2,\"top5\":3,"
-                        "\"loss\":1.5,\"train_loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"img_per_s\":10.0,\"seconds\":1.0,\"moe\":[]}\n");
+    assert_string_equal(
+        (char *)b.data,
+        "{\"step\":1,\"epoch\":1,\"loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"grad_norm\":null,"
+        "\"img_per_s\":10.0}\n{\"eval\":\"val\",\"step\":1,\"epoch\":1,\"images\":4,\"top1\":2,"
+        "\"top5\":3,"
+        "\"loss\":1.5,\"train_loss\":2.5,\"balance_loss\":0,\"lr\":0.001,\"img_per_s\":10.0,"
+        "\"seconds\":1.0,\"moe\":[]}\n");
     vrt_buffer_free(&b);
     assert_true(vrt_metrics_open(&m, folder, 1 << 20, csv, &lost, &e));
     assert_true(lost);
@@ -423,17 +457,18 @@ static void cuts_metrics(void **state)
 
 static void counts_hits(void **state)
 {
-    static const float logits[] = { 1, 1, 0, 0, 0, 0, 0,   1, 1, 0, 0, 0, 0, 0,   0, 0, 0, 0, 0, 0, 0,   NAN, 1, 2, 3, 4, 5, 6 };
-    static const int32_t labels[] = { 0, 1, 5, 6 };
-    struct vrt_score s = { 0 };
+    static const float logits[] = {1, 1, 0, 0, 0, 0, 0, 1,   1, 0, 0, 0, 0, 0,
+                                   0, 0, 0, 0, 0, 0, 0, NAN, 1, 2, 3, 4, 5, 6};
+    static const int32_t labels[] = {0, 1, 5, 6};
+    struct vrt_score s = {0};
     (void)state;
     vrt_score_add(&s, logits, labels, 1, 7);
     assert_true(s.top1 == 1 && s.top5 == 1);
     assert_float_equal(s.loss, log(2.0 * exp(1.0) + 5.0) - 1.0, 1e-12);
     vrt_score_add(&s, logits + 7, labels + 1, 1, 7);
-    assert_true(s.top1 == 1 && s.top5 == 2);            /* equal, and index 0 comes first */
+    assert_true(s.top1 == 1 && s.top5 == 2); /* equal, and index 0 comes first */
     vrt_score_add(&s, logits + 14, labels + 2, 1, 7);
-    assert_true(s.top1 == 1 && s.top5 == 2);            /* five equal ones before it */
+    assert_true(s.top1 == 1 && s.top5 == 2); /* five equal ones before it */
     vrt_score_add(&s, logits + 21, labels + 3, 1, 7);
     assert_true(s.top1 == 1 && s.top5 == 3 && s.images == 4 && isnan(s.loss));
 }
@@ -443,20 +478,22 @@ static const char *class_name(const void *data, int64_t c)
     return ((const char *const *)data)[c];
 }
 
-/* Intervals: 8 of 10 from R's binom.confint(method = "wilson"), 0 and 20 of 20 by z^2 / (n + z^2). */
+/* Intervals: 8 of 10 from R's binom.confint(method = "wilson"), 0 and 20 of 20 by z^2 / (n +
+ * z^2). */
 static void judges_pictures(void **state)
 {
-    static const float logits[] = { 3, 1, 0,   1, 1, 0,   0, 0, 2,   NAN, 1, 2 };
-    static const int32_t labels[] = { 0, 1, 1, 2 };
-    static const char *const names[] = { "plain", "a, \"b\"", "c" };
+    static const float logits[] = {3, 1, 0, 1, 1, 0, 0, 0, 2, NAN, 1, 2};
+    static const int32_t labels[] = {0, 1, 1, 2};
+    static const char *const names[] = {"plain", "a, \"b\"", "c"};
     struct vrt_verdict v[4], more[20];
-    struct vrt_buffer b = { 0 };
+    struct vrt_buffer b = {0};
     struct vrt_error e;
     char path[600];
     double low, high;
     (void)state;
     vrt_verdicts(v, logits, labels, 4, 3);
-    assert_true(v[0].predicted == 0 && v[0].rank == 0 && v[1].predicted == 0 && v[1].rank == 1 && v[2].predicted == 2 && v[2].rank == 2);
+    assert_true(v[0].predicted == 0 && v[0].rank == 0 && v[1].predicted == 0 && v[1].rank == 1 &&
+                v[2].predicted == 2 && v[2].rank == 2);
     assert_true(v[3].predicted == 0 && v[3].rank == 1 && v[3].confidence == 0.0f);
     assert_float_equal(v[0].confidence, 1 / (1 + exp(-2) + exp(-3)), 1e-7);
     vrt_interval(8, 10, &low, &high);
@@ -468,21 +505,30 @@ static void judges_pictures(void **state)
     assert_true(high == 1.0 && fabs(low - 0.83887484) < 1e-7);
     /* 10 of 0.9 with 7 hits, 10 of 0.3 with 5: 10/20 |0.7 - 0.9| + 10/20 |0.5 - 0.3|. */
     for (int i = 0; i < 20; i++)
-        more[i] = (struct vrt_verdict){ 1, i < 7 || (i >= 10 && i < 15), 0, i < 10 ? 0.9f : 0.3f };
+        more[i] = (struct vrt_verdict){1, i < 7 || (i >= 10 && i < 15), 0, i < 10 ? 0.9f : 0.3f};
     assert_float_equal(vrt_calibration_error(more, 20), 0.2, 1e-6);
     snprintf(path, sizeof path, "%s/table.csv", folder);
-    assert_true(vrt_write_classes(path, v, 4, 3, class_name, names, &e) && vrt_file_read(path, 1000, &b, &e));
-    assert_string_equal((char *)b.data, "class,images,top1,top5,predicted\nplain,1,1,1,3\n\"a, \"\"b\"\"\",2,0,2,0\nc,1,0,1,1\n");
-    assert_true(vrt_write_confusion(path, v, 4, class_name, names, &e) && vrt_file_read(path, 1000, &b, &e));
-    assert_string_equal((char *)b.data, "class,predicted,images\nplain,plain,1\n\"a, \"\"b\"\"\",plain,1\n\"a, \"\"b\"\"\",c,1\nc,plain,1\n");
+    assert_true(vrt_write_classes(path, v, 4, 3, class_name, names, &e) &&
+                vrt_file_read(path, 1000, &b, &e));
+    assert_string_equal(
+        (char *)b.data,
+        "class,images,top1,top5,predicted\nplain,1,1,1,3\n\"a, \"\"b\"\"\",2,0,2,0\nc,1,0,1,1\n");
+    assert_true(vrt_write_confusion(path, v, 4, class_name, names, &e) &&
+                vrt_file_read(path, 1000, &b, &e));
+    assert_string_equal((char *)b.data, "class,predicted,images\nplain,plain,1\n\"a, "
+                                        "\"\"b\"\"\",plain,1\n\"a, \"\"b\"\"\",c,1\nc,plain,1\n");
     vrt_buffer_free(&b);
     assert_false(vrt_write_classes("/nowhere/x.csv", v, 4, 3, class_name, names, &e));
 }
 
 static void plans_learning_rates(void **state)
 {
-    struct vrt_settings s = { .schedule = "cosine", .lr = 1.0, .final = 0.1, .warmup = 2, .warmup_unit = VRT_UNIT_EPOCHS,
-                              .epochs = 10 };
+    struct vrt_settings s = {.schedule = "cosine",
+                             .lr = 1.0,
+                             .final = 0.1,
+                             .warmup = 2,
+                             .warmup_unit = VRT_UNIT_EPOCHS,
+                             .epochs = 10};
     struct vrt_schedule c = vrt_schedule_make(&s, 10);
     (void)state;
     assert_true(c.warmup == 20 && c.total == 100);
@@ -498,7 +544,7 @@ static void plans_learning_rates(void **state)
     s.every_unit = VRT_UNIT_EPOCHS;
     s.factor = 0.5;
     c = vrt_schedule_make(&s, 10);
-    assert_float_equal(vrt_schedule_lr(&c, 9), 0.5, 1e-12);         /* the warm-up */
+    assert_float_equal(vrt_schedule_lr(&c, 9), 0.5, 1e-12); /* the warm-up */
     assert_float_equal(vrt_schedule_lr(&c, 29), 1.0, 0);
     assert_float_equal(vrt_schedule_lr(&c, 30), 0.5, 0);
     assert_float_equal(vrt_schedule_lr(&c, 99), 0.125, 0);
@@ -507,21 +553,27 @@ static void plans_learning_rates(void **state)
 }
 
 static const struct vrt_key keys[] = {
-    { "train.optim.lr", "lr", "learning rate", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 1e-3, NULL },
-    { "train.epochs", "epochs", "length", VRT_KEY_INT, VRT_UNIT_EPOCHS, 1, 0, 3, NULL },
-    { "train.micro", NULL, "pictures per call", VRT_KEY_INT, VRT_UNIT_IMAGES, 0, 0, 64, NULL },
-    { "train.schedule.warmup", NULL, "warm-up", VRT_KEY_FLOAT, VRT_UNIT_EPOCHS, 1, 0, 1, NULL },
-    { "augment.flip", NULL, "share", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 0, NULL },
-    { "augment.random_resized_crop", NULL, "crop", VRT_KEY_BOOL, VRT_UNIT_NONE, 1, 0, 0, NULL },
-    { "data.root", "data", "pictures", VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, "" },
+    {"train.optim.lr", "lr", "learning rate", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 1e-3, NULL},
+    {"train.epochs", "epochs", "length", VRT_KEY_INT, VRT_UNIT_EPOCHS, 1, 0, 3, NULL},
+    {"train.micro", NULL, "pictures per call", VRT_KEY_INT, VRT_UNIT_IMAGES, 0, 0, 64, NULL},
+    {"train.schedule.warmup", NULL, "warm-up", VRT_KEY_FLOAT, VRT_UNIT_EPOCHS, 1, 0, 1, NULL},
+    {"augment.flip", NULL, "share", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 0, NULL},
+    {"augment.random_resized_crop", NULL, "crop", VRT_KEY_BOOL, VRT_UNIT_NONE, 1, 0, 0, NULL},
+    {"data.root", "data", "pictures", VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, ""},
 };
 static const struct vrt_program program = {
-    .name = "m", .spec_file = "m.vmoe", .keys = keys, .nkeys = sizeof keys / sizeof *keys, .micro = 64, .classes = 10,
+    .name = "m",
+    .spec_file = "m.vmoe",
+    .keys = keys,
+    .nkeys = sizeof keys / sizeof *keys,
+    .micro = 64,
+    .classes = 10,
 };
-static const struct vrt_command train_command = { "train", "", NULL, VRT_TRAIN, NULL };
+static const struct vrt_command train_command = {"train", "", NULL, VRT_TRAIN, NULL};
 
 /* The options of a command line, and the settings they make. */
-static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *s, struct vrt_error *e)
+static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *s,
+                  struct vrt_error *e)
 {
     static char text[300];
     static char *argv[20];
@@ -529,7 +581,8 @@ static bool parse(const char *line, struct vrt_options *o, struct vrt_settings *
     snprintf(text, sizeof text, "m train %s", line);
     for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
         argv[argc++] = word;
-    return vrt_options_parse(o, &program, &train_command, argc, argv, e) && vrt_settings_read(s, o, e);
+    return vrt_options_parse(o, &program, &train_command, argc, argv, e) &&
+           vrt_settings_read(s, o, e);
 }
 
 static void reads_options(void **state)
@@ -538,42 +591,64 @@ static void reads_options(void **state)
     struct vrt_settings s;
     struct vrt_error e;
     (void)state;
-    assert_true(parse("--lr 2e-3 --epochs=7 --set train.schedule.warmup=50steps --set augment.flip=50% --threads 2 "
-                      "--set augment.random_resized_crop=true --data /a=b --resume", &o, &s, &e));
-    assert_true(s.lr == 2e-3 && s.epochs == 7 && s.warmup == 50 && s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
+    assert_true(parse("--lr 2e-3 --epochs=7 --set train.schedule.warmup=50steps --set "
+                      "augment.flip=50% --threads 2 "
+                      "--set augment.random_resized_crop=true --data /a=b --resume",
+                      &o, &s, &e));
+    assert_true(s.lr == 2e-3 && s.epochs == 7 && s.warmup == 50 &&
+                s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
     assert_true(s.random_resized_crop == 1 && s.batch == 64 && o.threads == 2 && o.resume);
     assert_string_equal(s.data_root, "/a=b");
     json_t *kept = vrt_settings_json(&o);
     vrt_options_free(&o);
     assert_true(parse("--lr 5e-3", &o, &s, &e));
     assert_true(vrt_settings_adopt(&o, kept, &e) && vrt_settings_read(&s, &o, &e));
-    assert_true(s.lr == 5e-3 && s.epochs == 7 && s.warmup == 50 && s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
+    assert_true(s.lr == 5e-3 && s.epochs == 7 && s.warmup == 50 &&
+                s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
     vrt_options_free(&o);
     json_decref(kept);
 }
 
 static void refuses_options(void **state)
 {
-    static const struct { const char *line, *expect; } cases[] = {
-        { "--lr 12e", "must be a number" }, { "--lr inf", "must be a number" }, { "--lr 0x10", "must be a number" },
-        { "--lr 1e999", "must be a number" }, { "--lr 0", "must be above 0" }, { "--lr", "needs a value" },
-        { "--epochs 1.5", "whole number" }, { "--epochs 0", "at least 1" },
-        { "--epochs 3steps", "in epochs" }, { "--epochs 5px", "unit" },
-        { "--threads 0", "from 1 to" }, { "--epoch 3", "did you mean --epochs" }, { "--micro 3", "is fixed in this program (64" },
-        { "--set train.micro=3", "vmoec build m.vmoe --set" }, { "--set lr=3", "no key lr" }, { "--set lr", "path=value" },
-        { "--set augment.random_resized_crop=1", "true or false" }, { "--set augment.flip=1.5", "at most 1" },
-        { "--experts 16", "is fixed in this program" }, { "--zzzzzzzz", "see m train --help" }, { "-x", "begin with --" },
-        { "word", "takes no operand" }, { "--split val", "train has no flag --split" }, { "--resume=1", "takes no value" },
-        { "--warmup 3", "write --set train.schedule.warmup" },
+    static const struct {
+        const char *line, *expect;
+    } cases[] = {
+        {"--lr 12e", "must be a number"},
+        {"--lr inf", "must be a number"},
+        {"--lr 0x10", "must be a number"},
+        {"--lr 1e999", "must be a number"},
+        {"--lr 0", "must be above 0"},
+        {"--lr", "needs a value"},
+        {"--epochs 1.5", "whole number"},
+        {"--epochs 0", "at least 1"},
+        {"--epochs 3steps", "in epochs"},
+        {"--epochs 5px", "unit"},
+        {"--threads 0", "from 1 to"},
+        {"--epoch 3", "did you mean --epochs"},
+        {"--micro 3", "is fixed in this program (64"},
+        {"--set train.micro=3", "vmoec build m.vmoe --set"},
+        {"--set lr=3", "no key lr"},
+        {"--set lr", "path=value"},
+        {"--set augment.random_resized_crop=1", "true or false"},
+        {"--set augment.flip=1.5", "at most 1"},
+        {"--experts 16", "is fixed in this program"},
+        {"--zzzzzzzz", "see m train --help"},
+        {"-x", "begin with --"},
+        {"word", "takes no operand"},
+        {"--split val", "train has no flag --split"},
+        {"--resume=1", "takes no value"},
+        {"--warmup 3", "write --set train.schedule.warmup"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct vrt_options o;
         struct vrt_settings s;
-        struct vrt_error e = { .text = "" };
+        struct vrt_error e = {.text = ""};
         bool ok = parse(cases[i].line, &o, &s, &e);
         vrt_options_free(&o);
-        if (ok != (cases[i].expect[0] == '\0') || strstr(e.text, cases[i].expect) == NULL || (!ok && e.code != VRT_USAGE))
+        if (ok != (cases[i].expect[0] == '\0') || strstr(e.text, cases[i].expect) == NULL ||
+            (!ok && e.code != VRT_USAGE))
             fail_msg("%s: %s", cases[i].line, e.text);
     }
 }
@@ -581,8 +656,13 @@ static void refuses_options(void **state)
 static void cleans_text(void **state)
 {
     static const char *const cases[][2] = {
-        { "plain", "plain" }, { "caf\xc3\xa9", "caf\xc3\xa9" }, { "a\xff" "b", "a\xEF\xBF\xBD" "b" },
-        { "\xff\xc3\xa9\xe2\x82", "\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD" },
+        {"plain", "plain"},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"a\xff"
+         "b",
+         "a\xEF\xBF\xBD"
+         "b"},
+        {"\xff\xc3\xa9\xe2\x82", "\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -607,7 +687,8 @@ int main(void)
         cmocka_unit_test(falls_back_to_the_older_state),
         cmocka_unit_test(believes_the_manifest),
         cmocka_unit_test(cuts_metrics),
-        cmocka_unit_test(counts_hits), cmocka_unit_test(judges_pictures),
+        cmocka_unit_test(counts_hits),
+        cmocka_unit_test(judges_pictures),
         cmocka_unit_test(plans_learning_rates),
         cmocka_unit_test(reads_options),
         cmocka_unit_test(refuses_options),

@@ -1,6 +1,7 @@
-/* Generated code against the interpreter: the networks of networks.c are planned, emitted, linked as a shared object and run. Loss,
- * logits, routing and every gradient must agree with the double-precision interpreter; the fused plan must give the bits of the
- * one with a launch for each node; a picture's logits must not depend on its neighbours, nor any bit on threads. */
+/* Generated code against the interpreter: the networks of networks.c are planned, emitted, linked
+ * as a shared object and run. Loss, logits, routing and every gradient must agree with the
+ * double-precision interpreter; the fused plan must give the bits of the one with a launch for each
+ * node; a picture's logits must not depend on its neighbours, nor any bit on threads. */
 #include "config.h"
 
 #include <dlfcn.h>
@@ -32,9 +33,10 @@ enum { SANITIZED = true };
 enum { SANITIZED = false };
 #endif
 
-static double tolerance = 2e-4; /* of the largest element of a tensor: single against double precision */
+static double tolerance =
+    2e-4; /* of the largest element of a tensor: single against double precision */
 
-static int vector;              /* 0: this machine's */
+static int vector; /* 0: this machine's */
 
 struct machine {
     void *library;
@@ -61,7 +63,8 @@ static void link_module(struct machine *k, struct module *m)
     char prefix[64], *message = NULL;
     struct objects o;
     snprintf(prefix, sizeof prefix, "%s/%d", folder, serial++);
-    const char *library = arena_printf(arena, "%s.so", prefix), *command = arena_printf(arena, "cc -shared -o %s", library);
+    const char *library = arena_printf(arena, "%s.so", prefix),
+               *command = arena_printf(arena, "cc -shared -o %s", library);
     if (!module_objects(m, prefix, &o, &message))
         fail_msg("%s", message);
     for (size_t i = 0; i < o.n; i++)
@@ -81,7 +84,7 @@ static void *region(int64_t bytes)
     void *p = NULL;
     size_t size = ((size_t)bytes + 127) / 64 * 64;
     assert_int_equal(posix_memalign(&p, 64, size), 0);
-    memset(p, 0x7f, size);      /* large floats: nothing may rely on zeros it did not write */
+    memset(p, 0x7f, size); /* large floats: nothing may rely on zeros it did not write */
     return p;
 }
 
@@ -102,7 +105,8 @@ static void make_regions(struct machine *k, int threads)
     for (size_t i = 0; i < sizeof zeroed / sizeof *zeroed; i++)
         r[zeroed[i]] = cleared(p->params_bytes);
     r[VRT_PACKED] = region(p->packed_train_bytes);
-    r[VRT_ARENA] = region(p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes : p->arena_eval_bytes);
+    r[VRT_ARENA] = region(p->arena_train_bytes > p->arena_eval_bytes ? p->arena_train_bytes
+                                                                     : p->arena_eval_bytes);
     r[VRT_INPUT] = cleared(4 * g->micro * g->input->rows * g->input->cols);
     r[VRT_TARGET] = cleared(4 * g->micro * g->logits->cols);
     r[VRT_OUTPUT] = region(4 * g->micro * g->logits->cols);
@@ -114,12 +118,14 @@ static void make_regions(struct machine *k, int threads)
 
 static struct machine build(const struct network *net, enum recompute level, bool fuse, int threads)
 {
-    struct machine k = {.train = network_train(arena, net, level), .eval = network_eval(arena, net)};
+    struct machine k = {.train = network_train(arena, net, level),
+                        .eval = network_eval(arena, net)};
     struct target t;
     assert_non_null(k.train);
     assert_non_null(k.eval);
     assert_true(target_open(arena, vector == 8 ? "x86-64-v3" : "native", SANITIZED || !fuse, &t));
-    struct plan_options o = {.vector = vector ? vector : t.vector, .fuse = fuse, .red_zones = SANITIZED};
+    struct plan_options o = {
+        .vector = vector ? vector : t.vector, .fuse = fuse, .red_zones = SANITIZED};
     k.plan = plan_make(arena, k.eval, k.train, &o);
     assert_true(plan_verify(k.plan, stderr));
     struct module *m = module_make(arena, k.plan, &t, &nothing, SANITIZED, stderr);
@@ -159,14 +165,20 @@ static double input_range = 1;
 
 static struct interp *start(struct machine *k, const struct graph *g, int images)
 {
-    struct interp_settings s = {.seed = 0x123456789abcdef0u, .step = 7, .images = images, .first_image = 4 * NETWORK_GROUP,
-                                .drop_path = 0.5, .loss_scale = 0.4, .balance_scale = 0.7};
+    struct interp_settings s = {.seed = 0x123456789abcdef0u,
+                                .step = 7,
+                                .images = images,
+                                .first_image = 4 * NETWORK_GROUP,
+                                .drop_path = 0.5,
+                                .loss_scale = 0.4,
+                                .balance_scale = 0.7};
     struct interp *it = interp_new(arena, g, &s);
     network_seed(1);
     network_fill(interp_value(it, g->input), images * g->input->rows * g->input->cols);
     for (int64_t i = 0; i < images * g->input->rows * g->input->cols; i++)
         interp_value(it, g->input)[i] *= input_range;
-    to_float(k->ctx.region[VRT_INPUT], rounded(interp_value(it, g->input), images * g->input->rows * g->input->cols),
+    to_float(k->ctx.region[VRT_INPUT],
+             rounded(interp_value(it, g->input), images * g->input->rows * g->input->cols),
              images * g->input->rows * g->input->cols);
     if (g->target) {
         network_target(interp_value(it, g->target), images);
@@ -176,8 +188,8 @@ static struct interp *start(struct machine *k, const struct graph *g, int images
     for (size_t i = 0; i < g->nparams; i++) {
         double *p = interp_param(it, g->params[i]);
         network_fill(p, g->params[i]->count);
-        to_float((char *)k->ctx.region[VRT_PARAMS] + k->program->params[i].offset, rounded(p, g->params[i]->count),
-                 g->params[i]->count);
+        to_float((char *)k->ctx.region[VRT_PARAMS] + k->program->params[i].offset,
+                 rounded(p, g->params[i]->count), g->params[i]->count);
     }
     k->ctx.images = images;
     k->ctx.first_image = s.first_image;
@@ -202,12 +214,13 @@ static void agree(const char *what, const float *x, const double *y, int64_t n)
             at = i;
         }
     if (!(worst <= tolerance * largest))
-        fail_msg("%s: element %lld of %lld is %.9g, should be %.9g (largest %.3g)", what, (long long)at, (long long)n, x[at],
-                 y[at], largest);
+        fail_msg("%s: element %lld of %lld is %.9g, should be %.9g (largest %.3g)", what,
+                 (long long)at, (long long)n, x[at], y[at], largest);
 }
 
 /* The kept choices of each picture, which only the evaluation counts. */
-static void choices_agree(struct machine *k, struct interp *it, const struct moe *m, const struct vrt_moe *own)
+static void choices_agree(struct machine *k, struct interp *it, const struct moe *m,
+                          const struct vrt_moe *own)
 {
     double expected[64];
     interp_counts(it, m, expected);
@@ -224,7 +237,8 @@ static void routing_agrees(struct machine *k, struct interp *it, const struct gr
 {
     for (size_t i = 0; i < g->nmoes; i++) {
         const struct moe *m = g->moes[i];
-        const float *balance = (const float *)((char *)k->ctx.region[VRT_BALANCE] + k->program->moes[i].balance_offset);
+        const float *balance = (const float *)((char *)k->ctx.region[VRT_BALANCE] +
+                                               k->program->moes[i].balance_offset);
         double expected[64] = {0}, entropy = interp_entropy(it, m);
         for (int64_t p = 0; p < k->ctx.images * m->tokens * m->top_k; p++) {
             int32_t expert = interp_choice(it, m)[p];
@@ -232,7 +246,8 @@ static void routing_agrees(struct machine *k, struct interp *it, const struct gr
             bool chosen = m->choice != CHOICE_EXPERT || !dropped;
             expected[expert] += chosen;
             expected[m->experts + expert] += chosen && dropped;
-            expected[2 * m->experts + 1 + expert] += chosen && g->training;         /* since the last update */
+            expected[2 * m->experts + 1 + expert] +=
+                chosen && g->training; /* since the last update */
         }
         expected[2 * m->experts] = (double)(k->ctx.images * m->tokens);
         agree("routing", balance, expected, 3 * m->experts + 1);
@@ -250,12 +265,14 @@ static void train_agrees(struct machine *k)
     memset(k->ctx.region[VRT_BALANCE], 0, (size_t)k->program->balance_bytes);
     k->program->train(&k->ctx);
     routing_agrees(k, it, k->train);
-    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, k->train->logits), IMAGES * k->train->logits->cols);
+    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, k->train->logits),
+          IMAGES * k->train->logits->cols);
     double loss = k->ctx.loss * k->ctx.loss_scale + k->ctx.balance_loss * k->ctx.balance_scale;
     assert_true(fabs(loss - interp_loss(it)) < 1e-4 * (1 + fabs(interp_loss(it))));
     for (size_t i = 0; i < k->train->nparams; i++) {
         const struct vrt_param *p = &k->program->params[i];
-        agree(p->name, (float *)((char *)k->ctx.region[VRT_GRADS] + p->offset), interp_grad(it, k->train->params[i]), p->count);
+        agree(p->name, (float *)((char *)k->ctx.region[VRT_GRADS] + p->offset),
+              interp_grad(it, k->train->params[i]), p->count);
     }
 }
 
@@ -267,8 +284,10 @@ static void eval_agrees(struct machine *k)
     memset(k->ctx.region[VRT_BALANCE], 0, (size_t)k->program->balance_bytes);
     k->program->eval(&k->ctx);
     routing_agrees(k, it, g);
-    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, g->logits), IMAGES * g->logits->cols);
-    agree("features", k->ctx.region[VRT_FEATURES], interp_value(it, g->features), IMAGES * g->features->rows * g->features->cols);
+    agree("logits", k->ctx.region[VRT_OUTPUT], interp_value(it, g->logits),
+          IMAGES * g->logits->cols);
+    agree("features", k->ctx.region[VRT_FEATURES], interp_value(it, g->features),
+          IMAGES * g->features->rows * g->features->cols);
 }
 
 /* Experts that choose among the tokens of several pictures see the neighbours, by their nature. */
@@ -290,7 +309,8 @@ static void alone_is_the_same(struct machine *k)
     k->program->eval(&k->ctx);
     memcpy(together, k->ctx.region[VRT_OUTPUT], IMAGES * out);
     for (int i = 0; i < IMAGES; i++) {
-        memmove(k->ctx.region[VRT_INPUT], (char *)k->ctx.region[VRT_INPUT] + (i ? size : 0), (size_t)(IMAGES - i) * size);
+        memmove(k->ctx.region[VRT_INPUT], (char *)k->ctx.region[VRT_INPUT] + (i ? size : 0),
+                (size_t)(IMAGES - i) * size);
         k->ctx.images = 1;
         k->program->eval(&k->ctx);
         assert_memory_equal(k->ctx.region[VRT_OUTPUT], (char *)together + (size_t)i * out, out);
@@ -322,12 +342,14 @@ static float *gradients(struct machine *k, int threads)
     return copy;
 }
 
-/* No bit depends on threads, nor on what is made again while a picture fits one tile. Sums over tiles depend on the tiles, which
- * differ without fusion: equal but for rounding. */
+/* No bit depends on threads, nor on what is made again while a picture fits one tile. Sums over
+ * tiles depend on the tiles, which differ without fusion: equal but for rounding. */
 static void test_bits(void **state)
 {
-    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 1), none = build(*state, RECOMPUTE_NONE, true, 1);
-    struct machine block = build(*state, RECOMPUTE_BLOCK, true, 2), plain = build(*state, RECOMPUTE_CHEAP, false, 2);
+    struct machine k = build(*state, RECOMPUTE_CHEAP, true, 1),
+                   none = build(*state, RECOMPUTE_NONE, true, 1);
+    struct machine block = build(*state, RECOMPUTE_BLOCK, true, 2),
+                   plain = build(*state, RECOMPUTE_CHEAP, false, 2);
     size_t size = (size_t)k.program->params_bytes;
     float *one = gradients(&k, 1), *three = gradients(&k, 3), *apart = gradients(&plain, 2);
     assert_memory_equal(one, three, size);
@@ -341,8 +363,8 @@ static void test_bits(void **state)
     discard(&plain);
 }
 
-/* Balancing without a loss: after an update each bias has moved by one step against the load, the average has followed, and the
- * counter starts anew. */
+/* Balancing without a loss: after an update each bias has moved by one step against the load, the
+ * average has followed, and the counter starts anew. */
 static void test_bias(void **state)
 {
     (void)state;
@@ -352,10 +374,14 @@ static void test_bias(void **state)
     k.program->train(&k.ctx);
     k.ctx.lr = 0.1, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
     k.ctx.bias1 = 1 - 0.9, k.ctx.bias2 = 1 - 0.99, k.ctx.grad_scale = 1, k.ctx.ema_decay = 0.75;
-    float *bias = (float *)((char *)k.ctx.region[VRT_PARAMS] + k.program->params[m->bias->id].offset);
+    float *bias =
+        (float *)((char *)k.ctx.region[VRT_PARAMS] + k.program->params[m->bias->id].offset);
     float *ema = (float *)((char *)k.ctx.region[VRT_EMA] + k.program->params[m->bias->id].offset);
-    float *balance = (float *)((char *)k.ctx.region[VRT_BALANCE] + k.program->moes[0].balance_offset), before[8], count[8];
-    float *since = balance + 2 * m->experts + 1, mean = (float)(IMAGES * m->tokens * m->top_k) / (float)m->experts;
+    float *balance =
+              (float *)((char *)k.ctx.region[VRT_BALANCE] + k.program->moes[0].balance_offset),
+          before[8], count[8];
+    float *since = balance + 2 * m->experts + 1,
+          mean = (float)(IMAGES * m->tokens * m->top_k) / (float)m->experts;
     int up = 0, down = 0;
     memcpy(before, bias, (size_t)m->experts * sizeof *bias);
     memcpy(count, since, (size_t)m->experts * sizeof *count);
@@ -379,11 +405,13 @@ static void test_update(void **state)
     struct machine k = build(network_named("mlp"), RECOMPUTE_CHEAP, true, 2);
     start(&k, k.train, IMAGES);
     k.program->train(&k.ctx);
-    k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99, k.ctx.eps = 1e-8;
+    k.ctx.lr = 0.1, k.ctx.weight_decay = 0.3, k.ctx.beta1 = 0.9, k.ctx.beta2 = 0.99,
+    k.ctx.eps = 1e-8;
     k.ctx.bias1 = 1 - 0.9, k.ctx.bias2 = 1 - 0.99, k.ctx.grad_scale = 0.5, k.ctx.ema_decay = 0.75;
     size_t n = (size_t)k.program->params_bytes / 4;
     float *p = k.ctx.region[VRT_PARAMS], *g = k.ctx.region[VRT_GRADS], *ema = k.ctx.region[VRT_EMA];
-    double *expected = arena_array(arena, n, sizeof *expected), *average = arena_array(arena, n, sizeof *average), norm = 0;
+    double *expected = arena_array(arena, n, sizeof *expected),
+           *average = arena_array(arena, n, sizeof *average), norm = 0;
     for (size_t i = 0; i < n; i++)
         norm += (double)g[i] * g[i];
     for (size_t i = 0; i < k.train->nparams; i++) {
@@ -431,7 +459,8 @@ static void test_range(void **state)
     discard(&k);
 }
 
-/* To the last digits: of a picture of one colour the mean is GELU of that colour, and the network goes on with a SiLU. */
+/* To the last digits: of a picture of one colour the mean is GELU of that colour, and the network
+ * goes on with a SiLU. */
 static void test_gelu(void **state)
 {
     (void)state;
@@ -444,7 +473,8 @@ static void test_gelu(void **state)
             in[i] = (float)(x0 + (double)(i / (pixels * channels) + i % channels) / 512);
         k.program->eval(&k.ctx);
         for (int64_t i = 0; i < IMAGES * channels; i++) {
-            double x = in[i / channels * pixels * channels + i % channels], z = x * 0.5 * erfc(-x * sqrt(0.5)), y = z / (1 + exp(-z));
+            double x = in[i / channels * pixels * channels + i % channels],
+                   z = x * 0.5 * erfc(-x * sqrt(0.5)), y = z / (1 + exp(-z));
             if (!(fabs(features[i] - y) <= 1e-6 + 5e-7 * fabs(x)))
                 fail_msg("silu(gelu(%.9g)) is %.9g, should be %.9g", x, features[i], y);
         }
@@ -462,7 +492,10 @@ static void test_exp(void **state)
     float *in = k.ctx.region[VRT_INPUT], *features = k.ctx.region[VRT_FEATURES];
     for (double x0 = -87.2; x0 < 0; x0 += 1.0 / 37) {
         for (int64_t i = 0; i < IMAGES * pixels * channels; i++)
-            in[i] = i % channels ? (float)(x0 / (double)(i % channels) - (double)(i / (pixels * channels)) / 512) : 0.0f;
+            in[i] =
+                i % channels
+                    ? (float)(x0 / (double)(i % channels) - (double)(i / (pixels * channels)) / 512)
+                    : 0.0f;
         k.program->eval(&k.ctx);
         for (int64_t i = 0; i < IMAGES * channels; i++) {
             const float *x = in + i / channels * pixels * channels;
@@ -479,18 +512,21 @@ static void test_exp(void **state)
 
 int main(void)
 {
-    struct CMUnitTest tests[400] = {cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
-                                    cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena),
-                                    cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena),
-                                    cmocka_unit_test_setup_teardown(test_exp, new_arena, free_arena)};
+    struct CMUnitTest tests[400] = {
+        cmocka_unit_test_setup_teardown(test_update, new_arena, free_arena),
+        cmocka_unit_test_setup_teardown(test_bias, new_arena, free_arena),
+        cmocka_unit_test_setup_teardown(test_gelu, new_arena, free_arena),
+        cmocka_unit_test_setup_teardown(test_exp, new_arena, free_arena)};
     size_t n = 4;
     static const char *const ranging[] = {"mlp", "branches", "silu"};
     for (int i = 0; i < 3; i++)
-        tests[n++] = (struct CMUnitTest){"range", test_range, new_arena, free_arena, (void *)network_named(ranging[i])};
+        tests[n++] = (struct CMUnitTest){"range", test_range, new_arena, free_arena,
+                                         (void *)network_named(ranging[i])};
     for (int i = 0; i < network_count; i++) {
         static void (*const kinds[])(void **) = {test_agreement, test_bits, test_short_vectors};
         for (int j = 0; j < 3; j++)
-            tests[n++] = (struct CMUnitTest){networks[i].name, kinds[j], new_arena, free_arena, (void *)&networks[i]};
+            tests[n++] = (struct CMUnitTest){networks[i].name, kinds[j], new_arena, free_arena,
+                                             (void *)&networks[i]};
     }
     cmocka_set_message_output(CM_OUTPUT_TAP);
     _cmocka_run_group_tests("kernels", tests, n, make_folder, remove_folder);

@@ -21,7 +21,8 @@
 
 /* -- pictures in one folder -- */
 
-static const char *const flat_classes[] = {"n01440764", "n01443537", "n01484850"};      /* the first three of ImageNet-1k */
+static const char *const flat_classes[] = {"n01440764", "n01443537",
+                                           "n01484850"}; /* the first three of ImageNet-1k */
 
 /* ILSVRC2012_val_00000001.JPEG and on, whose class (from 0) is i % 3: gray 40 c + i. */
 static void write_flat(const char *where, int n)
@@ -34,8 +35,8 @@ static void write_flat(const char *where, int n)
     }
 }
 
-static void check_flat_named(const char *root, const struct vrt_dataset *classes_of, int count, int classes,
-                             const char *const *names)
+static void check_flat_named(const char *root, const struct vrt_dataset *classes_of, int count,
+                             int classes, const char *const *names)
 {
     struct vrt_image image = {0};
     struct vrt_dataset *d;
@@ -56,13 +57,15 @@ static void check_flat_named(const char *root, const struct vrt_dataset *classes
     vrt_image_free(&image);
 }
 
-static void check_flat(const char *root, const struct vrt_dataset *classes_of, int count, int classes)
+static void check_flat(const char *root, const struct vrt_dataset *classes_of, int count,
+                       int classes)
 {
     check_flat_named(root, classes_of, count, classes, flat_classes);
 }
 
 /* A line for each picture of a file of labels. */
-static void write_labels(const char *path, const char *head, const char *format, int n, const char *const *classes)
+static void write_labels(const char *path, const char *head, const char *format, int n,
+                         const char *const *classes)
 {
     FILE *f = fopen(path, "w");
 
@@ -85,7 +88,8 @@ static void reads_flat_folders(void **state)
     write_flat(in_folder("fl/val"), 9);
     refused(in_folder("fl"), "val", NULL, "LOC_val_solution.csv");
     write_labels(in_folder("fl/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
-    check_flat_named(in_folder("fl"), NULL, 9, 3, numbers);                 /* no training split: they stay numbers */
+    check_flat_named(in_folder("fl"), NULL, 9, 3,
+                     numbers); /* no training split: they stay numbers */
     mkdir(in_folder("fl/train"), 0777);
     for (int c = 0; c < 3; c++) {
         mkdir(in_folder("fl/train/%s", flat_classes[c]), 0777);
@@ -96,9 +100,11 @@ static void reads_flat_folders(void **state)
     check_flat(in_folder("fl"), train, 9, 3);
     write_labels(in_folder("fl/val.txt"), "", "val/ILSVRC2012_val_%08d.JPEG %s\r\n", 8, numbers);
     refused(in_folder("fl"), "val", train, "ILSVRC2012_val_00000009.JPEG has no label in");
-    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 3\n", "ILSVRC2012_val_%08d.JPEG %s\n", 8, numbers);
+    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 3\n",
+                 "ILSVRC2012_val_%08d.JPEG %s\n", 8, numbers);
     refused(in_folder("fl"), "val", train, "is not below the number of classes, 3");
-    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 1\n", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
+    write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 1\n",
+                 "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
     refused(in_folder("fl"), "val", train, "two labels, ");
     unlink(in_folder("fl/val.txt"));
     write_labels(in_folder("fl/LOC_val_solution.csv"), "ImageId,PredictionString\n",
@@ -111,36 +117,44 @@ static void reads_flat_folders(void **state)
     write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"),
                "449\n450\n442\n449\n450\n442\n449\n450\n442\n", 36);
     check_flat(in_folder("fl"), train, 9, 3);
-    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n1001\n", 9);
+    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"),
+               "449\n1001\n", 9);
     refused(in_folder("fl"), "val", train, ":2: '1001' is not an ILSVRC2012_ID");
-    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"), "449\n\n450\n", 9);
+    write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"),
+               "449\n\n450\n", 9);
     refused(in_folder("fl"), "val", train, ":3: a line before it is empty");
     write_labels(in_folder("fl/val.txt"), "\n", "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
-    check_flat(in_folder("fl"), train, 9, 3);           /* an empty line does no harm where lines name their pictures */
+    check_flat(in_folder("fl"), train, 9,
+               3); /* an empty line does no harm where lines name their pictures */
     unlink(in_folder("fl/val.txt"));
     vrt_dataset_close(train);
     mkdir(in_folder("tiny"), 0777);
     for (int i = 0; i < 2; i++)
         mkdir(in_folder("tiny/%s", sizes[i]), 0777);
     write_flat(in_folder("tiny/val/images"), 6);
-    write_labels(in_folder("tiny/val/val_annotations.txt"), "", "ILSVRC2012_val_%08d.JPEG\t%s\t0\t32\t44\t62\n", 6, flat_classes);
+    write_labels(in_folder("tiny/val/val_annotations.txt"), "",
+                 "ILSVRC2012_val_%08d.JPEG\t%s\t0\t32\t44\t62\n", 6, flat_classes);
     check_flat(in_folder("tiny"), NULL, 6, 3);
 }
 
-/* The pictures' folder may be called otherwise than the file of labels, where it stands in for that split. */
+/* The pictures' folder may be called otherwise than the file of labels, where it stands in for that
+ * split. */
 static void finds_labels_of_validation(void **state)
 {
     (void)state;
     mkdir(in_folder("lv"), 0777);
     write_flat(in_folder("lv/validation"), 6);
-    refused(in_folder("lv"), "val", NULL, "(validation.txt (FILE LABEL), LOC_validation_solution.csv, ");
+    refused(in_folder("lv"), "val", NULL,
+            "(validation.txt (FILE LABEL), LOC_validation_solution.csv, ");
     write_labels(in_folder("lv/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 6, flat_classes);
     check_flat(in_folder("lv"), NULL, 6, 3);
     assert_int_equal(rename(in_folder("lv/validation"), in_folder("lv/test")), 0);
     check_flat(in_folder("lv"), NULL, 6, 3);
-    refused(in_folder("lv"), "test", NULL, "(test.txt (FILE LABEL), LOC_test_solution.csv or test_annotations.txt)");
+    refused(in_folder("lv"), "test", NULL,
+            "(test.txt (FILE LABEL), LOC_test_solution.csv or test_annotations.txt)");
     unlink(in_folder("lv/val.txt"));
-    refused(in_folder("lv"), "val", NULL, "test_annotations.txt; `val` may stand for `test` in these names)");
+    refused(in_folder("lv"), "val", NULL,
+            "test_annotations.txt; `val` may stand for `test` in these names)");
 }
 
 /* A split whose file of labels has numbers: train has 5, 0 and 2, val has 2. */
@@ -178,7 +192,8 @@ static void check_numbered(const char *root)
     vrt_dataset_close(val);
 }
 
-/* A training split that is labelled by numbers is not ImageNet, and none of its classes moves where others do not occur. */
+/* A training split that is labelled by numbers is not ImageNet, and none of its classes moves where
+ * others do not occur. */
 static void keeps_numbers(void **state)
 {
     (void)state;
@@ -219,7 +234,8 @@ static void write_nested(const char *path, const char *const *classes)
     end_tar(outer);
 }
 
-/* The same in shards of four: key.png with its label in key.cls or key.json, in this order or the other. */
+/* The same in shards of four: key.png with its label in key.cls or key.json, in this order or the
+ * other. */
 static void write_shards(const char *folder_name, bool json)
 {
     struct archive *a = NULL;
@@ -229,7 +245,9 @@ static void write_shards(const char *folder_name, bool json)
     write_file(in_folder("%s/._set-train-000000.tar", folder_name), "x", 1);
     for (int i = 0; i < 15; i++) {
         int c = i % 3, n = i / 3;
-        a = i % 4 == 0 ? begin_tar(in_folder("%s/set-train-%06d.tar", folder_name, i / 4), ARCHIVE_FILTER_NONE) : a;
+        a = i % 4 == 0 ? begin_tar(in_folder("%s/set-train-%06d.tar", folder_name, i / 4),
+                                   ARCHIVE_FILTER_NONE)
+                       : a;
         if (i % 2) {
             snprintf(name, sizeof name, "s%02d.png", i);
             add_gray(a, name, 40 * c + n + 1);
@@ -265,7 +283,8 @@ static void refuses_large_texts(void **state)
         add_member(a, "s.json", text, (size_t)(MOST + more), AE_IFREG);
         end_tar(a);
         if (more)
-            refused(in_folder("texts"), "train", NULL, "s.json has 1048577 bytes; at most 1048576 are read");
+            refused(in_folder("texts"), "train", NULL,
+                    "s.json has 1048577 bytes; at most 1048576 are read");
         else
             assert_true(vrt_dataset_open(&d, in_folder("texts"), "train", NULL, &e));
         vrt_dataset_close(d);
@@ -297,7 +316,8 @@ static void reads_tars_of_a_split(void **state)
     refused(in_folder("official"), "val", train, "has no label; put the labels beside the tar");
     a = begin_tar(in_folder("official/ILSVRC2012_devkit_t12.tar.gz"), ARCHIVE_FILTER_GZIP);
     add_member(a, "ILSVRC2012_devkit_t12/readme.txt", "x", 1, AE_IFREG);
-    add_member(a, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth, sizeof truth - 1, AE_IFREG);
+    add_member(a, "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", truth,
+               sizeof truth - 1, AE_IFREG);
     end_tar(a);
     check_flat(in_folder("official"), train, 6, 3);
     check_flat(in_folder("official"), NULL, 6, 3);
@@ -334,15 +354,22 @@ static void reads_tars_of_a_split(void **state)
     check_tree(in_folder("split"));
 }
 
-/* A label in JSON is a whole number, or an error: else the folder would become the class. A .cls beside goes before it. */
+/* A label in JSON is a whole number, or an error: else the folder would become the class. A .cls
+ * beside goes before it. */
 static void reads_json_labels(void **state)
 {
-    static const struct { const char *json, *cls, *refused; int64_t classes; } cases[] = {
-        {"{\"label\": 3.0}", NULL, NULL, 4}, {"{\"cls\": 2}", NULL, NULL, 3}, {"{\"caption\": \"3\"}", NULL, NULL, 1},
+    static const struct {
+        const char *json, *cls, *refused;
+        int64_t classes;
+    } cases[] = {
+        {"{\"label\": 3.0}", NULL, NULL, 4},
+        {"{\"cls\": 2}", NULL, NULL, 3},
+        {"{\"caption\": \"3\"}", NULL, NULL, 1},
         {"{\"label\": \"cat\"}", "5", NULL, 6},
         {"{\"label\": \"3\"}", NULL, "cat/s.json: the label \"3\" is not a whole number", 0},
         {"{\"label\": 1.5}", NULL, "cat/s.json: the label 1.5 is not a whole number", 0},
-        {"{\"cls\": \"n01440764\"}", NULL, "cat/s.json: the label \"n01440764\" is not a whole number", 0},
+        {"{\"cls\": \"n01440764\"}", NULL,
+         "cat/s.json: the label \"n01440764\" is not a whole number", 0},
     };
     struct vrt_dataset *d;
     struct vrt_error e;
@@ -411,11 +438,18 @@ static void finds_numbered_classes(void **state)
 /* A pattern is what it says, whatever lies beside; the other splits are found in its folder. */
 static void reads_patterns(void **state)
 {
-    static const char *const files[] = {"x-train", "x-val", "x-validation", "x-test", "other", "lone/x-validation", "lone/x-train"};
-    static const struct { const char *file, *split; int value; } cases[] = {
-        {"x-test", "val", 3}, {"x-validation", "val", 2}, {"x-val", "val", 1}, {"x-train", "val", 1}, {"other", "val", 1},
-        {"x-test", "train", 0}, {"x-validation", "train", 0}, {"x-val", "train", 0}, {"other", "train", 4},
-        {"lone/x-validation", "train", 6}, {"lone/x-train", "val", 5},
+    static const char *const files[] = {
+        "x-train", "x-val", "x-validation", "x-test", "other", "lone/x-validation", "lone/x-train"};
+    static const struct {
+        const char *file, *split;
+        int value;
+    } cases[] = {
+        {"x-test", "val", 3},         {"x-validation", "val", 2},
+        {"x-val", "val", 1},          {"x-train", "val", 1},
+        {"other", "val", 1},          {"x-test", "train", 0},
+        {"x-validation", "train", 0}, {"x-val", "train", 0},
+        {"other", "train", 4},        {"lone/x-validation", "train", 6},
+        {"lone/x-train", "val", 5},
     };
     struct vrt_image image = {0};
     struct vrt_dataset *d;
@@ -427,7 +461,8 @@ static void reads_patterns(void **state)
     for (int i = 0; i < 7; i++)
         write_shard(in_folder("pattern/%s-0.tar", files[i]), i);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        if (!vrt_dataset_open(&d, in_folder("pattern/%s-{0..0}.tar", cases[i].file), cases[i].split, NULL, &e))
+        if (!vrt_dataset_open(&d, in_folder("pattern/%s-{0..0}.tar", cases[i].file), cases[i].split,
+                              NULL, &e))
             fail_msg("%s", e.text);
         assert_true(vrt_dataset_read(d, 0, 1, &image, &e));
         if (image.pixels.data[0] != cases[i].value)
@@ -440,9 +475,10 @@ static void reads_patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(finds_labels_of_validation), cmocka_unit_test(keeps_numbers),
-        cmocka_unit_test(reads_tars_of_a_split), cmocka_unit_test(reads_json_labels), cmocka_unit_test(refuses_large_texts),
-        cmocka_unit_test(reads_patterns), cmocka_unit_test(finds_numbered_classes),
+        cmocka_unit_test(reads_flat_folders), cmocka_unit_test(finds_labels_of_validation),
+        cmocka_unit_test(keeps_numbers),      cmocka_unit_test(reads_tars_of_a_split),
+        cmocka_unit_test(reads_json_labels),  cmocka_unit_test(refuses_large_texts),
+        cmocka_unit_test(reads_patterns),     cmocka_unit_test(finds_numbered_classes),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,5 @@
-/* The loader: the same floats for any number of threads and size of a batch, copies of a picture, pictures that cannot be read, data
- * that have gone. */
+/* The loader: the same floats for any number of threads and size of a batch, copies of a picture,
+ * pictures that cannot be read, data that have gone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,10 +27,12 @@ static int make_tree(void **state)
 }
 
 /* Deliver an epoch (or its rest) into input and labels; the number of pictures, -1 for an error. */
-static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels, struct vrt_error *e)
+static int64_t run_epoch(struct vrt_loader_options o, float *input, int32_t *labels,
+                         struct vrt_error *e)
 {
     struct vrt_loader *l;
-    int64_t n = 1, total = 0, pixels = (int64_t)o.transform.channels * o.transform.height * o.transform.width;
+    int64_t n = 1, total = 0,
+            pixels = (int64_t)o.transform.channels * o.transform.height * o.transform.width;
 
     assert_true(vrt_loader_open(&l, &o, e));
     while (n > 0 && total >= 0) {
@@ -48,7 +50,8 @@ static void loads_the_same(void **state)
 {
     static float first[15 * 48], again[15 * 48];
     int32_t labels[15], labels_again[15], seen[3] = {0};
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 3, .seed = 4, .threads = 1};
+    struct vrt_loader_options o = {
+        .transform = plain(3, 4, 4), .train = true, .batch = 3, .seed = 4, .threads = 1};
     struct vrt_dataset *d;
     struct vrt_error e;
 
@@ -71,7 +74,7 @@ static void loads_the_same(void **state)
     assert_memory_equal(first + 10 * 48, again, 5 * 48 * sizeof *first);
     o.first_batch = 3;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 0);
-    o.threads = 384;                    /* as many as there are processors, perhaps */
+    o.threads = 384; /* as many as there are processors, perhaps */
     o.first_batch = 0;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
     assert_memory_equal(first, again, sizeof first);
@@ -79,7 +82,7 @@ static void loads_the_same(void **state)
     o.epoch = 1;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
     assert_memory_not_equal(labels, labels_again, sizeof labels);
-    o.batch = 4;                        /* the last three are dropped, but not at evaluation */
+    o.batch = 4; /* the last three are dropped, but not at evaluation */
     assert_int_equal(run_epoch(o, again, labels_again, &e), 12);
     o.train = false;
     assert_int_equal(run_epoch(o, again, labels_again, &e), 15);
@@ -90,12 +93,19 @@ static void loads_the_same(void **state)
     vrt_dataset_close(d);
 }
 
-/* Copies of a picture stand `apart`, each augmented by itself; a third of the pictures fills the epoch. */
+/* Copies of a picture stand `apart`, each augmented by itself; a third of the pictures fills the
+ * epoch. */
 static void repeats(void **state)
 {
     static float input[15 * 48], again[15 * 48];
     int32_t labels[15], labels_again[15];
-    struct vrt_loader_options o = {.transform = plain(3, 4, 4), .train = true, .batch = 5, .seed = 4, .threads = 1, .copies = 3, .apart = 2};
+    struct vrt_loader_options o = {.transform = plain(3, 4, 4),
+                                   .train = true,
+                                   .batch = 5,
+                                   .seed = 4,
+                                   .threads = 1,
+                                   .copies = 3,
+                                   .apart = 2};
     struct vrt_dataset *d;
     struct vrt_error e;
     int differ = 0;
@@ -104,7 +114,7 @@ static void repeats(void **state)
     assert_true(vrt_dataset_open(&d, in_folder("tree"), "train", NULL, &e));
     o.dataset = d;
     assert_int_equal(run_epoch(o, input, labels, &e), 15);
-    for (int i = 0; i < 12; i++) {      /* two whole blocks of two pictures, three times each */
+    for (int i = 0; i < 12; i++) { /* two whole blocks of two pictures, three times each */
         int first = i / 6 * 6 + i % 2;
         assert_int_equal(labels[i], labels[first]);
         assert_memory_equal(input + i * 48, input + first * 48, 48 * sizeof *input);
@@ -115,7 +125,7 @@ static void repeats(void **state)
     assert_memory_equal(labels, labels_again, sizeof labels);
     for (int i = 0; i < 12; i++)
         differ += memcmp(again + i * 48, again + (i / 6 * 6 + i % 2) * 48, 48 * sizeof *again) != 0;
-    assert_true(differ >= 6);           /* of the eight that are not the first */
+    assert_true(differ >= 6); /* of the eight that are not the first */
     o.copies = 99;
     struct vrt_loader *l;
     assert_false(vrt_loader_open(&l, &o, &e));
@@ -123,7 +133,8 @@ static void repeats(void **state)
 }
 
 /* An epoch with pictures that cannot be read: their places, ended by -1, and numbers. */
-static int64_t run_unread(struct vrt_loader_options o, float *input, int32_t *labels, int64_t *places, int64_t *pictures)
+static int64_t run_unread(struct vrt_loader_options o, float *input, int32_t *labels,
+                          int64_t *places, int64_t *pictures)
 {
     struct vrt_loader *l;
     struct vrt_error e;
@@ -148,7 +159,8 @@ static int64_t run_unread(struct vrt_loader_options o, float *input, int32_t *la
     return total;
 }
 
-/* In training the next picture stands in, whatever the threads and the batches; at evaluation it is zeros under its own label. */
+/* In training the next picture stands in, whatever the threads and the batches; at evaluation it is
+ * zeros under its own label. */
 static void bears_bad_pictures(void **state)
 {
     static float input[16 * 48], again[16 * 48], zeros[48];
@@ -214,7 +226,7 @@ static void tells_vanished_data(void **state)
     o.train = true;
     assert_int_equal(run_epoch(o, input, labels, &e), -1);
     assert_non_null(strstr(e.text, "nor can any of those after it"));
-    assert_true(vrt_loader_open(&l, &o, &e));       /* closed while the threads work */
+    assert_true(vrt_loader_open(&l, &o, &e)); /* closed while the threads work */
     vrt_loader_close(l);
     for (int i = 0; i < 40; i++) {
         snprintf(name, sizeof name, "gone/train/%c/%02d.jpg", i < 20 ? 'a' : 'b', i);
@@ -235,7 +247,9 @@ static void tells_vanished_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loads_the_same), cmocka_unit_test(repeats), cmocka_unit_test(bears_bad_pictures),
+        cmocka_unit_test(loads_the_same),
+        cmocka_unit_test(repeats),
+        cmocka_unit_test(bears_bad_pictures),
         cmocka_unit_test(tells_vanished_data),
     };
 

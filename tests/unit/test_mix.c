@@ -1,4 +1,5 @@
-/* Mixup and cutmix: shares as Beta distributions have them, boxes of the area that the target says, pairs within their groups. */
+/* Mixup and cutmix: shares as Beta distributions have them, boxes of the area that the target says,
+ * pairs within their groups. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,8 @@ static struct vrt_mix draw(const struct vrt_mix_options *o, int i)
     return vrt_mix_draw(o, SIZE, SIZE, &r);
 }
 
-/* Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)), fourth central moment 3 / (16 (2a + 1) (2a + 3)). */
+/* Beta(a, a): mean 1/2, variance 1 / (4 (2a + 1)), fourth central moment 3 / (16 (2a + 1) (2a +
+ * 3)). */
 static void shares(void **state)
 {
     static const double alphas[] = {0.2, 0.8, 1, 3};
@@ -35,13 +37,15 @@ static void shares(void **state)
             squares += (m.keep - 0.5) * (m.keep - 0.5);
         }
         assert_true(fabs(sum / DRAWS - 0.5) < 5 * sqrt(variance / DRAWS));
-        assert_true(fabs(squares / DRAWS - variance) < 5 * sqrt((fourth - variance * variance) / DRAWS));
+        assert_true(fabs(squares / DRAWS - variance) <
+                    5 * sqrt((fourth - variance * variance) / DRAWS));
     }
 }
 
 static void probabilities(void **state)
 {
-    const struct vrt_mix_options o = {.mixup = 0.8, .cutmix = 1, .probability = 0.7, .cut = 0.4}, none = {.probability = 1};
+    const struct vrt_mix_options o = {.mixup = 0.8, .cutmix = 1, .probability = 0.7, .cut = 0.4},
+                                 none = {.probability = 1};
     int on = 0, cut = 0;
     (void)state;
     for (int i = 0; i < DRAWS; i++) {
@@ -55,7 +59,8 @@ static void probabilities(void **state)
     assert_false(draw(&none, 0).on);
 }
 
-/* The box is in the picture, its area is what the target loses; uncut by the edges it has the drawn share. */
+/* The box is in the picture, its area is what the target loses; uncut by the edges it has the drawn
+ * share. */
 static void boxes(void **state)
 {
     const struct vrt_mix_options o = {.cutmix = 1, .probability = 1};
@@ -64,21 +69,27 @@ static void boxes(void **state)
     for (int i = 0; i < DRAWS; i++) {
         struct vrt_mix m = draw(&o, i);
         assert_true(m.on && m.cut);
-        assert_true(m.top >= 0 && m.left >= 0 && m.bottom <= SIZE && m.right <= SIZE && m.top <= m.bottom && m.left <= m.right);
-        assert_true(fabs(m.keep - (1 - (m.bottom - m.top) * (m.right - m.left) / (double)(SIZE * SIZE))) < 1e-6);
+        assert_true(m.top >= 0 && m.left >= 0 && m.bottom <= SIZE && m.right <= SIZE &&
+                    m.top <= m.bottom && m.left <= m.right);
+        assert_true(fabs(m.keep - (1 - (m.bottom - m.top) * (m.right - m.left) /
+                                           (double)(SIZE * SIZE))) < 1e-6);
         kept += m.keep;
     }
-    /* With side s of a unit picture, uniform, s^2 uniform, the expected length inside is s - s^2/4: the mean of its square over s^2
-     * in (0, 1), 1/2 - 2/10 + 1/48, is lost. Rounding down to even pixels adds a little. */
+    /* With side s of a unit picture, uniform, s^2 uniform, the expected length inside is s - s^2/4:
+     * the mean of its square over s^2 in (0, 1), 1/2 - 2/10 + 1/48, is lost. Rounding down to even
+     * pixels adds a little. */
     assert_true(fabs(kept / DRAWS - (1 - 77.0 / 240)) < 0.04);
 }
 
-/* Every pixel comes from one of the two, in the shares that were drawn; pairs never leave their group. */
+/* Every pixel comes from one of the two, in the shares that were drawn; pairs never leave their
+ * group. */
 static void pictures(void **state)
 {
     enum { N = 12, GROUP = 6, H = 4, W = 5, C = 3 };
     static float x[N][H][W][C];
-    const struct vrt_mix blend = {.on = true, .keep = 0.75f}, cut = {.on = true, .cut = true, .top = 1, .bottom = 3, .left = 2, .right = 5};
+    const struct vrt_mix blend = {.on = true, .keep = 0.75f},
+                         cut = {
+                             .on = true, .cut = true, .top = 1, .bottom = 3, .left = 2, .right = 5};
     const struct vrt_mix *const ways[] = {&blend, &cut};
     (void)state;
     for (int k = 0; k < 2; k++) {
@@ -91,7 +102,9 @@ static void pictures(void **state)
             for (int i = 0; i < H * W * C; i++) {
                 int row = i / (W * C), column = i / C % W;
                 bool inside = row >= 1 && row < 3 && column >= 2;
-                float expected = k == 0 ? 0.75f * (float)n + 0.25f * (float)partner : inside ? (float)partner : (float)n;
+                float expected = k == 0   ? 0.75f * (float)n + 0.25f * (float)partner
+                                 : inside ? (float)partner
+                                          : (float)n;
                 assert_true(fabsf(x[n][row][column][i % C] - expected) < 1e-6f * N);
             }
         }
@@ -114,8 +127,8 @@ static void odd_groups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shares), cmocka_unit_test(probabilities), cmocka_unit_test(boxes), cmocka_unit_test(pictures),
-        cmocka_unit_test(odd_groups),
+        cmocka_unit_test(shares),   cmocka_unit_test(probabilities), cmocka_unit_test(boxes),
+        cmocka_unit_test(pictures), cmocka_unit_test(odd_groups),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,5 +1,6 @@
-/* Policies of changes: each operation against timm and Pillow, by bytes (tests/reference/policy.py records hashes); what is
- * drawn at random against what it must be, within five standard deviations at fixed seeds. */
+/* Policies of changes: each operation against timm and Pillow, by bytes (tests/reference/policy.py
+ * records hashes); what is drawn at random against what it must be, within five standard deviations
+ * at fixed seeds. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,7 +73,8 @@ static void jitter(struct vrt_image *image, const char *order, double factor)
 }
 
 /* What the columns of a row ask for. */
-static void change(struct vrt_image *image, const char *name, bool increasing, double level, int sign, const char *filter)
+static void change(struct vrt_image *image, const char *name, bool increasing, double level,
+                   int sign, const char *filter)
 {
     struct vrt_policy p = {.increasing = increasing, .fill = {124, 116, 104}};
 
@@ -114,8 +116,8 @@ static void pixels_are_pillows(void **state)
         unsigned long long expected;
         int increasing, sign;
         double level;
-        if (sscanf(line, "pixels %15s %31s %d %lf %d %15s %llx", picture, name, &increasing, &level, &sign, filter,
-                   &expected) != 7)
+        if (sscanf(line, "pixels %15s %31s %d %lf %d %15s %llx", picture, name, &increasing, &level,
+                   &sign, filter, &expected) != 7)
             continue;
         if (strcmp(picture, "square") == 0)
             draw(&image, 64, 64, 3);
@@ -131,8 +133,9 @@ static void pixels_are_pillows(void **state)
     vrt_image_free(&image);
 }
 
-/* Sizes at which rows have no middle, and odd numbers of values in a run. Each operation stays within the picture (the
- * sanitizers watch), and a flat picture that comes from within itself stays flat. */
+/* Sizes at which rows have no middle, and odd numbers of values in a run. Each operation stays
+ * within the picture (the sanitizers watch), and a flat picture that comes from within itself stays
+ * flat. */
 static void any_size(void **state)
 {
     static const int sizes[] = {1, 2, 3, 5, 17};
@@ -184,13 +187,16 @@ static void count_is(const char *what, double count, double n, double probabilit
     sum_is(what, count, n, probability, sqrt(probability * (1 - probability)));
 }
 
-/* The levels' moments are those of the normal distribution with its tail above 10, two deviations up, moved to 10. */
+/* The levels' moments are those of the normal distribution with its tail above 10, two deviations
+ * up, moved to 10. */
 static void layers_are_drawn(void **state)
 {
-    const struct vrt_policy p = {.layers = 2, .magnitude = 9, .magnitude_std = 0.5, .probability = 0.3};
+    const struct vrt_policy p = {
+        .layers = 2, .magnitude = 9, .magnitude_std = 0.5, .probability = 0.3};
     const int n = 150000;
     const double mean = 9 + 0.5 * -0.0084907, deviation = 0.5 * 0.9798961;
-    double ops[VRT_POLICY_OPS] = {0}, applied = 0, up = 0, levels = 0, squares = 0, at_10 = 0, both = 0;
+    double ops[VRT_POLICY_OPS] = {0}, applied = 0, up = 0, levels = 0, squares = 0, at_10 = 0,
+           both = 0;
     struct vrt_random random;
 
     (void)state;
@@ -284,16 +290,19 @@ static void jitters_are_drawn(void **state)
     }
 }
 
-/* A policy does what its draws say, in their order, and takes no memory after the first pictures. */
-static void follow_draws(const struct vrt_policy *p, struct vrt_image *image, struct vrt_random *random)
+/* A policy does what its draws say, in their order, and takes no memory after the first
+ * pictures. */
+static void follow_draws(const struct vrt_policy *p, struct vrt_image *image,
+                         struct vrt_random *random)
 {
-    static void (*const changes[3])(struct vrt_image *, double) = {vrt_colour_brightness, vrt_colour_contrast,
-                                                                   vrt_colour_saturation};
+    static void (*const changes[3])(struct vrt_image *, double) = {
+        vrt_colour_brightness, vrt_colour_contrast, vrt_colour_saturation};
 
     for (int i = 0; i < p->layers; i++) {
         struct vrt_layer l = vrt_policy_draw_layer(p, random);
         if (l.applied)
-            assert_true(vrt_policy_op(p, vrt_policy_name(l.op), l.level, l.sign, image, &scratch, &error));
+            assert_true(
+                vrt_policy_op(p, vrt_policy_name(l.op), l.level, l.sign, image, &scratch, &error));
     }
     if (p->three_augment) {
         struct vrt_three_choice c = vrt_policy_draw_three(random);
@@ -314,7 +323,12 @@ static void follow_draws(const struct vrt_policy *p, struct vrt_image *image, st
 static void policies_follow_draws(void **state)
 {
     static const struct vrt_policy policies[] = {
-        {.layers = 2, .magnitude = 9, .magnitude_std = 0.5, .increasing = true, .probability = 0.5, .filter = VRT_BICUBIC},
+        {.layers = 2,
+         .magnitude = 9,
+         .magnitude_std = 0.5,
+         .increasing = true,
+         .probability = 0.5,
+         .filter = VRT_BICUBIC},
         {.layers = 3, .magnitude = 5, .probability = 1, .fill = {1, 2, 3}},
         {.three_augment = true, .jitter = 0.3},
         {.layers = 1, .magnitude = 7, .probability = 1, .three_augment = true, .jitter = 0.4},
@@ -380,15 +394,17 @@ static struct erased bounds(const float *input)
 /* Area, logarithm of height to width, centre: their means beside those of timm's rectangles. */
 static void rectangles_are(const double sums[4], int n)
 {
-    static const char *const names[4] = {"area", "ratio", "centre from the top", "centre from the left"};
+    static const char *const names[4] = {"area", "ratio", "centre from the top",
+                                         "centre from the left"};
     double mean[4], deviation[4], theirs;
     char line[256];
     FILE *f = open_table();
     bool found = false;
 
     while (!found && fgets(line, sizeof line, f) != NULL)
-        found = sscanf(line, "erase 40 56 %lf %lf %lf %lf %lf %lf %lf %lf %lf", &theirs, &mean[0], &deviation[0], &mean[1],
-                       &deviation[1], &mean[2], &deviation[2], &mean[3], &deviation[3]) == 9;
+        found = sscanf(line, "erase 40 56 %lf %lf %lf %lf %lf %lf %lf %lf %lf", &theirs, &mean[0],
+                       &deviation[0], &mean[1], &deviation[1], &mean[2], &deviation[2], &mean[3],
+                       &deviation[3]) == 9;
     fclose(f);
     assert_true(found);
     for (int i = 0; i < 4; i++)
@@ -421,7 +437,8 @@ static void erasing(void **state)
         sums[3] += (r.left + r.right) / 2.0 / WIDTH;
         times++;
         for (int j = 0; j + 1 < w * CHANNELS; j += 2) {
-            double a = input[(r.top * WIDTH + r.left) * CHANNELS + j], b = input[(r.top * WIDTH + r.left) * CHANNELS + j + 1];
+            double a = input[(r.top * WIDTH + r.left) * CHANNELS + j],
+                   b = input[(r.top * WIDTH + r.left) * CHANNELS + j + 1];
             values += 2;
             sum += a + b;
             squares += a * a + b * b;
