@@ -6,12 +6,14 @@ include $(srcdir)/runtime/report.mk
 pkglib_LIBRARIES += %D%/libvrt.a
 
 %C%_libvrt_a_SOURCES = \
-	%D%/vrt.h %D%/abi.def \
+	%D%/vrt.h \
+	%D%/abi.def \
 	$(runtime_base_SOURCES) \
 	$(runtime_data_SOURCES) \
 	$(runtime_report_SOURCES) \
 	%D%/io/safetensors.c %D%/io/safetensors.h \
-	%D%/io/adapt.c %D%/io/adapt.h %D%/io/adapt_rules.c %D%/io/adapt_rules.h \
+	%D%/io/adapt.c %D%/io/adapt.h \
+	%D%/io/adapt_rules.c %D%/io/adapt_rules.h \
 	%D%/io/rename.c %D%/io/rename.h \
 	%D%/io/positions.c %D%/io/positions.h \
 	%D%/io/report.c %D%/io/report.h \
@@ -24,7 +26,8 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/put.c %D%/io/put.h \
 	%D%/io/metrics.c %D%/io/metrics.h \
 	%D%/io/progress.c %D%/io/progress.h \
-	%D%/program/main.c %D%/program/command.h \
+	%D%/program/main.c \
+	%D%/program/command.h \
 	%D%/program/flags.c %D%/program/flags.h \
 	%D%/program/options.c %D%/program/options.h \
 	%D%/program/suggest.c %D%/program/suggest.h \
@@ -32,17 +35,26 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/model.c %D%/program/model.h \
 	%D%/program/splits.c %D%/program/splits.h \
 	%D%/program/schedule.c %D%/program/schedule.h \
-	%D%/program/evaluate.c %D%/program/eval.c %D%/program/evaluate.h %D%/program/classes.c %D%/program/classes.h \
+	%D%/program/evaluate.c \
+	%D%/program/eval.c \
+	%D%/program/evaluate.h \
+	%D%/program/classes.c %D%/program/classes.h \
 	%D%/program/message.c %D%/program/message.h \
 	%D%/program/analysis.c %D%/program/analysis.h \
-	%D%/program/run.c %D%/program/run.h %D%/program/states.c %D%/program/states.h \
+	%D%/program/run.c %D%/program/run.h \
+	%D%/program/states.c %D%/program/states.h \
 	%D%/program/position.c %D%/program/position.h \
 	%D%/program/signals.c %D%/program/signals.h \
-	%D%/program/training.c %D%/program/training.h %D%/program/epoch.c \
-	%D%/program/keep.c %D%/program/keep.h %D%/program/faults.c %D%/program/faults.h %D%/program/unread.c %D%/program/unread.h \
-	%D%/program/train.c %D%/program/dry_run.c \
+	%D%/program/training.c %D%/program/training.h \
+	%D%/program/epoch.c \
+	%D%/program/keep.c %D%/program/keep.h \
+	%D%/program/faults.c %D%/program/faults.h \
+	%D%/program/unread.c %D%/program/unread.h \
+	%D%/program/train.c \
+	%D%/program/dry_run.c \
 	%D%/program/predict.c \
-	%D%/program/bench.c %D%/program/bench_data.c \
+	%D%/program/bench.c \
+	%D%/program/bench_data.c \
 	%D%/program/check.c \
 	%D%/program/info.c \
 	%D%/program/reporting.c \

@@ -1,8 +1,25 @@
 # End to end: whole programs, built, trained and run on generated data and, where it is there, on real pictures.
-e2e_tests = %D%/e2e/resume.sh %D%/e2e/recipes.sh %D%/e2e/memory.sh %D%/e2e/recompute.sh %D%/e2e/bad_pictures.sh \
-	%D%/e2e/bad_files.sh %D%/e2e/guards.sh %D%/e2e/faults.sh \
-	%D%/e2e/emit.sh %D%/e2e/weights.sh %D%/e2e/experts.sh %D%/e2e/examples.sh %D%/e2e/paper.sh %D%/e2e/pictures.sh %D%/e2e/layouts.sh %D%/e2e/check_data.sh %D%/e2e/evaluate.sh %D%/e2e/evalsets.sh \
-	%D%/e2e/analysis.sh %D%/e2e/real_pictures.sh
+e2e_tests = \
+	%D%/e2e/resume.sh \
+	%D%/e2e/recipes.sh \
+	%D%/e2e/memory.sh \
+	%D%/e2e/recompute.sh \
+	%D%/e2e/bad_pictures.sh \
+	%D%/e2e/bad_files.sh \
+	%D%/e2e/guards.sh \
+	%D%/e2e/faults.sh \
+	%D%/e2e/emit.sh \
+	%D%/e2e/weights.sh \
+	%D%/e2e/experts.sh \
+	%D%/e2e/examples.sh \
+	%D%/e2e/paper.sh \
+	%D%/e2e/pictures.sh \
+	%D%/e2e/layouts.sh \
+	%D%/e2e/check_data.sh \
+	%D%/e2e/evaluate.sh \
+	%D%/e2e/evalsets.sh \
+	%D%/e2e/analysis.sh \
+	%D%/e2e/real_pictures.sh
 TESTS += $(e2e_tests)
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe

@@ -13,9 +13,21 @@ unit_cflags = $(AM_CFLAGS)
 compiler_libs = compiler/libcompiler.a lang/liblang.a $(LLVM_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(CMOCKA_LIBS) -lm
 runtime_libs = runtime/libvrt.a $(runtime_LIBS) $(CMOCKA_LIBS)
 
-unit_tests = %D%/unit/test_gradients %D%/unit/test_interpret %D%/unit/test_kernels \
-	%D%/unit/test_random %D%/unit/test_image %D%/unit/test_data %D%/unit/test_labels %D%/unit/test_loader %D%/unit/test_base \
-	%D%/unit/test_io %D%/unit/test_adapt %D%/unit/test_mix %D%/unit/test_policy %D%/unit/test_experts
+unit_tests = \
+	%D%/unit/test_gradients \
+	%D%/unit/test_interpret \
+	%D%/unit/test_kernels \
+	%D%/unit/test_random \
+	%D%/unit/test_image \
+	%D%/unit/test_data \
+	%D%/unit/test_labels \
+	%D%/unit/test_loader \
+	%D%/unit/test_base \
+	%D%/unit/test_io \
+	%D%/unit/test_adapt \
+	%D%/unit/test_mix \
+	%D%/unit/test_policy \
+	%D%/unit/test_experts
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
