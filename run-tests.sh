@@ -1,13 +1,16 @@
 #!/bin/sh
 # Build everything and run all tests. --sanitize: with the address and undefined-behaviour sanitizers, generated code included.
+# --races: the thread sanitizer over compiler and runtime, in the one test that is for it.
 # Other options go to configure, e.g. CC=clang. The last line is 'N passed, N failed'.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 folder=build
 options=
+only=
 for option; do
     case $option in
         --sanitize) folder=build-sanitize options="$options --enable-sanitize" ;;
+        --races) folder=build-races options="$options --enable-thread-sanitizer" only="TESTS=tests/e2e/races.sh" ;;
         *) folder=build-other options="$options $option" ;;
     esac
 done
@@ -19,7 +22,8 @@ cd "$folder"
 # shellcheck disable=SC2086
 "$here/configure" --quiet --enable-werror $options
 make --no-print-directory -s -j"$(nproc)"
-make --no-print-directory -s -j"$(nproc)" check >check.log 2>&1 || true
+# shellcheck disable=SC2086
+make --no-print-directory -s -j"$(nproc)" check $only >check.log 2>&1 || true
 grep -h '^# \(PASS\|FAIL\|ERROR\|XPASS\|SKIP\):' check.log >counts.log || { tail -40 check.log; echo "0 passed, 1 failed"; exit 1; }
 count() { awk -v kind="# $1:" 'index($0, kind) == 1 { n += $3 } END { print n + 0 }' counts.log; }
 passed=$(count PASS)

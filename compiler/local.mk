@@ -63,7 +63,7 @@ bin_PROGRAMS += vmoec
 	%D%/info.c %D%/info.h \
 	%D%/pipeline.c %D%/pipeline.h
 %C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) \
-	-DDEFAULT_CC='"$(CC)"' -DSOURCE_FOLDER='"$(source_folder)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
+	-DDEFAULT_CC='"$(CC) $(LINK_SANITIZE)"' -DSOURCE_FOLDER='"$(source_folder)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
 	-DRUNTIME_LIBS='"$(runtime_LIBS)"'
 
 vmoec_SOURCES = %D%/main.c
