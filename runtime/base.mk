@@ -4,6 +4,7 @@ runtime_base_SOURCES = \
 	%D%/base/buffer.c %D%/base/buffer.h \
 	%D%/base/random.c %D%/base/random.h \
 	%D%/base/file.c %D%/base/file.h \
+	%D%/base/show.c %D%/base/show.h \
 	%D%/base/thread.c %D%/base/thread.h
 
 EXTRA_DIST += %D%/base/README.md

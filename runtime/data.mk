@@ -18,6 +18,7 @@ runtime_data_SOURCES = \
 	%D%/data/idx.c \
 	%D%/data/cifar.c \
 	%D%/data/holdout.c \
+	%D%/data/reach.c \
 	%D%/data/flat.c \
 	%D%/data/tars.c \
 	%D%/data/shards.c %D%/data/shards.h \

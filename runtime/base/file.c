@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { MOST_LINKS = 40 };
 
 static bool fail(struct vrt_error *e, const char *what, const char *path)
 {
@@ -140,30 +143,165 @@ void vrt_file_unmap(struct vrt_map *m)
     *m = (struct vrt_map){0};
 }
 
-bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e)
+static struct vrt_file_id id_of(const struct stat *s)
 {
-    *w = (struct vrt_writer){.fd = -1};
-    w->path = strdup(path);
-    if (w->path == NULL || asprintf(&w->temporary, "%s.%ld.tmp", path, (long)getpid()) < 0) {
-        free(w->path);
-        *w = (struct vrt_writer){.fd = -1};
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", path);
+    return (struct vrt_file_id){(uint64_t)s->st_dev, (uint64_t)s->st_ino};
+}
+
+bool vrt_file_find(const char *path, struct vrt_file_id *id)
+{
+    struct stat s;
+    bool found = stat(path, &s) == 0;
+
+    *id = found ? id_of(&s) : (struct vrt_file_id){0};
+    return found;
+}
+
+bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b)
+{
+    return a->device == b->device && a->inode == b->inode;
+}
+
+char *vrt_file_target(const char *path)
+{
+    char *at = strdup(path), *next, link[PATH_MAX];
+
+    for (int i = 0; at != NULL; i++, at = next) {
+        ssize_t n = readlink(at, link, sizeof link - 1);
+        const char *slash = strrchr(at, '/');
+        if (n < 0)
+            return at;
+        link[n] = '\0';
+        if (i == MOST_LINKS)
+            errno = ELOOP;
+        if (i == MOST_LINKS ||
+            asprintf(&next, "%.*s%s", link[0] == '/' || slash == NULL ? 0 : (int)(slash + 1 - at),
+                     at, link) < 0)
+            next = NULL;
+        free(at);
     }
-    w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return NULL;
+}
+
+/* The folder of a path, "." where it names none; owned by the caller. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+/* Of paths without links to files that are not there: the same name in the same folder. */
+static bool same_place(const char *a, const char *b)
+{
+    char *in_a = folder_of(a), *in_b = folder_of(b);
+    const char *name_a = strrchr(a, '/'), *name_b = strrchr(b, '/');
+    struct vrt_file_id id_a, id_b;
+    bool same = strcmp(name_a != NULL ? name_a + 1 : a, name_b != NULL ? name_b + 1 : b) == 0 &&
+                in_a != NULL && in_b != NULL && vrt_file_find(in_a, &id_a) &&
+                vrt_file_find(in_b, &id_b) && vrt_file_same(&id_a, &id_b);
+
+    free(in_a);
+    free(in_b);
+    return same;
+}
+
+bool vrt_path_same(const char *a, const char *b)
+{
+    struct vrt_file_id id_a, id_b;
+    bool there_a = vrt_file_find(a, &id_a), there_b = vrt_file_find(b, &id_b);
+
+    if (there_a || there_b)
+        return there_a && there_b && vrt_file_same(&id_a, &id_b);
+    char *to_a = vrt_file_target(a), *to_b = vrt_file_target(b);
+    bool same = to_a != NULL && to_b != NULL && same_place(to_a, to_b);
+    free(to_a);
+    free(to_b);
+    return same;
+}
+
+/* 1 or 2 if stdout or stderr go to this file, else -1. */
+static int standard_stream(const struct stat *s)
+{
+    struct vrt_file_id id = id_of(s), own;
+    struct stat stream;
+
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &stream) == 0 && (own = id_of(&stream), vrt_file_same(&id, &own)))
+            return fd;
+    return -1;
+}
+
+/* Of a file that is there. A link in /proc may lead to one that has no path. */
+static bool is_replaced(const struct vrt_writer *w, const struct stat *s)
+{
+    struct vrt_file_id id = id_of(s), target;
+
+    return S_ISREG(s->st_mode) && standard_stream(s) < 0 && vrt_file_find(w->target, &target) &&
+           vrt_file_same(&id, &target);
+}
+
+static bool open_in_place(struct vrt_writer *w, const struct stat *s, struct vrt_error *e)
+{
+    int stream = standard_stream(s);
+
+    do
+        w->fd = stream >= 0 ? fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                            : open(w->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    while (w->fd < 0 && errno == EINTR);
+    return w->fd >= 0 || fail(e, "write", w->path);
+}
+
+/* s: of the file that it will replace; NULL: there is none. */
+static bool make_temporary(struct vrt_writer *w, const struct stat *s, struct vrt_error *e)
+{
+    mode_t mode = s != NULL ? s->st_mode & 0777 : 0666;
+
+    for (long number = getpid();; number++) {
+        if (asprintf(&w->temporary, "%s.%ld.tmp", w->target, number) < 0)
+            w->temporary = NULL;
+        if (w->temporary == NULL)
+            break;
+        w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (w->fd >= 0 || errno != EEXIST)
+            break;
+        free(w->temporary);
+    }
+    if (w->fd >= 0 && (s == NULL || fchmod(w->fd, mode) == 0))
+        return true;
+    fail(e, "write", w->path);
     if (w->fd < 0) {
-        fail(e, "create", w->temporary);
         free(w->temporary);
         w->temporary = NULL;
-        vrt_writer_abandon(w);
-        return false;
     }
-    return true;
+    return false;
+}
+
+bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e)
+{
+    struct stat s;
+    bool there = stat(path, &s) == 0, ok;
+
+    *w = (struct vrt_writer){.path = strdup(path), .target = vrt_file_target(path), .fd = -1};
+    if (w->path == NULL || w->target == NULL)
+        ok = fail(e, "write", path);
+    else if (there && S_ISDIR(s.st_mode))
+        ok = vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: it is a folder", path);
+    else if (there && !is_replaced(w, &s))
+        ok = open_in_place(w, &s, e);
+    else
+        ok = make_temporary(w, there ? &s : NULL, e);
+    if (!ok)
+        vrt_writer_abandon(w);
+    return ok;
 }
 
 bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e)
 {
     int failed;
 
+    if (w->temporary == NULL)
+        return true;
     do
         failed = fallocate(w->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
     while (failed != 0 && errno == EINTR);
@@ -175,16 +313,14 @@ bool vrt_writer_reserve(struct vrt_writer *w, uint64_t size, struct vrt_error *e
 
 bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struct vrt_error *e)
 {
-    return vrt_file_put(w->fd, w->temporary, data, size, e);
+    return vrt_file_put(w->fd, w->path, data, size, e);
 }
 
 /* The name itself is durable only once its folder is. Some file systems cannot sync a folder: that
  * is no failure. */
 bool vrt_file_sync_name(const char *path, struct vrt_error *e)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    char *folder = folder_of(path);
     bool ok = true;
     int fd;
 
@@ -199,23 +335,43 @@ bool vrt_file_sync_name(const char *path, struct vrt_error *e)
     return ok;
 }
 
+/* What a device or a pipe cannot do is no failure. A file in place may have been longer. */
+static bool end_in_place(struct vrt_writer *w, struct vrt_error *e)
+{
+    struct stat s;
+    int fd = w->fd;
+    bool ok = true;
+
+    w->fd = -1;
+    if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode))
+        ok = (standard_stream(&s) >= 0 || ftruncate(fd, lseek(fd, 0, SEEK_CUR)) == 0) &&
+             fsync(fd) == 0;
+    if (!ok)
+        fail(e, "write", w->path);
+    if (close(fd) != 0 && ok)
+        ok = fail(e, "write", w->path);
+    return ok;
+}
+
 bool vrt_writer_commit(struct vrt_writer *w, struct vrt_error *e)
 {
     int fd = w->fd;
 
+    if (w->temporary == NULL)
+        return end_in_place(w, e);
     w->fd = -1;
     if (fsync(fd) != 0) {
-        fail(e, "write", w->temporary);
+        fail(e, "write", w->path);
         close(fd);
         return false;
     }
     if (close(fd) != 0)
-        return fail(e, "write", w->temporary);
-    if (rename(w->temporary, w->path) != 0)
+        return fail(e, "write", w->path);
+    if (rename(w->temporary, w->target) != 0)
         return fail(e, "replace", w->path);
     free(w->temporary);
     w->temporary = NULL;
-    return vrt_file_sync_name(w->path, e);
+    return vrt_file_sync_name(w->target, e);
 }
 
 void vrt_writer_abandon(struct vrt_writer *w)
@@ -225,6 +381,7 @@ void vrt_writer_abandon(struct vrt_writer *w)
     if (w->temporary != NULL)
         unlink(w->temporary);
     free(w->temporary);
+    free(w->target);
     free(w->path);
     *w = (struct vrt_writer){.fd = -1};
 }

@@ -33,11 +33,32 @@ struct vrt_map {
 bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e);
 void vrt_file_unmap(struct vrt_map *m);
 
-/* Writing: begin makes a temporary file beside `path`, commit makes it durable (fsync, rename,
- * fsync of the folder). After a failed write or commit, and instead of commit, call abandon: it
- * removes the temporary file. */
+/* Which file it is, by whatever path. */
+struct vrt_file_id {
+    uint64_t device, inode;
+};
+
+/* Links are followed; false: there is none, or it cannot be told. */
+bool vrt_file_find(const char *path, struct vrt_file_id *id);
+bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b);
+
+/* Where the links of a path lead, to something or nothing: a path to be freed. NULL: no memory, or
+ * links in a circle; errno tells. */
+char *vrt_file_target(const char *path);
+
+/* Do two paths mean one file, which need not be there yet? */
+bool vrt_path_same(const char *a, const char *b);
+
+/* Writing: begin makes a temporary file beside the file that `path` means, which links may lead to
+ * and which need not be there; commit makes it durable (fsync, rename, fsync of the folder), with
+ * the mode of the file that it replaces. What is no regular file (a device, a pipe) is opened
+ * instead, which waits for the reader of a pipe, and is written in its place; so is what stdout or
+ * stderr go to, behind what is there. After a failed write or commit, and instead of commit, call
+ * abandon: it removes the temporary file. */
 struct vrt_writer {
-    char *path, *temporary;
+    char *path;      /* as given, for messages */
+    char *target;    /* without links */
+    char *temporary; /* NULL: written in place */
     int fd;
 };
 

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,17 @@ bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *
     if (!vrt_blob_open(&more[d->nblobs], path, known, e))
         return false;
     d->nblobs++;
+    return true;
+}
+
+bool vrt_dataset_note(struct vrt_dataset *d, const char *path, struct vrt_error *e)
+{
+    struct vrt_file_id *more = realloc(d->small, ((size_t)d->nsmall + 1) * sizeof *more);
+
+    if (more == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", path);
+    d->small = more;
+    d->nsmall += vrt_file_find(path, &more[d->nsmall]);
     return true;
 }
 
@@ -221,6 +233,7 @@ void vrt_dataset_close(struct vrt_dataset *d)
     for (int i = 0; i < d->nblobs; i++)
         vrt_blob_close(d->blobs[i]);
     free(d->blobs);
+    free(d->small);
     free(d->root);
     free(d->split);
     free(d->describe);
@@ -299,6 +312,26 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
                  where != NULL ? where : d->root);
     free(where);
     return entry != NULL;
+}
+
+bool vrt_dataset_reads(const struct vrt_dataset *d, const struct vrt_file_id *file)
+{
+    char path[PATH_MAX], name[VRT_MAX_NAME + 256];
+    struct vrt_file_id id;
+
+    for (int i = 0; i < d->nsmall; i++)
+        if (vrt_file_same(&d->small[i], file))
+            return true;
+    for (int i = 0; i < d->nblobs; i++)
+        if (d->blobs[i]->device == file->device && d->blobs[i]->inode == file->inode)
+            return true;
+    for (int64_t i = 0; d->source == &vrt_folder_source && i < d->index.nitems; i++) {
+        vrt_dataset_item_name(d, i, name, sizeof name);
+        snprintf(path, sizeof path, "%s/%s", d->root, name);
+        if (vrt_file_find(path, &id) && vrt_file_same(&id, file))
+            return true;
+    }
+    return false;
 }
 
 void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size)

@@ -9,6 +9,7 @@
 #include "runtime/base/status.h"
 
 struct vrt_dataset;
+struct vrt_file_id;
 struct vrt_image;
 
 /* Open one split ("train", "val", "test"; "val" falls back to "validation" and "test", "test" to
@@ -60,6 +61,17 @@ bool vrt_dataset_read(const struct vrt_dataset *d, int64_t i, int channels, stru
 /* Are the pictures of a folder still where they were found? It may be unmounted or removed while it
  * is used. */
 bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e);
+
+/* Is the data set read from this file, as a picture, an archive or labels? Looks at every picture
+ * of a folder. */
+bool vrt_dataset_reads(const struct vrt_dataset *d, const struct vrt_file_id *file);
+
+/* Would a file or folder at `path` lie in the data at `root`, or in a folder that a link there
+ * leads to? What of the path is not there yet is taken to be made. */
+bool vrt_data_reaches(const char *root, const char *path);
+
+/* Is a file of this name taken for a picture, where it lies in a class? */
+bool vrt_data_takes(const char *path);
 
 /* "train/cat/0001.jpg", for messages; into a buffer of the caller. */
 void vrt_dataset_item_name(const struct vrt_dataset *d, int64_t i, char *text, int size);

@@ -92,10 +92,11 @@ static bool find_classes(struct vrt_flat_labels *l, const char *root,
     return ok;
 }
 
-bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, struct vrt_dataset *d, const char *root,
                           const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     return vrt_labels_open(&l->table, root, d->split, d->asked, e) &&
+           (l->table.path == NULL || vrt_dataset_note(d, l->table.path, e)) &&
            (!l->table.numbers || find_classes(l, root, classes_of, e));
 }
 

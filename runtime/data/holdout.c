@@ -19,11 +19,15 @@ static struct vrt_dataset *sibling(const struct vrt_dataset *d, struct vrt_error
         s->root = strdup(d->root);
         s->split = strdup(d->split);
         s->blobs = calloc((size_t)d->nblobs + 1, sizeof *s->blobs);
+        s->small = calloc((size_t)d->nsmall + 1, sizeof *s->small);
         s->index.items = calloc((size_t)d->index.nitems + 1, sizeof *s->index.items);
-        ok = s->root != NULL && s->split != NULL && s->blobs != NULL && s->index.items != NULL &&
+        ok = s->root != NULL && s->split != NULL && s->blobs != NULL && s->small != NULL &&
+             s->index.items != NULL &&
              vrt_buffer_append(&s->index.names, d->index.names.data, d->index.names.size, e) &&
              vrt_index_copy_classes(&s->index, &d->index, e);
     }
+    for (int i = 0; ok && i < d->nsmall; i++)
+        s->small[s->nsmall++] = d->small[i];
     for (int i = 0; ok && i < d->nblobs; i++) {
         d->blobs[i]->references++;
         s->blobs[s->nblobs++] = d->blobs[i];

@@ -141,7 +141,8 @@ static bool read_labels(struct vrt_dataset *d, const char *path,
     if (ok && size[0] != count)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s has %u labels for %lld pictures; get both files again",
                       path, size[0], (long long)count);
-    ok = ok && vrt_blob_read(blob, path, 8, (size_t)count, &buffer, &labels, e) &&
+    ok = ok && vrt_dataset_note(d, path, e) &&
+         vrt_blob_read(blob, path, 8, (size_t)count, &buffer, &labels, e) &&
          add_items(d, labels, count, e) && set_classes(d, classes_of, path, e);
     vrt_buffer_free(&buffer);
     vrt_blob_close(blob);

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/blob.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
@@ -29,6 +30,8 @@ struct vrt_dataset {
     struct vrt_index index;
     struct vrt_blob **blobs; /* archive: the tar; IDX: the pixels; CIFAR: its files */
     int nblobs;
+    struct vrt_file_id *small; /* files that were read while it was opened: labels, names */
+    int nsmall;
     int width, height; /* IDX: of every picture */
     int64_t missing;   /* labels without a picture */
 };
@@ -62,7 +65,7 @@ struct vrt_flat_labels {
     const char **classes; /* owned: what numbers stand for; NULL: labels are the classes */
     int64_t nclasses;     /* numbers are below it */
 };
-bool vrt_flat_labels_open(struct vrt_flat_labels *l, const struct vrt_dataset *d, const char *root,
+bool vrt_flat_labels_open(struct vrt_flat_labels *l, struct vrt_dataset *d, const char *root,
                           const struct vrt_dataset *classes_of, struct vrt_error *e);
 const char *vrt_flat_label(const struct vrt_flat_labels *l, const char *where, const char *file,
                            struct vrt_error *e);
@@ -90,6 +93,9 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
 /* Open one more blob; `known` as in vrt_blob_open. */
 bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known,
                       struct vrt_error *e);
+
+/* Remember a file that was read, for vrt_dataset_reads(). */
+bool vrt_dataset_note(struct vrt_dataset *d, const char *path, struct vrt_error *e);
 
 /* "ROOT/SPLIT"; owned by the caller; NULL when memory is out. */
 char *vrt_dataset_where(const struct vrt_dataset *d);

@@ -1,4 +1,5 @@
-/* Files that are replaced whole, and tasks on threads. */
+/* Files that are replaced whole or written in place, text for people, and tasks on threads. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,10 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/vrt.h"
 #include "tests/unit/fixture.h"
@@ -39,6 +43,144 @@ static void writes_files(void **state)
     assert_false(vrt_file_write(in_folder("no/such/folder"), "x", 1, &e));
     assert_false(vrt_file_write("/dev/full/x", "x", 1, &e));
     vrt_buffer_free(&b);
+}
+
+static void same_content(const char *path, const char *text)
+{
+    struct vrt_buffer b = {0};
+    struct vrt_error e;
+
+    assert_true(vrt_file_read(path, 100, &b, &e));
+    assert_string_equal((char *)b.data, text);
+    vrt_buffer_free(&b);
+}
+
+/* A link stays and its file is replaced, with its mode; a dangling one makes its own. */
+static void writes_through_links(void **state)
+{
+    struct vrt_error e;
+    struct stat s;
+
+    (void)state;
+    assert_int_equal(mkdir(in_folder("links"), 0777), 0);
+    write_file(in_folder("links/real"), "old", 3);
+    assert_int_equal(chmod(in_folder("links/real"), 0640), 0);
+    assert_int_equal(symlink("links/real", in_folder("near")), 0);
+    assert_int_equal(symlink("../near", in_folder("links/far")), 0);
+    assert_int_equal(symlink("new", in_folder("links/dangling")), 0);
+    assert_int_equal(symlink("circle", in_folder("links/circle")), 0);
+    assert_true(vrt_file_write(in_folder("links/far"), "new", 3, &e));
+    same_content(in_folder("links/real"), "new");
+    assert_true(lstat(in_folder("links/far"), &s) == 0 && S_ISLNK(s.st_mode));
+    assert_true(lstat(in_folder("near"), &s) == 0 && S_ISLNK(s.st_mode));
+    assert_true(stat(in_folder("links/real"), &s) == 0 && (s.st_mode & 0777) == 0640);
+    assert_true(vrt_file_write(in_folder("links/dangling"), "made", 4, &e));
+    assert_true(lstat(in_folder("links/dangling"), &s) == 0 && S_ISLNK(s.st_mode));
+    same_content(in_folder("links/new"), "made");
+    assert_false(vrt_file_write(in_folder("links/circle"), "x", 1, &e));
+    assert_false(vrt_file_write(in_folder("links"), "x", 1, &e));
+    assert_non_null(strstr(e.text, "it is a folder"));
+    assert_true(vrt_path_same(in_folder("links/far"), in_folder("links/real")));
+    assert_true(vrt_path_same(in_folder("links/none"), in_folder("links/../links/none")));
+    assert_false(vrt_path_same(in_folder("links/none"), in_folder("none")));
+    assert_false(vrt_path_same(in_folder("links/none"), in_folder("links/real")));
+}
+
+/* The file of a killed writer is neither used nor taken for one's own. */
+static void leaves_other_temporaries(void **state)
+{
+    struct vrt_error e;
+    char name[100], path[600];
+
+    (void)state;
+    snprintf(name, sizeof name, "t.%ld.tmp", (long)getpid());
+    assert_int_equal(symlink("f", in_folder(name)), 0);
+    snprintf(path, sizeof path, "%s", in_folder("f"));
+    write_file(path, "kept", 4);
+    assert_true(vrt_file_write(in_folder("t"), "new", 3, &e));
+    same_content(in_folder("t"), "new");
+    same_content(path, "kept");
+}
+
+/* A pipe is written, not replaced; so is what stdout goes to, and behind what is there. */
+static void writes_in_place(void **state)
+{
+    struct vrt_error e;
+    struct stat s;
+    char got[10] = "";
+
+    (void)state;
+    assert_int_equal(mkfifo(in_folder("pipe"), 0666), 0);
+    int fd = open(in_folder("pipe"), O_RDWR | O_NONBLOCK);
+    assert_true(vrt_file_write(in_folder("pipe"), "water", 5, &e));
+    assert_int_equal(read(fd, got, sizeof got), 5);
+    assert_string_equal(got, "water");
+    close(fd);
+    assert_true(stat(in_folder("pipe"), &s) == 0 && S_ISFIFO(s.st_mode));
+    assert_true(vrt_file_write("/dev/null", "x", 1, &e));
+    assert_true(stat("/dev/null", &s) == 0 && S_ISCHR(s.st_mode));
+
+    fflush(stdout);
+    int kept = dup(STDOUT_FILENO);
+    fd = open(in_folder("stdout"), O_WRONLY | O_CREAT, 0666);
+    dup2(fd, STDOUT_FILENO);
+    bool ok = write(STDOUT_FILENO, "one ", 4) == 4 &&
+              vrt_file_write(in_folder("stdout"), "two ", 4, &e) &&
+              vrt_file_write("/dev/stdout", "three ", 6, &e) &&
+              write(STDOUT_FILENO, "four", 4) == 4;
+    dup2(kept, STDOUT_FILENO);
+    assert_true(ok);
+    same_content(in_folder("stdout"), "one two three four");
+    close(fd);
+    close(kept);
+}
+
+/* A file without a name any more is reached by its descriptor alone. */
+static void writes_nameless_files(void **state)
+{
+    struct vrt_error e;
+    char path[40], got[10] = "";
+
+    (void)state;
+    int fd = open(in_folder("nameless"), O_RDWR | O_CREAT, 0666);
+    assert_int_equal(write(fd, "long ago", 8), 8);
+    assert_int_equal(unlink(in_folder("nameless")), 0);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    assert_true(vrt_file_write(path, "now", 3, &e));
+    assert_int_equal(pread(fd, got, sizeof got, 0), 3);
+    assert_string_equal(got, "now");
+    close(fd);
+}
+
+static void shows_text(void **state)
+{
+    static const char *const rows[][3] = {
+        {"plain", "plain", "plain"},
+        {"", "", "''"},
+        {"a b", "a b", "'a b'"},
+        {"it's", "it's", "'it'\\''s'"},
+        {"~/$x`y\\", "~/$x`y\\", "'~/$x`y\\'"},
+        {"x=1", "x=1", "'x=1'"},
+        {"\xc3\xa4 \xe2\x82\xac", "\xc3\xa4 \xe2\x82\xac", "'\xc3\xa4 \xe2\x82\xac'"},
+        {"\x1b[31m'\\", "\\x1b[31m'\\", "$'\\033[31m\\047\\134'"},
+        {"a\nb\tc\x7f", "a\\x0ab\\x09c\\x7f", "$'a\\012b\\011c\\177'"},
+        {"\xc2\x9b", "\\u009b", "$'\\302\\233'"},
+        {"a\xe2\x80\xaegpj", "a\\u202egpj", "$'a\\342\\200\\256gpj'"},
+        {"\xe2\x81\xa6\xe2\x80\xa8", "\\u2066\\u2028", "$'\\342\\201\\246\\342\\200\\250'"},
+        {"\xff\xc0\xaf\xed\xa0\x80", "\\xff\\xc0\\xaf\\xed\\xa0\\x80",
+         "$'\\377\\300\\257\\355\\240\\200'"},
+        {"\xe2\x82", "\\xe2\\x82", "$'\\342\\202'"},
+    };
+    char out[100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_string_equal(vrt_show_text(out, sizeof out, rows[i][0]), rows[i][1]);
+        assert_string_equal(vrt_quote(out, sizeof out, rows[i][0]), rows[i][2]);
+        assert_true(strlen(out) <= 4 * strlen(rows[i][0]) + 4);
+    }
+    assert_string_equal(vrt_show_text(out, 6, "ab\x1b"), "ab"); /* a whole character or none */
+    assert_string_equal(vrt_quote(out, 4, "a b"), "'a ");
 }
 
 struct squares {
@@ -91,6 +233,11 @@ static void runs_tasks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(writes_files),
+                                       cmocka_unit_test(writes_through_links),
+                                       cmocka_unit_test(leaves_other_temporaries),
+                                       cmocka_unit_test(writes_in_place),
+                                       cmocka_unit_test(writes_nameless_files),
+                                       cmocka_unit_test(shows_text),
                                        cmocka_unit_test(runs_tasks)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

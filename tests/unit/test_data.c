@@ -381,13 +381,84 @@ static void reads_cifar(void **state)
     vrt_image_free(&image);
 }
 
+static bool reads(const struct vrt_dataset *d, const char *path)
+{
+    struct vrt_file_id id;
+
+    assert_true(vrt_file_find(path, &id));
+    return vrt_dataset_reads(d, &id);
+}
+
+/* Pictures, archives and labels, by any path; what lies beside them is not read. */
+static void knows_its_files(void **state)
+{
+    struct vrt_dataset *d, *held;
+    struct vrt_error e;
+
+    (void)state;
+    write_tree(in_folder("own"), "train", 3, 5, 1);
+    write_file(in_folder("own/train/notes.txt"), "x", 1);
+    assert_int_equal(symlink("own/train/cat/01.png", in_folder("own.link")), 0);
+    assert_true(vrt_dataset_open(&d, in_folder("own"), "train", NULL, &e));
+    assert_true(reads(d, in_folder("own/train/dog/04.png")) && reads(d, in_folder("own.link")));
+    assert_false(reads(d, in_folder("own/train/notes.txt")) || reads(d, in_folder("own")));
+    vrt_dataset_close(d);
+
+    write_tar(in_folder("own.tar"), "", ARCHIVE_FILTER_NONE);
+    assert_true(vrt_dataset_open(&d, in_folder("own.tar"), "train", NULL, &e));
+    assert_true(reads(d, in_folder("own.tar")));
+    vrt_dataset_close(d);
+
+    mkdir(in_folder("own.idx"), 0777);
+    write_idx(in_folder("own.idx/train-images-idx3-ubyte"), 60, 5, false, 0, false);
+    write_idx(in_folder("own.idx/train-labels-idx1-ubyte"), 60, 5, true, 0, false);
+    assert_true(vrt_dataset_open(&d, in_folder("own.idx"), "train", NULL, &e) &&
+                vrt_dataset_hold_out(d, 0.5, &held, &e));
+    assert_true(reads(d, in_folder("own.idx/train-images-idx3-ubyte")));
+    assert_true(reads(d, in_folder("own.idx/train-labels-idx1-ubyte")));
+    assert_true(reads(held, in_folder("own.idx/train-labels-idx1-ubyte")));
+    vrt_dataset_close(held);
+    vrt_dataset_close(d);
+}
+
+static void tells_what_lies_in_it(void **state)
+{
+    char root[600];
+
+    (void)state;
+    write_tree(in_folder("in"), "train", 2, 1, 1);
+    write_tree(in_folder("far"), "val", 2, 1, 1);
+    assert_int_equal(symlink("../far/val", in_folder("in/val")), 0);
+    assert_int_equal(symlink("../../far", in_folder("in/train/fox")), 0);
+    assert_int_equal(symlink("in", in_folder("in.link")), 0);
+    snprintf(root, sizeof root, "%s", in_folder("in"));
+    assert_true(vrt_data_reaches(root, root));
+    assert_true(vrt_data_reaches(root, in_folder("in/run")));
+    assert_true(vrt_data_reaches(root, in_folder("in.link/new/run")));
+    assert_true(vrt_data_reaches(in_folder("in.link"), in_folder("in/train/run/state")));
+    assert_true(vrt_data_reaches(root, in_folder("far/val/run")));
+    assert_true(vrt_data_reaches(root, in_folder("far/run"))); /* in the class `fox` */
+    assert_true(vrt_data_reaches("/", in_folder("elsewhere")));
+    assert_false(vrt_data_reaches(root, in_folder("in2/run")));
+    assert_false(vrt_data_reaches(root, in_folder("run")));
+    assert_false(vrt_data_reaches(root, "."));
+    assert_false(vrt_data_reaches(in_folder("nowhere"), in_folder("run")));
+    assert_false(vrt_data_reaches(in_folder("in/train"), root));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_folders_and_archives), cmocka_unit_test(maps_classes),
-        cmocka_unit_test(chooses_validation),         cmocka_unit_test(reads_bare_folders),
-        cmocka_unit_test(refuses_data_sets),          cmocka_unit_test(reads_idx),
-        cmocka_unit_test(holds_out_of_idx),           cmocka_unit_test(reads_cifar),
+        cmocka_unit_test(knows_its_files),
+        cmocka_unit_test(tells_what_lies_in_it),
+        cmocka_unit_test(reads_folders_and_archives),
+        cmocka_unit_test(maps_classes),
+        cmocka_unit_test(chooses_validation),
+        cmocka_unit_test(reads_bare_folders),
+        cmocka_unit_test(refuses_data_sets),
+        cmocka_unit_test(reads_idx),
+        cmocka_unit_test(holds_out_of_idx),
+        cmocka_unit_test(reads_cifar),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
