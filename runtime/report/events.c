@@ -189,16 +189,19 @@ static void file_name(char *name, size_t size, const struct vrt_history *h)
             name[i] = '_';
 }
 
+bool vrt_events_named(const char *name)
+{
+    size_t n = strlen(name);
+    return n > sizeof prefix + sizeof suffix && strncmp(name, prefix, sizeof prefix - 1) == 0 &&
+           strcmp(name + n - (sizeof suffix - 1), suffix) == 0;
+}
+
 /* Ours of an earlier beginning: its steps are not of this run any more. */
 static void remove_others(const char *folder, const char *keep)
 {
     DIR *d = opendir(folder);
     for (struct dirent *entry = d != NULL ? readdir(d) : NULL; entry != NULL; entry = readdir(d)) {
-        size_t n = strlen(entry->d_name);
-        if (n > sizeof prefix + sizeof suffix &&
-            strncmp(entry->d_name, prefix, sizeof prefix - 1) == 0 &&
-            strcmp(entry->d_name + n - (sizeof suffix - 1), suffix) == 0 &&
-            strcmp(entry->d_name, keep) != 0)
+        if (vrt_events_named(entry->d_name) && strcmp(entry->d_name, keep) != 0)
             unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d != NULL)

@@ -21,4 +21,7 @@ bool vrt_events_make(struct vrt_buffer *b, const struct vrt_history *h, struct v
 /* FOLDER/events.out.tfevents.START.HOST.vmoe; one of an earlier beginning of the run goes away. */
 bool vrt_events_write(const char *folder, const struct vrt_history *h, struct vrt_error *e);
 
+/* Is this a name of such a file? */
+bool vrt_events_named(const char *name);
+
 #endif

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "runtime/base/show.h"
+
 static void add(struct vrt_markup *m, const char *text, size_t n)
 {
     if (!m->failed)
@@ -41,52 +43,20 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
     free(longer);
 }
 
-/* The length of the character that begins here, 0 if it is none of UTF-8 or none that XML may
- * hold. */
-static size_t character(const unsigned char *s)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t n = s[0] < 0x80             ? 1
-               : (s[0] & 0xe0) == 0xc0 ? 2
-               : (s[0] & 0xf0) == 0xe0 ? 3
-               : (s[0] & 0xf8) == 0xf0 ? 4
-                                       : 0;
-    if (n <= 1)
-        return n == 1 && (s[0] >= ' ' || s[0] == '\n' || s[0] == '\t') && s[0] != 0x7f;
-    uint32_t c = s[0] & (0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (s[i] & 0x3f);
-    }
-    bool fits = c >= least[n] && c < 0x110000 && (c < 0xd800 || c > 0xdfff) && c != 0xfffe &&
-                c != 0xffff && c >= 0xa0;
-    return fits ? n : 0;
-}
-
-void vrt_html_part(struct vrt_markup *m, const char *text, size_t size)
-{
-    const unsigned char *s = (const unsigned char *)text, *end = s + size;
-    while (s < end) {
-        size_t n = character(s);
-        const char *as = n == 0       ? "\xef\xbf\xbd"
-                         : *s == '&'  ? "&amp;"
-                         : *s == '<'  ? "&lt;"
-                         : *s == '>'  ? "&gt;"
-                         : *s == '"'  ? "&quot;"
-                         : *s == '\'' ? "&#39;"
-                                      : NULL;
-        if (as != NULL)
-            vrt_html(m, as);
-        else
-            add(m, (const char *)s, n);
-        s += n > 0 ? n : 1;
-    }
-}
-
 void vrt_html_text(struct vrt_markup *m, const char *text)
 {
-    vrt_html_part(m, text, strlen(text));
+    char shown[VRT_SHOWN];
+    for (size_t n; *text != '\0'; text += n) {
+        n = vrt_show(text, shown);
+        vrt_html(m, *text == '&'    ? "&amp;"
+                    : *text == '<'  ? "&lt;"
+                    : *text == '>'  ? "&gt;"
+                    : *text == '"'  ? "&quot;"
+                    : *text == '\'' ? "&#39;"
+                    : *text == '\n' ? "\n"
+                    : *text == '\t' ? "\t"
+                                    : shown);
+    }
 }
 
 void vrt_table_begin(struct vrt_markup *m, const char *kind, const char *caption, const char *heads)

@@ -22,10 +22,9 @@ struct vrt_markup {
 void vrt_html(struct vrt_markup *m, const char *text); /* as it is */
 void vrt_htmlf(struct vrt_markup *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Text between tags or in a quoted attribute: & < > " ' become references; bad UTF-8 and control
- * characters become U+FFFD. */
+/* Text between tags or in a quoted attribute: & < > " ' become references; what a
+ * terminal would be shown as \x1b is written so here. */
 void vrt_html_text(struct vrt_markup *m, const char *text);
-void vrt_html_part(struct vrt_markup *m, const char *text, size_t n); /* its first n bytes */
 
 /* -- tables -- */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/io/verdict.h"
 #include "runtime/report/section.h"
 
@@ -134,22 +135,16 @@ static void fact(struct vrt_page *p, const char *name, const char *value)
     vrt_html(&p->m, "</dd>");
 }
 
-/* As a shell would take it. */
+/* As a shell takes it. */
 static void shell_word(struct vrt_markup *m, const char *word)
 {
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@";
-    if (*word != '\0' && word[strspn(word, plain)] == '\0') {
-        vrt_html(m, word);
-        return;
-    }
-    vrt_html(m, "'");
-    for (size_t n; *word != '\0'; word += n + (word[n] == '\'')) {
-        n = strcspn(word, "'");
-        vrt_html_part(m, word, n);
-        vrt_html(m, word[n] == '\'' ? "'\\''" : "");
-    }
-    vrt_html(m, "'");
+    size_t size = 4 * strlen(word) + 4;
+    char *quoted = malloc(size);
+    if (quoted != NULL)
+        vrt_html_text(m, vrt_quote(quoted, size, word));
+    else
+        m->failed = m->failed || !vrt_fail(m->e, VRT_BAD_INPUT, "no memory for the report");
+    free(quoted);
 }
 
 static void command_line(struct vrt_page *p)
