@@ -40,6 +40,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/evaluate.h \
 	%D%/program/classes.c %D%/program/classes.h \
 	%D%/program/message.c %D%/program/message.h \
+	%D%/program/outputs.c %D%/program/outputs.h \
 	%D%/program/analysis.c %D%/program/analysis.h \
 	%D%/program/run.c %D%/program/run.h \
 	%D%/program/states.c %D%/program/states.h \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/io/adapt_rules.h"
 #include "runtime/io/report.h"
 
@@ -60,10 +61,13 @@ static bool allocate(struct adapt *a, struct vrt_error *e)
     return true;
 }
 
+/* A newline in a name of the file must not end the line. */
 static void note(struct vrt_buffer *notes, const char *text)
 {
     struct vrt_error ignored; /* a note that finds no memory is no reason to stop */
-    if (vrt_buffer_append(notes, text, strlen(text), &ignored))
+    char line[2000];
+    vrt_show_text(line, sizeof line, text);
+    if (vrt_buffer_append(notes, line, strlen(line), &ignored))
         vrt_buffer_append(notes, "\n", 1, &ignored);
 }
 

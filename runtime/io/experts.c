@@ -110,16 +110,15 @@ static bool put_class(struct vrt_buffer *b, const struct vrt_experts *x, const s
                    x->chosen[c * x->width + moe->choices_offset + expert]);
 }
 
-bool vrt_write_experts(const char *path, const struct vrt_experts *x, vrt_class_namer *name,
-                       const void *data, struct vrt_error *e)
+bool vrt_put_experts(struct vrt_buffer *b, const struct vrt_experts *x, vrt_class_namer *name,
+                     const void *data, struct vrt_error *e)
 {
-    struct vrt_buffer b = {0};
-    bool ok = vrt_put(&b, e, "layer,expert,class,images,choices\n");
+    bool ok = vrt_put(b, e, "layer,expert,class,images,choices\n");
     for (int64_t l = 0; l < x->nmoes; l++)
         for (int32_t i = 0; i < x->moes[l].experts; i++)
             for (int64_t c = 0; ok && c < x->classes; c++)
-                ok = put_class(&b, x, &x->moes[l], i, c, name(data, c), e);
-    return vrt_put_away(&b, path, ok, e);
+                ok = put_class(b, x, &x->moes[l], i, c, name(data, c), e);
+    return ok;
 }
 
 /* All choices of each expert are on the diagonal: min(c_i, c_i). */
@@ -138,14 +137,13 @@ static bool put_similarities(struct vrt_buffer *b, const struct vrt_moe *moe, co
     return ok;
 }
 
-bool vrt_write_similarity(const char *path, const struct vrt_experts *x, struct vrt_error *e)
+bool vrt_put_similarity(struct vrt_buffer *b, const struct vrt_experts *x, struct vrt_error *e)
 {
-    struct vrt_buffer b = {0};
     const double *common = x->common;
-    bool ok = vrt_put(&b, e, "layer,expert_i,expert_j,similarity\n");
+    bool ok = vrt_put(b, e, "layer,expert_i,expert_j,similarity\n");
     for (int64_t l = 0; ok && l < x->nmoes; l++) {
-        ok = put_similarities(&b, &x->moes[l], common, e);
+        ok = put_similarities(b, &x->moes[l], common, e);
         common += x->moes[l].experts * x->moes[l].experts;
     }
-    return vrt_put_away(&b, path, ok, e);
+    return ok;
 }

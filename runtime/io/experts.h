@@ -35,14 +35,14 @@ void vrt_experts_add(struct vrt_experts *x, float *balance, const float *choices
 bool vrt_put_layer(struct vrt_buffer *b, const struct vrt_moe *moe, const double *balance,
                    struct vrt_error *e);
 
-/* CSV, replaced in one step.
+/* Tables as CSV, appended to a buffer.
  *   experts      layer,expert,class,images,choices: a line for each of them; pictures of the class,
  *                choices kept of these
  *   similarity   layer,expert_i,expert_j,similarity: sum of 2 min(c_i, c_j) / sum of c_i + c_j over
  *                the pictures (Videau et al. 2024), c_i the picture's choices of i; empty: neither
  *                was chosen */
-bool vrt_write_experts(const char *path, const struct vrt_experts *x, vrt_class_namer *name,
-                       const void *data, struct vrt_error *e);
-bool vrt_write_similarity(const char *path, const struct vrt_experts *x, struct vrt_error *e);
+bool vrt_put_experts(struct vrt_buffer *b, const struct vrt_experts *x, vrt_class_namer *name,
+                     const void *data, struct vrt_error *e);
+bool vrt_put_similarity(struct vrt_buffer *b, const struct vrt_experts *x, struct vrt_error *e);
 
 #endif

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/file.h"
-
 bool vrt_put(struct vrt_buffer *b, struct vrt_error *e, const char *format, ...)
 {
     va_list args;
@@ -47,17 +45,11 @@ bool vrt_put_string(struct vrt_buffer *b, const char *text, struct vrt_error *e)
 
 bool vrt_put_field(struct vrt_buffer *b, const char *text, struct vrt_error *e)
 {
-    if (text[strcspn(text, ",\"\r\n")] == '\0')
-        return vrt_buffer_append(b, text, strlen(text), e);
-    bool ok = vrt_buffer_append(b, "\"", 1, e);
+    bool guarded = *text != '\0' && strchr("=+-@'\t\r\n", *text) != NULL;
+    if (text[strcspn(text, ",;\"\t\r\n")] == '\0')
+        return vrt_put(b, e, "%s%s", guarded ? "'" : "", text);
+    bool ok = vrt_put(b, e, guarded ? "\"'" : "\"");
     for (; ok && *text != '\0'; text++)
         ok = vrt_buffer_append(b, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1, e);
     return ok && vrt_buffer_append(b, "\"", 1, e);
-}
-
-bool vrt_put_away(struct vrt_buffer *b, const char *path, bool ok, struct vrt_error *e)
-{
-    ok = ok && vrt_file_write(path, b->data, b->size, e);
-    vrt_buffer_free(b);
-    return ok;
 }

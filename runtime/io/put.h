@@ -13,11 +13,11 @@ bool vrt_put_number(struct vrt_buffer *b, double value, struct vrt_error *e);
 bool vrt_put_string(struct vrt_buffer *b, const char *text,
                     struct vrt_error *e); /* with its quotes; "" if it is not UTF-8 */
 
-/* A field of a line of CSV; in quotes if it holds what separates (RFC 4180). */
+/* A cell of CSV that is text; numbers go as they are. In quotes if it holds what separates
+ * (RFC 4180, and the semicolon and tab of some spreadsheets). A text that begins with = + - @,
+ * a tab or an end of line, which a spreadsheet may run, or with an apostrophe, gets an apostrophe
+ * before it. So a reader that takes one apostrophe off the beginning of a cell of text, where there
+ * is one, has the very name. */
 bool vrt_put_field(struct vrt_buffer *b, const char *text, struct vrt_error *e);
-
-/* The end of a table: the file is replaced in one step if all went well (`ok`); the buffer is
- * freed. */
-bool vrt_put_away(struct vrt_buffer *b, const char *path, bool ok, struct vrt_error *e);
 
 #endif

@@ -4,17 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
+
 enum { RANKS = 8, SHAPE_SIZE = 180 };
 
 void vrt_list_add(struct vrt_list *l, const char *name)
 {
     size_t length = strlen(name), cut = length > VRT_NAME_SHOWN ? length - VRT_NAME_SHOWN : 0;
+    char shown[4 * VRT_NAME_SHOWN + 1];
+    vrt_show_text(shown, sizeof shown, name + cut); /* the lists of an error are a line each */
     l->count++;
-    if (l->shown == VRT_NAMES_SHOWN || l->used + length - cut + 2 >= VRT_NAMES_ROOM ||
+    if (l->shown == VRT_NAMES_SHOWN || l->used + strlen(shown) + 2 >= VRT_NAMES_ROOM ||
         l->shown + 1 < l->count)
         return;
     l->used += (size_t)snprintf(l->text + l->used, sizeof l->text - l->used, "%s%s",
-                                l->shown ? " " : "", name + cut);
+                                l->shown ? " " : "", shown);
     l->shown++;
 }
 
@@ -44,7 +48,7 @@ void vrt_list_add_shapes(struct vrt_list *l, const char *name, const uint64_t *h
         vrt_list_add(l, text);
         return;
     }
-    l->used = (size_t)snprintf(l->text, sizeof l->text, "%s", text);
+    l->used = strlen(vrt_show_text(l->text, sizeof l->text, text));
     l->count = l->shown = 1;
 }
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/buffer.h"
 #include "runtime/io/metrics.h"
 #include "runtime/io/put.h"
 
@@ -112,39 +111,36 @@ int64_t vrt_confusions(struct vrt_confusion *pairs, const struct vrt_verdict *v,
 
 /* -- tables -- */
 
-bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes,
-                       vrt_class_namer *name, const void *data, struct vrt_error *e)
+bool vrt_put_classes(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n, int64_t classes,
+                     vrt_class_namer *name, const void *data, struct vrt_error *e)
 {
     struct vrt_class_count *counts = calloc((size_t)classes + 1, sizeof *counts);
-    struct vrt_buffer b = {0};
     if (counts == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)classes);
     vrt_count_classes(counts, v, n);
-    bool ok = vrt_put(&b, e, "class,images,top1,top5,predicted\n");
+    bool ok = vrt_put(b, e, "class,images,top1,top5,predicted\n");
     for (int64_t c = 0; ok && c < classes; c++)
-        ok = vrt_put_field(&b, name(data, c), e) &&
-             vrt_put(&b, e, ",%lld,%lld,%lld,%lld\n", (long long)counts[c].images,
+        ok = vrt_put_field(b, name(data, c), e) &&
+             vrt_put(b, e, ",%lld,%lld,%lld,%lld\n", (long long)counts[c].images,
                      (long long)counts[c].top1, (long long)counts[c].top5,
                      (long long)counts[c].predicted);
     free(counts);
-    return vrt_put_away(&b, path, ok, e);
+    return ok;
 }
 
-bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t n,
-                         vrt_class_namer *name, const void *data, struct vrt_error *e)
+bool vrt_put_confusion(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n,
+                       vrt_class_namer *name, const void *data, struct vrt_error *e)
 {
     struct vrt_confusion *pairs = calloc((size_t)n + 1, sizeof *pairs);
-    struct vrt_buffer b = {0};
     if (pairs == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)n);
     int64_t count = vrt_confusions(pairs, v, n);
-    bool ok = vrt_put(&b, e, "class,predicted,images\n");
+    bool ok = vrt_put(b, e, "class,predicted,images\n");
     for (int64_t i = 0; ok && i < count; i++)
-        ok =
-            vrt_put_field(&b, name(data, pairs[i].label), e) && vrt_put(&b, e, ",") &&
-            vrt_put_field(
-                &b, pairs[i].predicted >= 0 ? name(data, pairs[i].predicted) : "(unreadable)", e) &&
-            vrt_put(&b, e, ",%lld\n", (long long)pairs[i].images);
+        ok = vrt_put_field(b, name(data, pairs[i].label), e) && vrt_put(b, e, ",") &&
+             vrt_put_field(
+                 b, pairs[i].predicted >= 0 ? name(data, pairs[i].predicted) : "(unreadable)", e) &&
+             vrt_put(b, e, ",%lld\n", (long long)pairs[i].images);
     free(pairs);
-    return vrt_put_away(&b, path, ok, e);
+    return ok;
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
 
 struct vrt_verdict {
@@ -45,15 +46,15 @@ struct vrt_confusion {
 };
 int64_t vrt_confusions(struct vrt_confusion *pairs, const struct vrt_verdict *v, int64_t n);
 
-/* `name(data, c)` is the name of class c. CSV, quoted where a name needs it (RFC 4180); the file is
- * replaced in one step.
+/* Tables as CSV, appended to a buffer; names as vrt_put_field() writes them. `name(data, c)` is the
+ * name of class c.
  *   classes      class,images,top1,top5,predicted: a line for each class
  *   confusion    class,predicted,images: a line for each pair that occurs, hits among them, most
  *                frequent first */
 typedef const char *vrt_class_namer(const void *data, int64_t c);
-bool vrt_write_classes(const char *path, const struct vrt_verdict *v, int64_t n, int64_t classes,
+bool vrt_put_classes(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n, int64_t classes,
+                     vrt_class_namer *name, const void *data, struct vrt_error *e);
+bool vrt_put_confusion(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t n,
                        vrt_class_namer *name, const void *data, struct vrt_error *e);
-bool vrt_write_confusion(const char *path, const struct vrt_verdict *v, int64_t n,
-                         vrt_class_namer *name, const void *data, struct vrt_error *e);
 
 #endif

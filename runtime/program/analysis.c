@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/io/put.h"
 
 static const int64_t most_confused = 100;
@@ -119,5 +120,7 @@ bool vrt_analysis_write(const struct vrt_analysis *a, const char *path,
               vrt_put(&b, e, ",\n\"moe\":[");
     for (int64_t i = 0; ok && i < a->experts.nmoes; i++)
         ok = vrt_put(&b, e, i > 0 ? "," : "") && put_layer(&b, &a->experts, &a->experts.moes[i], e);
-    return vrt_put_away(&b, path, ok && vrt_put(&b, e, "]}\n"), e);
+    ok = ok && vrt_put(&b, e, "]}\n") && vrt_file_write(path, b.data, b.size, e);
+    vrt_buffer_free(&b);
+    return ok;
 }

@@ -12,6 +12,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/splits.h"
@@ -194,10 +195,10 @@ static void list_text(const struct check *c, enum finding f)
             name_of(c, i, name);
             tell(c, f, i, text, sizeof text);
             if (f == UNREADABLE)
-                printf("  %s\n", text);
+                vrt_print(stdout, "  %s\n", text);
             else
-                printf("  %s%s%s%s\n", name, text[0] != '\0' ? " (" : "", text,
-                       text[0] != '\0' ? ")" : "");
+                vrt_print(stdout, "  %s%s%s%s\n", name, text[0] != '\0' ? " (" : "", text,
+                          text[0] != '\0' ? ")" : "");
             shown++;
         }
     if (c->found[f] > shown)
@@ -220,11 +221,11 @@ static void sizes_text(const struct split *s)
         least = sizes[c] < sizes[least] ? c : least;
         most = sizes[c] > sizes[most] ? c : most;
     }
-    printf("%s\n", vrt_dataset_describe(s->data));
+    vrt_print(stdout, "%s\n", vrt_dataset_describe(s->data));
     if (sizes != NULL)
-        printf("  classes have %lld (%s) to %lld (%s) pictures\n", (long long)sizes[least],
-               vrt_dataset_class_name(s->data, least), (long long)sizes[most],
-               vrt_dataset_class_name(s->data, most));
+        vrt_print(stdout, "  classes have %lld (%s) to %lld (%s) pictures\n",
+                  (long long)sizes[least], vrt_dataset_class_name(s->data, least),
+                  (long long)sizes[most], vrt_dataset_class_name(s->data, most));
     free(sizes);
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/program/analysis.h"
 #include "runtime/program/faults.h"
 #include "runtime/program/keep.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/states.h"
@@ -22,12 +23,12 @@ static const double save_seconds = 120.0,
  * is left to go on with. */
 static bool written(const struct vrt_training *t, bool ok, struct vrt_error *e)
 {
-    char text[sizeof e->text];
+    char text[sizeof e->text], command[VRT_COMMAND];
     if (ok || t->o->dry_run)
         return ok;
     snprintf(text, sizeof text, "%.600s", e->text);
-    return vrt_fail(e, e->code, "%s; then go on with\n  %s train --resume --out %s", text,
-                    t->o->argv[0], t->run.folder);
+    return vrt_fail(e, e->code, "%s; then go on with\n  %s", text,
+                    vrt_training_command(t, command));
 }
 
 bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e)
@@ -260,7 +261,7 @@ static void print_loads(const struct vrt_training *t)
             all += chosen[j];
             lost += dropped[j];
         }
-        printf("  %-14s load", moe->name);
+        vrt_print(stdout, "  %-14s load", moe->name);
         for (int32_t j = 0; j < moe->experts; j++)
             printf(" %.1f", all > 0 ? 100.0 * chosen[j] / all : 0.0);
         printf(" %%  dropped %.2f %%\n", all > 0 ? 100.0 * lost / all : 0.0);

@@ -16,6 +16,7 @@
 #include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
+#include "runtime/program/outputs.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/splits.h"
 #include "runtime/program/unread.h"
@@ -28,30 +29,32 @@ struct eval {
     struct vrt_class_rules rules;
     struct vrt_class_map map;
     struct vrt_real real; /* path NULL: not wanted */
-    char *known;          /* rules.known; owned */
+    struct vrt_outputs outputs;
+    char *known; /* rules.known; owned */
 };
 
 /* One of them. */
 struct set {
     char *name;       /* owned; NULL: it is that of --data */
     const char *what; /* how lines for people begin */
+    const char *root; /* of its data */
     struct vrt_dataset *data;
     struct vrt_classes classes;
     struct vrt_real_score real;
 };
 
-static void print_name(const struct set *set)
+static void print_name(const struct set *set, FILE *out)
 {
     json_t *name = set->name != NULL ? vrt_json_text(set->name) : NULL;
     char *text = json_dumps(name, JSON_ENCODE_ANY);
-    printf("{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "",
-           text != NULL ? "," : "");
+    fprintf(out, "{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "",
+            text != NULL ? "," : "");
     free(text);
     json_decref(name);
 }
 
 static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
-                        const struct set *set, bool as_json)
+                        const struct set *set, bool as_json, FILE *out)
 {
     double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high,
            ece = vrt_calibration_error(v, s->images);
@@ -77,31 +80,46 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
                  as_json ? ",\"bad\":%lld" : ", %lld unreadable and so wrong",
                  (long long)s->unread);
     if (as_json) {
-        print_name(set);
-        printf("\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_"
-               "high\":%.6f,"
-               "\"calibration_error\":%.6f%s%s%s}\n",
-               (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high, ece,
-               scored, right, unread);
+        print_name(set, out);
+        fprintf(out,
+                "\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_"
+                "high\":%.6f,"
+                "\"calibration_error\":%.6f%s%s%s}\n",
+                (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high,
+                ece, scored, right, unread);
     } else
-        printf("%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f "
-               "%%), loss %.4f, calibration error %.4f%s%s%s\n",
-               set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n,
-               100.0 * low, 100.0 * high, (long long)s->top5, 100.0 * (double)s->top5 / n, loss,
-               ece, scored, right, unread);
+        vrt_print(out,
+                  "%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f "
+                  "%%), loss %.4f, calibration error %.4f%s%s%s\n",
+                  set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n,
+                  100.0 * low, 100.0 * high, (long long)s->top5, 100.0 * (double)s->top5 / n, loss,
+                  ece, scored, right, unread);
 }
 
-static bool write_tables(const struct vrt_options *o, const struct vrt_evaluation *v,
-                         const struct vrt_score *s, struct vrt_error *e)
+static bool put_table(enum vrt_table t, struct vrt_buffer *b, const struct vrt_evaluation *v,
+                      int64_t images, struct vrt_error *e)
 {
     const struct vrt_classes *c = v->classes;
-    bool ok = o->per_class == NULL || vrt_write_classes(o->per_class, v->verdicts, s->images,
-                                                        c->outputs, vrt_classes_name, c, e);
-    ok = ok && (o->confusion == NULL ||
-                vrt_write_confusion(o->confusion, v->verdicts, s->images, vrt_classes_name, c, e));
-    ok = ok &&
-         (o->experts == NULL || vrt_write_experts(o->experts, v->experts, vrt_classes_name, c, e));
-    return ok && (o->similarity == NULL || vrt_write_similarity(o->similarity, v->experts, e));
+    switch (t) {
+    case VRT_PER_CLASS:
+        return vrt_put_classes(b, v->verdicts, images, c->outputs, vrt_classes_name, c, e);
+    case VRT_CONFUSION: return vrt_put_confusion(b, v->verdicts, images, vrt_classes_name, c, e);
+    case VRT_EXPERTS:   return vrt_put_experts(b, v->experts, vrt_classes_name, c, e);
+    default:            return vrt_put_similarity(b, v->experts, e);
+    }
+}
+
+static bool write_tables(struct vrt_outputs *x, const struct vrt_evaluation *v, int64_t images,
+                         struct vrt_error *e)
+{
+    bool ok = true;
+    for (int t = 0; ok && t < VRT_TABLES; t++) {
+        struct vrt_buffer b = {0};
+        ok = x->table[t].path == NULL || (put_table((enum vrt_table)t, &b, v, images, e) &&
+                                          vrt_outputs_write(x, (enum vrt_table)t, &b, e));
+        vrt_buffer_free(&b);
+    }
+    return ok;
 }
 
 static void tell(const char *set, const char *what)
@@ -156,7 +174,8 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
     bool ok = vrt_unread_open(&unread, NULL, e);
     ok = ok && (v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results"));
-    ok = ok && vrt_classes_open(&set->classes, &x->rules, d, e);
+    ok = ok && vrt_outputs_spare(&x->outputs, set->root, d, e) &&
+         vrt_classes_open(&set->classes, &x->rules, d, e);
     if (x->o->experts != NULL || x->o->similarity != NULL) {
         ok = ok && vrt_experts_open(&experts, x->m.program, x->o->similarity != NULL, e);
         v.experts = &experts;
@@ -167,9 +186,9 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         ok = vrt_evaluate(&x->m, &v, &score, e);
     }
     ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) &&
-         write_tables(x->o, &v, &score, e);
+         write_tables(&x->outputs, &v, score.images, e);
     if (ok)
-        print_score(&score, v.verdicts, set, x->o->json);
+        print_score(&score, v.verdicts, set, x->o->json, x->outputs.to_stdout ? stderr : stdout);
     vrt_experts_close(&experts);
     vrt_classes_close(&set->classes);
     vrt_unread_close(&unread);
@@ -195,6 +214,7 @@ static bool open_set(const struct eval *x, const char *operand, struct set *set,
     }
     if (operand != NULL && (holdout < 0 || !x->o->keys[holdout].given))
         s.holdout = 0;
+    set->root = s.data_root;
     if (!vrt_open_split(&s, x->o->split, &set->data, e))
         return false;
     set->what = named ? set->name : vrt_dataset_describe(set->data);
@@ -263,7 +283,8 @@ static bool check_flags(const struct eval *x, struct vrt_error *e)
 static bool open_eval(struct eval *x, struct vrt_error *e)
 {
     const struct vrt_options *o = x->o;
-    bool ok = (o->class_map == NULL ||
+    bool ok = vrt_outputs_open(&x->outputs, o, e) &&
+              (o->class_map == NULL ||
                vrt_class_map_read(&x->map, o->class_map, o->program->classes, e)) &&
               (o->real == NULL || vrt_real_read(&x->real, o->real, e)) &&
               vrt_model_open(&x->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e) &&
@@ -284,6 +305,7 @@ int vrt_command_eval(const struct vrt_options *o, struct vrt_error *e)
     if (!vrt_settings_read(&x.s, o, e) || !check_flags(&x, e))
         return (int)e->code;
     int status = open_eval(&x, e) ? eval_all(&x, e) : (int)e->code;
+    vrt_outputs_close(&x.outputs);
     vrt_model_close(&x.m);
     vrt_class_map_free(&x.map);
     vrt_real_free(&x.real);

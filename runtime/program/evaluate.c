@@ -11,6 +11,7 @@
 #include "runtime/io/verdict.h"
 #include "runtime/program/classes.h"
 #include "runtime/program/evaluate.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/unread.h"
@@ -124,10 +125,10 @@ bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, s
                         "%s, but the program tells only %lld apart: rebuild it with classes = %lld",
                         vrt_dataset_describe(d), (long long)outputs, (long long)have);
     if (have < outputs)
-        fprintf(stderr,
-                "note: the data has %lld classes, the program %lld; the other outputs have no "
-                "pictures\n",
-                (long long)have, (long long)outputs);
+        vrt_messagef("note",
+                     "the data has %lld classes, the program %lld; the other outputs have no "
+                     "pictures",
+                     (long long)have, (long long)outputs);
     return true;
 }
 

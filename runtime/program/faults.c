@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
 #include "runtime/io/put.h"
@@ -36,14 +37,12 @@ static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format
 
 static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
 {
-    char text[2048];
+    char raw[2048], text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(raw, sizeof raw, format, arguments);
     va_end(arguments);
-    for (char *at = text; *at != '\0'; at++)
-        if ((unsigned char)*at < ' ')
-            *at = '?';
+    vrt_show_text(text, sizeof text, raw);
     vrt_progress_clear(&t->bar);
     vrt_message("warning", text);
     return write_warning(t, text, e);
@@ -176,14 +175,14 @@ bool vrt_training_unread(struct vrt_training *t, struct vrt_error *e)
 bool vrt_training_keep(struct vrt_training *t, struct vrt_error *e)
 {
     struct vrt_error ignored;
-    char text[sizeof e->text];
+    char text[sizeof e->text], command[VRT_COMMAND];
     if (t->at.step == 0 || t->o->dry_run || !vrt_training_save_state(t, &ignored))
         return false;
     snprintf(text, sizeof text, "%.1000s", e->text);
     return vrt_fail(e, e->code,
                     "%s. What was learnt until step %lld is saved; then go on with\n"
-                    "  %s train --resume --out %s",
-                    text, (long long)t->at.step, t->o->argv[0], t->run.folder);
+                    "  %s",
+                    text, (long long)t->at.step, vrt_training_command(t, command));
 }
 
 /* -- the end of an epoch -- */

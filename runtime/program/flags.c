@@ -1,9 +1,12 @@
 /* The table of the commands' flags, which commands have those of keys, and the help that both make:
  * see flags.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/program/flags.h"
+#include "runtime/program/message.h"
 
 static const struct vrt_flag flags[] = {
     {"out", FLAG_TEXT, VRT_TRAIN | VRT_REPORT, offsetof(struct vrt_options, out), 0, 0, "FOLDER",
@@ -32,7 +35,7 @@ static const struct vrt_flag flags[] = {
     {"split", FLAG_TEXT, VRT_CHECK_DATA, offsetof(struct vrt_options, split), 0, 0, "NAME",
      "one split only (default: train and val)"},
     {"per-class", FLAG_TEXT, VRT_EVAL, offsetof(struct vrt_options, per_class), 0, 0, "FILE.csv",
-     "write the hits of each class"},
+     "write the hits of each class (-: to stdout, and the result to stderr; so for all tables)"},
     {"confusion", FLAG_TEXT, VRT_EVAL, offsetof(struct vrt_options, confusion), 0, 0, "FILE.csv",
      "write how often which class was taken for which"},
     {"class-map", FLAG_TEXT, VRT_EVAL, offsetof(struct vrt_options, class_map), 0, 0, "FILE",
@@ -134,37 +137,41 @@ const char *vrt_flag_default(const struct vrt_key *key, char *text, size_t size)
     return text;
 }
 
-static void help_row(FILE *out, const char *name, const char *argument, const char *help)
+static void help_row(const char *name, const char *argument, const char *help)
 {
     char left[80];
     snprintf(left, sizeof left, "--%s%s%s", name, argument != NULL ? " " : "",
              argument != NULL ? argument : "");
-    fprintf(out, "  %-24s %s\n", left, help);
+    vrt_print(stdout, "  %-24s %s\n", left, help);
 }
 
-static void help_keys(const struct vrt_options *o, FILE *out)
+static void help_keys(const struct vrt_options *o)
 {
     const struct vrt_program *p = o->program;
     const struct vrt_command *c = o->command;
-    help_row(out, "set", "PATH=VALUE", "any of these keys:");
+    help_row("set", "PATH=VALUE", "any of these keys:");
     for (int64_t i = 0; i < p->nkeys; i++) {
         char value[200];
         if (p->keys[i].runtime && (c->bit == VRT_TRAIN || vrt_flag_commands(&p->keys[i]) & c->bit))
-            fprintf(out, "      %-32s %s\n", p->keys[i].path,
-                    vrt_flag_default(&p->keys[i], value, sizeof value));
+            vrt_print(stdout, "      %-32s %s\n", p->keys[i].path,
+                      vrt_flag_default(&p->keys[i], value, sizeof value));
     }
 }
 
-void vrt_flags_help(const struct vrt_options *o, FILE *out)
+void vrt_flags_help(const struct vrt_options *o)
 {
     const struct vrt_program *p = o->program;
     const struct vrt_command *c = o->command;
     static const char *const arguments[] = {"true|false", "N", "X", "TEXT"};
-    fprintf(out, "%s %s [flags]%s%s\n\n%s\n\n", o->argv[0], c->name, c->operands ? " " : "",
-            c->operands ? c->operands : "", c->summary);
+    char program[1000];
+    vrt_print(stdout, "%s %s [flags]%s%s\n", vrt_quote(program, sizeof program, o->argv[0]),
+              c->name, c->operands ? " " : "", c->operands ? c->operands : "");
+    vrt_print(stdout, "\n");
+    vrt_print(stdout, "%s\n", c->summary);
+    vrt_print(stdout, "\n");
     for (int i = 0; i < NFLAGS; i++)
         if (flags[i].commands & c->bit)
-            help_row(out, flags[i].name, flags[i].argument, flags[i].help);
+            help_row(flags[i].name, flags[i].argument, flags[i].help);
     for (int64_t i = 0; i < p->nkeys; i++) {
         const struct vrt_key *key = &p->keys[i];
         char help[400], value[200];
@@ -173,16 +180,16 @@ void vrt_flags_help(const struct vrt_options *o, FILE *out)
             continue;
         snprintf(help, sizeof help, "%s (%s)", key->help != NULL ? key->help : key->path,
                  vrt_flag_default(key, value, sizeof value));
-        help_row(out, key->flag, arguments[key->type], help);
+        help_row(key->flag, arguments[key->type], help);
     }
     if (c->bit & VRT_SET_COMMANDS)
-        help_keys(o, out);
+        help_keys(o);
     if (c->bit == VRT_TRAIN)
-        fprintf(out, "\nExit status: 0 done; 1 bad input, data that have gone, a disk that is "
-                     "full, or losses that are not finite;\n"
-                     "2 wrong usage; 3 a fault of the program; 130 or 143 stopped by SIGINT or "
-                     "SIGTERM after its step, with the state\n"
-                     "saved. SIGUSR1 saves the state and goes on. train --resume --out FOLDER goes "
-                     "on from the newest good state; no\n"
-                     "other flag is needed.\n");
+        printf("\nExit status: 0 done; 1 bad input, data that have gone, a disk that is "
+               "full, or losses that are not finite;\n"
+               "2 wrong usage; 3 a fault of the program; 130 or 143 stopped by SIGINT or "
+               "SIGTERM after its step, with the state\n"
+               "saved. SIGUSR1 saves the state and goes on. train --resume --out FOLDER goes "
+               "on from the newest good state; no\n"
+               "other flag is needed.\n");
 }

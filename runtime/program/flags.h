@@ -4,7 +4,6 @@
 #define RUNTIME_PROGRAM_FLAGS_H
 
 #include <stddef.h>
-#include <stdio.h>
 
 #include "runtime/program/options.h"
 
@@ -34,8 +33,8 @@ unsigned vrt_flag_commands(const struct vrt_key *key);
  * is no memory. */
 const char **vrt_flag_names(const struct vrt_program *p, unsigned commands, size_t *n);
 
-/* What `PROGRAM COMMAND --help` prints. */
-void vrt_flags_help(const struct vrt_options *o, FILE *out);
+/* Print what `PROGRAM COMMAND --help` tells. */
+void vrt_flags_help(const struct vrt_options *o);
 
 /* A key's default, as the help shows it; returns `text`. */
 const char *vrt_flag_default(const struct vrt_key *key, char *text, size_t size);

@@ -17,6 +17,7 @@
 #include "runtime/base/random.h"
 #include "runtime/io/progress.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
@@ -375,9 +376,9 @@ static int64_t report(const struct check *k, bool as_json)
            "difference");
     for (int64_t i = 0; i < k->nkinds; i++) {
         const struct kind *kind = &k->kinds[i];
-        printf("%-4s %-48s %7lld %12.2e %14.6e %14.6e\n", kind->failed ? "FAIL" : "ok", kind->name,
-               (long long)kind->tensors, kind->worst, kind->example.analytic,
-               kind->example.numeric);
+        vrt_print(stdout, "%-4s %-48s %7lld %12.2e %14.6e %14.6e\n", kind->failed ? "FAIL" : "ok",
+                  kind->name, (long long)kind->tensors, kind->worst, kind->example.analytic,
+                  kind->example.numeric);
     }
     printf("%lld kinds of parameters, %lld tensors that fail\n", (long long)k->nkinds,
            (long long)failed);

@@ -3,15 +3,17 @@
 #include <string.h>
 
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 
 int vrt_command_info(const struct vrt_options *o, struct vrt_error *e)
 {
-    const char *text = o->json ? o->program->info_json : o->program->info_text;
-    size_t n = strlen(text);
+    const char *line = o->json ? o->program->info_json : o->program->info_text;
     (void)e;
-    fwrite(text, 1, n, stdout);
-    if (n > 0 && text[n - 1] != '\n')
-        putchar('\n');
+    while (*line != '\0') {
+        int n = (int)strcspn(line, "\n");
+        vrt_print(stdout, "%.*s\n", n, line);
+        line += n + (line[n] == '\n');
+    }
     return VRT_OK;
 }

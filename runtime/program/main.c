@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/program/command.h"
 #include "runtime/program/flags.h"
 #include "runtime/program/message.h"
@@ -34,14 +35,19 @@ static const struct vrt_command commands[] = {
 };
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
-static void print_help(const struct vrt_program *p, const char *name, FILE *out)
+static void print_help(const struct vrt_program *p, const char *name)
 {
-    fprintf(out,
-            "%s: an image classifier, %s\nbuilt from %s by %s\n\nusage: %s COMMAND [flags]\n\n",
-            name, p->name, p->spec_file, p->compiler, name);
+    char word[1000];
+    vrt_quote(word, sizeof word, name);
+    vrt_print(stdout, "%s: an image classifier, %s\n", name, p->name);
+    vrt_print(stdout, "built from %s by %s\n", p->spec_file, p->compiler);
+    vrt_print(stdout, "\n");
+    vrt_print(stdout, "usage: %s COMMAND [flags]\n", word);
+    vrt_print(stdout, "\n");
     for (int i = 0; i < NCOMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n%s COMMAND --help tells the flags of a command.\n", name);
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    vrt_print(stdout, "\n");
+    vrt_print(stdout, "%s COMMAND --help tells the flags of a command.\n", word);
 }
 
 static bool find_command(const struct vrt_program *p, char **argv, int argc,
@@ -74,7 +80,7 @@ static int run_command(const struct vrt_program *p, const struct vrt_command *co
     if (!vrt_options_parse(&o, p, command, argc, argv, e))
         status = (int)e->code;
     else if (o.help)
-        vrt_flags_help(&o, stdout);
+        vrt_flags_help(&o);
     else
         status = command->run(&o, e);
     vrt_options_free(&o);
@@ -106,9 +112,9 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error of its write */
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0)
-        print_help(p, name != NULL ? name : p->name, stdout);
+        print_help(p, name != NULL ? name : p->name);
     else if (strcmp(argv[1], "--version") == 0)
-        printf("%s, spec %s, built by %s\n", p->name, p->spec_hash, p->compiler);
+        vrt_print(stdout, "%s, spec %s, built by %s\n", p->name, p->spec_hash, p->compiler);
     else if (find_command(p, argv, argc, &command, &e))
         status = run_command(p, command, argc, argv, &e);
     else

@@ -1,9 +1,17 @@
-/* What a program says to people. */
+/* What a program says to people. Names from files and pictures may hold anything: a terminal is
+ * shown what would act on it, see vrt_show(). A newline is one of ours where it ends the text or
+ * stands before two spaces; elsewhere it is a name's, and shown. */
 #ifndef RUNTIME_PROGRAM_MESSAGE_H
 #define RUNTIME_PROGRAM_MESSAGE_H
 
-/* "WHO: TEXT" on stderr. Names from files and pictures may hold anything; a terminal gets no
- * control characters from us. */
+#include <stdio.h>
+
+/* "WHO: TEXT" on stderr; who NULL: the text alone. */
 void vrt_message(const char *who, const char *text);
+void vrt_messagef(const char *who, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Results, as fprintf. Where `out` is no terminal names stay as they are, for programs that read
+ * them. */
+void vrt_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -12,6 +12,7 @@
 #include "runtime/data/mix.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/safetensors.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 
 /* The larger of the two where a region serves both training and the evaluation after each epoch. */
@@ -158,15 +159,16 @@ static void init_one(void *data, int64_t i)
     init_param(data, i, 0);
 }
 
-/* A line each; names in them may be anything, and a terminal gets no control characters from us. */
+/* A line each, as vrt_adapt_load() has them. */
 static void print_notes(const struct vrt_buffer *notes)
 {
-    bool begins = true;
-    for (size_t i = 0; i < notes->size; i++) {
-        unsigned char c = notes->data[i];
-        fputs(begins ? "note: " : "", stderr);
-        fputc(c < ' ' && c != '\n' ? '?' : c, stderr);
-        begins = c == '\n';
+    const char *line = (const char *)notes->data;
+    for (size_t left = notes->size; left > 0;) {
+        const char *end = memchr(line, '\n', left);
+        size_t n = end != NULL ? (size_t)(end - line) : left;
+        vrt_messagef("note", "%.*s", (int)n, line);
+        left -= n + (end != NULL);
+        line += n + (end != NULL);
     }
 }
 

@@ -1,9 +1,11 @@
 /* The command line: see options.h. */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/program/flags.h"
 #include "runtime/program/suggest.h"
 
@@ -167,6 +169,13 @@ static bool start_options(struct vrt_options *o, const struct vrt_program *p, st
     return true;
 }
 
+static bool reject_dash(const struct vrt_options *o, const char *word, struct vrt_error *e)
+{
+    char program[1000];
+    return vrt_fail(e, VRT_USAGE, "there is no flag %.100s: flags begin with --; see %s %s --help",
+                    word, vrt_quote(program, sizeof program, o->argv[0]), o->command->name);
+}
+
 bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
                        const struct vrt_command *command, int argc, char **argv,
                        struct vrt_error *e)
@@ -195,9 +204,7 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
         else if (strcmp(argv[i], "-h") == 0)
             o->help = true;
         else if (argv[i][1] != '-')
-            return vrt_fail(e, VRT_USAGE,
-                            "there is no flag %.100s: flags begin with --; see %s %s --help",
-                            argv[i], argv[0], command->name);
+            return reject_dash(o, argv[i], e);
         else if (!parse_flag(o, &i, e))
             return false;
     }

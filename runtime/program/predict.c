@@ -14,6 +14,7 @@
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
@@ -202,14 +203,14 @@ static void row_text(struct predict *p, const struct entry *entry, int64_t at)
     const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
     int64_t top = sort_classes(p, logits);
     double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
-    printf("%s:", entry->path);
+    vrt_print(stdout, "%s:", entry->path);
     for (int64_t i = 0; i < top; i++) {
         char text[32];
-        printf("%s %s %.4f", i ? "," : "", class_name(p, p->order[i], text),
-               exp((double)logits[p->order[i]] - largest) / sum);
+        vrt_print(stdout, "%s %s %.4f", i ? "," : "", class_name(p, p->order[i], text),
+                  exp((double)logits[p->order[i]] - largest) / sum);
     }
     if (entry->item >= 0)
-        printf("  (is %s)", true_class(p, entry));
+        vrt_print(stdout, "  (is %s)", true_class(p, entry));
     putchar('\n');
     if (p->o->logits)
         print_floats("logits", logits, classes);
@@ -223,7 +224,7 @@ static void row_error(const struct predict *p, const struct entry *entry)
         print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error",
                              vrt_json_text(entry->why)));
     else
-        printf("%s: error: %s\n", entry->path, entry->why);
+        vrt_print(stdout, "%s: error: %s\n", entry->path, entry->why);
 }
 
 /* Classify what stands in the window and print its rows. */

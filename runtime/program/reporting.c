@@ -3,14 +3,18 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
+#include "runtime/base/show.h"
 #include "runtime/program/command.h"
 #include "runtime/program/keep.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
+#include "runtime/program/outputs.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/training.h"
 #include "runtime/report/events.h"
@@ -32,11 +36,9 @@ static bool write_report(const char *folder, const struct vrt_program *p,
 
 static void tell(const struct vrt_error *e, const char *folder)
 {
-    char text[sizeof e->text];
-    snprintf(text, sizeof text,
-             "%.1000s; the training does not need it, and `report --out %.900s` makes it again",
-             e->text, folder);
-    vrt_message("note", text);
+    char quoted[4 * PATH_MAX];
+    vrt_messagef("note", "%s; the training does not need it, and `report --out %s` makes it again",
+                 e->text, vrt_quote(quoted, sizeof quoted, folder));
 }
 
 void vrt_training_report(const struct vrt_training *t, bool ended)
@@ -79,24 +81,44 @@ static void print_path(const struct vrt_options *o, const char *folder)
     snprintf(path, sizeof path, "%s/report.html", folder);
     json_t *j = o->json ? json_pack("{s:o}", "report", vrt_json_text(path)) : NULL;
     char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
-    printf("%s\n", text != NULL ? text : path);
+    if (text != NULL)
+        puts(text);
+    else
+        vrt_print(stdout, "%s\n", path);
     free(text);
     json_decref(j);
+}
+
+static bool is_report(const char *name)
+{
+    return strcmp(name, "report.html") == 0 || vrt_events_named(name);
+}
+
+/* Can the page be written, before it is made? */
+static bool try_page(const char *folder, struct vrt_error *e)
+{
+    char path[PATH_MAX];
+    struct vrt_writer w;
+    snprintf(path, sizeof path, "%s/report.html", folder);
+    bool ok = vrt_outputs_run(folder, is_report, NULL, NULL, 0, e) && vrt_writer_begin(&w, path, e);
+    if (ok)
+        vrt_writer_abandon(&w);
+    return ok;
 }
 
 int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
 {
     struct vrt_history h;
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s%s", o->out != NULL ? o->out : "runs/",
-             o->out != NULL ? "" : o->program->name);
+    char folder[VRT_RUN_FOLDER];
+    if (!vrt_run_folder(o, folder, e))
+        return (int)e->code;
     bool ok = vrt_history_read(&h, folder, e);
     if (ok && h.run == NULL && !h.metrics && h.analysis == NULL)
         ok = vrt_fail(
             e, VRT_BAD_INPUT,
             "%.300s holds no run: neither run.json nor metrics.jsonl nor analysis.json can be read",
             folder);
-    ok = ok && write_report(folder, o->program, &h, state_of(folder, &h), e);
+    ok = ok && try_page(folder, e) && write_report(folder, o->program, &h, state_of(folder, &h), e);
     vrt_history_free(&h);
     if (ok)
         print_path(o, folder);

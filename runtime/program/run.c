@@ -14,20 +14,25 @@
 #include <xxhash.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/state.h"
 #include "runtime/program/evaluate.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
+#include "runtime/program/outputs.h"
 #include "runtime/program/run.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/states.h"
+#include "runtime/report/events.h"
 
 static const char *const file_names[] = {
-    "run.json", "spec.vmoe",     "last.safetensors", "best.safetensors", "0.state",
-    "1.state",  "manifest.json", "analysis.json",    "report.html",
+    "run.json",    "spec.vmoe",     "last.safetensors", "best.safetensors",
+    "0.state",     "1.state",       "manifest.json",    "analysis.json",
+    "report.html", "metrics.jsonl", "metrics.csv",      "bad_pictures.txt",
 };
 enum { NFILES = sizeof file_names / sizeof *file_names };
 
@@ -70,6 +75,12 @@ static size_t starts_with_file(const char *name)
     return (size_t)n;
 }
 
+bool vrt_run_writes(const char *name)
+{
+    size_t n = starts_with_file(name);
+    return (n > 0 && name[n] == '\0') || vrt_events_named(name);
+}
+
 /* "last.safetensors.4711.tmp": what a training that was killed while writing leaves. */
 static bool is_leftover(const char *name)
 {
@@ -95,13 +106,19 @@ static int sweep_folder(const char *path)
     return count;
 }
 
-static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
+bool vrt_run_folder(const struct vrt_options *o, char folder[VRT_RUN_FOLDER], struct vrt_error *e)
 {
     const char *out = o->out;
-    int n = out != NULL ? snprintf(r->folder, sizeof r->folder, "%s", out)
-                        : snprintf(r->folder, sizeof r->folder, "runs/%s", o->program->name);
-    if (n <= 0 || n >= (int)sizeof r->folder)
-        return vrt_fail(e, VRT_USAGE, "--out is %s", n <= 0 ? "empty" : "too long");
+    int n = out != NULL ? snprintf(folder, VRT_RUN_FOLDER, "%s", out)
+                        : snprintf(folder, VRT_RUN_FOLDER, "runs/%s", o->program->name);
+    return (n > 0 && n < VRT_RUN_FOLDER) ||
+           vrt_fail(e, VRT_USAGE, "--out is %s", n <= 0 ? "empty" : "too long");
+}
+
+static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
+{
+    if (!vrt_run_folder(o, r->folder, e) || !vrt_outputs_folder(o, r->folder, e))
+        return false;
     if (!make_folder(r->folder, e))
         return false;
     r->lock = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -132,7 +149,7 @@ static bool past_first_epoch(const struct vrt_run *r)
 /* What is left of an earlier training: its newest state, else its run.json. */
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
-    char path[PATH_MAX], note[PATH_MAX + 100];
+    char path[PATH_MAX], note[PATH_MAX + 100], weights[4 * PATH_MAX];
     if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note,
                         e))
         return false;
@@ -140,18 +157,20 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
         r->sequence = vrt_state_sequence(r->state);
         r->before = json_loads(vrt_state_text(r->state), 0, NULL);
         if (note[0] != '\0')
-            fprintf(stderr, "warning: %s; going on from the state of step %lld\n", note,
-                    (long long)json_integer_value(json_object_get(r->before, "step")));
+            vrt_messagef("warning", "%s; going on from the state of step %lld", note,
+                         (long long)json_integer_value(json_object_get(r->before, "step")));
         return r->before != NULL ||
                vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
     }
-    if (past_first_epoch(r))
+    if (past_first_epoch(r)) {
+        char last[PATH_MAX];
+        vrt_quote(weights, sizeof weights, vrt_run_path(r, "last.safetensors", last));
         return vrt_fail(
             e, VRT_BAD_INPUT,
             "%s has no state to go on from (%s is gone or empty), but results that would be lost; "
-            "put "
-            "it back, or start from the weights there: --weights %s/last.safetensors --out ANOTHER",
-            r->folder, path, r->folder);
+            "put it back, or start from the weights there: --weights %s --out ANOTHER",
+            r->folder, path, weights);
+    }
     r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
     return r->before != NULL ||
            vrt_fail(e, VRT_BAD_INPUT,

@@ -22,8 +22,10 @@ struct vrt_model;
 struct vrt_options;
 struct vrt_state;
 
+enum { VRT_RUN_FOLDER = PATH_MAX - 64 };
+
 struct vrt_run {
-    char folder[PATH_MAX - 64];
+    char folder[VRT_RUN_FOLDER];
     int lock;          /* the open folder, locked against a second training in it; -1: closed */
     bool fresh;        /* no state was found */
     uint64_t sequence; /* of the last state */
@@ -51,6 +53,12 @@ const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,
                    int64_t images_per_call, struct vrt_model *m, struct vrt_position *at,
                    struct vrt_error *e);
+
+/* The folder that --out names, else runs/PROGRAM. */
+bool vrt_run_folder(const struct vrt_options *o, char folder[VRT_RUN_FOLDER], struct vrt_error *e);
+
+/* Is a file of this name one that a training writes into its run folder? */
+bool vrt_run_writes(const char *name);
 
 /* "FOLDER/name"; name at most 50 bytes. */
 const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PATH_MAX]);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/io/state.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/run.h"
 
@@ -75,9 +76,9 @@ bool vrt_run_restore(struct vrt_run *r, const struct vrt_state *state, const jso
                           json_integer_value(csv), &lost, e))
         return false;
     if (lost)
-        fprintf(stderr,
-                "note: lines are missing from the metrics in %s; the training itself is whole\n",
-                r->folder);
+        vrt_messagef("note",
+                     "lines are missing from the metrics in %s; the training itself is whole",
+                     r->folder);
     return true;
 }
 

@@ -1,10 +1,14 @@
 /* What to say about words that the command line does not take: what may have been meant, or how to
  * rebuild the program. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
 #include "runtime/program/flags.h"
 #include "runtime/program/suggest.h"
+
+enum { WORD = 1000 }; /* of a command line that is shown, in bytes */
 
 /* Things of the network that people look for among the flags. */
 static const char *const static_words[] = {
@@ -72,13 +76,14 @@ static const char *const spec_unit[] = {"",   " epochs", " steps", " images",
 
 bool vrt_reject_fixed(const struct vrt_program *p, const struct vrt_key *key, struct vrt_error *e)
 {
-    char value[200];
+    char value[200], file[WORD];
     const char *unit =
         key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
     return vrt_fail(
         e, VRT_USAGE,
         "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%s=VALUE%s'",
-        key->path, vrt_flag_default(key, value, sizeof value), p->spec_file, key->path, unit);
+        key->path, vrt_flag_default(key, value, sizeof value),
+        vrt_quote(file, sizeof file, p->spec_file), key->path, unit);
 }
 
 /* The value of a word that the program's tables know, "" for others. */
@@ -107,12 +112,13 @@ static const char *static_value(const struct vrt_program *p, const char *word, c
 
 static bool reject_static_word(const struct vrt_program *p, const char *word, struct vrt_error *e)
 {
-    char value[64];
+    char value[64], file[WORD];
     return vrt_fail(
         e, VRT_USAGE,
         "%s is fixed in this program%s; change it in %s, or where the file has a parameter of "
         "that name:\n  vmoec build %s -D %s=VALUE",
-        word, static_value(p, word, value), p->spec_file, p->spec_file, word);
+        word, static_value(p, word, value), p->spec_file,
+        vrt_quote(file, sizeof file, p->spec_file), word);
 }
 
 static bool suggest_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
@@ -124,16 +130,19 @@ static bool suggest_flag(const struct vrt_options *o, const char *word, struct v
                *near = names != NULL ? vrt_nearest(word, names, n) : NULL;
     free(names);
     const char *command = o->command != NULL ? o->command->name : "";
+    char program[WORD];
     if (near != NULL)
         return vrt_fail(e, VRT_USAGE, "there is no flag --%s; did you mean --%s?", word, near);
-    return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word, o->argv[0],
-                    command, *command ? " " : "");
+    return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word,
+                    vrt_quote(program, sizeof program, o->argv[0]), command, *command ? " " : "");
 }
 
 bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
     const struct vrt_key *key = vrt_flag_key(p, word);
+    char program[WORD];
+    vrt_quote(program, sizeof program, o->argv[0]);
     for (int64_t i = 0; key == NULL && i < p->nkeys; i++)
         if (same_word(last_part(p->keys[i].path), word))
             key = &p->keys[i];
@@ -144,19 +153,20 @@ bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_e
             return reject_static_word(p, static_words[i], e);
     if (o->command == NULL && (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL))
         return vrt_fail(e, VRT_USAGE, "--%s stands after a command, as in %s train --%s ...", word,
-                        o->argv[0], word);
+                        program, word);
     if (key != NULL && vrt_flag_commands(key) & o->command->bit & VRT_SET_COMMANDS)
         return vrt_fail(e, VRT_USAGE, "there is no flag --%s here; write --set %s=VALUE", word,
                         key->path);
     if (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL)
         return vrt_fail(e, VRT_USAGE, "%s has no flag --%s; see %s %s --help", o->command->name,
-                        word, o->argv[0], o->command->name);
+                        word, program, o->command->name);
     return suggest_flag(o, word, e);
 }
 
 bool vrt_reject_path(const struct vrt_program *p, const char *path, struct vrt_error *e)
 {
     const char **names = calloc((size_t)p->nkeys + 1, sizeof *names), *near = NULL;
+    char file[WORD], key[400];
     size_t n = 0;
     for (int64_t i = 0; names != NULL && i < p->nkeys; i++)
         names[n++] = p->keys[i].path;
@@ -166,7 +176,7 @@ bool vrt_reject_path(const struct vrt_program *p, const char *path, struct vrt_e
     return vrt_fail(
         e, VRT_USAGE,
         "there is no key %.100s%s%s%s; it may be one of the network, which is fixed in this "
-        "program: rebuild it with\n  vmoec build %s --set %.100s=VALUE",
-        path, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "", p->spec_file,
-        path);
+        "program: rebuild it with\n  vmoec build %s --set %s=VALUE",
+        path, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "",
+        vrt_quote(file, sizeof file, p->spec_file), vrt_quote(key, sizeof key, path));
 }

@@ -5,6 +5,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/program/command.h"
 #include "runtime/program/keep.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -14,13 +15,15 @@ void vrt_training_tell(const struct vrt_training *t)
     const struct vrt_program *p = t->m.program;
     if (t->o->json)
         return;
-    printf("%s: train on %s\n  evaluate on %s\n  batch %lld = %lld x %lld, %lld steps per epoch, "
-           "%lld epochs, seed %lld, %d threads, "
-           "into %s\n",
-           p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val),
-           (long long)(t->images * t->calls), (long long)t->calls, (long long)t->images,
-           (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
-           vrt_threads_count(&t->m.ctx), t->run.folder);
+    vrt_print(
+        stdout,
+        "%s: train on %s\n  evaluate on %s\n  batch %lld = %lld x %lld, %lld steps per epoch, "
+        "%lld epochs, seed %lld, %d threads, "
+        "into %s\n",
+        p->name, vrt_dataset_describe(t->train), vrt_dataset_describe(t->val),
+        (long long)(t->images * t->calls), (long long)t->calls, (long long)t->images,
+        (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
+        vrt_threads_count(&t->m.ctx), t->run.folder);
     if (t->s.overfit > 0)
         printf("  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on "
                "themselves; the loss should\n"
@@ -38,10 +41,10 @@ static int stopped(struct vrt_training *t, struct vrt_error *e)
 {
     if (!vrt_training_save_state(t, e))
         return e->code;
-    fprintf(stderr,
-            "stopped after step %lld of %lld; the state is saved, go on with\n  %s train --resume "
-            "--out %s\n",
-            (long long)t->at.step, (long long)t->schedule.total, t->o->argv[0], t->run.folder);
+    char command[VRT_COMMAND];
+    vrt_messagef(NULL, "stopped after step %lld of %lld; the state is saved, go on with\n  %s",
+                 (long long)t->at.step, (long long)t->schedule.total,
+                 vrt_training_command(t, command));
     return 128 + (int)vrt_stop_signal;
 }
 
@@ -54,8 +57,8 @@ static void tell_end(const struct vrt_training *t)
     if (t->at.epoch < (int64_t)t->s.epochs)
         printf("no better top-1 for %lld epochs (train.patience): ",
                (long long)(t->at.epoch - t->at.best_epoch));
-    printf("done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n",
-           (long long)t->at.best_top1, (long long)t->at.best_epoch, t->run.folder);
+    vrt_print(stdout, "done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n",
+              (long long)t->at.best_top1, (long long)t->at.best_epoch, t->run.folder);
 }
 
 int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)

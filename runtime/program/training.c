@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
 #include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
+#include "runtime/program/outputs.h"
 #include "runtime/program/splits.h"
 
 /* Pictures per call: micro, or the whole batch where that is smaller. */
@@ -68,8 +71,8 @@ static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
     t->end = t->steps;
     t->schedule = vrt_schedule_make(&t->s, t->steps);
     if (t->schedule.warmup > t->schedule.total)
-        fprintf(stderr, "note: the warm-up (%lld steps) is longer than the training (%lld steps)\n",
-                (long long)t->schedule.warmup, (long long)t->schedule.total);
+        vrt_messagef("note", "the warm-up (%lld steps) is longer than the training (%lld steps)",
+                     (long long)t->schedule.warmup, (long long)t->schedule.total);
     return true;
 }
 
@@ -121,6 +124,17 @@ static void set_constants(struct vrt_training *t)
     vrt_schedule_constants(&t->s, c);
 }
 
+/* Neither the data nor the weights to begin with are written over; once more for the folder of the
+ * data, which a run that goes on may have told. */
+static bool check_outputs(const struct vrt_training *t, struct vrt_error *e)
+{
+    struct vrt_adapt how;
+    const struct vrt_dataset *const data[] = {t->train, t->val};
+    const char *weights = t->run.fresh ? vrt_run_weights(&t->run, t->o, &how) : t->o->weights;
+    return vrt_outputs_folder(t->o, t->run.folder, e) &&
+           vrt_outputs_run(t->run.folder, vrt_run_writes, weights, data, 2, e);
+}
+
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
 {
     *t = (struct vrt_training){.o = o, .run = {.lock = -1, .metrics = {.jsonl = -1, .csv = -1}}};
@@ -129,7 +143,7 @@ bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, stru
         return false;
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
     if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) ||
-        !open_data(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
+        !open_data(t, e) || !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
         !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e) ||
         !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
         return false;
@@ -137,6 +151,15 @@ bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, stru
     t->m.program->pack_train(&t->m.ctx);
     t->saved_at = vrt_seconds();
     return true;
+}
+
+const char *vrt_training_command(const struct vrt_training *t, char text[VRT_COMMAND])
+{
+    char program[4 * PATH_MAX], folder[4 * PATH_MAX];
+    snprintf(text, VRT_COMMAND, "%s train --resume --out %s",
+             vrt_quote(program, sizeof program, t->o->argv[0]),
+             vrt_quote(folder, sizeof folder, t->run.folder));
+    return text;
 }
 
 void vrt_training_close(struct vrt_training *t)

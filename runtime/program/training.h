@@ -6,6 +6,7 @@
 #ifndef RUNTIME_PROGRAM_TRAINING_H
 #define RUNTIME_PROGRAM_TRAINING_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -44,6 +45,10 @@ struct vrt_training {
  * also after a failure. */
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e);
 void vrt_training_close(struct vrt_training *t);
+
+/* "PROGRAM train --resume --out FOLDER", to be pasted into a shell; returns `text`. */
+enum { VRT_COMMAND = 2 * 4 * PATH_MAX + 40 };
+const char *vrt_training_command(const struct vrt_training *t, char text[VRT_COMMAND]);
 
 /* The steps of the epoch that are still to do, until `end` or a signal asks to stop. */
 bool vrt_training_steps(struct vrt_training *t, struct vrt_error *e);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/show.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
 #include "runtime/program/message.h"
@@ -36,14 +37,6 @@ void vrt_unread_close(struct vrt_unread_list *u)
     vrt_buffer_free(&u->told);
 }
 
-/* Names may hold anything; a line of the list is a line. */
-static void clean(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ')
-            *text = '?';
-}
-
 /* Add a line to the file, behind the last whole one. */
 static bool write_line(struct vrt_unread_list *u, const char *line, size_t size,
                        struct vrt_error *e)
@@ -60,11 +53,10 @@ static bool write_line(struct vrt_unread_list *u, const char *line, size_t size,
 static bool tell_one(struct vrt_unread_list *u, const struct vrt_dataset *d,
                      const struct vrt_unread *row, const char *then, struct vrt_error *e)
 {
-    char line[VRT_UNREAD_TEXT + 1400], name[1200], key[1210], reason[VRT_UNREAD_TEXT];
-    vrt_dataset_item_name(d, row->picture, name, sizeof name);
-    snprintf(reason, sizeof reason, "%s", row->reason);
-    clean(name);
-    clean(reason);
+    char line[VRT_UNREAD_TEXT + 1400], raw[1200], name[1200], key[1210], reason[VRT_UNREAD_TEXT];
+    vrt_dataset_item_name(d, row->picture, raw, sizeof raw);
+    vrt_show_text(name, sizeof name, raw); /* a line of the list is a line */
+    vrt_show_text(reason, sizeof reason, row->reason);
     snprintf(key, sizeof key, "\n%s\t", name);
     if (u->told.size > LIST_LIMIT || memmem(u->told.data, u->told.size, key, strlen(key)) != NULL)
         return true;

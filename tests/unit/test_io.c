@@ -22,6 +22,7 @@
 #include "runtime/io/metrics.h"
 #include "runtime/io/verdict.h"
 #include "runtime/io/progress.h"
+#include "runtime/io/put.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/io/state.h"
 #include "runtime/program/options.h"
@@ -478,6 +479,14 @@ static const char *class_name(const void *data, int64_t c)
     return ((const char *const *)data)[c];
 }
 
+/* The buffer holds this text, and is empty again. */
+static void is_text(struct vrt_buffer *b, const char *text)
+{
+    assert_int_equal(b->size, strlen(text));
+    assert_memory_equal(b->data, text, b->size);
+    vrt_buffer_free(b);
+}
+
 /* Intervals: 8 of 10 from R's binom.confint(method = "wilson"), 0 and 20 of 20 by z^2 / (n +
  * z^2). */
 static void judges_pictures(void **state)
@@ -488,7 +497,6 @@ static void judges_pictures(void **state)
     struct vrt_verdict v[4], more[20];
     struct vrt_buffer b = {0};
     struct vrt_error e;
-    char path[600];
     double low, high;
     (void)state;
     vrt_verdicts(v, logits, labels, 4, 3);
@@ -507,18 +515,49 @@ static void judges_pictures(void **state)
     for (int i = 0; i < 20; i++)
         more[i] = (struct vrt_verdict){1, i < 7 || (i >= 10 && i < 15), 0, i < 10 ? 0.9f : 0.3f};
     assert_float_equal(vrt_calibration_error(more, 20), 0.2, 1e-6);
-    snprintf(path, sizeof path, "%s/table.csv", folder);
-    assert_true(vrt_write_classes(path, v, 4, 3, class_name, names, &e) &&
-                vrt_file_read(path, 1000, &b, &e));
-    assert_string_equal(
-        (char *)b.data,
-        "class,images,top1,top5,predicted\nplain,1,1,1,3\n\"a, \"\"b\"\"\",2,0,2,0\nc,1,0,1,1\n");
-    assert_true(vrt_write_confusion(path, v, 4, class_name, names, &e) &&
-                vrt_file_read(path, 1000, &b, &e));
-    assert_string_equal((char *)b.data, "class,predicted,images\nplain,plain,1\n\"a, "
-                                        "\"\"b\"\"\",plain,1\n\"a, \"\"b\"\"\",c,1\nc,plain,1\n");
-    vrt_buffer_free(&b);
-    assert_false(vrt_write_classes("/nowhere/x.csv", v, 4, 3, class_name, names, &e));
+    assert_true(vrt_put_classes(&b, v, 4, 3, class_name, names, &e));
+    is_text(&b, "class,images,top1,top5,predicted\nplain,1,1,1,3\n\"a, \"\"b\"\"\",2,0,2,0\n"
+                "c,1,0,1,1\n");
+    assert_true(vrt_put_confusion(&b, v, 4, class_name, names, &e));
+    is_text(&b, "class,predicted,images\nplain,plain,1\n\"a, \"\"b\"\"\",plain,1\n"
+                "\"a, \"\"b\"\"\",c,1\nc,plain,1\n");
+}
+
+/* What a reader makes of a cell of text, as put.h has it. */
+static void read_cell(const char *cell, size_t size, char *name)
+{
+    const char *end = cell + size;
+    bool quoted = size > 0 && *cell == '"';
+    cell += quoted;
+    end -= quoted;
+    cell += cell < end && *cell == '\'';
+    while (cell < end) {
+        cell += quoted && *cell == '"';
+        *name++ = *cell++;
+    }
+    *name = '\0';
+}
+
+static void guards_cells(void **state)
+{
+    static const char *const names[] = {
+        "",       "plain", "=1+1", "+1",   "-1",   "@SUM(A1)", "\t=1", "\r=1",
+        "\n=1",   "'",     "'it",  "''=1", "it's", "=a,\"b\"", "a;=1", "a\t=1",
+        "\"=1\"", "'\"",   "\xff", "-",    "a=1",  "=1\n,'",   "#",    "1",
+    };
+    struct vrt_error e;
+    char back[40];
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct vrt_buffer b = {0};
+        assert_true(vrt_put_field(&b, names[i], &e) && vrt_buffer_append(&b, "", 1, &e));
+        const char *cell = (const char *)b.data, *bare = cell + (*cell == '"');
+        assert_true(*bare == '\0' || strchr("=+-@\t\r\n", *bare) == NULL);
+        assert_true(bare > cell || cell[strcspn(cell, ",;\t\r\n\"")] == '\0');
+        read_cell(cell, b.size - 1, back);
+        assert_string_equal(back, names[i]);
+        vrt_buffer_free(&b);
+    }
 }
 
 static void plans_learning_rates(void **state)
@@ -689,6 +728,7 @@ int main(void)
         cmocka_unit_test(cuts_metrics),
         cmocka_unit_test(counts_hits),
         cmocka_unit_test(judges_pictures),
+        cmocka_unit_test(guards_cells),
         cmocka_unit_test(plans_learning_rates),
         cmocka_unit_test(reads_options),
         cmocka_unit_test(refuses_options),
