@@ -67,9 +67,10 @@ static const struct option options[] = {
 
 static int wrong(const char *format, const char *what)
 {
-    fputs("vmoec: ", stderr);
-    fprintf(stderr, format, what);
-    fputs("; see vmoec --help\n", stderr);
+    const char *at = strstr(format, "%s");
+    fprintf(stderr, "vmoec: %.*s", (int)(at - format), format);
+    text_write_shown(stderr, what);
+    fprintf(stderr, "%s; see vmoec --help\n", at + 2);
     return STATUS_USAGE;
 }
 
@@ -101,7 +102,9 @@ static int unknown_option(char *const *argv)
     char letter[3] = {'-', (char)optopt, '\0'};
     if (!given)
         return wrong("unknown option %s, or it lacks its value", letter);
-    fprintf(stderr, "vmoec: unknown option %s, or it lacks its value", given);
+    fputs("vmoec: unknown option ", stderr);
+    text_write_shown(stderr, given);
+    fputs(", or it lacks its value", stderr);
     struct suggest near = suggest_start(given + strspn(given, "-"));
     for (const struct option *o = options; o->name; o++)
         suggest_add(&near, o->name);

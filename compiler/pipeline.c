@@ -16,6 +16,7 @@
 #include "compiler/plan/plan.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
+#include "lang/base/text.h"
 #include "lang/lang.h"
 
 enum form {
@@ -241,8 +242,11 @@ static bool write_program(struct run *x)
     bool ok = module_objects(x->module, prefix, &o, &message) || failed_write(x, prefix, message);
     ok = ok && link_program(x->arena, o.path, o.n, out, x->r->verbose, x->r->sanitize, x->diag);
     objects_remove(&o);
-    if (ok)
-        fprintf(stderr, "built %s for %s\n", out, x->target.cpu);
+    if (ok) {
+        fputs("built ", stderr);
+        text_write_shown(stderr, out);
+        fprintf(stderr, " for %s\n", x->target.cpu);
+    }
     return ok;
 }
 

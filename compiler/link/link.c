@@ -14,6 +14,7 @@
 
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
+#include "lang/base/text.h"
 
 extern char **environ;
 
@@ -98,8 +99,10 @@ bool link_program(struct arena *a, const char *const *objects, size_t count, con
     *ARENA_PUSH(a, argv, n, cap) = runtime_library(a);
     push_words(a, &argv, &n, &cap, RUNTIME_LIBS);
     *ARENA_PUSH(a, argv, n, cap) = NULL;
-    for (size_t i = 0; verbose && argv[i]; i++)
-        fprintf(stderr, "%s%c", argv[i], argv[i + 1] ? ' ' : '\n');
+    for (size_t i = 0; verbose && argv[i]; i++) {
+        text_write_word(stderr, argv[i]);
+        fputc(argv[i + 1] ? ' ' : '\n', stderr);
+    }
     int status = run(argv);
     if (status == 0)
         return true;

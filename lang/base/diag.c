@@ -58,18 +58,28 @@ struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsig
     return d;
 }
 
+/* A quoted name may come from a hostile file: keep the text to one readable line. */
+static const char *shown_text(struct arena *a, const char *text)
+{
+    size_t left = strlen(text), used = 0, n;
+    char *out = arena_alloc(a, left * (TEXT_SHOWN - 1) + TEXT_SHOWN);
+    for (; left; text += n, left -= n) {
+        n = text_show(text, left, out + used);
+        used += strlen(out + used);
+    }
+    return out;
+}
+
 static const char *format_text(struct arena *a, const char *format, va_list args)
 {
     char buffer[1024];
-    vsnprintf(buffer, sizeof buffer, format, args);
-    /* A quoted name may come from a hostile file: keep the text to one readable line. */
-    size_t n = strnlen(buffer, sizeof buffer - 1);
-    while (n && text_check_utf8(buffer, n) < n)
-        n = text_check_utf8(buffer, n);
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)buffer[i] < 0x20 || buffer[i] == 0x7f)
-            buffer[i] = '?';
-    return arena_copy(a, buffer, n);
+    size_t n = sizeof buffer - 1;
+    if (vsnprintf(buffer, sizeof buffer, format, args) > (int)n) { /* to the last whole character */
+        while (n > 1 && ((unsigned char)buffer[n - 1] & 0xc0) == 0x80)
+            n--;
+        buffer[n - 1] = '\0';
+    }
+    return shown_text(a, buffer);
 }
 
 static bool has_place(struct loc loc)
@@ -147,6 +157,23 @@ void diag_fix(struct diag *d, const char *replacement)
 
 #define LINE_SHOWN 160
 
+/* A character of a source line, or as many marks as it takes columns; its bytes. A tab stays one,
+ * but for carets. */
+static size_t put_character(FILE *out, const char *text, size_t len, char mark)
+{
+    char shown[TEXT_SHOWN];
+    size_t n = text_show(text, len, shown);
+    if (*text == '\t' && mark != '^')
+        fputc('\t', out);
+    else if (!mark)
+        fputs(shown, out);
+    else
+        for (size_t i = 0, columns = strlen(shown) == n || *text == '\t' ? 1 : strlen(shown);
+             i < columns; i++)
+            fputc(mark, out);
+    return n;
+}
+
 /* The source line of a place and a caret under the range, cut where lines are very long. */
 static void print_excerpt(FILE *out, struct loc loc)
 {
@@ -157,31 +184,28 @@ static void print_excerpt(FILE *out, struct loc loc)
            from = at > LINE_SHOWN / 2 ? at - LINE_SHOWN / 2 : 0;
     if (len <= LINE_SHOWN)
         from = 0;
-    size_t shown = len > from ? len - from : 0;
-    if (shown > LINE_SHOWN)
-        shown = LINE_SHOWN;
-    bool bytes = text_check_utf8(text, len) < len; /* not UTF-8: only ASCII can be shown */
+    while (from && from < at && ((unsigned char)text[from] & 0xc0) == 0x80)
+        from++; /* not in the middle of a character */
+    size_t to = len - from > LINE_SHOWN ? from + LINE_SHOWN : len, n,
+           end = at + (loc.end > loc.begin ? loc.end - loc.begin : 1);
     fprintf(out, "%5u | ", line);
-    for (size_t i = 0; i < shown; i++) {
-        unsigned char c = (unsigned char)text[from + i];
-        fputc(c == '\t' || (c >= 0x20 && c != 0x7f && !(bytes && c > 0x7f)) ? c : '?', out);
-    }
+    for (size_t i = from; i < to; i += n)
+        n = put_character(out, text + i, len - i, 0);
     fputs("\n      | ", out);
-    for (size_t i = from; i < at && i < len; i++)
-        if (((unsigned char)text[i] & 0xc0) != 0x80)
-            fputc(text[i] == '\t' ? '\t' : ' ', out);
-    size_t width = loc.end > loc.begin ? loc.end - loc.begin : 1, carets = 0;
-    for (size_t i = at; i < at + width && (i < from + shown || carets == 0); i++)
-        if (i >= len || ((unsigned char)text[i] & 0xc0) != 0x80)
-            fputc('^', out), carets++;
-    fputc('\n', out);
+    for (size_t i = from; i < at && i < to; i += n)
+        n = put_character(out, text + i, len - i, ' ');
+    for (size_t i = at; i < end && i < to; i += n)
+        n = put_character(out, text + i, len - i, '^');
+    fputs(at < to ? "\n" : "^\n", out);
 }
 
 static void print_place(FILE *out, const char *lead, struct loc loc)
 {
     uint32_t line, column;
     source_position(loc.src, loc.begin, &line, &column);
-    fprintf(out, "%s%s:%u:%u\n", lead, loc.src->path, line, column);
+    fputs(lead, out);
+    text_write_shown(out, loc.src->path);
+    fprintf(out, ":%u:%u\n", line, column);
     print_excerpt(out, loc);
 }
 
@@ -197,21 +221,24 @@ static void print_text(struct diag *d)
             print_place(d->out, "  ::: ", d->notes[i].loc);
     }
     if (d->fix)
-        fprintf(d->out, "  = help: write `%s` here\n", d->fix);
+        fprintf(d->out, "  = help: write `%s` here\n", shown_text(d->arena, d->fix));
     fputc('\n', d->out);
 }
 
 static void json_string(FILE *out, const char *text)
 {
+    char shown[TEXT_SHOWN];
     fputc('"', out);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\')
-            fprintf(out, "\\%c", c);
-        else if (c < 0x20)
-            fprintf(out, "\\u%04x", c);
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = text_show(text, left, shown);
+        if (*text == '"' || *text == '\\')
+            fprintf(out, "\\%c", *text);
+        else if (text_check_utf8(text, n) < n)
+            fputs("\\ufffd", out); /* as JSON has no bytes */
+        else if (shown[0] == '\\' && shown[1] == 'x')
+            fprintf(out, "\\u00%s", shown + 2);
         else
-            fputc(c, out);
+            fputs(shown, out);
     }
     fputc('"', out);
 }

@@ -88,6 +88,75 @@ size_t text_check_utf8(const char *text, size_t len)
     return len;
 }
 
+/* The number of a character of `n` bytes. */
+static uint32_t code_point(const char *text, size_t n)
+{
+    uint32_t c = (unsigned char)text[0] & (n == 1 ? 0x7fu : 0xffu >> (n + 1));
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | ((unsigned char)text[i] & 0x3f);
+    return c;
+}
+
+/* C0, C1, marks of direction and what embeds, overrides or isolates one, ends of lines. */
+static bool acts(uint32_t c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+size_t text_show(const char *text, size_t len, char shown[TEXT_SHOWN])
+{
+    size_t n = utf8_length((const unsigned char *)text, len);
+    uint32_t c = n ? code_point(text, n) : 0;
+    if (n <= 1 && acts(c))
+        snprintf(shown, TEXT_SHOWN, "\\x%02x", (unsigned char)*text);
+    else if (acts(c))
+        snprintf(shown, TEXT_SHOWN, "\\u%04x", (unsigned)(c & 0xffff));
+    else
+        snprintf(shown, TEXT_SHOWN, "%.*s", (int)n, text);
+    return n ? n : 1;
+}
+
+void text_write_shown(FILE *out, const char *text)
+{
+    char shown[TEXT_SHOWN];
+    for (size_t left = strlen(text), n; left; text += n, left -= n) {
+        n = text_show(text, left, shown);
+        fputs(shown, out);
+    }
+}
+
+static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                            "_@+:,./-";
+
+/* 'it'\''s'; where something is not shown as it is, $'a\033b'. */
+void text_write_word(FILE *out, const char *word)
+{
+    char shown[TEXT_SHOWN];
+    bool all = true, same;
+    size_t left = strlen(word), n;
+    if (*word && !word[strspn(word, plain)]) {
+        fputs(word, out);
+        return;
+    }
+    for (size_t i = 0; i < left; i += n) {
+        n = text_show(word + i, left - i, shown);
+        all = all && strlen(shown) == n;
+    }
+    fputs(all ? "'" : "$'", out);
+    for (; left; word += n, left -= n) {
+        n = text_show(word, left, shown);
+        same = strlen(shown) == n && *word != '\'' && (all || *word != '\\');
+        if (same)
+            fputs(shown, out);
+        else if (all)
+            fputs("'\\''", out);
+        for (size_t i = 0; i < n && !same && !all; i++)
+            fprintf(out, "\\%03o", (unsigned char)word[i]);
+    }
+    fputc('\'', out);
+}
+
 bool text_equal(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);

@@ -23,6 +23,16 @@ void map_put(struct arena *a, struct map *m, const char *key, void *value);
 /* Offset of the first byte that is not valid UTF-8 (or is NUL), or len. */
 size_t text_check_utf8(const char *text, size_t len);
 
+/* The first character of a text (len > 0) as a terminal may be given it: as it is, or as \x1b or
+ * \u202e where it controls the terminal, turns the direction of writing, ends a line or is no
+ * UTF-8. Returns the bytes of it in `text`. */
+#define TEXT_SHOWN 8
+size_t text_show(const char *text, size_t len, char shown[TEXT_SHOWN]);
+void text_write_shown(FILE *out, const char *text);
+
+/* A word for a POSIX shell, in quotes only if it needs them. */
+void text_write_word(FILE *out, const char *word);
+
 bool text_equal(const char *a, const char *b); /* NULL equals NULL only */
 bool text_is_word(const char *text);           /* could be written without quotes */
 
