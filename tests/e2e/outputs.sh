@@ -60,17 +60,17 @@ fi
 keeps real.json "two tables that are one file" eval_with --per-class real.json --confusion ./real.json
 ends 2 'would write into one file' "a file that is not there yet" eval_with --per-class a.csv --confusion ../"$(basename "$work")"/a.csv
 holds "is not made" test ! -e a.csv
-ends 0 top-1 "/dev/null takes two" eval_with --per-class /dev/null --confusion /dev/null
-holds "and is still there" test -c /dev/null
+ln -s /dev/null null.csv
+ends 0 top-1 "/dev/null takes two" eval_with --per-class null.csv --confusion ./null.csv
+holds "by a link that stays one" test -h null.csv
 
-# Written through.
+# Written through. Devices by links of one's own: where this fails, nothing of /dev is lost.
 ends 0 top-1 "a plain file" eval_with --per-class plain.csv
 echo old >real.csv
 chmod 640 real.csv
 ln -s real.csv link.csv
 ln -s to/come.csv dangling.csv
 mkdir to
-ln -s /dev/null null.csv
 ln -s /proc/self/fd/1 stdout.csv
 mkfifo pipe.csv
 ends 0 top-1 "a link" eval_with --per-class link.csv
@@ -79,9 +79,7 @@ holds "and its file is replaced" cmp plain.csv real.csv
 holds "with its mode" test "$(stat -c %a real.csv)" = 640
 ends 0 top-1 "a link to nothing" eval_with --per-class dangling.csv
 holds "makes its file" cmp plain.csv to/come.csv
-ends 0 top-1 "a link to a device" eval_with --per-class null.csv
-holds "stays one, too" test -h null.csv
-cat pipe.csv >piped &
+timeout 20 cat pipe.csv >piped &
 ends 0 top-1 "a pipe" eval_with --per-class pipe.csv
 wait
 holds "has a reader" cmp plain.csv piped
@@ -118,9 +116,9 @@ ends 1 'nowhere/x.csv' "and so do folders" timeout 20 ./net eval --data data --w
 inside() {
     name=$1
     shift
-    find data/ "$work/bare" -ls 2>/dev/null >before
+    find data/ "$work/bare" kept -ls 2>/dev/null >before
     ends 2 'would lie in the data' "a run folder: $name" ./net train --epochs 1 --threads 2 "$@"
-    find data/ "$work/bare" -ls 2>/dev/null >after
+    find data/ "$work/bare" kept -ls 2>/dev/null >after
     holds "... and nothing was made" cmp before after
 }
 ln -s data/train way
@@ -134,6 +132,9 @@ inside "by a link" --data data --out way/run
 inside "in a split by a link" --data linked --out data/train/run
 inside "from within" --data . --out new
 cp -r data/test bare
+mkdir kept
+cp -r data/test kept/state
+inside "with the data in its state" --data kept/state --out kept
 inside "among class folders" --data bare --out bare/run
 holds "by default as well" sh -c 'cd bare && ! ../net train --data . --epochs 1 2>/dev/null && test ! -e runs'
 ends 2 'set TMPDIR to a folder elsewhere' "a dry run" env TMPDIR="$work/bare" ./net train --data bare --dry-run

@@ -392,7 +392,7 @@ static bool reads(const struct vrt_dataset *d, const char *path)
 /* Pictures, archives and labels, by any path; what lies beside them is not read. */
 static void knows_its_files(void **state)
 {
-    struct vrt_dataset *d, *held;
+    struct vrt_dataset *d, *held = NULL;
     struct vrt_error e;
 
     (void)state;
