@@ -94,7 +94,7 @@ static void leaves_other_temporaries(void **state)
 
     (void)state;
     snprintf(name, sizeof name, "t.%ld.tmp", (long)getpid());
-    assert_int_equal(symlink("f", in_folder(name)), 0);
+    assert_int_equal(symlink("f", in_folder("%s", name)), 0);
     snprintf(path, sizeof path, "%s", in_folder("f"));
     write_file(path, "kept", 4);
     assert_true(vrt_file_write(in_folder("t"), "new", 3, &e));
