@@ -65,6 +65,7 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* `format` has one %s, for a word that may hold anything. */
 static int wrong(const char *format, const char *what)
 {
     const char *at = strstr(format, "%s");

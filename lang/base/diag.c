@@ -186,7 +186,7 @@ static void print_excerpt(FILE *out, struct loc loc)
         from = 0;
     while (from && from < at && ((unsigned char)text[from] & 0xc0) == 0x80)
         from++; /* not in the middle of a character */
-    size_t to = len - from > LINE_SHOWN ? from + LINE_SHOWN : len, n,
+    size_t to = len > from + LINE_SHOWN ? from + LINE_SHOWN : len, n,
            end = at + (loc.end > loc.begin ? loc.end - loc.begin : 1);
     fprintf(out, "%5u | ", line);
     for (size_t i = from; i < to; i += n)

@@ -164,8 +164,10 @@ bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b)
 
 char *vrt_file_target(const char *path)
 {
-    char *at = strdup(path), *next, link[PATH_MAX];
+    char *at = path[0] != '\0' ? strdup(path) : NULL, *next, link[PATH_MAX];
 
+    if (path[0] == '\0')
+        errno = ENOENT;
     for (int i = 0; at != NULL; i++, at = next) {
         ssize_t n = readlink(at, link, sizeof link - 1);
         const char *slash = strrchr(at, '/');
@@ -226,9 +228,13 @@ static int standard_stream(const struct stat *s)
     struct vrt_file_id id = id_of(s), own;
     struct stat stream;
 
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fstat(fd, &stream) == 0 && (own = id_of(&stream), vrt_file_same(&id, &own)))
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fstat(fd, &stream) != 0)
+            continue;
+        own = id_of(&stream);
+        if (vrt_file_same(&id, &own))
             return fd;
+    }
     return -1;
 }
 

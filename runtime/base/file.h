@@ -42,8 +42,8 @@ struct vrt_file_id {
 bool vrt_file_find(const char *path, struct vrt_file_id *id);
 bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b);
 
-/* Where the links of a path lead, to something or nothing: a path to be freed. NULL: no memory, or
- * links in a circle; errno tells. */
+/* Where the links of a path lead, to something or nothing: a path to be freed. NULL: no memory,
+ * links in a circle, or an empty path; errno tells. */
 char *vrt_file_target(const char *path);
 
 /* Do two paths mean one file, which need not be there yet? */

@@ -20,6 +20,8 @@ size_t vrt_show(const char *text, char shown[VRT_SHOWN]);
 /* A whole text so, cut off after the last character that fits; returns `out`. */
 const char *vrt_show_text(char *out, size_t size, const char *text);
 
+enum { VRT_WORD = 1000 }; /* room for a word in a message */
+
 /* A word for a POSIX shell, in quotes only if it needs them: what vrt_show would not leave as it is
  * is written as in $'\033'. Four bytes for each of its own and four more are room enough; returns
  * `out`. */

@@ -163,7 +163,7 @@ void vrt_flags_help(const struct vrt_options *o)
     const struct vrt_program *p = o->program;
     const struct vrt_command *c = o->command;
     static const char *const arguments[] = {"true|false", "N", "X", "TEXT"};
-    char program[1000];
+    char program[VRT_WORD];
     vrt_print(stdout, "%s %s [flags]%s%s\n", vrt_quote(program, sizeof program, o->argv[0]),
               c->name, c->operands ? " " : "", c->operands ? c->operands : "");
     vrt_print(stdout, "\n");

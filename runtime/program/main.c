@@ -37,7 +37,7 @@ enum { NCOMMANDS = sizeof commands / sizeof *commands };
 
 static void print_help(const struct vrt_program *p, const char *name)
 {
-    char word[1000];
+    char word[VRT_WORD];
     vrt_quote(word, sizeof word, name);
     vrt_print(stdout, "%s: an image classifier, %s\n", name, p->name);
     vrt_print(stdout, "built from %s by %s\n", p->spec_file, p->compiler);

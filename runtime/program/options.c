@@ -171,7 +171,7 @@ static bool start_options(struct vrt_options *o, const struct vrt_program *p, st
 
 static bool reject_dash(const struct vrt_options *o, const char *word, struct vrt_error *e)
 {
-    char program[1000];
+    char program[VRT_WORD];
     return vrt_fail(e, VRT_USAGE, "there is no flag %.100s: flags begin with --; see %s %s --help",
                     word, vrt_quote(program, sizeof program, o->argv[0]), o->command->name);
 }

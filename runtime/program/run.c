@@ -149,7 +149,7 @@ static bool past_first_epoch(const struct vrt_run *r)
 /* What is left of an earlier training: its newest state, else its run.json. */
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
-    char path[PATH_MAX], note[PATH_MAX + 100], weights[4 * PATH_MAX];
+    char path[PATH_MAX], note[PATH_MAX + 100];
     if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note,
                         e))
         return false;
@@ -163,7 +163,7 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
                vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
     }
     if (past_first_epoch(r)) {
-        char last[PATH_MAX];
+        char last[PATH_MAX], weights[4 * PATH_MAX];
         vrt_quote(weights, sizeof weights, vrt_run_path(r, "last.safetensors", last));
         return vrt_fail(
             e, VRT_BAD_INPUT,

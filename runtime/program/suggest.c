@@ -8,8 +8,6 @@
 #include "runtime/program/flags.h"
 #include "runtime/program/suggest.h"
 
-enum { WORD = 1000 }; /* of a command line that is shown, in bytes */
-
 /* Things of the network that people look for among the flags. */
 static const char *const static_words[] = {
     "experts",  "top_k", "capacity", "group", "router",    "expert",     "classes",
@@ -76,7 +74,7 @@ static const char *const spec_unit[] = {"",   " epochs", " steps", " images",
 
 bool vrt_reject_fixed(const struct vrt_program *p, const struct vrt_key *key, struct vrt_error *e)
 {
-    char value[200], file[WORD];
+    char value[200], file[VRT_WORD];
     const char *unit =
         key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
     return vrt_fail(
@@ -112,7 +110,7 @@ static const char *static_value(const struct vrt_program *p, const char *word, c
 
 static bool reject_static_word(const struct vrt_program *p, const char *word, struct vrt_error *e)
 {
-    char value[64], file[WORD];
+    char value[64], file[VRT_WORD];
     return vrt_fail(
         e, VRT_USAGE,
         "%s is fixed in this program%s; change it in %s, or where the file has a parameter of "
@@ -130,7 +128,7 @@ static bool suggest_flag(const struct vrt_options *o, const char *word, struct v
                *near = names != NULL ? vrt_nearest(word, names, n) : NULL;
     free(names);
     const char *command = o->command != NULL ? o->command->name : "";
-    char program[WORD];
+    char program[VRT_WORD];
     if (near != NULL)
         return vrt_fail(e, VRT_USAGE, "there is no flag --%s; did you mean --%s?", word, near);
     return vrt_fail(e, VRT_USAGE, "there is no flag --%s; see %s %s%s--help", word,
@@ -141,7 +139,7 @@ bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_e
 {
     const struct vrt_program *p = o->program;
     const struct vrt_key *key = vrt_flag_key(p, word);
-    char program[WORD];
+    char program[VRT_WORD];
     vrt_quote(program, sizeof program, o->argv[0]);
     for (int64_t i = 0; key == NULL && i < p->nkeys; i++)
         if (same_word(last_part(p->keys[i].path), word))
@@ -166,7 +164,7 @@ bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_e
 bool vrt_reject_path(const struct vrt_program *p, const char *path, struct vrt_error *e)
 {
     const char **names = calloc((size_t)p->nkeys + 1, sizeof *names), *near = NULL;
-    char file[WORD], key[400];
+    char file[VRT_WORD], key[400];
     size_t n = 0;
     for (int64_t i = 0; names != NULL && i < p->nkeys; i++)
         names[n++] = p->keys[i].path;

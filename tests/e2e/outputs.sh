@@ -100,6 +100,7 @@ holds "nothing is left of any" sh -c '! find . -name "*.tmp" | grep .'
 early() { ends 1 "$1" "$2" ./net eval --data data --weights absent.safetensors --per-class "$3"; }
 early 'cannot write nowhere/x.csv: No such file' "a folder that is not there" nowhere/x.csv
 early 'cannot write to: it is a folder' "a folder" to
+early 'cannot write : No such file' "a name that is empty" ""
 mkdir closed
 chmod a-w closed
 if [ "$(id -u)" = 0 ]; then
