@@ -5,6 +5,7 @@ runtime_base_SOURCES = \
 	%D%/base/random.c %D%/base/random.h \
 	%D%/base/file.c %D%/base/file.h \
 	%D%/base/show.c %D%/base/show.h \
+	%D%/base/finite.c %D%/base/finite.h \
 	%D%/base/thread.c %D%/base/thread.h
 
 EXTRA_DIST += %D%/base/README.md

@@ -22,6 +22,8 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/io/verdict.c %D%/io/verdict.h \
 	%D%/io/real.c %D%/io/real.h \
 	%D%/io/class_map.c %D%/io/class_map.h \
+	%D%/io/natural.c %D%/io/natural.h \
+	%D%/io/network.c %D%/io/network.h \
 	%D%/io/experts.c %D%/io/experts.h \
 	%D%/io/put.c %D%/io/put.h \
 	%D%/io/metrics.c %D%/io/metrics.h \

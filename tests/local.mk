@@ -25,6 +25,7 @@ unit_tests = \
 	%D%/unit/test_base \
 	%D%/unit/test_io \
 	%D%/unit/test_adapt \
+	%D%/unit/test_names \
 	%D%/unit/test_mix \
 	%D%/unit/test_policy \
 	%D%/unit/test_experts
@@ -88,6 +89,11 @@ unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
+
+%C%_unit_test_names_SOURCES = %D%/unit/test_names.c
+%C%_unit_test_names_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_names_CFLAGS = $(unit_cflags)
+%C%_unit_test_names_LDADD = $(runtime_libs)
 
 %C%_unit_test_mix_SOURCES = %D%/unit/test_mix.c
 %C%_unit_test_mix_CPPFLAGS = $(unit_cppflags)

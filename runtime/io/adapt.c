@@ -10,7 +10,7 @@
 #include "runtime/io/adapt_rules.h"
 #include "runtime/io/report.h"
 
-enum { NAME_SIZE = 1024, EXPERTS_LIMIT = 1 << 20, WRAPPERS = 4 };
+enum { NAME_SIZE = 1024, EXPERTS_LIMIT = 1 << 20, WRAPPERS = 4, ROWS_LIMIT = 1 << 24 };
 
 /* What to say of a permission that is missing, and of one that was not needed. */
 static const struct {
@@ -31,7 +31,7 @@ static const struct {
 
 /* -- preparation -- */
 
-static bool no_memory(const struct adapt *a, struct vrt_error *e)
+bool vrt_adapt_no_memory(const struct adapt *a, struct vrt_error *e)
 {
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %.300s", vrt_tensors_path(a->t));
 }
@@ -51,7 +51,7 @@ static bool allocate(struct adapt *a, struct vrt_error *e)
     a->layers = calloc((size_t)a->p->nmoes + 1, sizeof *a->layers);
     a->steps = calloc(a->names.n + 1, sizeof *a->steps);
     if (a->names.at == NULL || a->sources == NULL || a->layers == NULL || a->steps == NULL)
-        return no_memory(a, e);
+        return vrt_adapt_no_memory(a, e);
     for (size_t i = 0; i < a->names.n; i++)
         a->names.at[i] = a->p->params[i].name;
     qsort(a->names.at, a->names.n, sizeof *a->names.at, compare_texts);
@@ -77,7 +77,7 @@ static bool unwrap(struct adapt *a, struct vrt_buffer *notes, struct vrt_error *
     const char **names = calloc(a->nsources + 1, sizeof *names), *wrapper;
     char text[100];
     if (names == NULL)
-        return no_memory(a, e);
+        return vrt_adapt_no_memory(a, e);
     for (size_t i = 0; i < a->nsources; i++)
         names[i] = vrt_tensors_at(a->t, i)->name;
     for (int i = 0; i < WRAPPERS; i++) {
@@ -118,7 +118,7 @@ static bool name_sources(struct adapt *a, struct vrt_error *e)
         translate(a, seen, s, translated);
         s->name = strdup(s->tool >= 0 ? translated : s->tensor->name + a->skip);
         if (s->name == NULL)
-            return no_memory(a, e);
+            return vrt_adapt_no_memory(a, e);
     }
     qsort(a->sources, a->nsources, sizeof *a->sources, vrt_adapt_compare);
     return true;
@@ -229,6 +229,58 @@ static bool check_keep(const struct adapt *a, const struct layer *l, struct vrt_
                 l->moe->name, (long long)l->in_file - 1, vrt_tensors_path(a->t),
                 (long long)l->keep[i]);
     return true;
+}
+
+/* -- the head's rows -- */
+
+/* The rows of the head in the program and in the file. */
+static void measure_head(struct adapt *a)
+{
+    for (int64_t i = 0; i < a->p->nroles; i++) {
+        const struct vrt_param *p = &a->p->params[a->p->roles[i].param];
+        const struct source *same = vrt_adapt_find(a, p->name);
+        if (a->p->roles[i].kind != VRT_ROLE_HEAD || p->rank == 0 || same == NULL ||
+            same->tensor->rank == 0 || same->tensor->shape[0] > ROWS_LIMIT)
+            continue;
+        a->head.count = p->shape[0];
+        a->head.in_file = (int64_t)same->tensor->shape[0];
+    }
+}
+
+/* Rows beyond the file's come from none. */
+static bool match_head(struct adapt *a, struct vrt_error *e)
+{
+    struct head *h = &a->head;
+    bool same = h->count == h->in_file, stay = true, none = true;
+    h->rows = calloc((size_t)h->count + 1, sizeof *h->rows);
+    if (h->rows == NULL)
+        return vrt_adapt_no_memory(a, e);
+    for (int64_t i = 0; i < h->count; i++)
+        h->rows[i] = same ? (int32_t)i : -1;
+    if (!a->how->match(a->how->data, h->in_file, h->rows, h->count, e))
+        return false;
+    for (int64_t i = 0; i < h->count; i++) {
+        h->rows[i] = h->rows[i] < h->in_file ? h->rows[i] : -1;
+        stay = stay && h->rows[i] == i;
+        none = none && h->rows[i] < 0;
+    }
+    h->moved = same ? !stay : !none;
+    return true;
+}
+
+static void note_head(const struct adapt *a, struct vrt_buffer *notes)
+{
+    const struct head *h = &a->head;
+    long long kept = 0;
+    char text[200];
+    for (int64_t i = 0; h->moved && i < h->count; i++)
+        kept += h->rows[i] >= 0;
+    snprintf(text, sizeof text,
+             "rows of the head go by the names of classes: %lld kept, %lld begin afresh, %lld of "
+             "the file left out",
+             kept, (long long)h->count - kept, (long long)h->in_file - kept);
+    if (h->moved)
+        note(notes, text);
 }
 
 /* -- decisions -- */
@@ -381,8 +433,8 @@ static bool fill(const struct adapt *a, void *block, struct vrt_error *e)
 {
     for (int64_t i = 0; i < a->p->nparams; i++)
         if (!a->steps[i].rule->fill(a, &a->steps[i],
-                                    (float *)(void *)((char *)block + a->p->params[i].offset)))
-            return no_memory(a, e);
+                                    (float *)(void *)((char *)block + a->p->params[i].offset), e))
+            return false;
     return true;
 }
 
@@ -397,7 +449,8 @@ static bool prepare(struct adapt *a, struct vrt_buffer *notes, struct vrt_error 
     for (int64_t i = 0; i < a->p->nmoes; i++)
         if (!check_keep(a, &a->layers[i], e))
             return false;
-    return true;
+    measure_head(a);
+    return a->how->match == NULL || a->head.count == 0 || match_head(a, e);
 }
 
 bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p,
@@ -413,12 +466,15 @@ bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p,
     ok = ok && report(&a, e) && check_idle(&a, e) && fill(&a, block, e);
     for (int i = 0; ok && i < VRT_RENAME_TOOLS; i++)
         note_names(&a, i, notes);
+    if (ok)
+        note_head(&a, notes);
     for (int i = 0; ok && i < VRT_ADAPT_RULES; i++)
         note_rule(&a, &vrt_adapt_rules[i], notes);
     for (size_t i = 0; a.sources != NULL && i < a.nsources; i++)
         free(a.sources[i].name);
     for (int64_t i = 0; a.layers != NULL && i < p->nmoes; i++)
         free(a.layers[i].keep);
+    free(a.head.rows);
     free(a.names.at);
     free(a.sources);
     free(a.layers);

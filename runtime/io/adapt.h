@@ -7,6 +7,8 @@
  *     positions   (1,T0,D) of another grid: resampled (positions.h); rows before the grid are kept
  *     exact       the same name and shape
  *     axes of 1   the same but for axes of 1 at the end: a 1 x 1 convolution is a linear layer
+ *     rows        FINE_TUNE: rows of the last linear layer go where match() sends them, the others
+ *                 keep their initial values (before `exact`, unless each stays where it is)
  *     head        FINE_TUNE: the last linear layer with another number of classes keeps its initial
  *                 values
  *     experts     UPCYCLE: where the file has a dense layer P and the program experts, P.experts.X
@@ -40,12 +42,16 @@ struct vrt_adapt {
     const char *keep;
     uint64_t seed;                            /* of the noise */
     void (*fresh)(void *data, int64_t param); /* gives a tensor of the program its initial values */
+    /* With FINE_TUNE: from which of the `in_file` rows of the file's head does each of the
+     * program's go on, -1: from none? What is there says that each stays in its place where there
+     * are as many, else from none. NULL: let it be so. */
+    bool (*match)(void *data, int64_t in_file, int32_t *rows, int64_t count, struct vrt_error *e);
     void *data;
 };
 
 /* Fill `block` (vrt_param.offset bytes on, floats). `notes`: a line for each rule that was used
- * other than `exact`, each ended by a newline. After an error the block is not to be used; errors
- * of the file leave it untouched. */
+ * other than `exact`, each ended by a newline. After an error the block is not to be used; a file
+ * that does not fit leaves it untouched. */
 bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p,
                     const struct vrt_adapt *how, void *block, struct vrt_buffer *notes,
                     struct vrt_error *e);

@@ -150,6 +150,14 @@ static bool fits_head(const struct adapt *a, const struct wanted *w, struct sour
            alike_behind(w->p, w->same->tensor);
 }
 
+/* One row of it may be of use, or the rows stand in another order. */
+static bool fits_rows(const struct adapt *a, const struct wanted *w, struct source **from)
+{
+    return a->head.moved && fits_head(a, w, from) &&
+           w->same->tensor->shape[0] == (uint64_t)a->head.in_file &&
+           w->p->shape[0] == a->head.count;
+}
+
 /* experts.X and experts.KIND.X are made of X. */
 static bool fits_experts(const struct adapt *a, const struct wanted *w, struct source **from)
 {
@@ -199,13 +207,13 @@ static bool fits_keep(const struct adapt *a, const struct wanted *w, struct sour
 
 /* -- the rules: doing it -- */
 
-static bool fill_copy(const struct adapt *a, const struct step *s, float *to)
+static bool fill_copy(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e)
 {
-    vrt_tensors_read(a->t, s->from->tensor, 0, (uint64_t)s->to.p->count, to);
-    return true;
+    return vrt_tensors_read(a->t, s->from->tensor, 0, (uint64_t)s->to.p->count, to, e);
 }
 
-static bool fill_positions(const struct adapt *a, const struct step *s, float *to)
+static bool fill_positions(const struct adapt *a, const struct step *s, float *to,
+                           struct vrt_error *e)
 {
     const struct vrt_role *r = s->to.role;
     const struct vrt_tensor *have = s->from->tensor;
@@ -213,19 +221,34 @@ static bool fill_positions(const struct adapt *a, const struct step *s, float *t
     int64_t cols = s->to.p->shape[2], before = s->to.p->shape[1] - new.height *new.width;
     float *from = calloc(elements(have), sizeof *from);
     bool told, ok = from != NULL && old_grid(a, s->from, before, &old, &told);
+    ok = ok || vrt_adapt_no_memory(a, e);
+    ok = ok && vrt_tensors_read(a->t, have, 0, elements(have), from, e);
     if (ok) {
-        vrt_tensors_read(a->t, have, 0, elements(have), from);
         memcpy(to, from, (size_t)(before * cols) * sizeof *to);
-        ok = vrt_positions_resample(from + before * cols, old, to + before * cols, new, cols);
+        ok = vrt_positions_resample(from + before * cols, old, to + before * cols, new, cols) ||
+             vrt_adapt_no_memory(a, e);
     }
     free(from);
     return ok;
 }
 
-static bool fill_fresh(const struct adapt *a, const struct step *s, float *to)
+static bool fill_fresh(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e)
 {
     (void)to;
+    (void)e;
     a->how->fresh(a->how->data, s->to.index);
+    return true;
+}
+
+static bool fill_rows(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e)
+{
+    const struct head *h = &a->head;
+    int64_t n = s->to.p->count / h->count;
+    fill_fresh(a, s, to, e);
+    for (int64_t i = 0; i < h->count; i++)
+        if (h->rows[i] >= 0 && !vrt_tensors_read(a->t, s->from->tensor, (uint64_t)(h->rows[i] * n),
+                                                 (uint64_t)n, to + i * n, e))
+            return false;
     return true;
 }
 
@@ -239,19 +262,22 @@ static double deviation(const float *x, size_t n)
     return sqrt(squares / (double)n);
 }
 
-static bool fill_copies(const struct adapt *a, const struct step *s, float *to)
+static bool fill_copies(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e)
 {
     size_t n = elements(s->from->tensor), copies = (size_t)s->to.p->count / n;
-    vrt_tensors_read(a->t, s->from->tensor, 0, n, to);
+    if (!vrt_tensors_read(a->t, s->from->tensor, 0, n, to, e))
+        return false;
     for (size_t i = 1; i < copies; i++)
         memcpy(to + i * n, to, n * sizeof *to);
     return true;
 }
 
-static bool fill_experts(const struct adapt *a, const struct step *s, float *to)
+static bool fill_experts(const struct adapt *a, const struct step *s, float *to,
+                         struct vrt_error *e)
 {
     size_t n = elements(s->from->tensor), copies = (size_t)s->to.p->count / n;
-    fill_copies(a, s, to);
+    if (!fill_copies(a, s, to, e))
+        return false;
     double noise = a->how->noise * (a->how->noise > 0 ? deviation(to, n) : 0);
     for (size_t i = 0; noise > 0 && i < copies; i++) {
         struct vrt_random r;
@@ -262,17 +288,19 @@ static bool fill_experts(const struct adapt *a, const struct step *s, float *to)
     return true;
 }
 
-static bool fill_keep(const struct adapt *a, const struct step *s, float *to)
+static bool fill_keep(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e)
 {
     int64_t n = s->to.p->count / s->to.p->shape[0];
     for (int64_t i = 0; i < s->to.layer->nkeep; i++)
-        vrt_tensors_read(a->t, s->from->tensor, (uint64_t)(s->to.layer->keep[i] * n), (uint64_t)n,
-                         to + i * n);
+        if (!vrt_tensors_read(a->t, s->from->tensor, (uint64_t)(s->to.layer->keep[i] * n),
+                              (uint64_t)n, to + i * n, e))
+            return false;
     return true;
 }
 
 const struct rule vrt_adapt_rules[VRT_ADAPT_RULES] = {
     {"positions resampled", FREE, fits_positions, fill_positions},
+    {NULL, FINE_TUNE, fits_rows, fill_rows},
     {NULL, FREE, fits_exact, fill_copy},
     {"axes of 1 taken off or added", FREE, fits_axes, fill_copy},
     {"a new head for another number of classes", FINE_TUNE, fits_head, fill_fresh},

@@ -47,6 +47,13 @@ struct step {
     struct source *from; /* NULL: the initial values */
 };
 
+/* Where each row of the program's head comes from. */
+struct head {
+    int64_t count, in_file; /* rows of the program's head, and of the file's; 0: there is none */
+    int32_t *rows;          /* of each of `count` that of the file, -1: none; owned */
+    bool moved;             /* it is neither the file's head as it stands nor a new one */
+};
+
 struct adapt {
     const struct vrt_tensors *t;
     const struct vrt_program *p;
@@ -56,24 +63,26 @@ struct adapt {
     struct layer *layers;
     struct step *steps;
     size_t nsources, skip; /* skip: bytes of the wrappers' prefixes */
-    unsigned advice;       /* bits of `enum need` */
+    struct head head;
+    unsigned advice; /* bits of `enum need` */
 };
 
-/* A rule says whether it fits, and from which tensor (NULL: from none); then it is done (false: no
- * memory). */
+/* A rule says whether it fits, and from which tensor (NULL: from none); then it is done. */
 struct rule {
     const char *note; /* NULL: nothing to tell */
     enum need need;
     bool (*fits)(const struct adapt *a, const struct wanted *w, struct source **from);
-    bool (*fill)(const struct adapt *a, const struct step *s, float *to);
+    bool (*fill)(const struct adapt *a, const struct step *s, float *to, struct vrt_error *e);
 };
 
-enum { VRT_ADAPT_RULES = 8 };
+enum { VRT_ADAPT_RULES = 9 };
 extern const struct rule vrt_adapt_rules[VRT_ADAPT_RULES]; /* the first that fits holds */
 
 struct source *vrt_adapt_find(const struct adapt *a,
                               const char *name);     /* by translated name, or NULL */
 int vrt_adapt_compare(const void *a, const void *b); /* sources, for qsort */
+
+bool vrt_adapt_no_memory(const struct adapt *a, struct vrt_error *e);
 
 /* What follows the layer's prefix and a dot, or NULL; what follows `word` in a text that may be
  * NULL, or NULL. */

@@ -61,7 +61,7 @@ static bool take_numbers(struct vrt_class_map *m, int64_t outputs, struct vrt_er
         int64_t number = all_digits(word) && strlen(word) < 10 ? strtoll(word, NULL, 10) : outputs;
         if (number >= outputs)
             ok = vrt_fail(e, VRT_BAD_INPUT,
-                          "%s:%lld: `%.40s` is no output of this program, 0 to %lld", m->path,
+                          "%s:%lld: `%.40s` is no output of the weights, 0 to %lld", m->path,
                           (long long)i + 1, word, (long long)outputs - 1);
         else if (line[number] > 0)
             ok = vrt_fail(e, VRT_BAD_INPUT, "%s: lines %lld and %lld are the same output, %lld",
@@ -88,10 +88,11 @@ static bool check_names(const struct vrt_class_map *m, int64_t outputs, struct v
     bool ok = true;
 
     if (m->count != outputs)
-        return vrt_fail(e, VRT_BAD_INPUT,
-                        "%s has %lld names, but the program has %lld outputs; give a line to each, "
-                        "in their order",
-                        m->path, (long long)m->count, (long long)outputs);
+        return vrt_fail(
+            e, VRT_BAD_INPUT,
+            "%s has %lld names, but the weights have %lld outputs; give a line to each, "
+            "in their order",
+            m->path, (long long)m->count, (long long)outputs);
     sorted = calloc((size_t)m->count, sizeof *sorted);
     if (sorted == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", m->path);
@@ -107,7 +108,9 @@ static bool check_names(const struct vrt_class_map *m, int64_t outputs, struct v
 bool vrt_class_map_read(struct vrt_class_map *m, const char *path, int64_t outputs,
                         struct vrt_error *e)
 {
-    *m = (struct vrt_class_map){.path = path};
+    *m = (struct vrt_class_map){.path = path, .natural = strcmp(path, "natural") == 0};
+    if (m->natural)
+        return true;
     if (!vrt_file_read(path, MAX_TEXT, &m->text, e))
         return false;
     if (memchr(m->text.data, 0, m->text.size) != NULL)

@@ -1,32 +1,33 @@
 /* Reading and writing safetensors: see safetensors.h. jansson parses the header; every number in it
- * is checked here before it is used as an offset. */
+ * is checked here before it is used as an offset. The file is read, not mapped: one that another
+ * process cuts is an error then, not the end of the program. */
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/finite.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/vrt.h"
 
-enum { HEADER_LIMIT = 100 << 20, DATA_ALIGN = 64 };
+enum { HEADER_LIMIT = 100 << 20, DATA_ALIGN = 64, PIECE = 32768 };
+
+static const char metadata[] = "__metadata__"; /* the one name in a header that is no tensor's */
 
 struct vrt_tensors {
     char *path;
-    struct vrt_map file;
-    const unsigned char *data; /* behind the header */
-    size_t data_bytes;
+    int fd;
+    uint64_t size, data; /* of the file; where its data begin, behind the header */
+    uint64_t data_bytes;
     json_t *header;
     struct vrt_tensor *tensors; /* sorted by name */
     size_t count;
 };
 
-/* Types of elements. Only those with a conversion can become weights; the others are known to check
+/* Types of elements. Only floats of 4 and 2 bytes can become weights; the others are known to check
  * the layout. */
-static void copy_f32(float *to, const unsigned char *from, int64_t n)
-{
-    memcpy(to, from, (size_t)n * 4);
-}
-
 static void convert_bf16(float *to, const unsigned char *from, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -53,12 +54,14 @@ static void convert_f16(float *to, const unsigned char *from, int64_t n)
 static const struct vrt_dtype {
     const char *name;
     uint64_t bytes;
-    void (*convert)(float *to, const unsigned char *from, int64_t n);
+    bool readable;
+    void (*convert)(float *to, const unsigned char *from, int64_t n); /* NULL: they are floats */
 } dtypes[] = {
-    {"F32", 4, copy_f32}, {"F16", 2, convert_f16}, {"BF16", 2, convert_bf16}, {"F64", 8, NULL},
-    {"I64", 8, NULL},     {"U64", 8, NULL},        {"I32", 4, NULL},          {"U32", 4, NULL},
-    {"I16", 2, NULL},     {"U16", 2, NULL},        {"I8", 1, NULL},           {"U8", 1, NULL},
-    {"BOOL", 1, NULL},    {"F8_E4M3", 1, NULL},    {"F8_E5M2", 1, NULL},
+    {"F32", 4, true, NULL},   {"F16", 2, true, convert_f16}, {"BF16", 2, true, convert_bf16},
+    {"F64", 8, false, NULL},  {"I64", 8, false, NULL},       {"U64", 8, false, NULL},
+    {"I32", 4, false, NULL},  {"U32", 4, false, NULL},       {"I16", 2, false, NULL},
+    {"U16", 2, false, NULL},  {"I8", 1, false, NULL},        {"U8", 1, false, NULL},
+    {"BOOL", 1, false, NULL}, {"F8_E4M3", 1, false, NULL},   {"F8_E5M2", 1, false, NULL},
 };
 
 static const struct vrt_dtype *find_dtype(const char *name)
@@ -156,7 +159,7 @@ static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
     bool ok = true;
     const char *name;
     json_t *row;
-    json_object_foreach(t->header, name, row) if (ok && strcmp(name, "__metadata__") != 0) ok =
+    json_object_foreach(t->header, name, row) if (ok && strcmp(name, metadata) != 0) ok =
         read_entry(t, name, row, &t->tensors[t->count++], e);
     ok = ok && check_tiling(t, t->tensors, t->count, e);
     if (ok)
@@ -164,10 +167,9 @@ static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
     return ok;
 }
 
-static bool is_pickle(const unsigned char *map, size_t size)
+static bool is_pickle(const unsigned char *begin)
 {
-    return size >= 4 &&
-           (memcmp(map, "PK\3\4", 4) == 0 || (map[0] == 0x80 && map[1] >= 2 && map[1] <= 5));
+    return memcmp(begin, "PK\3\4", 4) == 0 || (begin[0] == 0x80 && begin[1] >= 2 && begin[1] <= 5);
 }
 
 static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
@@ -184,31 +186,49 @@ static bool refuse_pickle(const struct vrt_tensors *t, struct vrt_error *e)
         t->path);
 }
 
-static bool parse_header(struct vrt_tensors *t, struct vrt_error *e)
+/* Is there a header, and how long is it? A file that is too short for one has zeros there. */
+static bool measure_header(struct vrt_tensors *t, uint64_t *length, struct vrt_error *e)
 {
-    const unsigned char *map = t->file.data;
-    size_t size = t->file.size;
-    uint64_t length = 0;
-    if (is_pickle(map, size))
+    unsigned char begin[9] = {0};
+    size_t n = t->size < sizeof begin ? (size_t)t->size : sizeof begin;
+    if (!vrt_file_read_at(t->fd, t->path, begin, n, 0, e))
+        return false;
+    if (is_pickle(begin))
         return refuse_pickle(t, e);
-    for (int i = 7; i >= 0 && size >= 8; i--)
-        length = length << 8 | map[i];
-    if (size < 10 || length < 2 || length > size - 8 || map[8] != '{')
+    for (int i = 7; i >= 0; i--)
+        *length = *length << 8 | begin[i];
+    if (t->size < 10 || *length < 2 || *length > t->size - 8 || begin[8] != '{')
         return vrt_fail(e, VRT_BAD_INPUT, "%s is not a safetensors file, or it is cut off",
                         t->path);
-    if (length > HEADER_LIMIT)
-        return vrt_fail(e, VRT_BAD_INPUT,
-                        "%s has a header of more than 100 MB: it cannot be a file of weights",
-                        t->path);
+    return *length <= HEADER_LIMIT ||
+           vrt_fail(e, VRT_BAD_INPUT,
+                    "%s has a header of more than 100 MB: it cannot be a file of weights", t->path);
+}
+
+static bool parse_header(struct vrt_tensors *t, uint64_t length, struct vrt_error *e)
+{
     json_error_t error;
-    t->header = json_loadb((const char *)map + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (t->header == NULL)
+    char *text = malloc((size_t)length);
+    bool ok = text != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->path);
+    ok = ok && vrt_file_read_at(t->fd, t->path, text, (size_t)length, 8, e);
+    if (ok)
+        t->header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    if (ok && t->header == NULL)
         return vrt_fail(e, VRT_BAD_INPUT,
                         "%s is not a sound safetensors file: its header is no valid JSON (%.150s)",
                         t->path, error.text);
-    t->data = map + 8 + length;
-    t->data_bytes = size - 8 - (size_t)length;
-    json_t *meta = json_object_get(t->header, "__metadata__");
+    return ok;
+}
+
+static bool read_header(struct vrt_tensors *t, struct vrt_error *e)
+{
+    uint64_t length = 0;
+    if (!measure_header(t, &length, e) || !parse_header(t, length, e))
+        return false;
+    t->data = 8 + length;
+    t->data_bytes = t->size - t->data;
+    json_t *meta = json_object_get(t->header, metadata);
     if (meta != NULL && !json_is_object(meta))
         return vrt_fail(e, VRT_BAD_INPUT,
                         "%s is not a sound safetensors file: __metadata__ is no object", t->path);
@@ -223,7 +243,8 @@ bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_err
         free(t);
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
     }
-    if (!vrt_file_map(path, &t->file, e) || !parse_header(t, e)) {
+    t->fd = vrt_file_open(path, &t->size, e);
+    if (t->fd < 0 || !read_header(t, e)) {
         vrt_tensors_close(t);
         return false;
     }
@@ -237,14 +258,15 @@ void vrt_tensors_close(struct vrt_tensors *t)
         return;
     free(t->tensors);
     json_decref(t->header);
-    vrt_file_unmap(&t->file);
+    if (t->fd >= 0)
+        close(t->fd);
     free(t->path);
     free(t);
 }
 
 const char *vrt_tensors_meta(const struct vrt_tensors *t, const char *key)
 {
-    return json_string_value(json_object_get(json_object_get(t->header, "__metadata__"), key));
+    return json_string_value(json_object_get(json_object_get(t->header, metadata), key));
 }
 
 const char *vrt_tensors_path(const struct vrt_tensors *t)
@@ -270,13 +292,38 @@ const struct vrt_tensor *vrt_tensors_find(const struct vrt_tensors *t, const cha
 
 bool vrt_tensor_readable(const struct vrt_tensor *tensor)
 {
-    return tensor->dtype->convert != NULL;
+    return tensor->dtype->readable;
 }
 
-void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first,
-                      uint64_t n, float *to)
+static bool not_finite(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t at,
+                       struct vrt_error *e)
 {
-    tensor->dtype->convert(to, t->data + tensor->begin + first * tensor->dtype->bytes, (int64_t)n);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "%s: tensor %.120s has a number that is not finite (NaN or infinity, the first "
+                    "at place %" PRIu64 " of it); its training failed there, or the file is "
+                    "damaged: take weights from before",
+                    t->path, tensor->name, at);
+}
+
+/* In pieces that stay in the cache between reading, converting and checking. */
+bool vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first,
+                      uint64_t n, float *to, struct vrt_error *e)
+{
+    const struct vrt_dtype *type = tensor->dtype;
+    unsigned char halves[2 * PIECE];
+    for (uint64_t at = 0; at < n; at += PIECE) {
+        uint64_t count = n - at < PIECE ? n - at : PIECE;
+        void *raw = type->convert != NULL ? (void *)halves : to + at;
+        if (!vrt_file_read_at(t->fd, t->path, raw, (size_t)(count * type->bytes),
+                              t->data + tensor->begin + (first + at) * type->bytes, e))
+            return false;
+        if (type->convert != NULL)
+            type->convert(to + at, halves, (int64_t)count);
+        int64_t bad = vrt_not_finite(to + at, (int64_t)count);
+        if (bad >= 0)
+            return not_finite(t, tensor, first + at + (uint64_t)bad, e);
+    }
+    return true;
 }
 
 static json_t *make_header(const struct vrt_param *params, int64_t nparams,
@@ -285,7 +332,7 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams,
     json_t *header = json_object(), *texts = json_object();
     for (size_t i = 0; i < nmeta; i++)
         json_object_set_new(texts, meta[i].key, json_string(meta[i].value));
-    json_object_set_new(header, "__metadata__", texts);
+    json_object_set_new(header, metadata, texts);
     int64_t at = 0;
     for (int64_t i = 0; i < nparams; i++) {
         json_t *shape = json_array();
@@ -326,10 +373,16 @@ bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t 
 {
     struct vrt_writer w;
     uint64_t bytes = 0;
+    for (int64_t i = 0; i < nparams; i++) {
+        bytes += (uint64_t)params[i].count * 4;
+        if (strcmp(params[i].name, metadata) == 0)
+            return vrt_fail(e, VRT_INTERNAL,
+                            "cannot write %s: a tensor is called __metadata__, which is no name of "
+                            "one in a safetensors file",
+                            path);
+    }
     if (!vrt_writer_begin(&w, path, e))
         return false;
-    for (int64_t i = 0; i < nparams; i++)
-        bytes += (uint64_t)params[i].count * 4;
     json_t *header = make_header(params, nparams, meta, nmeta);
     bool ok = write_header(&w, header, bytes, e);
     json_decref(header);

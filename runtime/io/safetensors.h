@@ -16,7 +16,7 @@
 struct vrt_param;
 struct vrt_tensors;
 
-/* Map a file and check its layout. Files in pickle format (.pth, .pt) are refused with the lines
+/* Open a file and check its layout. Files in pickle format (.pth, .pt) are refused with the lines
  * that convert them. */
 bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_error *e);
 void vrt_tensors_close(struct vrt_tensors *t);
@@ -44,15 +44,17 @@ const struct vrt_tensor *vrt_tensors_find(const struct vrt_tensors *t,
 /* Whether its elements can become floats: F32, F16 and BF16 can. */
 bool vrt_tensor_readable(const struct vrt_tensor *tensor);
 
-/* Elements first .. first + n - 1 of a readable tensor, as floats. They must lie inside. */
-void vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first,
-                      uint64_t n, float *to);
+/* Elements first .. first + n - 1 of a readable tensor, as floats. They must lie inside. An error:
+ * the file was cut since it was opened, or a number is not finite. */
+bool vrt_tensors_read(const struct vrt_tensors *t, const struct vrt_tensor *tensor, uint64_t first,
+                      uint64_t n, float *to, struct vrt_error *e);
 
 struct vrt_meta {
     const char *key, *value;
 };
 
-/* Write the table's tensors from `block`, as F32, with the metadata given. */
+/* Write the table's tensors from `block`, as F32, with the metadata given. None may be called
+ * `__metadata__`. */
 bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t nparams,
                       const void *block, const struct vrt_meta *meta, size_t nmeta,
                       struct vrt_error *e);

@@ -207,8 +207,8 @@ sed 's/n01774750/teddy/' more >less
 ends 1 'less does not name the class `n01774750`' "one that is missing is told by its name" \
     ./wider eval --weights wider.run/last.safetensors v2 --class-map less
 
-for bad in '0 1 1|lines 2 and 3 are the same output, 1' '0 1 12|map:3: `12` is no output of this program, 0 to 11' '0 - 2|no output' \
-    '0 1|has 2 lines, one for each class, but the data is folder foreign' 'cat dog|has 2 names, but the program has 12 outputs' '|is empty'; do
+for bad in '0 1 1|lines 2 and 3 are the same output, 1' '0 1 12|map:3: `12` is no output of the weights, 0 to 11' '0 - 2|no output' \
+    '0 1|has 2 lines, one for each class, but the data is folder foreign' 'cat dog|has 2 names, but the weights have 12 outputs' '|is empty'; do
     echo "${bad%%|*}" | tr ' ' '\n' >map
     ends 1 "${bad#*|}" "a map that is wrong: ${bad#*|}" ./net eval --weights $w --data foreign --class-map map
 done

@@ -41,9 +41,10 @@ float *record_read(struct record *r, const char *name, int64_t n)
     const struct vrt_tensor *x = vrt_tensors_find(r->tensors, name);
     bool fits = x && x->end - x->begin == 4 * (uint64_t)n;
     record_check(r, fits, "%s is not in the record with %" PRId64 " numbers", name, n);
+    struct vrt_error e;
     float *to = fits ? malloc((size_t)n * sizeof *to) : NULL;
-    if (to)
-        vrt_tensors_read(r->tensors, x, 0, (uint64_t)n, to);
+    if (to && !vrt_tensors_read(r->tensors, x, 0, (uint64_t)n, to, &e))
+        fail_msg("%s", e.text);
     return to;
 }
 

@@ -219,9 +219,11 @@ struct losses {
 static void read_numbers(struct vrt_tensors *record, const char *name, float *to, int n)
 {
     const struct vrt_tensor *x = vrt_tensors_find(record, name);
+    struct vrt_error e;
     if (!x || x->end - x->begin != 4 * (uint64_t)n)
         fail_msg("%s is not in the record with %d numbers", name, n);
-    vrt_tensors_read(record, x, 0, (uint64_t)n, to);
+    if (!vrt_tensors_read(record, x, 0, (uint64_t)n, to, &e))
+        fail_msg("%s", e.text);
 }
 
 static void read_losses(const char *loss, const char *targets, struct losses *l)

@@ -262,6 +262,149 @@ static void starts_a_new_head_in_training(void **state)
                      ->ok); /* not the head */
 }
 
+/* A training's match: the rows of this list, for as many. */
+static const int32_t *wanted_rows;
+static int64_t rows_in_file;
+
+static bool match(void *data, int64_t in_file, int32_t *rows, int64_t count, struct vrt_error *e)
+{
+    (void)data, (void)e;
+    rows_in_file = in_file;
+    memcpy(rows, wanted_rows, (size_t)count * sizeof *rows);
+    return true;
+}
+
+static bool match_nothing(void *data, int64_t in_file, int32_t *rows, int64_t count,
+                          struct vrt_error *e)
+{
+    (void)data, (void)rows, (void)count, (void)e;
+    rows_in_file = in_file;
+    return true;
+}
+
+static bool match_fails(void *data, int64_t in_file, int32_t *rows, int64_t count,
+                        struct vrt_error *e)
+{
+    (void)data, (void)in_file, (void)rows, (void)count;
+    return vrt_fail(e, VRT_BAD_INPUT, "no such class");
+}
+
+static void has_rows(const struct outcome *o, int64_t weight, int64_t from, const int32_t *rows)
+{
+    int64_t count = o->table.at[weight].shape[0];
+    for (int64_t tensor = 0; tensor < 2; tensor++) { /* the weight, and the bias behind it */
+        int64_t n = o->table.at[weight + tensor].count / count;
+        const float *to = o->block + o->table.at[weight + tensor].offset / 4;
+        for (int64_t i = 0; i < count; i++)
+            for (int64_t j = 0; j < n; j++)
+                assert_true(to[i * n + j] ==
+                            (rows[i] < 0 ? fresh_value : value(from + tensor, rows[i] * n + j)));
+    }
+}
+
+static void moves_rows_of_the_head(void **state)
+{
+    static const struct vrt_role roles[] = {{.param = 1, .kind = VRT_ROLE_HEAD},
+                                            {.param = 2, .kind = VRT_ROLE_HEAD}};
+    static const struct {
+        const char *file[2], *program[2];
+        int32_t rows[4];
+        const char *note;
+    } cases[] = {
+        {{"head.weight 3 2", "head.bias 3"}, {"head.weight 3 2", "head.bias 3"}, {0, 1, 2}, ""},
+        {{"head.weight 3 2", "head.bias 3"},
+         {"head.weight 3 2", "head.bias 3"},
+         {2, 0, 1},
+         "3 kept, 0 begin afresh, 0 of the file left out\n"},
+        {{"head.weight 3 2", "head.bias 3"},
+         {"head.weight 3 2", "head.bias 3"},
+         {-1, -1, -1},
+         "0 kept, 3 begin afresh, 3 of the file left out\n"},
+        {{"head.weight 3 2", "head.bias 3"},
+         {"head.weight 4 2", "head.bias 4"},
+         {0, -1, 2, 9},
+         "2 kept, 2 begin afresh, 1 of the file left out\n"},
+        {{"head.weight 4 2", "head.bias 4"},
+         {"head.weight 2 2", "head.bias 2"},
+         {3, 1},
+         "2 kept, 0 begin afresh, 2 of the file left out\n"},
+        {{"head.weight 4 2 1 1", "head.bias 4"},
+         {"head.weight 4 2", "head.bias 4"},
+         {3, 2, 1, 0},
+         "4 kept, 0 begin afresh, 0 of the file left out\n"},
+        {{"head.weight 4 2", "head.bias 4"},
+         {"head.weight 2 2", "head.bias 2"},
+         {-1, -1},
+         "a new head for another number of classes: head.weight (4,2) to (2,2) and 1 more\n"},
+    };
+    struct vrt_adapt how = {.fine_tune = true, .match = match};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_file(LIST("a 3", cases[i].file[0], cases[i].file[1]), NULL, 0);
+        wanted_rows = cases[i].rows;
+        const struct outcome *o =
+            load(LIST("a 3", cases[i].program[0], cases[i].program[1]), roles, 2, how);
+        if (!o->ok)
+            fail_msg("%s", o->e.text);
+        int32_t rows[4];
+        for (int j = 0; j < 4; j++)
+            rows[j] = cases[i].rows[j] < rows_in_file ? cases[i].rows[j] : -1;
+        is_from(o, 0, 0, 0);
+        has_rows(o, 1, 1, rows);
+        HAS(o->notes, cases[i].note);
+        assert_true(cases[i].note[0] != '\0' || o->notes[0] == '\0');
+    }
+    how.match = match_nothing; /* as it was without */
+    make_file(LIST("a 3", "head.weight 3 2", "head.bias 3"), NULL, 0);
+    const struct outcome *o = load(LIST("a 3", "head.weight 3 2", "head.bias 3"), roles, 2, how);
+    is_from(o, 1, 1, 0);
+    assert_string_equal(o->notes, "");
+    o = load(LIST("a 3", "head.weight 2 2", "head.bias 2"), roles, 2, how);
+    has_rows(o, 1, 1, (const int32_t[]){-1, -1});
+    how.match = match_fails;
+    o = load(LIST("a 3", "head.weight 3 2", "head.bias 3"), roles, 2, how);
+    assert_false(o->ok);
+    HAS(o->e.text, "no such class");
+}
+
+/* The head is found behind wrappers and other tools' names, beside experts that are copied or
+ * left out. */
+static void moves_rows_beside_other_changes(void **state)
+{
+    static const int32_t back[] = {2, 1, 0};
+    static const struct vrt_role roles[] = {{.param = 2, .kind = VRT_ROLE_HEAD},
+                                            {.param = 3, .kind = VRT_ROLE_HEAD}};
+    struct vrt_adapt how = {.fine_tune = true, .match = match};
+    (void)state;
+    wanted_rows = back;
+    make_file(LIST("module.downsample_layers.0.0.weight 2", "module.stages.0.0.dwconv.weight 2",
+                   "module.head.weight 3 2", "module.head.bias 3"),
+              NULL, 0);
+    const struct outcome *o = load(LIST("stem.0.weight 2", "stages.0.blocks.0.conv_dw.weight 2",
+                                        "head.fc.weight 3 2", "head.fc.bias 3"),
+                                   roles, 2, how);
+    if (!o->ok)
+        fail_msg("%s", o->e.text);
+    has_rows(o, 2, 2, back);
+    HAS(o->notes, "3 kept");
+    make_file(LIST("b.0.mlp.fc.weight 5", "head.weight 3 2", "head.bias 3"), NULL, 0);
+    how.upcycle = true;
+    o = load(LIST("b.0.mlp.router.weight 2 3", "b.0.mlp.experts.fc.weight 2 5", "head.weight 3 2",
+                  "head.bias 3"),
+             roles, 2, how);
+    assert_true(o->ok);
+    has_rows(o, 2, 1, back);
+    how = (struct vrt_adapt){.fine_tune = true, .match = match, .keep = "3,1"};
+    make_file(LIST("b.0.mlp.router.weight 4 3", "b.0.mlp.experts.fc.weight 4 5", "head.weight 3 2",
+                   "head.bias 3"),
+              NULL, 0);
+    o = load(LIST("b.0.mlp.router.weight 2 3", "b.0.mlp.experts.fc.weight 2 5", "head.weight 3 2",
+                  "head.bias 3"),
+             roles, 2, how);
+    assert_true(o->ok);
+    has_rows(o, 2, 2, back);
+}
+
 static const char *const dense[] = {"b.0.mlp.fc1.weight 6 3", "b.0.mlp.fc1.bias 6", "x 2", NULL};
 static const char *const sparse[] = {"b.0.mlp.router.weight 2 3",
                                      "b.0.mlp.experts.fc1.weight 2 6 3",
@@ -526,6 +669,8 @@ int main(void)
         cmocka_unit_test(knows_original_names),
         cmocka_unit_test(swaps_the_last_norm_in_training),
         cmocka_unit_test(starts_a_new_head_in_training),
+        cmocka_unit_test(moves_rows_of_the_head),
+        cmocka_unit_test(moves_rows_beside_other_changes),
         cmocka_unit_test(copies_dense_layers_into_experts),
         cmocka_unit_test(copies_into_shared_and_kinds),
         cmocka_unit_test(adds_noise_to_copies),

@@ -1,5 +1,8 @@
-/* Files that are replaced whole or written in place, text for people, and tasks on threads. */
+/* Files that are replaced whole or written in place, text for people, tasks on threads, and numbers
+ * that are none. */
 #include <fcntl.h>
+#include <float.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +16,7 @@
 #include <cmocka.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/finite.h"
 #include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/vrt.h"
@@ -233,6 +237,30 @@ static void runs_tasks(void **state)
                         100 + a[m] * b[n] + a[4 + m] * b[2 + n] + a[8 + m] * b[4 + n]);
 }
 
+static void finds_what_is_not_finite(void **state)
+{
+    enum { N = 3000 };
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY},
+                       good[] = {0, -0.0f, 1, -FLT_MAX, FLT_MAX, FLT_TRUE_MIN, -FLT_MIN};
+    static float x[N];
+
+    (void)state;
+    for (int i = 0; i < N; i++)
+        x[i] = good[i % 7];
+    for (int n = 0; n < N; n += 7)
+        assert_int_equal(vrt_not_finite(x, n), -1);
+    for (int i = 0; i < N; i++) {
+        float old = x[i];
+        x[i] = bad[i % 4];
+        assert_int_equal(vrt_not_finite(x, N), i);
+        assert_int_equal(vrt_not_finite(x, i), -1);
+        x[i] = old;
+    }
+    x[5] = x[2500] = NAN;
+    assert_int_equal(vrt_not_finite(x, N), 5);
+    assert_int_equal(vrt_not_finite(x + 6, N - 6), 2494);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(writes_files),
@@ -241,7 +269,8 @@ int main(void)
                                        cmocka_unit_test(writes_in_place),
                                        cmocka_unit_test(writes_nameless_files),
                                        cmocka_unit_test(shows_text),
-                                       cmocka_unit_test(runs_tasks)};
+                                       cmocka_unit_test(runs_tasks),
+                                       cmocka_unit_test(finds_what_is_not_finite)};
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
     cmocka_run_group_tests_name("base", tests, make_folder, remove_folder);
