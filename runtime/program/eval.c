@@ -166,6 +166,7 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         .transform = vrt_settings_transform(&x->s, x->m.program, false),
         .limit = (int64_t)x->s.limit,
         .classes = &set->classes,
+        .strict = true,
     };
     struct vrt_unread_list unread;
     struct vrt_score score;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "runtime/base/finite.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/experts.h"
@@ -15,6 +16,8 @@
 #include "runtime/program/model.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/unread.h"
+
+enum { NAME_SIZE = 2048 };
 
 /* A picture that could not be read counts as wrong. */
 static void score_row(const struct vrt_evaluation *v, const float *logits, const int32_t *label,
@@ -35,10 +38,41 @@ static void score_row(const struct vrt_evaluation *v, const float *logits, const
         (double)(v->classes != NULL && v->classes->scored != NULL ? v->classes->nscored : classes));
 }
 
+bool vrt_check_logits(const float *logits, int64_t n, const char *picture, struct vrt_error *e)
+{
+    int64_t bad = vrt_not_finite(logits, n);
+    return bad < 0 ||
+           vrt_fail(e, VRT_BAD_INPUT,
+                    "%.900s: output %lld of the network is not finite (NaN or infinity): its "
+                    "weights are too large, or of a training that failed",
+                    picture, (long long)bad);
+}
+
+/* Of a picture that cannot be read the logits mean nothing. */
+static bool check_batch(struct vrt_model *m, const struct vrt_evaluation *v,
+                        const struct vrt_unread *rows, int64_t bad, int64_t n,
+                        const struct vrt_score *score, struct vrt_error *e)
+{
+    int64_t classes = m->program->classes, at = 0;
+    char name[NAME_SIZE];
+    for (int64_t i = 0; v->strict && i < n; i++) {
+        const float *logits = vrt_model_floats(m, VRT_OUTPUT) + i * classes;
+        bool unread = at < bad && rows[at].place == i;
+        at += unread;
+        if (unread || vrt_not_finite(logits, classes) < 0)
+            continue;
+        vrt_dataset_item_name(v->dataset,
+                              vrt_dataset_spread(v->dataset, v->limit, score->images + i), name,
+                              sizeof name);
+        return vrt_check_logits(logits, classes, name, e);
+    }
+    return true;
+}
+
 /* One call of the network on n pictures whose labels stand in `labels`. */
-static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
+static bool score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
                         const struct vrt_loader *loader, int32_t *labels, int64_t n,
-                        struct vrt_score *score)
+                        struct vrt_score *score, struct vrt_error *e)
 {
     int64_t bad, at = 0, classes = m->program->classes;
     const struct vrt_unread *rows = vrt_loader_unread(loader, &bad);
@@ -46,6 +80,8 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
     m->ctx.images = n;
     m->ctx.first_image = score->images;
     m->program->eval(&m->ctx);
+    if (!check_batch(m, v, rows, bad, n, score, e))
+        return false;
     for (int64_t i = 0; v->classes != NULL && i < n; i++)
         labels[i] = v->classes->map[labels[i]];
     if (v->classes != NULL)
@@ -58,6 +94,7 @@ static void score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
         score_row(v, logits + i * classes, labels + i, unread, classes, score);
         at += unread;
     }
+    return true;
 }
 
 static bool tell_unread(const struct vrt_evaluation *v, const struct vrt_loader *loader,
@@ -80,11 +117,9 @@ static bool run_loader(struct vrt_model *m, const struct vrt_evaluation *v,
     vrt_progress_start(&bar, "evaluate", 0, v->limit > 0 && v->limit < total ? v->limit : total);
     bool ok = vrt_loader_next(loader, vrt_model_floats(m, VRT_INPUT), labels, &n, e);
     while (ok && n > 0 && (v->stop == NULL || *v->stop == 0)) {
-        if (!tell_unread(v, loader, &bar, e)) {
-            ok = false;
+        ok = tell_unread(v, loader, &bar, e) && score_batch(m, v, loader, labels, n, score, e);
+        if (!ok)
             break;
-        }
-        score_batch(m, v, loader, labels, n, score);
         vrt_progress_show(&bar, score->images,
                           (double)score->images / (vrt_seconds() - began + 1e-9), "");
         ok = vrt_loader_next(loader, vrt_model_floats(m, VRT_INPUT), labels, &n, e);

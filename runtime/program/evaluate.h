@@ -24,12 +24,16 @@ struct vrt_evaluation {
     int64_t limit; /* 0: all pictures */
     /* of the data among the outputs; NULL: the same, and all are scored over */
     const struct vrt_classes *classes;
+    bool strict; /* a picture whose logits are not finite is an error, not a wrong answer */
     const volatile sig_atomic_t *stop; /* not 0: give up early; may be NULL */
     struct vrt_verdict *verdicts;      /* of each picture, in order; NULL: not wanted */
     struct vrt_experts *experts;       /* who got what is added here; NULL: not wanted */
     /* where pictures that cannot be read are told; they count, and are no hits */
     struct vrt_unread_list *unread;
 };
+
+/* Are the n logits of a picture numbers? An error names it. */
+bool vrt_check_logits(const float *logits, int64_t n, const char *picture, struct vrt_error *e);
 
 /* Weights must be packed (pack_eval or pack_train). The score covers all pictures unless *stop was
  * set. */

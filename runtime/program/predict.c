@@ -14,6 +14,7 @@
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
 #include "runtime/program/command.h"
+#include "runtime/program/evaluate.h"
 #include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
@@ -227,6 +228,18 @@ static void row_error(const struct predict *p, const struct entry *entry)
         vrt_print(stdout, "%s: error: %s\n", entry->path, entry->why);
 }
 
+/* Logits that are not finite have no order. */
+static bool check_row(const struct predict *p, struct entry *entry, int64_t row)
+{
+    int64_t classes = p->m.program->classes;
+    struct vrt_error e;
+    if (vrt_check_logits(vrt_model_floats(&p->m, VRT_OUTPUT) + row * classes, classes, entry->path,
+                         &e))
+        return true;
+    tell_why(entry, e.text);
+    return false;
+}
+
 /* Classify what stands in the window and print its rows. */
 static void flush_window(struct predict *p)
 {
@@ -238,12 +251,14 @@ static void flush_window(struct predict *p)
     }
     for (int64_t i = 0; i < p->used; i++) {
         struct entry *entry = &p->window[i];
+        int64_t row = entry->ok ? at++ : -1;
+        entry->ok = entry->ok && check_row(p, entry, row);
         if (!entry->ok)
             row_error(p, entry);
         else if (p->o->json)
-            row_json(p, entry, at++);
+            row_json(p, entry, row);
         else
-            row_text(p, entry, at++);
+            row_text(p, entry, row);
         p->failed = p->failed || !entry->ok;
         free(entry->path);
         *entry = (struct entry){0};
