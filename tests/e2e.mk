@@ -18,6 +18,7 @@ e2e_tests = \
 	%D%/e2e/check_data.sh \
 	%D%/e2e/evaluate.sh \
 	%D%/e2e/evalsets.sh \
+	%D%/e2e/classes.sh \
 	%D%/e2e/analysis.sh \
 	%D%/e2e/real_pictures.sh \
 	%D%/e2e/races.sh \

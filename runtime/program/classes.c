@@ -9,6 +9,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/labels.h"
 #include "runtime/io/class_map.h"
+#include "runtime/io/natural.h"
 #include "runtime/program/message.h"
 #include "runtime/program/settings.h"
 
@@ -61,14 +62,23 @@ static void name_thousand(struct vrt_classes *c, const char *const *sorted)
         c->names[i] = sorted[strtoll(c->names[i], NULL, 10)];
 }
 
-/* Do the names hold ImageNet-1k among many others, as ImageNet-21k's do? A few of its classes may
- * be missing there. */
-static bool names_hold_imagenet(const struct vrt_classes *c, const char *const *sorted)
+/* Are the names ImageNet-1k's, perhaps among many others, as in ImageNet-21k? A few of its classes
+ * may be missing there. */
+static bool names_imagenet(const struct vrt_classes *c, const char *const *sorted)
 {
     int64_t known = 0;
     for (int64_t i = 0; i < c->outputs; i++)
         known += c->names[i] != NULL && imagenet_label(sorted, c->names[i]) >= 0;
-    return c->outputs > VRT_IMAGENET_CLASSES && known > VRT_IMAGENET_CLASSES / 2;
+    return known > VRT_IMAGENET_CLASSES / 2;
+}
+
+/* Are the data's classes called 0 to 999? */
+static bool data_thousand(const struct vrt_dataset *d)
+{
+    bool all = data_numbers(d) && vrt_dataset_classes(d) == VRT_IMAGENET_CLASSES;
+    for (int64_t c = 0; all && c < VRT_IMAGENET_CLASSES; c++)
+        all = strlen(vrt_dataset_class_name(d, c)) <= 3;
+    return all;
 }
 
 static bool data_imagenet(const struct vrt_dataset *d, const char *const *sorted)
@@ -110,31 +120,32 @@ static bool name_outputs(struct vrt_classes *c, const struct vrt_class_rules *r,
 
 /* -- places -- */
 
-/* Find each class of the data among n names, or say which is missing (NULL: none); with `of`, a
- * class is the at[c]th of these. Names in weights are valid UTF-8, so the data's are made so,
- * too. */
+/* Find each class of the data among n names (at[c] is -1: it is none of them), and say which is the
+ * first to be missing (NULL: none); with `of`, a class is the at[c]th of these. Names in weights
+ * are valid UTF-8, so the data's are made so, too. */
 static bool find_classes(const struct vrt_dataset *d, const char *const *of,
                          const char *const *names, int64_t n, int32_t *at, const char **missing,
                          struct vrt_error *e)
 {
     json_t *index = json_object();
+    bool ok = index != NULL;
 
     *missing = NULL;
-    for (int64_t i = 0; i < n; i++)
-        if (names[i] != NULL)
-            json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i));
-    for (int64_t c = 0; index != NULL && *missing == NULL && c < vrt_dataset_classes(d); c++) {
+    for (int64_t i = 0; ok && i < n; i++)
+        ok = names[i] == NULL ||
+             json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i)) == 0;
+    for (int64_t c = 0; ok && c < vrt_dataset_classes(d); c++) {
         const char *name = of != NULL ? of[at[c]] : vrt_dataset_class_name(d, c);
         json_t *own = vrt_json_text(name);
         const json_t *found = json_object_get(index, json_string_value(own));
-        if (found == NULL)
+        ok = own != NULL;
+        if (found == NULL && *missing == NULL)
             *missing = name;
-        at[c] = (int32_t)json_integer_value(found);
+        at[c] = found != NULL ? (int32_t)json_integer_value(found) : -1;
         json_decref(own);
     }
     json_decref(index);
-    return index != NULL ||
-           vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
+    return ok || vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
 }
 
 /* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts
@@ -170,7 +181,7 @@ static bool map_by_name(struct vrt_classes *c, const struct vrt_class_rules *r,
         return true;
     vrt_imagenet_classes(sorted);
     bool numbers = data_numbers(d) && !names_numbers(c),
-         imagenet = numbers && names_hold_imagenet(c, sorted);
+         imagenet = numbers && c->outputs > VRT_IMAGENET_CLASSES && names_imagenet(c, sorted);
     if (numbers && !imagenet)
         return number_classes(d, known < c->outputs ? known : c->outputs,
                               "the weights were trained with", c->map, e);
@@ -217,16 +228,61 @@ static bool map_by_lines(struct vrt_classes *c, const struct vrt_class_map *file
     return true;
 }
 
-static bool map_in_order(struct vrt_classes *c, const struct vrt_dataset *d, struct vrt_error *e)
+/* The data's classes in their natural order: places among them as they are sorted. NULL: no
+ * memory. */
+static int64_t *natural_places(const struct vrt_dataset *d)
+{
+    int64_t n = vrt_dataset_classes(d), *places = calloc((size_t)n + 1, sizeof *places);
+    const char **names = calloc((size_t)n + 1, sizeof *names);
+    bool ok = names != NULL && places != NULL;
+    for (int64_t i = 0; ok && i < n; i++)
+        names[i] = vrt_dataset_class_name(d, i);
+    ok = ok && vrt_natural_order(names, n, places);
+    free(names);
+    if (ok)
+        return places;
+    free(places);
+    return NULL;
+}
+
+/* As the data's classes are sorted, or in their natural order. */
+static bool map_in_order(struct vrt_classes *c, bool natural, const struct vrt_dataset *d,
+                         struct vrt_error *e)
 {
     if (c->count != c->outputs)
         return vrt_fail(
-            e, VRT_BAD_INPUT,
-            "%s, but the program tells %lld apart and the weights hold no names to match them by",
-            vrt_dataset_describe(d), (long long)c->outputs);
+            e, VRT_BAD_INPUT, "%s, but the program tells %lld apart and %s",
+            vrt_dataset_describe(d), (long long)c->outputs,
+            natural ? "`--class-map natural` is for as many; give a file with the name of each "
+                      "output"
+                    : "the weights hold no names to match them by");
+    int64_t *places = natural ? natural_places(d) : NULL;
+    if (natural && places == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
     for (int64_t i = 0; i < c->count; i++)
-        c->map[i] = (int32_t)i;
+        c->map[natural ? places[i] : i] = (int32_t)i;
+    c->by_place = !natural;
+    free(places);
     return true;
+}
+
+/* Only timm's order of folders is told, and only where it is another. */
+static void tell_order(const struct vrt_dataset *d)
+{
+    int64_t *places = natural_places(d), i = 0, n = vrt_dataset_classes(d);
+    char text[1000];
+    while (places != NULL && i < n && places[i] == i)
+        i++;
+    if (places != NULL && i < n) {
+        snprintf(text, sizeof text,
+                 "the weights do not name their classes: output %lld is taken for `%.100s`, in the "
+                 "order of bytes. timm sorts folders naturally, and there it is `%.100s`: for its "
+                 "weights add --class-map natural; for any other order --class-map FILE, with the "
+                 "name of each output on a line of its own",
+                 (long long)i, vrt_dataset_class_name(d, i), vrt_dataset_class_name(d, places[i]));
+        vrt_message("warning", text);
+    }
+    free(places);
 }
 
 /* -- what is scored over -- */
@@ -272,19 +328,30 @@ static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r
     return true;
 }
 
+static bool start(struct vrt_classes *c, const struct vrt_class_rules *r,
+                  const struct vrt_dataset *d, struct vrt_error *e)
+{
+    *c = (struct vrt_classes){.outputs = r->outputs, .count = vrt_dataset_classes(d)};
+    json_error_t error;
+    bool ok = true;
+    if (r->known != NULL && (c->own = json_loads(r->known, JSON_DISABLE_EOF_CHECK, &error)) == NULL)
+        ok = json_error_code(&error) != json_error_out_of_memory;
+    c->map = calloc((size_t)c->count + 1, sizeof *c->map);
+    c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
+    return (ok && c->map != NULL && c->names != NULL) ||
+           vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+}
+
 bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,
                       const struct vrt_dataset *d, struct vrt_error *e)
 {
-    *c = (struct vrt_classes){.outputs = r->outputs, .count = vrt_dataset_classes(d)};
-    c->own = r->known != NULL ? json_loads(r->known, JSON_DISABLE_EOF_CHECK, NULL) : NULL;
-    c->map = calloc((size_t)c->count + 1, sizeof *c->map);
-    c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
-    if (c->map == NULL || c->names == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+    bool natural = r->file != NULL && r->file->natural;
+    if (!start(c, r, d, e))
+        return false;
     bool known = name_outputs(c, r, d);
     bool ok = r->file != NULL && r->file->outputs != NULL ? map_by_lines(c, r->file, d, e)
-              : known                                     ? map_by_name(c, r, d, e)
-                                                          : map_in_order(c, d, e);
+              : known && !natural                         ? map_by_name(c, r, d, e)
+                                                          : map_in_order(c, natural, d, e);
     ok = ok && choose_scored(c, r, d, e);
     for (int64_t i = 0; ok && i < c->count; i++)
         if (c->names[c->map[i]] == NULL)
@@ -301,8 +368,50 @@ void vrt_classes_close(struct vrt_classes *c)
     *c = (struct vrt_classes){0};
 }
 
-void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r, const char *set)
+/* Numbers of the data are names here, not places: ten digits are not the first ten classes of other
+ * weights. Only a thousand of them are the labels of ImageNet-1k. */
+static bool match_names(struct vrt_classes *c, const struct vrt_dataset *d, struct vrt_error *e)
 {
+    const char *missing, *sorted[VRT_IMAGENET_CLASSES];
+
+    vrt_imagenet_classes(sorted);
+    if (data_thousand(d) && names_imagenet(c, sorted))
+        return number_classes(d, VRT_IMAGENET_CLASSES, "the classes are", c->map, e) &&
+               find_classes(d, sorted, c->names, c->outputs, c->map, &missing, e);
+    return find_classes(d, NULL, c->names, c->outputs, c->map, &missing, e);
+}
+
+static bool match_rows(struct vrt_classes *c, const struct vrt_class_rules *r,
+                       const struct vrt_dataset *d, struct vrt_error *e)
+{
+    name_outputs(c, r, d);
+    if (r->file != NULL && r->file->natural)
+        return map_in_order(c, true, d, e);
+    return r->file != NULL && r->file->outputs != NULL ? map_by_lines(c, r->file, d, e)
+                                                       : match_names(c, d, e);
+}
+
+bool vrt_classes_rows(const struct vrt_class_rules *r, const struct vrt_dataset *d, int32_t *rows,
+                      int64_t count, struct vrt_error *e)
+{
+    struct vrt_classes c;
+    bool ok = start(&c, r, d, e), named = ok && (r->file != NULL || json_array_size(c.own) > 0);
+    if (ok && !named && c.count == c.outputs && count == c.outputs)
+        tell_order(d);
+    ok = ok && (!named || match_rows(&c, r, d, e));
+    for (int64_t i = 0; ok && named && i < count; i++) {
+        bool spare = r->file == NULL && i < c.outputs && c.names[i] == NULL;
+        rows[i] = i < c.count ? c.map[i] : spare ? (int32_t)i : -1;
+    }
+    vrt_classes_close(&c);
+    return ok;
+}
+
+void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r,
+                      const struct vrt_dataset *d, const char *set)
+{
+    if (c->by_place)
+        tell_order(d);
     long long count = c->count, scored = c->nscored, outputs = c->outputs;
     long long of = r->file != NULL && r->file->outputs != NULL ? r->file->count : outputs;
     char text[1000];

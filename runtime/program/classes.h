@@ -25,6 +25,7 @@ struct vrt_classes {
     int32_t *map;           /* class of the data -> output */
     bool *scored;           /* of each output; NULL: all are scored over */
     int64_t nscored;
+    bool by_place; /* nothing names the outputs: they are the data's classes, as these are sorted */
     const char **names; /* of the outputs; NULL: not known */
     char number[24];    /* what stands for a name that is not known */
     json_t *own;        /* owner of names */
@@ -35,9 +36,17 @@ bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,
                       const struct vrt_dataset *d, struct vrt_error *e);
 void vrt_classes_close(struct vrt_classes *c);
 
-/* Say on stderr what is not scored over, and what may be wanted instead. */
+/* From which row of the head of other weights does each of `count` outputs go on, whose first ones
+ * are the data's classes? Rules: of those weights, with their rows as outputs. A class that they do
+ * not know gets -1, and so does an output without a class where they have one in its place. Where
+ * they name none, `rows` is left as it is, and a doubt about their order is told. */
+bool vrt_classes_rows(const struct vrt_class_rules *r, const struct vrt_dataset *d, int32_t *rows,
+                      int64_t count, struct vrt_error *e);
+
+/* Say on stderr what is not scored over, and what may be wanted instead; and that outputs without
+ * names may stand in another order than the data's classes. */
 void vrt_classes_note(const struct vrt_classes *c, const struct vrt_class_rules *r,
-                      const char *set);
+                      const struct vrt_dataset *d, const char *set);
 
 /* Logits (n,outputs) that are not scored over become -infinity. */
 void vrt_classes_mask(const struct vrt_classes *c, float *logits, int64_t n);

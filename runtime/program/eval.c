@@ -182,7 +182,7 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         v.experts = &experts;
     }
     if (ok) {
-        vrt_classes_note(&set->classes, &x->rules, set->what);
+        vrt_classes_note(&set->classes, &x->rules, d, set->what);
         x->m.program->pack_eval(&x->m.ctx);
         ok = vrt_evaluate(&x->m, &v, &score, e);
     }

@@ -38,8 +38,10 @@ static const struct vrt_flag flags[] = {
      "write the hits of each class (-: to stdout, and the result to stderr; so for all tables)"},
     {"confusion", FLAG_TEXT, VRT_EVAL, offsetof(struct vrt_options, confusion), 0, 0, "FILE.csv",
      "write how often which class was taken for which"},
-    {"class-map", FLAG_TEXT, VRT_EVAL, offsetof(struct vrt_options, class_map), 0, 0, "FILE",
-     "lines with the output of each class of the data, or with the name of each output"},
+    {"class-map", FLAG_TEXT, VRT_TRAIN | VRT_EVAL, offsetof(struct vrt_options, class_map), 0, 0,
+     "FILE|natural",
+     "what the outputs in --weights are: lines with the output of each class of the data, or with "
+     "the name of each output; natural: the data's classes as timm sorts folders"},
     {"mask-classes", FLAG_SWITCH, VRT_EVAL, offsetof(struct vrt_options, mask_classes), 0, 0, NULL,
      "score over the data's classes alone (default: where they are a part, and the folder a set of "
      "its own)"},

@@ -11,7 +11,10 @@
 #include "runtime/base/thread.h"
 #include "runtime/data/mix.h"
 #include "runtime/io/adapt.h"
+#include "runtime/io/class_map.h"
+#include "runtime/io/network.h"
 #include "runtime/io/safetensors.h"
+#include "runtime/program/classes.h"
 #include "runtime/program/message.h"
 #include "runtime/program/model.h"
 
@@ -133,6 +136,9 @@ static double initial_value(const struct vrt_param *p, struct vrt_random *r)
 struct init {
     struct vrt_model *m;
     uint64_t seed;
+    const struct vrt_dataset *dataset; /* from here on: of vrt_model_begin() */
+    const char *class_map, *known;     /* known: names in the file */
+    bool matched;
 };
 
 static void init_param(void *data, int64_t i, int thread)
@@ -150,7 +156,7 @@ static void init_param(void *data, int64_t i, int thread)
 
 void vrt_model_init(struct vrt_model *m, uint64_t seed)
 {
-    struct init in = {m, seed};
+    struct init in = {.m = m, .seed = seed};
     vrt_threads_share(&m->ctx, m->program->nparams, init_param, &in);
 }
 
@@ -172,25 +178,105 @@ static void print_notes(const struct vrt_buffer *notes)
     }
 }
 
+/* Are all tensors of the program in the file as they are? */
+static bool same_shapes(const struct vrt_tensors *t, const struct vrt_program *p)
+{
+    for (int64_t i = 0; i < p->nparams; i++) {
+        const struct vrt_tensor *have = vrt_tensors_find(t, p->params[i].name);
+        bool same = have != NULL && have->rank == (size_t)p->params[i].rank;
+        for (size_t j = 0; same && j < have->rank; j++)
+            same = have->shape[j] == (uint64_t)p->params[i].shape[j];
+        if (!same)
+            return false;
+    }
+    return true;
+}
+
+/* Of another network whose shapes fit, weights load without a word, and compute something else.
+ * Where shapes differ that is known; only how pictures become input is not. */
+static void tell_network(const struct vrt_tensors *t, const struct vrt_program *p)
+{
+    const char *hash = vrt_tensors_meta(t, "spec_hash"), *there = vrt_tensors_meta(t, "network");
+    char what[1200] = "it does not say which", text[2000], *here = vrt_network_text(p->spec_text);
+    bool other = hash != NULL && here != NULL && strcmp(hash, p->spec_hash) != 0;
+    if (other && there != NULL)
+        other = vrt_network_differs(there, here, !same_shapes(t, p), what, sizeof what);
+    else if (other)
+        other = same_shapes(t, p);
+    snprintf(text, sizeof text, "%.500s was trained by another program%s: %s", vrt_tensors_path(t),
+             there != NULL ? ", for another network" : " or recipe", what);
+    if (other)
+        vrt_message("note", text);
+    free(here);
+}
+
+static bool load_tensors(struct vrt_model *m, const struct vrt_tensors *t,
+                         const struct vrt_adapt *how, struct vrt_error *e)
+{
+    struct vrt_buffer notes = {0};
+    bool ok = vrt_adapt_load(t, m->program, how, m->ctx.region[VRT_PARAMS], &notes, e);
+    if (ok) {
+        print_notes(&notes);
+        tell_network(t, m->program);
+    }
+    vrt_buffer_free(&notes);
+    return ok;
+}
+
 bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how,
                     char **classes, struct vrt_error *e)
 {
     struct vrt_tensors *t;
-    struct vrt_buffer notes = {0};
-    struct init in = {m, how->seed};
+    struct init in = {.m = m, .seed = how->seed};
     struct vrt_adapt adapt = *how;
     *classes = NULL;
     if (!vrt_tensors_open(&t, path, e))
         return false;
     adapt.fresh = init_one;
     adapt.data = &in;
-    bool ok = vrt_adapt_load(t, m->program, &adapt, m->ctx.region[VRT_PARAMS], &notes, e);
-    if (ok)
-        print_notes(&notes);
-    vrt_buffer_free(&notes);
+    bool ok = load_tensors(m, t, &adapt, e);
     const char *names = vrt_tensors_meta(t, "classes");
     if (ok && names != NULL && (*classes = strdup(names)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+    vrt_tensors_close(t);
+    return ok;
+}
+
+static bool match_rows(void *data, int64_t in_file, int32_t *rows, int64_t count,
+                       struct vrt_error *e)
+{
+    struct init *in = data;
+    struct vrt_class_map map = {0};
+    const struct vrt_class_rules rules = {
+        .outputs = in_file,
+        .known = in->known,
+        .file = in->class_map != NULL ? &map : NULL,
+    };
+    bool ok = in->class_map == NULL || vrt_class_map_read(&map, in->class_map, in_file, e);
+    ok = ok && vrt_classes_rows(&rules, in->dataset, rows, count, e);
+    vrt_class_map_free(&map);
+    in->matched = true;
+    return ok;
+}
+
+bool vrt_model_begin(struct vrt_model *m, const char *path, const struct vrt_adapt *how,
+                     const struct vrt_dataset *d, const char *class_map, struct vrt_error *e)
+{
+    struct vrt_tensors *t;
+    struct init in = {.m = m, .seed = how->seed, .dataset = d, .class_map = class_map};
+    struct vrt_adapt adapt = *how;
+    if (!vrt_tensors_open(&t, path, e))
+        return false;
+    in.known = vrt_tensors_meta(t, "classes");
+    adapt.fresh = init_one;
+    adapt.match = match_rows;
+    adapt.data = &in;
+    bool ok = load_tensors(m, t, &adapt, e);
+    if (ok && class_map != NULL && !in.matched)
+        ok = vrt_fail(e, VRT_USAGE,
+                      "--class-map says what the rows of a last linear layer are, and %s has none; "
+                      "leave the flag out",
+                      m->program->name);
     vrt_tensors_close(t);
     return ok;
 }
@@ -228,8 +314,9 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
                     const char *classes, struct vrt_error *e)
 {
     const struct vrt_program *p = m->program;
-    char *preprocessing = preprocessing_text(p), *positions = positions_text(p);
-    struct vrt_meta meta[7] = {
+    char *preprocessing = preprocessing_text(p), *positions = positions_text(p),
+         *network = vrt_network_text(p->spec_text);
+    struct vrt_meta meta[8] = {
         {"format", "pt"}, /* shapes and layouts are PyTorch's, and readers ask for this word */
         {"producer", p->compiler},
         {"model", p->name},
@@ -237,13 +324,17 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
         {"preprocessing", preprocessing != NULL ? preprocessing : "{}"},
     };
     size_t n = 5;
+    bool ok = network != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", path);
     if (positions != NULL)
         meta[n++] = (struct vrt_meta){"positions", positions};
+    if (ok && network[0] != '\0')
+        meta[n++] = (struct vrt_meta){"network", network};
     if (classes != NULL)
         meta[n++] = (struct vrt_meta){"classes", classes};
-    bool ok = vrt_tensors_save(path, p->params, p->nparams, m->ctx.region[region], meta, n, e);
+    ok = ok && vrt_tensors_save(path, p->params, p->nparams, m->ctx.region[region], meta, n, e);
     free(preprocessing);
     free(positions);
+    free(network);
     return ok;
 }
 

@@ -33,12 +33,20 @@ void vrt_model_close(struct vrt_model *m); /* also of a zeroed struct */
  * its own. */
 void vrt_model_init(struct vrt_model *m, uint64_t seed);
 
-/* Weights from and to a safetensors file. classes: the names of the classes as a JSON list, or
- * NULL. Saving takes them from `region`, VRT_PARAMS or VRT_EMA. Loading does what `how` permits,
- * says on stderr what it did, and returns the file's list in *classes (malloc'ed, NULL if it has
- * none). Tensors that are not in the file start from how->seed. */
+/* Weights from a safetensors file. Loading does what `how` permits, says on stderr what it did, and
+ * that the file was trained for another network of the same shapes. It returns the file's names of
+ * the classes in *classes (a JSON list, malloc'ed, NULL if it has none). Tensors that are not in
+ * the file start from how->seed. */
 bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adapt *how,
                     char **classes, struct vrt_error *e);
+
+/* The same for the beginning of a training on d: its classes go on from their rows of the head.
+ * `class_map`: what the file's outputs are, see class_map.h; NULL: as the file says. */
+bool vrt_model_begin(struct vrt_model *m, const char *path, const struct vrt_adapt *how,
+                     const struct vrt_dataset *d, const char *class_map, struct vrt_error *e);
+
+/* And to one, from `region`, VRT_PARAMS or VRT_EMA. classes: the names of the classes as a JSON
+ * list, or NULL. */
 bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path,
                     const char *classes, struct vrt_error *e);
 

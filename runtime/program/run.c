@@ -226,6 +226,14 @@ const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o
     return before;
 }
 
+const char *vrt_run_class_map(const struct vrt_run *r, const struct vrt_options *o)
+{
+    const json_t *j = json_object_get(r->before, "adapt");
+    return o->class_map != NULL || o->weights != NULL
+               ? o->class_map
+               : json_string_value(json_object_get(j, "class_map"));
+}
+
 static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train,
                              int64_t images_per_call)
 {
@@ -325,11 +333,13 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                   "processors", vrt_threads_available());
     if (weights != NULL)
         json_object_set_new(j, "weights", vrt_json_text(weights));
-    if (weights != NULL && (how.upcycle || how.keep != NULL))
-        json_object_set_new(j, "adapt",
-                            json_pack("{s:b, s:f, s:o}", "upcycle", how.upcycle, "noise", how.noise,
-                                      "keep",
-                                      how.keep != NULL ? vrt_json_text(how.keep) : json_null()));
+    const char *class_map = vrt_run_class_map(r, o);
+    if (weights != NULL && (how.upcycle || how.keep != NULL || class_map != NULL))
+        json_object_set_new(
+            j, "adapt",
+            json_pack("{s:b, s:f, s:o, s:o}", "upcycle", how.upcycle, "noise", how.noise, "keep",
+                      how.keep != NULL ? vrt_json_text(how.keep) : json_null(), "class_map",
+                      class_map != NULL ? vrt_json_text(class_map) : json_null()));
     json_object_update(j, r->identity);
     char *text = readable_json(j);
     json_decref(j);

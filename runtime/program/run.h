@@ -48,6 +48,9 @@ void vrt_run_close(struct vrt_run *r);
 const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o,
                             struct vrt_adapt *how);
 
+/* Likewise --class-map; NULL: not given. */
+const char *vrt_run_class_map(const struct vrt_run *r, const struct vrt_options *o);
+
 /* Fix the identity, hold it against what was found, and write or reopen the files. Restores model
  * and position from the state if there is one. */
 bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,

@@ -96,19 +96,17 @@ static bool first_weights(struct vrt_training *t, struct vrt_error *e)
 {
     struct vrt_adapt how;
     const char *path = vrt_run_weights(&t->run, t->o, &how);
-    char *classes = NULL;
+    const char *class_map = vrt_run_class_map(&t->run, t->o);
     if (!t->run.fresh)
         return true;
     how.seed = (uint64_t)t->s.seed;
-    if (path == NULL && (how.upcycle || how.keep != NULL))
+    if (path == NULL && (how.upcycle || how.keep != NULL || class_map != NULL))
         return vrt_need_weights(t->o, e);
     if (path == NULL) {
         vrt_model_init(&t->m, (uint64_t)t->s.seed);
         return true;
     }
-    bool ok = vrt_model_load(&t->m, path, &how, &classes, e);
-    free(classes);
-    return ok;
+    return vrt_model_begin(&t->m, path, &how, t->train, class_map, e);
 }
 
 /* What stays the same in all calls. */

@@ -104,10 +104,12 @@ for net in maps tokens; do
     ends 2 'LAYER=0,2;LAYER=1,3' "$net: an unknown layer" \
         ./pruned_$net eval --data pictures --weights $equal --keep-experts 's9[9].mlp=0,1' --threads 1
 
-    # Another number of classes.
+    # Another number of classes, of names that the file does not tell.
     twin $net fewer_$net --experiment dense_$net -D classes=3
+    "$make_data" edit $w unnamed.safetensors '"classes"' '"unnamed"'
     ends 0 'a new head for another number of classes: head(.fc)?.bias \(4\) to \(3\) and 1 more|\(4,[0-9]+\) to \(3,' \
-        "$net: a new head in training" ./fewer_$net train --data fewer --out $net.fewer --weights $w --epochs 1 --threads 1
+        "$net: a new head in training" \
+        ./fewer_$net train --data fewer --out $net.fewer --weights unnamed.safetensors --epochs 1 --threads 1
     ends 1 'train --weights. only' "$net: not in an evaluation" ./fewer_$net eval --data fewer --weights $w --threads 1
 done
 
