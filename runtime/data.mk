@@ -19,6 +19,7 @@ runtime_data_SOURCES = \
 	%D%/data/cifar.c \
 	%D%/data/holdout.c \
 	%D%/data/reach.c \
+	%D%/data/listing.c %D%/data/listing.h \
 	%D%/data/flat.c \
 	%D%/data/tars.c \
 	%D%/data/shards.c %D%/data/shards.h \

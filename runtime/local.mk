@@ -45,6 +45,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/outputs.c %D%/program/outputs.h \
 	%D%/program/analysis.c %D%/program/analysis.h \
 	%D%/program/run.c %D%/program/run.h \
+	%D%/program/identity.c %D%/program/identity.h \
 	%D%/program/states.c %D%/program/states.h \
 	%D%/program/position.c %D%/program/position.h \
 	%D%/program/signals.c %D%/program/signals.h \

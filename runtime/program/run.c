@@ -11,7 +11,6 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "runtime/base/file.h"
 #include "runtime/base/show.h"
@@ -19,7 +18,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/state.h"
-#include "runtime/program/evaluate.h"
+#include "runtime/program/identity.h"
 #include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
@@ -234,55 +233,6 @@ const char *vrt_run_class_map(const struct vrt_run *r, const struct vrt_options 
                : json_string_value(json_object_get(j, "class_map"));
 }
 
-static json_t *make_identity(const struct vrt_options *o, const struct vrt_dataset *train,
-                             int64_t images_per_call)
-{
-    char *classes = vrt_classes_text(train), hash[20];
-    unsigned long long sum = classes != NULL ? XXH3_64bits(classes, strlen(classes)) : 0;
-    snprintf(hash, sizeof hash, "%016llx", sum);
-    free(classes);
-    return json_pack("{s:s, s:I, s:o, s:{s:I, s:s}}", "spec_hash", o->program->spec_hash,
-                     "images_per_call", (json_int_t)images_per_call, "keys", vrt_settings_json(o),
-                     "data", "pictures", (json_int_t)vrt_dataset_count(train), "classes", hash);
-}
-
-/* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */
-static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text,
-                            size_t size)
-{
-    size_t used = strlen(text);
-    if (json_equal(then, now) || used >= size)
-        return false;
-    char *a = then != NULL ? json_dumps(then, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    snprintf(text + used, size - used, "\n  %s: %.100s then, %.100s now", name, a ? a : "nothing",
-             b ? b : "nothing");
-    free(a);
-    free(b);
-    return true;
-}
-
-/* The data may have moved, and more bad pictures be borne; everything else must be as it was. */
-static bool compare_identity(const struct vrt_run *r, struct vrt_error *e)
-{
-    static const char *const names[] = {"spec_hash", "images_per_call", "data"};
-    char text[700] = "";
-    const char *path;
-    json_t *now, *keys = json_object_get(r->before, "keys");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        tell_difference(names[i], json_object_get(r->before, names[i]),
-                        json_object_get(r->identity, names[i]), text, sizeof text);
-    json_object_foreach(json_object_get(r->identity, "keys"), path,
-                        now) if (strcmp(path, "data.root") != 0 && strcmp(path, "data.bad") != 0)
-        tell_difference(path, json_object_get(keys, path), now, text, sizeof text);
-    if (text[0] == '\0')
-        return true;
-    return vrt_fail(e, VRT_BAD_INPUT,
-                    "the run in %.200s cannot go on, it was begun with other settings:%s\n"
-                    "  go on with those, or choose another --out",
-                    r->folder, text);
-}
-
 /* How the run was begun, also where it begins anew on being resumed. */
 static json_t *command_json(const struct vrt_run *r, const struct vrt_options *o)
 {
@@ -311,12 +261,24 @@ static char *readable_json(const json_t *j)
     return line;
 }
 
-static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o, int64_t classes,
-                           int threads, struct vrt_error *e)
+/* What was permitted with the weights: null where nothing was; NULL: no memory. */
+static json_t *adapt_json(const struct vrt_run *r, const struct vrt_options *o)
+{
+    struct vrt_adapt how;
+    const char *weights = vrt_run_weights(r, o, &how), *class_map = vrt_run_class_map(r, o);
+    if (weights == NULL || (!how.upcycle && how.keep == NULL && class_map == NULL))
+        return json_null();
+    return json_pack("{s:b, s:f, s:o, s:o}", "upcycle", how.upcycle, "noise", how.noise, "keep",
+                     how.keep != NULL ? vrt_json_text(how.keep) : json_null(), "class_map",
+                     class_map != NULL ? vrt_json_text(class_map) : json_null());
+}
+
+static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
+                           const struct vrt_dataset *train, int threads, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
-    struct vrt_adapt how;
-    const char *weights = vrt_run_weights(r, o, &how);
+    json_t *adapt = adapt_json(r, o);
+    char *listed = vrt_identity_classes(train);
     struct utsname host;
     char started[40] = "", path[PATH_MAX];
     time_t now = time(NULL);
@@ -328,24 +290,17 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     json_t *j =
         json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model", p->name,
                   "spec_file", p->spec_file, "compiler", p->compiler, "command", command_json(r, o),
-                  "started", started, "threads", threads, "classes", (json_int_t)classes, "host",
-                  "name", host.nodename, "system", host.release, "machine", host.machine,
-                  "processors", vrt_threads_available());
-    if (weights != NULL)
-        json_object_set_new(j, "weights", vrt_json_text(weights));
-    const char *class_map = vrt_run_class_map(r, o);
-    if (weights != NULL && (how.upcycle || how.keep != NULL || class_map != NULL))
-        json_object_set_new(
-            j, "adapt",
-            json_pack("{s:b, s:f, s:o, s:o}", "upcycle", how.upcycle, "noise", how.noise, "keep",
-                      how.keep != NULL ? vrt_json_text(how.keep) : json_null(), "class_map",
-                      class_map != NULL ? vrt_json_text(class_map) : json_null()));
-    json_object_update(j, r->identity);
-    char *text = readable_json(j);
+                  "started", started, "threads", threads, "classes",
+                  (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename, "system",
+                  host.release, "machine", host.machine, "processors", vrt_threads_available());
+    bool ok = json_is_null(adapt) || json_object_set_new(j, "adapt", adapt) == 0;
+    ok = ok && json_object_update(j, r->identity) == 0 &&
+         json_object_set_new(j, "listed", json_string(listed)) == 0;
+    char *text = ok ? readable_json(j) : NULL;
     json_decref(j);
-    bool ok = text != NULL
-                  ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
-                  : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
+    free(listed);
+    ok = text != NULL ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
+                      : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
     free(text);
     return ok;
 }
@@ -381,8 +336,7 @@ static bool start_files(struct vrt_run *r, const struct vrt_options *o,
     char path[PATH_MAX];
     const char *spec = o->program->spec_text;
     bool lost;
-    return check_room(r, o, m, e) &&
-           write_run_json(r, o, vrt_dataset_classes(train), vrt_threads_count(&m->ctx), e) &&
+    return check_room(r, o, m, e) && write_run_json(r, o, train, vrt_threads_count(&m->ctx), e) &&
            make_folder(vrt_run_path(r, "state", path), e) &&
            vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
            vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e);
@@ -397,16 +351,17 @@ static char *all_alive(const struct vrt_program *p)
     return dead != NULL ? memset(dead, '.', experts) : NULL;
 }
 
-bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,
+bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_run_data *data,
                    int64_t images_per_call, struct vrt_model *m, struct vrt_position *at,
                    struct vrt_error *e)
 {
     *at = (struct vrt_position){.best_top1 = -1, .lr_factor = 1.0};
-    r->identity = make_identity(o, train, images_per_call);
+    if (!vrt_identity_make(r, o, data, images_per_call, e))
+        return false;
     r->dead = all_alive(m->program);
     if (r->dead == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts");
-    if (r->before != NULL && !compare_identity(r, e))
+    if (r->before != NULL && !vrt_identity_compare(r, data, e))
         return false;
     if (r->state != NULL) {
         bool ok = vrt_run_restore(r, r->state, r->before, m, at, e);
@@ -416,5 +371,5 @@ bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct 
     }
     if (m->bytes[VRT_EMA] > 0)
         memcpy(m->ctx.region[VRT_EMA], m->ctx.region[VRT_PARAMS], (size_t)m->bytes[VRT_EMA]);
-    return start_files(r, o, train, m, e);
+    return start_files(r, o, data->train, m, e);
 }

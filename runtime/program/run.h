@@ -2,8 +2,8 @@
  * resuming needs.
  *
  * A run is known by its identity: the spec's hash, the values of the run-time keys, the pictures
- * per call and the data. A state of another identity is refused; it would not end in the same
- * weights. */
+ * per call and the list of the data. A state of another identity is refused; it would not end in
+ * the same weights. */
 #ifndef RUNTIME_PROGRAM_RUN_H
 #define RUNTIME_PROGRAM_RUN_H
 
@@ -20,6 +20,7 @@ struct vrt_adapt;
 struct vrt_dataset;
 struct vrt_model;
 struct vrt_options;
+struct vrt_run_data;
 struct vrt_state;
 
 enum { VRT_RUN_FOLDER = PATH_MAX - 64 };
@@ -53,7 +54,7 @@ const char *vrt_run_class_map(const struct vrt_run *r, const struct vrt_options 
 
 /* Fix the identity, hold it against what was found, and write or reopen the files. Restores model
  * and position from the state if there is one. */
-bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_dataset *train,
+bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct vrt_run_data *data,
                    int64_t images_per_call, struct vrt_model *m, struct vrt_position *at,
                    struct vrt_error *e);
 

@@ -11,6 +11,7 @@
 #include "runtime/data/loader.h"
 #include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
+#include "runtime/program/identity.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/outputs.h"
@@ -142,7 +143,8 @@ bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, stru
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
     if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) ||
         !open_data(t, e) || !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
-        !vrt_run_begin(&t->run, o, t->train, t->images, &t->m, &t->at, e) ||
+        !vrt_run_begin(&t->run, o, &(struct vrt_run_data){t->train, t->val}, t->images, &t->m,
+                       &t->at, e) ||
         !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
         return false;
     set_constants(t);

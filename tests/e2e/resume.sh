@@ -171,4 +171,46 @@ ends 1 'not empty.*--resume' "a used folder without --resume" ./maps train --dat
 ends 1 'begun with other settings' "other settings" ./maps train --data gray --out maps.a --resume --lr 0.1
 ends 1 'begun with other settings' "other data" ./maps train --data gray --out maps.a --resume --limit 64
 ends 1 'begun with other settings' "another program" ./tokens train --data colour --out maps.a --resume
+
+# The data and the weights that a run was begun with. It was begun on a folder, and goes on from a tar, or from another place.
+./tokens train --data colour --out began --epochs 2 --threads 1 >/dev/null
+again() { rm -rf on && cp -r began on && ./tokens train --out on --resume --threads 1 "$@"; }
+cp -r colour moved
+ends 0 done "data that moved" again --data moved
+holds "nothing is told" sh -c '! grep -q "warning\|note" err'
+ends 0 done "data in a tar" again --data colour.tar
+holds "neither" sh -c '! grep -q "warning\|note" err'
+one=$(find moved/train -name '*.jpg' | LC_ALL=C sort | sed -n 100p)
+class=$(basename "$(dirname "$one")")
+mv "$one" "$(dirname "$one")/zz.jpg"
+ends 1 "data: 320 pictures then, 320 now; class \`$class\`: 80 then, 80 now, of other names" "a picture of another name" again --data moved
+rm "$(dirname "$one")/zz.jpg"
+ends 1 "data: 320 pictures then, 319 now; class \`$class\`: 80 then, 79 now" "a picture less" again --data moved
+mv "moved/train/$class" moved/train/zz
+mv "moved/test/$class" moved/test/zz
+ends 1 'data: 320 pictures then, 319 now, of other classes' "other classes" again --data moved
+rm -r moved && cp -r colour moved
+rm "$(find moved/test -name '*.jpg' | head -1)"
+ends 0 'warning: the pictures that are evaluated have changed' "a picture less to evaluate" again --data moved
+holds "how many is told" grep -q 'val: 80 pictures then, 79 now' err
+rm -r began && ./tokens train --data colour.tar --out began --epochs 2 --threads 1 >/dev/null
+rm -r moved && cp -r colour moved
+printf x >>"$(find moved/train -name '*.jpg' | head -1)"
+tar cf moved.tar moved
+ends 1 'data: 320 pictures then, 320 now, files of other sizes' "a file of another size in a tar" again --data moved.tar
+
+cp tokens.a/best.safetensors from.safetensors
+rm -r began && ./tokens train --data colour --weights from.safetensors --out began --epochs 1 --threads 1 >/dev/null
+ends 0 done "weights that are as they were" again
+holds "nothing is told of them" sh -c '! grep -q "warning\|note" err'
+cp tokens.d/best.safetensors from.safetensors
+ends 0 'note: from.safetensors is not the file .*it is not read' "weights that changed" again
+ends 0 'note: tokens.c/last.safetensors is not the file' "other weights" again --weights tokens.c/last.safetensors
+rm from.safetensors
+ends 0 done "weights that are gone" again
+holds "are not missed" sh -c '! grep -q "warning\|note" err'
+rm -r began/state began/metrics.* began/*.safetensors
+ends 1 'cannot open from.safetensors' "unless it begins anew" again
+cp tokens.d/best.safetensors from.safetensors
+ends 0 'warning: from.safetensors is not the file .*it begins anew' "with others that is told" again
 finish
