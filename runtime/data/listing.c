@@ -8,8 +8,7 @@
 
 #include "runtime/data/source.h"
 
-/* Items stand in an order of their own in IDX files, where all have one name and their places are
- * what tells them apart: those before count, of whatever class they are. */
+/* Pictures of an IDX file share one name: there the place tells them apart. */
 static void add_item(struct vrt_listed_class *c, const char *name, uint64_t size, int64_t place)
 {
     c->names = XXH3_64bits_withSeed(name, strlen(name), c->names + (uint64_t)place);
