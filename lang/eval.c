@@ -150,11 +150,20 @@ static bool eval_name(struct run *r, const struct scope *s, const struct words *
     return found == 1;
 }
 
+void report_constraint(struct run *r, const char *name, const struct spec_value *v,
+                       const struct expr *where, enum diag_code code)
+{
+    diag_report(r->diag, code, v->loc, "`%s` is %.100s, but it must hold that %.200s", name,
+                value_print(r, v), expr_print(r->arena, where));
+}
+
 bool eval_constraint(struct run *r, const struct param *p, const struct spec_value *v,
                      const struct frame *frame, struct module *module, enum diag_code code)
 {
     if (!p->where || (v->type == SPEC_NONE && p->optional))
         return true;
+    if (v->type == SPEC_CALL) /* stands for its argument */
+        v = &v->items[0];
     struct frame own = {0};
     if (!frame)
         frame_add(r, &own, p->name, *v, false);
@@ -164,8 +173,7 @@ bool eval_constraint(struct run *r, const struct param *p, const struct spec_val
         return false;
     if (held.i)
         return true;
-    diag_report(r->diag, code, v->loc, "`%s` is %.100s, but it must hold that %.200s", p->name,
-                value_print(r, v), expr_print(r->arena, p->where));
+    report_constraint(r, p->name, v, p->where, code);
     if (p->loc.src && p->loc.src->path)
         diag_note(r->diag, p->loc, "`%s` is declared here", p->name);
     return false;

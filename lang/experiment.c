@@ -12,25 +12,33 @@ struct rows {
     size_t n, cap;
 };
 
-static void add(struct run *r, struct rows *rows, const char *path, const char *flag,
-                enum key_when when, const char *help, struct spec_value v)
+static void add(struct run *r, struct rows *rows, const char *path, const struct key_row *row,
+                struct spec_value v)
 {
     *ARENA_PUSH(r->arena, rows->at, rows->n, rows->cap) =
         (struct spec_key){.path = path,
-                          .flag = flag,
-                          .runtime = when == KEY_R,
+                          .flag = row->flag,
+                          .runtime = row->when == KEY_R,
                           .value = v,
-                          .help = help,
+                          .range = row->range,
+                          .help = row->help,
                           .loc = v.loc};
 }
 
 /* The row of a value that is an argument of a call: from keys.def. */
-static void add_value(struct run *r, struct rows *rows, const char *path, struct spec_value v,
-                      struct loc loc)
+static bool add_value(struct run *r, struct rows *rows, const char *body, const char *name,
+                      struct spec_value v, struct loc loc)
 {
-    const struct value_row *row = keys_value(path);
+    const struct key_row *row = keys_value(r->keys, body, name);
+    const char *path = arena_printf(r->arena, "%s.%s", body, name);
     v.loc = loc;
-    add(r, rows, path, row->flag, row->when, row->help, v);
+    bool number = v.type == SPEC_INT || v.type == SPEC_FLOAT;
+    if (number && !keys_in_range(&row->range, v.f)) {
+        report_constraint(r, path, &v, row->param->where, DIAG_OUT_OF_RANGE);
+        return false;
+    }
+    add(r, rows, path, row, v);
+    return true;
 }
 
 static struct node *kid_or_new(struct run *r, struct node *n, const char *kind)
@@ -57,9 +65,14 @@ static bool export_key(struct run *r, struct node *n, const struct key_row *row,
         v = value_float(v.items[0].f);
         v.loc = loc;
     }
-    add(r, rows, arena_printf(r->arena, "%s.%s", n->kind, row->param->name), row->flag, row->when,
-        row->help, v);
+    add(r, rows, arena_printf(r->arena, "%s.%s", n->kind, row->param->name), row, v);
     return true;
+}
+
+static bool add_optim(struct run *r, struct rows *rows, const char *name, struct spec_value v,
+                      struct loc loc)
+{
+    return add_value(r, rows, "train.optim", name, v, loc);
 }
 
 static bool export_betas(struct run *r, const struct spec_value *betas, struct rows *rows)
@@ -69,15 +82,8 @@ static bool export_betas(struct run *r, const struct spec_value *betas, struct r
                     "`betas` are two numbers: [0.9, 0.999]");
         return false;
     }
-    for (size_t i = 0; i < 2; i++) {
-        if (betas->items[i].f >= 0 && betas->items[i].f < 1)
-            continue;
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, betas->loc, "`betas` lie from 0 to below 1");
-        return false;
-    }
-    add_value(r, rows, "train.optim.beta1", value_float(betas->items[0].f), betas->loc);
-    add_value(r, rows, "train.optim.beta2", value_float(betas->items[1].f), betas->loc);
-    return true;
+    return add_optim(r, rows, "beta1", value_float(betas->items[0].f), betas->loc) &&
+           add_optim(r, rows, "beta2", value_float(betas->items[1].f), betas->loc);
 }
 
 static bool export_optim(struct run *r, struct node *train, struct rows *rows)
@@ -85,18 +91,22 @@ static bool export_optim(struct run *r, struct node *train, struct rows *rows)
     struct spec_value v;
     if (!node_value(r, train, "optim", &v))
         return false;
-    add_value(r, rows, "train.optim.kind", value_text(v.text), v.loc);
-    add_value(r, rows, "train.optim.lr", v.items[0], v.items[0].loc);
-    add_value(r, rows, "train.optim.weight_decay", v.items[1], v.items[1].loc);
+    const struct spec_value *arg = v.items;
+    bool good = add_optim(r, rows, "kind", value_text(v.text), v.loc);
+    good &= add_optim(r, rows, "lr", arg[0], arg[0].loc);
+    good &= add_optim(r, rows, "weight_decay", arg[1], arg[1].loc);
     if (strcmp(v.text, "sgd") == 0) {
-        add_value(r, rows, "train.optim.momentum", v.items[2], v.items[2].loc);
-        add_value(r, rows, "train.optim.nesterov", v.items[3], v.items[3].loc);
-        return true;
+        good &= add_optim(r, rows, "momentum", arg[2], arg[2].loc);
+        return add_optim(r, rows, "nesterov", arg[3], arg[3].loc) && good;
     }
-    if (!export_betas(r, &v.items[2], rows))
-        return false;
-    add_value(r, rows, "train.optim.eps", v.items[3], v.items[3].loc);
-    return true;
+    good &= export_betas(r, &arg[2], rows);
+    return add_optim(r, rows, "eps", arg[3], arg[3].loc) && good;
+}
+
+static bool add_schedule(struct run *r, struct rows *rows, const char *name, struct spec_value v,
+                         struct loc loc)
+{
+    return add_value(r, rows, "train.schedule", name, v, loc);
 }
 
 static bool export_schedule(struct run *r, struct node *train, struct rows *rows)
@@ -104,21 +114,21 @@ static bool export_schedule(struct run *r, struct node *train, struct rows *rows
     struct spec_value v;
     if (!node_value(r, train, "schedule", &v))
         return false;
-    add_value(r, rows, "train.schedule.kind", value_text(v.text), v.loc);
-    add_value(r, rows, "train.schedule.warmup", v.items[0], v.items[0].loc);
+    bool good = add_schedule(r, rows, "kind", value_text(v.text), v.loc);
+    good &= add_schedule(r, rows, "warmup", v.items[0], v.items[0].loc);
     bool cosine = strcmp(v.text, "cosine") == 0, step = strcmp(v.text, "step") == 0;
     /* what `every` is unless it is written, should a flag ask for steps */
     struct spec_value usual = v.items[0];
     usual.i = 30;
     usual.f = 30;
     usual.unit = UNIT_EPOCHS;
-    add_value(r, rows, "train.schedule.final", cosine ? v.items[1] : value_float(0),
-              cosine ? v.items[1].loc : v.loc);
-    add_value(r, rows, "train.schedule.every", step ? v.items[1] : usual,
-              step ? v.items[1].loc : v.loc);
-    add_value(r, rows, "train.schedule.factor", step ? v.items[2] : value_float(0.1),
-              step ? v.items[2].loc : v.loc);
-    return true;
+    good &= add_schedule(r, rows, "final", cosine ? v.items[1] : value_float(0),
+                         cosine ? v.items[1].loc : v.loc);
+    good &=
+        add_schedule(r, rows, "every", step ? v.items[1] : usual, step ? v.items[1].loc : v.loc);
+    good &= add_schedule(r, rows, "factor", step ? v.items[2] : value_float(0.1),
+                         step ? v.items[2].loc : v.loc);
+    return good;
 }
 
 static bool export_groups(struct run *r, struct node *train, struct spec *spec)
@@ -157,35 +167,32 @@ static const char *const augment_names[CALLS] = {
 
 static const int excluded[][2] = {{CROP, PADDED}, {RANDAUGMENT, THREE}};
 
-/* Which argument a row takes, or one end of it where that is a range; and what the row is without
- * the call. */
+/* Which argument a row takes, or one end of it where that is a range. */
 static const struct augment_row {
-    const char *path;
+    const char *name;
     int call, item, end;
-    enum spec_type type;
-    double unset;
 } augment_rows[] = {
-    {"augment.random_resized_crop", CROP, PRESENCE, WHOLE, SPEC_BOOL, 0},
-    {"augment.min_scale", CROP, 0, 0, SPEC_FLOAT, 0.08},
-    {"augment.max_scale", CROP, 0, 1, SPEC_FLOAT, 1},
-    {"augment.min_ratio", CROP, 1, 0, SPEC_FLOAT, 0.75},
-    {"augment.max_ratio", CROP, 1, 1, SPEC_FLOAT, 1.3333333333333333},
-    {"augment.padded_crop", PADDED, 0, WHOLE, SPEC_INT, 0},
-    {"augment.reflect", PADDED, 1, WHOLE, SPEC_BOOL, 0},
-    {"augment.flip", FLIP, 0, WHOLE, SPEC_FLOAT, 0},
-    {"augment.alternating", FLIP, 1, WHOLE, SPEC_BOOL, 0},
-    {"augment.randaugment", RANDAUGMENT, 0, WHOLE, SPEC_INT, 0},
-    {"augment.magnitude", RANDAUGMENT, 1, WHOLE, SPEC_FLOAT, 9},
-    {"augment.magnitude_std", RANDAUGMENT, 2, WHOLE, SPEC_FLOAT, 0.5},
-    {"augment.increasing", RANDAUGMENT, 3, WHOLE, SPEC_BOOL, 1},
-    {"augment.three_augment", THREE, PRESENCE, WHOLE, SPEC_BOOL, 0},
-    {"augment.color_jitter", JITTER, 0, WHOLE, SPEC_FLOAT, 0},
-    {"augment.random_erase", ERASE, 0, WHOLE, SPEC_FLOAT, 0},
-    {"augment.mixup", MIXUP, 0, WHOLE, SPEC_FLOAT, 0},
-    {"augment.cutmix", CUTMIX, 0, WHOLE, SPEC_FLOAT, 0},
-    {"augment.mix_probability", MIX, 0, WHOLE, SPEC_FLOAT, 1},
-    {"augment.mix_switch", MIX, 1, WHOLE, SPEC_FLOAT, 0.5},
-    {"augment.repeat", REPEAT, 0, WHOLE, SPEC_INT, 1},
+    {"random_resized_crop", CROP, PRESENCE, WHOLE},
+    {"min_scale", CROP, 0, 0},
+    {"max_scale", CROP, 0, 1},
+    {"min_ratio", CROP, 1, 0},
+    {"max_ratio", CROP, 1, 1},
+    {"padded_crop", PADDED, 0, WHOLE},
+    {"reflect", PADDED, 1, WHOLE},
+    {"flip", FLIP, 0, WHOLE},
+    {"alternating", FLIP, 1, WHOLE},
+    {"randaugment", RANDAUGMENT, 0, WHOLE},
+    {"magnitude", RANDAUGMENT, 1, WHOLE},
+    {"magnitude_std", RANDAUGMENT, 2, WHOLE},
+    {"increasing", RANDAUGMENT, 3, WHOLE},
+    {"three_augment", THREE, PRESENCE, WHOLE},
+    {"color_jitter", JITTER, 0, WHOLE},
+    {"random_erase", ERASE, 0, WHOLE},
+    {"mixup", MIXUP, 0, WHOLE},
+    {"cutmix", CUTMIX, 0, WHOLE},
+    {"mix_probability", MIX, 0, WHOLE},
+    {"mix_switch", MIX, 1, WHOLE},
+    {"repeat", REPEAT, 0, WHOLE},
 };
 
 static bool read_augment(struct run *r, const struct item *i, struct scope s,
@@ -253,27 +260,28 @@ static bool check_augment(struct run *r, const struct spec_value calls[CALLS])
         diag_note(r->diag, a->loc, "the other one is here");
         return false;
     }
-    const struct spec_value *crop = &calls[CROP];
-    if (crop->type != SPEC_NONE && crop->items[0].items[1].f > 1) {
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, crop->loc,
-                    "`scale` is a share of the picture: at most 1");
-        return false;
-    }
     return true;
 }
 
-static struct spec_value augment_value(const struct augment_row *row, const struct spec_value *call)
+/* Without the call what keys.def says of the row. */
+static bool export_augment_row(struct run *r, const struct augment_row *row,
+                               const struct spec_value *call, struct rows *rows)
 {
-    struct spec_value v = {.type = row->type, .i = (int64_t)row->unset, .f = row->unset};
-    if (call->type != SPEC_NONE && row->item == PRESENCE)
+    const struct param *p = keys_value(r->keys, "augment", row->name)->param;
+    struct spec_value v;
+    struct loc loc = call->loc;
+    if (call->type == SPEC_NONE) {
+        if (!eval(r, &(struct scope){0}, p->def, p->type, false, p->name, &v))
+            return false;
+    } else if (row->item == PRESENCE)
         v = value_bool(true);
-    else if (call->type != SPEC_NONE && row->end != WHOLE)
+    else if (row->end != WHOLE)
         v = value_float(call->items[row->item].items[row->end].f);
-    else if (call->type != SPEC_NONE)
+    else
         v = call->items[row->item];
-    if (row->call == PADDED)
-        v.unit = UNIT_PX;
-    return v;
+    if (call->type != SPEC_NONE && row->item != PRESENCE && call->items[row->item].loc.src)
+        loc = call->items[row->item].loc;
+    return add_value(r, rows, "augment", row->name, v, loc);
 }
 
 static bool export_augment(struct run *r, struct node *n, struct rows *rows)
@@ -284,11 +292,10 @@ static bool export_augment(struct run *r, struct node *n, struct rows *rows)
         return false;
     if (!check_augment(r, calls))
         return false;
-    for (size_t i = 0; i < sizeof augment_rows / sizeof *augment_rows; i++) {
-        const struct augment_row *row = &augment_rows[i];
-        add_value(r, rows, row->path, augment_value(row, &calls[row->call]), calls[row->call].loc);
-    }
-    return true;
+    bool good = true;
+    for (size_t i = 0; i < sizeof augment_rows / sizeof *augment_rows; i++)
+        good &= export_augment_row(r, &augment_rows[i], &calls[augment_rows[i].call], rows);
+    return good;
 }
 
 static bool export_body(struct run *r, struct node *n, struct rows *rows)

@@ -20,12 +20,8 @@ struct key_row {
     const char *body, *signature;
     enum key_when when;
     const char *flag, *help;
-    struct param *param; /* the signature, parsed */
-};
-struct value_row {
-    const char *path;
-    enum key_when when;
-    const char *flag, *help;
+    struct param *param;     /* the signature, parsed */
+    struct spec_range range; /* its `where` */
 };
 struct variant_row {
     const char *type, *name, *signature;
@@ -36,6 +32,8 @@ struct variant_row {
 struct keys {
     struct key_row *keys;
     size_t nkeys;
+    struct key_row *values; /* whose `body` is the path before the name: "train.optim" */
+    size_t nvalues;
     struct variant_row *variants;
     size_t nvariants;
 };
@@ -48,9 +46,10 @@ void keys_signature(struct arena *a, const char *text, struct param **params, si
 const struct body_row *keys_body(const char *parent, const char *kind); /* NULL: no such body */
 struct key_row *keys_find(const struct keys *k, const char *body,
                           const char *name); /* NULL: no such key */
-const struct value_row *keys_value(const char *path);
+const struct key_row *keys_value(const struct keys *k, const char *body, const char *name);
 const struct variant_row *keys_variant(const struct keys *k, const char *type, const char *name);
 const char *keys_words(const char *type); /* NULL: no type of words */
+bool keys_in_range(const struct spec_range *range, double value);
 const char *keys_parent_of_kind(
     const char *kind); /* a body that has such a body: for messages; or NULL */
 

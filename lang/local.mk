@@ -27,6 +27,7 @@ noinst_LIBRARIES += %D%/liblang.a
 	%D%/moe.c \
 	%D%/model.c \
 	%D%/experiment.c \
+	%D%/fit.c \
 	%D%/check.c \
 	%D%/spec.c \
 	%D%/print_spec.c

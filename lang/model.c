@@ -38,6 +38,20 @@ static bool read_numbers(struct run *r, const struct spec_value *v, const double
     return false;
 }
 
+static bool check_scale(struct run *r, const char *name, const double at[3], double min, double max,
+                        struct loc loc)
+{
+    for (int i = 0; i < 3; i++) {
+        if (at[i] >= min && at[i] <= max)
+            continue;
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, loc, "`%s` is %s, but must lie in %g .. %g", name,
+                    text_float(r->arena, at[i]), min, max);
+        diag_help(r->diag, "values from 0 to 1 become (value - mean) / std");
+        return false;
+    }
+    return true;
+}
+
 static bool read_input(struct build *b)
 {
     static const double mean[] = {0.485, 0.456, 0.406}, std[] = {0.229, 0.224, 0.225};
@@ -56,14 +70,8 @@ static bool read_input(struct build *b)
     m->fit = strcmp(v.items[7].text, "squash") == 0 ? FIT_SQUASH : FIT_CROP;
     good = read_numbers(b->run, &v.items[3], mean, m->channels, m->mean);
     good &= read_numbers(b->run, &v.items[4], std, m->channels, m->std);
-    for (int i = 0; i < 3 && good; i++) {
-        if (m->std[i] > 0)
-            continue;
-        diag_report(b->run->diag, DIAG_OUT_OF_RANGE, v.items[4].loc,
-                    "`std` is positive: values are divided by it");
-        good = false;
-    }
-    return good;
+    return good && check_scale(b->run, "mean", m->mean, -1e3, 1e3, v.items[3].loc) &&
+           check_scale(b->run, "std", m->std, 1e-3, 1e3, v.items[4].loc);
 }
 
 /* ---- stages ---- */

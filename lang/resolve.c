@@ -151,38 +151,7 @@ static void apply_set(struct run *r, struct node *experiment, const struct lang_
     node_set(r, experiment, w, e, (struct scope){.module = r->main});
 }
 
-/* ---- what must fit together ---- */
-
-static void check_group(struct run *r, const struct spec *spec, const struct spec_layer *l)
-{
-    const struct spec_key *micro = spec_find_key(spec, "train.micro");
-    if (l->kind == LAYER_MOE && micro->value.i % l->moe->group != 0) {
-        diag_report(r->diag, DIAG_MICRO_GROUP, micro->loc.src ? micro->loc : l->moe->loc,
-                    "`micro` is %lld images, which is no multiple of the routing group of %d",
-                    (long long)micro->value.i, l->moe->group);
-        if (micro->loc.src)
-            diag_note(r->diag, l->moe->loc, "the group belongs to this rule");
-        else
-            diag_help(r->diag,
-                      "set `micro` in `train { }` of an experiment, or `--set train.micro=...`");
-    }
-    for (size_t i = 0; i < l->nkids; i++)
-        check_group(r, spec, l->kids[i]);
-}
-
-static void check_sizes(struct run *r, const struct spec *spec)
-{
-    const struct spec_key *batch = spec_find_key(spec, "train.batch"),
-                          *micro = spec_find_key(spec, "train.micro");
-    if (batch->value.i % micro->value.i != 0) {
-        diag_report(r->diag, DIAG_BATCH_MICRO, batch->loc.src ? batch->loc : micro->loc,
-                    "`batch` is %lld images, which is no multiple of `micro`, %lld",
-                    (long long)batch->value.i, (long long)micro->value.i);
-        diag_help(r->diag, "a step accumulates whole micro-batches: batch = n x micro");
-    }
-    for (size_t i = 0; i < spec->model.nparts; i++)
-        check_group(r, spec, spec->model.parts[i].body);
-}
+/* ---- all of it ---- */
 
 static struct spec *build(struct run *r, struct node *experiment, const char *name)
 {
@@ -201,7 +170,7 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     good &= experiment_export(r, experiment, spec);
     if (!good || r->stop)
         return NULL;
-    check_sizes(r, spec);
+    fit_check(r, spec);
     spec->checks = checks_new(r);
     checks_add(r, spec->checks, model);
     checks_add(r, spec->checks, experiment);

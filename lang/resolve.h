@@ -7,6 +7,7 @@
  * place.c    placements to sets of blocks
  * expand.c   blocks and lists to layers
  * moe.c      experts
+ * fit.c      what must fit together
  * check.c    checks
  * resolve.c  the order of all this */
 #ifndef LANG_RESOLVE_H
@@ -191,6 +192,9 @@ bool eval_param(struct run *r, struct module *m, const char *name, struct loc lo
                 struct spec_value *out);
 bool eval_constraint(struct run *r, const struct param *p, const struct spec_value *v,
                      const struct frame *frame, struct module *module, enum diag_code code);
+/* That a value is not as a `where` wants it. name: as the user knows it. */
+void report_constraint(struct run *r, const char *name, const struct spec_value *v,
+                       const struct expr *where, enum diag_code code);
 const char *value_print(struct run *r, const struct spec_value *v); /* as a literal */
 bool value_equal(const struct spec_value *a, const struct spec_value *b);
 struct spec_value value_int(int64_t i);
@@ -280,6 +284,8 @@ void spec_hash(struct spec *s, struct arena *a);
 
 /* experiment.c: the keys of the experiment, flattened, and its groups. */
 bool experiment_export(struct run *r, struct node *experiment, struct spec *spec);
+/* fit.c: keys that only make sense together. */
+void fit_check(struct run *r, const struct spec *spec);
 /* model.c: a merged model to its parts. */
 bool model_build(struct run *r, struct node *model, struct spec_model *out);
 

@@ -143,6 +143,12 @@ struct spec_model {
     size_t nplaced; /* its name, the expression, and "s3[9], s4[3]" */
 };
 
+/* What a number may be; `above` and `below`: the end itself is out. */
+struct spec_range {
+    double min, max;
+    bool above, below, whole;
+};
+
 /* Keys of the experiment, flattened: "train.optim.lr". Static keys shape the generated code;
  * run-time keys are defaults that the program's flags may change. Values are scalars. */
 struct spec_key {
@@ -150,6 +156,7 @@ struct spec_key {
     const char *flag; /* "lr" for --lr; NULL: none */
     bool runtime;
     struct spec_value value;
+    struct spec_range range; /* of a number: what a flag may change it to */
     const char *help;
     struct loc loc;
 };

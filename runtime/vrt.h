@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define VRT_ABI_VERSION 4
+#define VRT_ABI_VERSION 5
 
 /* Regions of memory; offsets into them are constants of the generated code. */
 enum vrt_region {
@@ -114,15 +114,18 @@ enum vrt_key_unit {
     VRT_UNIT_BYTES
 };
 
+enum vrt_key_open { VRT_ABOVE = 1, VRT_BELOW = 2 }; /* the end of a range is itself out */
+
 struct vrt_key {      /* a key of the spec's experiment */
     const char *path; /* "train.optim.lr" */
     const char *flag; /* "lr" or NULL */
     const char *help;
     int32_t type, unit;
     int32_t runtime; /* 1: a flag may change it; 0: fixed, shown with how to rebuild */
-    int32_t pad;
+    int32_t open;    /* enum vrt_key_open */
     double number;
     const char *text;
+    double min, max; /* of a number: what it may be, as the compiler checked it */
 };
 
 struct vrt_program {

@@ -215,12 +215,13 @@ static V moes_table(struct emit *e)
     return table(e, rows, g->nmoes, "moes");
 }
 
-static int key_type(const struct spec_value *v)
+static int key_type(const struct spec_key *k)
 {
-    return v->type == SPEC_BOOL    ? VRT_KEY_BOOL
-           : v->type == SPEC_INT   ? VRT_KEY_INT
-           : v->type == SPEC_FLOAT ? VRT_KEY_FLOAT
-                                   : VRT_KEY_TEXT;
+    bool number = k->value.type == SPEC_INT || k->value.type == SPEC_FLOAT;
+    return k->value.type == SPEC_BOOL ? VRT_KEY_BOOL
+           : !number                  ? VRT_KEY_TEXT
+           : k->range.whole           ? VRT_KEY_INT
+                                      : VRT_KEY_FLOAT;
 }
 
 static V keys_table(struct emit *e)
@@ -229,20 +230,19 @@ static V keys_table(struct emit *e)
     V *rows = arena_array(e->arena, s->nkeys + 1, sizeof *rows);
     for (size_t i = 0; i < s->nkeys; i++) {
         const struct spec_key *k = &s->keys[i];
-        int type = key_type(&k->value);
-        double number = type == VRT_KEY_TEXT    ? 0
-                        : type == VRT_KEY_FLOAT ? k->value.f
-                                                : (double)k->value.i;
+        int open = (k->range.above ? VRT_ABOVE : 0) | (k->range.below ? VRT_BELOW : 0);
         struct row r = {.n = 0};
         put(&r, text_constant(e, k->path));
         put(&r, text_constant(e, k->flag));
         put(&r, text_constant(e, k->help));
-        put(&r, ki32(e, type));
+        put(&r, ki32(e, key_type(k)));
         put(&r, ki32(e, (int64_t)k->value.unit));
         put(&r, ki32(e, k->runtime));
-        put(&r, ki32(e, 0));
-        put(&r, real(e, number));
+        put(&r, ki32(e, open));
+        put(&r, real(e, k->value.f));
         put(&r, text_constant(e, k->value.text));
+        put(&r, real(e, k->range.min));
+        put(&r, real(e, k->range.max));
         rows[i] = structure(e, &r);
     }
     return table(e, rows, s->nkeys, "keys");

@@ -25,8 +25,8 @@ static const char *wrong_range(const struct vrt_transform *t)
             return "each mean must be finite and each std positive";
     if (t->resample != VRT_BILINEAR && t->resample != VRT_BICUBIC)
         return "the resampling filter must be bilinear or bicubic";
-    if (!(t->crop_pct > 0.01 && t->crop_pct <= 1))
-        return "crop_pct must be above 0.01 and at most 1";
+    if (!(t->crop_pct >= 0.01 && t->crop_pct <= 1))
+        return "crop_pct must be at least 0.01 and at most 1";
     if (t->random_resized_crop &&
         !(t->min_scale > 0 && t->min_scale <= t->max_scale && t->max_scale <= 1))
         return "the scale of random_resized_crop must lie within 0 and 1";

@@ -44,10 +44,16 @@ static bool bad_value(const char *name, const char *text, const char *wanted, st
     return vrt_fail(e, VRT_USAGE, "%s must be %s, not `%.100s`", name, wanted, text);
 }
 
-/* What may follow a number: nothing, `%`, or a unit; epochs and steps can stand for each other. */
+/* A time, whose epochs and steps can stand for each other, is no whole number of either. */
+static bool is_time(const struct vrt_key *key)
+{
+    return key->type == VRT_KEY_FLOAT &&
+           (key->unit == VRT_UNIT_EPOCHS || key->unit == VRT_UNIT_STEPS);
+}
+
+/* What may follow a number: nothing, `%`, or a unit. */
 static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_value *out)
 {
-    bool time = key->unit == VRT_UNIT_EPOCHS || key->unit == VRT_UNIT_STEPS;
     out->unit = key->unit;
     rest += strspn(rest, " ");
     if (strcmp(rest, "%") == 0 && key->type == VRT_KEY_FLOAT && key->unit == VRT_UNIT_NONE)
@@ -61,7 +67,21 @@ static bool read_unit(const struct vrt_key *key, const char *rest, struct vrt_va
         out->unit = units[i].unit;
     }
     return out->unit == key->unit ||
-           (time && (out->unit == VRT_UNIT_EPOCHS || out->unit == VRT_UNIT_STEPS));
+           (is_time(key) && (out->unit == VRT_UNIT_EPOCHS || out->unit == VRT_UNIT_STEPS));
+}
+
+static bool bad_unit(const struct vrt_key *key, const char *name, const char *text,
+                     struct vrt_error *e)
+{
+    char wanted[60];
+    int i = 0;
+    while (i < NUNITS && units[i].unit != key->unit)
+        i++;
+    if (i == NUNITS)
+        return bad_value(name, text, "a number", e);
+    snprintf(wanted, sizeof wanted, "a number, alone or in %s",
+             is_time(key) ? "epochs or steps" : units[i].name);
+    return bad_value(name, text, wanted, e);
 }
 
 bool vrt_options_value(const struct vrt_key *key, const char *name, const char *text,
@@ -79,10 +99,7 @@ bool vrt_options_value(const struct vrt_key *key, const char *name, const char *
     if (!read_number(text, &out->number, &rest))
         return bad_value(name, text, "a number", e);
     if (!read_unit(key, rest, out))
-        return bad_value(name, text,
-                         key->unit == VRT_UNIT_NONE ? "a number"
-                                                    : "a number, alone or in the key's own unit",
-                         e);
+        return bad_unit(key, name, text, e);
     if (key->type == VRT_KEY_INT &&
         (out->number != floor(out->number) || fabs(out->number) > 0x1p53))
         return bad_value(name, text, "a whole number", e);

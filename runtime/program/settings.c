@@ -1,6 +1,5 @@
-/* From keys to settings: see settings.h. One table says where a key goes and which values make
- * sense. */
-#include <float.h>
+/* From keys to settings: see settings.h. One table says where a key goes; which values it may have
+ * says the program's own, as the compiler made it. */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -15,110 +14,113 @@
 #include "runtime/program/position.h"
 #include "runtime/program/settings.h"
 
-/* A whole number; the least, the largest value itself is out; epochs and steps may stand for each
- * other. */
-enum { WHOLE = 1, ABOVE = 2, BELOW = 4, TIME = 8 };
-
 static const struct number_row {
     const char *path;
     size_t offset;
-    double standard, min, max;
-    unsigned rule;
 } numbers[] = {
-#define ROW(path, field, standard, min, max, rule) \
-    {path, offsetof(struct vrt_settings, field), standard, min, max, rule}
-    ROW("data.limit", limit, 0, 0, 1e15, WHOLE),
-    ROW("data.holdout", holdout, 0, 0, 1, BELOW),
-    ROW("data.bad", bad, 0.001, 0, 1, 0),
-    ROW("augment.random_resized_crop", random_resized_crop, 0, 0, 1, WHOLE),
-    ROW("augment.min_scale", min_scale, 0.08, 0, 1, ABOVE),
-    ROW("augment.max_scale", max_scale, 1, 0, 1, ABOVE),
-    ROW("augment.min_ratio", min_ratio, 3.0 / 4.0, 0, 100, ABOVE),
-    ROW("augment.max_ratio", max_ratio, 4.0 / 3.0, 0, 100, ABOVE),
-    ROW("augment.padded_crop", padded_crop, 0, 0, 1024, WHOLE),
-    ROW("augment.reflect", reflect, 0, 0, 1, WHOLE),
-    ROW("augment.flip", flip, 0, 0, 1, 0),
-    ROW("augment.alternating", alternating, 0, 0, 1, WHOLE),
-    ROW("augment.randaugment", randaugment, 0, 0, 16, WHOLE),
-    ROW("augment.magnitude", magnitude, 9, 0, 10, 0),
-    ROW("augment.magnitude_std", magnitude_std, 0.5, 0, 10, 0),
-    ROW("augment.increasing", increasing, 1, 0, 1, WHOLE),
-    ROW("augment.three_augment", three_augment, 0, 0, 1, WHOLE),
-    ROW("augment.color_jitter", color_jitter, 0, 0, 1, 0),
-    ROW("augment.random_erase", random_erase, 0, 0, 1, 0),
-    ROW("augment.mixup", mixup, 0, 0, 100, 0),
-    ROW("augment.cutmix", cutmix, 0, 0, 100, 0),
-    ROW("augment.mix_probability", mix_probability, 1, 0, 1, 0),
-    ROW("augment.mix_switch", mix_switch, 0.5, 0, 1, 0),
-    ROW("augment.repeat", repeat, 1, 1, 16, WHOLE),
-    ROW("train.epochs", epochs, 1, 1, 1e6, WHOLE),
-    ROW("train.batch", batch, 0, 0, 1e9, WHOLE),
-    ROW("train.seed", seed, 0, 0, 0x1p53, WHOLE),
-    ROW("train.optim.lr", lr, 1e-3, 0, 1e3, ABOVE),
-    ROW("train.optim.weight_decay", weight_decay, 0.05, 0, 1e3, 0),
-    ROW("train.optim.beta1", beta1, 0.9, 0, 1, BELOW),
-    ROW("train.optim.beta2", beta2, 0.999, 0, 1, BELOW),
-    ROW("train.optim.eps", eps, 1e-8, 0, 1, ABOVE),
-    ROW("train.optim.momentum", momentum, 0.9, 0, 1, BELOW),
-    ROW("train.schedule.warmup", warmup, 0, 0, 1e12, TIME),
-    ROW("train.schedule.final", final, 0, 0, 1e3, 0),
-    ROW("train.schedule.every", every, 30, 0, 1e12, TIME | ABOVE),
-    ROW("train.schedule.factor", factor, 0.1, 0, 1, ABOVE),
-    ROW("train.label_smoothing", label_smoothing, 0, 0, 1, BELOW),
-    ROW("train.drop_path", drop_path, 0, 0, 1, BELOW),
-    ROW("train.clip", clip, 0, 0, 1e9, 0),
-    ROW("train.ema", ema, 0, 0, 1, BELOW),
-    ROW("train.patience", patience, 0, 0, 1e6, WHOLE),
-    ROW("train.keep_best", keep_best, 1, 1, VRT_KEPT, WHOLE),
-    ROW("train.overfit", overfit, 0, 0, 1e15, WHOLE),
+#define ROW(path, field) {path, offsetof(struct vrt_settings, field)}
+    ROW("data.limit", limit),
+    ROW("data.holdout", holdout),
+    ROW("data.bad", bad),
+    ROW("augment.random_resized_crop", random_resized_crop),
+    ROW("augment.min_scale", min_scale),
+    ROW("augment.max_scale", max_scale),
+    ROW("augment.min_ratio", min_ratio),
+    ROW("augment.max_ratio", max_ratio),
+    ROW("augment.padded_crop", padded_crop),
+    ROW("augment.reflect", reflect),
+    ROW("augment.flip", flip),
+    ROW("augment.alternating", alternating),
+    ROW("augment.randaugment", randaugment),
+    ROW("augment.magnitude", magnitude),
+    ROW("augment.magnitude_std", magnitude_std),
+    ROW("augment.increasing", increasing),
+    ROW("augment.three_augment", three_augment),
+    ROW("augment.color_jitter", color_jitter),
+    ROW("augment.random_erase", random_erase),
+    ROW("augment.mixup", mixup),
+    ROW("augment.cutmix", cutmix),
+    ROW("augment.mix_probability", mix_probability),
+    ROW("augment.mix_switch", mix_switch),
+    ROW("augment.repeat", repeat),
+    ROW("train.epochs", epochs),
+    ROW("train.batch", batch),
+    ROW("train.seed", seed),
+    ROW("train.optim.lr", lr),
+    ROW("train.optim.weight_decay", weight_decay),
+    ROW("train.optim.beta1", beta1),
+    ROW("train.optim.beta2", beta2),
+    ROW("train.optim.eps", eps),
+    ROW("train.optim.momentum", momentum),
+    ROW("train.schedule.warmup", warmup),
+    ROW("train.schedule.final", final),
+    ROW("train.schedule.every", every),
+    ROW("train.schedule.factor", factor),
+    ROW("train.label_smoothing", label_smoothing),
+    ROW("train.drop_path", drop_path),
+    ROW("train.clip", clip),
+    ROW("train.ema", ema),
+    ROW("train.patience", patience),
+    ROW("train.keep_best", keep_best),
+    ROW("train.overfit", overfit),
 #undef ROW
 };
 
 static const struct {
     const char *path;
     size_t offset;
-    const char *standard;
 } texts[] = {
-    {"data.root", offsetof(struct vrt_settings, data_root), ""},
-    {"data.train", offsetof(struct vrt_settings, data_train), "train"},
-    {"data.val", offsetof(struct vrt_settings, data_val), "val"},
-    {"train.schedule.kind", offsetof(struct vrt_settings, schedule), "constant"},
+    {"data.root", offsetof(struct vrt_settings, data_root)},
+    {"data.train", offsetof(struct vrt_settings, data_train)},
+    {"data.val", offsetof(struct vrt_settings, data_val)},
+    {"train.schedule.kind", offsetof(struct vrt_settings, schedule)},
 };
 
-static bool out_of_range(const struct vrt_options *o, int64_t key, const struct number_row *r,
-                         double value, struct vrt_error *e)
+static bool out_of_range(const struct vrt_key *key, double value, struct vrt_error *e)
 {
-    const char *flag = key >= 0 ? o->program->keys[key].flag : NULL;
-    return vrt_fail(e, VRT_USAGE, "%s%s%s%s must be %s%s %.15g%s %.15g, not %.15g", r->path,
-                    flag ? " (--" : "", flag ? flag : "", flag ? ")" : "",
-                    r->rule & WHOLE ? "a whole number, " : "",
-                    r->rule & ABOVE ? "above" : "at least", r->min,
-                    r->rule & BELOW ? " and below" : " and at most", r->max, value);
+    return vrt_fail(e, VRT_USAGE, "%s%s%s%s must be %s%s %.15g%s %.15g, not %.15g", key->path,
+                    key->flag ? " (--" : "", key->flag ? key->flag : "", key->flag ? ")" : "",
+                    key->type == VRT_KEY_INT ? "a whole number, " : "",
+                    key->open & VRT_ABOVE ? "above" : "at least", key->min,
+                    key->open & VRT_BELOW ? " and below" : " and at most", key->max, value);
+}
+
+/* A boolean is a number without a range. */
+static bool in_range(const struct vrt_key *key, double value)
+{
+    if (key->type == VRT_KEY_BOOL)
+        return value == 0 || value == 1;
+    return isfinite(value) && (key->type != VRT_KEY_INT || value == floor(value)) &&
+           (key->open & VRT_ABOVE ? value > key->min : value >= key->min) &&
+           (key->open & VRT_BELOW ? value < key->max : value <= key->max);
 }
 
 static bool read_row(struct vrt_settings *s, const struct vrt_options *o,
                      const struct number_row *r, struct vrt_error *e)
 {
     int64_t key = vrt_options_key(o->program, r->path);
-    double value = key >= 0 ? o->keys[key].number : r->standard;
+    double value = key >= 0 ? o->keys[key].number : 0;
     *(double *)((char *)s + r->offset) = value;
-    if (key >= 0 && o->keys[key].unit != o->program->keys[key].unit && !(r->rule & TIME))
-        return vrt_fail(e, VRT_USAGE, "%s is counted in %s", r->path,
-                        o->program->keys[key].unit == VRT_UNIT_EPOCHS ? "epochs" : "steps");
-    bool ok = isfinite(value) && value >= r->min && value <= r->max &&
-              !(r->rule & ABOVE && value == r->min) && !(r->rule & BELOW && value == r->max) &&
-              !(r->rule & WHOLE && value != floor(value));
-    return ok || out_of_range(o, key, r, value, e);
+    return key < 0 || in_range(&o->program->keys[key], value) ||
+           out_of_range(&o->program->keys[key], value, e);
 }
 
-static bool check_together(const struct vrt_settings *s, struct vrt_error *e)
+static bool check_together(const struct vrt_settings *s, const struct vrt_program *p,
+                           struct vrt_error *e)
 {
+    double side = (double)(p->width < p->height ? p->width : p->height);
     if (s->min_scale > s->max_scale)
         return vrt_fail(e, VRT_USAGE, "augment.min_scale (%g) is above augment.max_scale (%g)",
                         s->min_scale, s->max_scale);
     if (s->min_ratio > s->max_ratio)
         return vrt_fail(e, VRT_USAGE, "augment.min_ratio (%g) is above augment.max_ratio (%g)",
                         s->min_ratio, s->max_ratio);
+    if (s->padded_crop > side || (s->reflect != 0 && s->padded_crop >= side))
+        return vrt_fail(e, VRT_USAGE,
+                        "augment.padded_crop must be %s the input's size of %.15g pixels%s, not "
+                        "%.15g",
+                        s->reflect != 0 ? "less than" : "at most", side,
+                        s->reflect != 0 ? " to reflect" : "", s->padded_crop);
     if (strcmp(s->schedule, "cosine") != 0 && strcmp(s->schedule, "step") != 0 &&
         strcmp(s->schedule, "constant") != 0)
         return vrt_fail(e, VRT_USAGE,
@@ -127,10 +129,10 @@ static bool check_together(const struct vrt_settings *s, struct vrt_error *e)
     return true;
 }
 
-static int32_t unit_of(const struct vrt_options *o, const char *path, int32_t standard)
+static int32_t unit_of(const struct vrt_options *o, const char *path)
 {
     int64_t key = vrt_options_key(o->program, path);
-    return key >= 0 ? o->keys[key].unit : standard;
+    return key >= 0 ? o->keys[key].unit : VRT_UNIT_STEPS;
 }
 
 bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e)
@@ -141,18 +143,16 @@ bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, stru
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         int64_t key = vrt_options_key(o->program, texts[i].path);
         const char *text = key >= 0 ? o->keys[key].text : NULL;
-        *(const char **)((char *)s + texts[i].offset) = text != NULL ? text : texts[i].standard;
+        *(const char **)((char *)s + texts[i].offset) = text != NULL ? text : "";
     }
-    s->warmup_unit = unit_of(o, "train.schedule.warmup", VRT_UNIT_STEPS);
-    s->every_unit = unit_of(o, "train.schedule.every", VRT_UNIT_EPOCHS);
-    if (s->batch == 0)
-        s->batch = (double)o->program->micro;
+    s->warmup_unit = unit_of(o, "train.schedule.warmup");
+    s->every_unit = unit_of(o, "train.schedule.every");
     if (s->overfit > 0) {
         s->limit = s->overfit;
         s->drop_path = s->label_smoothing = s->mixup = s->cutmix = 0;
         s->repeat = 1;
     }
-    return check_together(s, e);
+    return check_together(s, o->program, e);
 }
 
 struct vrt_transform vrt_settings_transform(const struct vrt_settings *s,

@@ -33,8 +33,8 @@ struct vrt_settings {
     double patience, keep_best; /* whole numbers */
 };
 
-/* Every key in its range, or an error that names the key and its flag. Keys that the program lacks
- * have defaults. */
+/* Every key in its range, or an error that names the key and its flag. A key that the program lacks
+ * is 0. */
 bool vrt_settings_read(struct vrt_settings *s, const struct vrt_options *o, struct vrt_error *e);
 
 /* Pixels to input: for evaluation with the program's alone, for training with the augmentations

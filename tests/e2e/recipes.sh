@@ -69,7 +69,8 @@ ends 0 "ok +head.fc.weight" "probe: gradients of the head are right" ./probe gra
 ends 0 '^\{"mode":"data","threads":2,"images_per_s":[0-9.]+,"bare_images_per_s":[0-9.]+,"ratio":[0-9.]+\}$' "bench --data: the speed of loading" \
     ./everything bench --data data --threads 2 --seconds 0.1 --json
 program "$here/recipes.vmoe" ./pairs --experiment pairs
-ends 2 "mix pairs of pictures.* even train.micro" "an odd micro cannot be mixed" ./pairs train --data data --out pairs.a
+ends 2 "mix pairs of pictures.* even train.micro" "an odd micro cannot be mixed" \
+    ./pairs train --data data --out pairs.a --set augment.mixup=0.8
 ends 2 "augment.mixup must be" "a share below zero is refused" ./three train --data data --out x --set augment.mixup=-1
 ends 2 "train.optim.kind|fixed" "an optimiser is built in" ./three train --data data --out x --set train.optim.kind=adamw
 finish

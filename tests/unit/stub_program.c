@@ -253,8 +253,9 @@ static const struct vrt_moe moes[] = {
     {.name = "hidden", .prefix = "hidden", .experts = EXPERTS, .top_k = 1}};
 
 #define NUMBER(path, flag, help, type, unit, runtime, value) \
-    {path, flag, help, type, unit, runtime, 0, value, NULL}
-#define WORDS(path, flag, help, text) {path, flag, help, VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, text}
+    {path, flag, help, type, unit, runtime, 0, value, NULL, 0, 1e6}
+#define WORDS(path, flag, help, text) \
+    {path, flag, help, VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, text, 0, 0}
 static const struct vrt_key keys[] = {
     WORDS("data.root", "data", "where the pictures lie", ""),
     WORDS("data.train", NULL, "split to train on", "train"),

@@ -670,14 +670,21 @@ static void plans_learning_rates(void **state)
     assert_float_equal(vrt_schedule_ema(0.99, 100000), 0.99, 0);
 }
 
+#define NUMBER(path, flag, help, type, unit, runtime, open, number, min, max) \
+    {path, flag, help, type, unit, runtime, open, number, NULL, min, max}
+#define WORDS(path, flag, help, text) \
+    {path, flag, help, VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, text, 0, 0}
 static const struct vrt_key keys[] = {
-    {"train.optim.lr", "lr", "learning rate", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 1e-3, NULL},
-    {"train.epochs", "epochs", "length", VRT_KEY_INT, VRT_UNIT_EPOCHS, 1, 0, 3, NULL},
-    {"train.micro", NULL, "pictures per call", VRT_KEY_INT, VRT_UNIT_IMAGES, 0, 0, 64, NULL},
-    {"train.schedule.warmup", NULL, "warm-up", VRT_KEY_FLOAT, VRT_UNIT_EPOCHS, 1, 0, 1, NULL},
-    {"augment.flip", NULL, "share", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 0, NULL},
-    {"augment.random_resized_crop", NULL, "crop", VRT_KEY_BOOL, VRT_UNIT_NONE, 1, 0, 0, NULL},
-    {"data.root", "data", "pictures", VRT_KEY_TEXT, VRT_UNIT_NONE, 1, 0, 0, ""},
+    NUMBER("train.optim.lr", "lr", "learning rate", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1,
+           VRT_ABOVE | VRT_BELOW, 1e-3, 0, 1000),
+    NUMBER("train.epochs", "epochs", "length", VRT_KEY_INT, VRT_UNIT_EPOCHS, 1, 0, 3, 1, 1e6),
+    NUMBER("train.micro", NULL, "pictures per call", VRT_KEY_INT, VRT_UNIT_IMAGES, 0, 0, 64, 1, 64),
+    NUMBER("train.schedule.warmup", NULL, "warm-up", VRT_KEY_FLOAT, VRT_UNIT_EPOCHS, 1, 0, 1, 0,
+           1e12),
+    NUMBER("augment.flip", NULL, "share", VRT_KEY_FLOAT, VRT_UNIT_NONE, 1, 0, 0, 0, 1),
+    NUMBER("augment.random_resized_crop", NULL, "crop", VRT_KEY_BOOL, VRT_UNIT_NONE, 1, 0, 0, 0, 0),
+    WORDS("data.root", "data", "pictures", ""),
+    WORDS("train.schedule.kind", NULL, "over time", "cosine"),
 };
 static const struct vrt_program program = {
     .name = "m",
@@ -715,7 +722,7 @@ static void reads_options(void **state)
                       &o, &s, &e));
     assert_true(s.lr == 2e-3 && s.epochs == 7 && s.warmup == 50 &&
                 s.warmup_unit == VRT_UNIT_STEPS && s.flip == 0.5);
-    assert_true(s.random_resized_crop == 1 && s.batch == 64 && o.threads == 2 && o.resume);
+    assert_true(s.random_resized_crop == 1 && o.threads == 2 && o.resume);
     assert_string_equal(s.data_root, "/a=b");
     json_t *kept = vrt_settings_json(&o);
     vrt_options_free(&o);
@@ -737,11 +744,12 @@ static void refuses_options(void **state)
         {"--lr 0x10", "must be a number"},
         {"--lr 1e999", "must be a number"},
         {"--lr 0", "must be above 0"},
+        {"--lr 1000", "and below 1000"},
         {"--lr", "needs a value"},
         {"--epochs 1.5", "whole number"},
         {"--epochs 0", "at least 1"},
-        {"--epochs 3steps", "in epochs"},
-        {"--epochs 5px", "unit"},
+        {"--epochs 3steps", "alone or in epochs"},
+        {"--epochs 5px", "alone or in epochs"},
         {"--threads 0", "from 1 to"},
         {"--epoch 3", "did you mean --epochs"},
         {"--micro 3", "is fixed in this program (64"},
