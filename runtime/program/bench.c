@@ -100,15 +100,13 @@ static bool set_up(struct vrt_model *m, const struct vrt_options *o, const struc
 {
     const struct vrt_program *p = o->program;
     int64_t batch = o->batch > 0 ? o->batch : p->micro;
-    if (batch > p->micro)
-        return vrt_fail(e, VRT_USAGE, "--batch is at most %lld here, the train.micro of %s",
-                        (long long)p->micro, p->spec_file);
+    if (batch > p->micro || (o->train && batch % p->group != 0))
+        return vrt_fail(e, VRT_USAGE,
+                        "--batch is at most %lld here, the train.micro of %s, and for --train a "
+                        "multiple of the routing group, %lld",
+                        (long long)p->micro, p->spec_file, (long long)p->group);
     if (!vrt_model_open(m, p, o->train ? VRT_FOR_TRAIN : VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
-    if (o->train && batch % m->group != 0)
-        return vrt_fail(e, VRT_USAGE,
-                        "--batch must be a multiple of the routing group (%lld) for --train",
-                        (long long)m->group);
     struct vrt_ctx *c = &m->ctx;
     c->images = batch;
     c->seed = (uint64_t)s->seed;

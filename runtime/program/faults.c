@@ -81,12 +81,12 @@ static bool stop_here(const struct vrt_training *t, const char *what, double val
                     "epoch %lld, step %lld: %s is %s (lr %g), as it was in the %d steps before. "
                     "The training has "
                     "stopped before it could spoil the weights; %s%s. Try a lower --lr, a longer "
-                    "warm-up, or --set train.clip=1. "
-                    "The pictures were %s",
+                    "warm-up, or %s. The pictures were %s",
                     (long long)t->at.epoch + 1, (long long)t->at.step + 1, what, kind(value),
                     t->m.ctx.lr, VRT_SKIPS - 1,
                     saved ? "the last state and weights are in " : "nothing was saved yet",
-                    saved ? t->run.folder : "", pictures);
+                    saved ? t->run.folder : "",
+                    t->s.clip > 0 ? "a lower train.clip" : "--set train.clip=1", pictures);
 }
 
 /* A return takes back what was learnt, not what has happened: the files of the best weights stay,

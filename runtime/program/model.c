@@ -67,10 +67,11 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e)
         void *block = mmap(NULL, (size_t)m->bytes[i], PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED)
-            return vrt_fail(
-                e, VRT_BAD_INPUT,
-                "no memory: %s at %.2f GiB; build the program with a smaller train.micro",
-                strerror(errno), (double)total / 0x1p30);
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory: %s at %.2f GiB%s", strerror(errno),
+                            (double)total / 0x1p30,
+                            m->program->micro > m->group
+                                ? "; build the program with a smaller train.micro"
+                                : "");
         if (m->bytes[i] >= VRT_HUGE_PAGE)
             madvise(block, (size_t)m->bytes[i], MADV_HUGEPAGE);
         m->ctx.region[i] = block;

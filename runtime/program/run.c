@@ -41,10 +41,12 @@ const char *vrt_run_path(const struct vrt_run *r, const char *name, char path[PA
     return path;
 }
 
-/* Make a folder and those above it. */
-static bool make_folder(const char *path, struct vrt_error *e)
+/* Make a folder and those above it. *made_from: bytes of `path` that name the first that had to be
+ * made; 0: none. */
+static bool make_folder(const char *path, size_t *made_from, struct vrt_error *e)
 {
     char part[PATH_MAX];
+    *made_from = 0;
     snprintf(part, sizeof part, "%s", path);
     for (char *at = part + 1;; at++) {
         if (*at != '/' && *at != '\0')
@@ -55,6 +57,8 @@ static bool make_folder(const char *path, struct vrt_error *e)
         if (!made && errno != EEXIST)
             return vrt_fail(e, VRT_BAD_INPUT, "cannot make the folder %s: %s; choose another --out",
                             part, strerror(errno));
+        if (made && *made_from == 0)
+            *made_from = (size_t)(at - part);
         if (made && !vrt_file_sync_name(part, e))
             return false;
         *at = end;
@@ -118,7 +122,7 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
 {
     if (!vrt_run_folder(o, r->folder, e) || !vrt_outputs_folder(o, r->folder, e))
         return false;
-    if (!make_folder(r->folder, e))
+    if (!make_folder(r->folder, &r->made, e))
         return false;
     r->lock = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->lock < 0 || access(r->folder, W_OK | X_OK) != 0)
@@ -187,14 +191,32 @@ bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_err
     sweep_folder(vrt_run_path(r, "state", path));
     int files = sweep_folder(r->folder);
     if (files != 0 && !o->resume)
-        return vrt_fail(
-            e, VRT_BAD_INPUT,
-            "%s is not empty: choose another --out, or go on with the run in it by --resume",
-            r->folder);
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is not empty: choose another --out%s", r->folder,
+                        access(vrt_run_path(r, "run.json", path), F_OK) == 0
+                            ? ", or go on with the run in it by --resume"
+                            : "");
+    r->empty = files == 0;
     if (files != 0 && !find_before(r, e))
         return false;
     r->fresh = r->state == NULL;
     return r->before == NULL || vrt_settings_adopt(o, json_object_get(r->before, "keys"), e);
+}
+
+void vrt_run_undo(struct vrt_run *r)
+{
+    static const char *const begun[] = {"run.json", "spec.vmoe", "metrics.jsonl", "metrics.csv",
+                                        "bad_pictures.txt"};
+    char path[PATH_MAX];
+    for (size_t i = 0; r->empty && i < sizeof begun / sizeof *begun; i++)
+        unlink(vrt_run_path(r, begun[i], path));
+    if (r->empty)
+        rmdir(vrt_run_path(r, "state", path));
+    for (size_t n = strlen(r->folder); r->made > 0 && n >= r->made; n--) {
+        if (r->folder[n] != '/' && r->folder[n] != '\0')
+            continue;
+        r->folder[n] = '\0';
+        rmdir(r->folder);
+    }
 }
 
 void vrt_run_close(struct vrt_run *r)
@@ -335,9 +357,10 @@ static bool start_files(struct vrt_run *r, const struct vrt_options *o,
 {
     char path[PATH_MAX];
     const char *spec = o->program->spec_text;
+    size_t made;
     bool lost;
     return check_room(r, o, m, e) && write_run_json(r, o, train, vrt_threads_count(&m->ctx), e) &&
-           make_folder(vrt_run_path(r, "state", path), e) &&
+           make_folder(vrt_run_path(r, "state", path), &made, e) &&
            vrt_metrics_open(&r->metrics, r->folder, 0, 0, &lost, e) &&
            vrt_file_write(vrt_run_path(r, "spec.vmoe", path), spec, strlen(spec), e);
 }

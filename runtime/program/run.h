@@ -29,6 +29,8 @@ struct vrt_run {
     char folder[VRT_RUN_FOLDER];
     int lock;          /* the open folder, locked against a second training in it; -1: closed */
     bool fresh;        /* no state was found */
+    bool empty;        /* the folder was, when it was opened */
+    size_t made;       /* bytes of `folder` that name the outermost one made here; 0: none */
     uint64_t sequence; /* of the last state */
     char *dead; /* a letter for each expert of the network: `x` was told to be without choices, else
                    `.` */
@@ -43,6 +45,9 @@ struct vrt_run {
  * run. */
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e);
 void vrt_run_close(struct vrt_run *r);
+
+/* The training could not begin: the folder as it was found, so that the next try may have it. */
+void vrt_run_undo(struct vrt_run *r);
 
 /* The file of --weights, or on resuming afresh that of the run before; NULL: none. *how: what was
  * permitted with it. */

@@ -77,11 +77,14 @@ bool vrt_reject_fixed(const struct vrt_program *p, const struct vrt_key *key, st
     char value[200], file[VRT_WORD];
     const char *unit =
         key->unit > VRT_UNIT_NONE && key->unit <= VRT_UNIT_BYTES ? spec_unit[key->unit] : "";
+    /* What kind a value is of is said by the call that it is written as. */
+    bool kind = strcmp(last_part(key->path), "kind") == 0;
+    int length = (int)strlen(key->path) - (kind ? (int)strlen(".kind") : 0);
     return vrt_fail(
         e, VRT_USAGE,
-        "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%s=VALUE%s'",
+        "%s is fixed in this program (%s); rebuild it with\n  vmoec build %s --set '%.*s=VALUE%s'",
         key->path, vrt_flag_default(key, value, sizeof value),
-        vrt_quote(file, sizeof file, p->spec_file), key->path, unit);
+        vrt_quote(file, sizeof file, p->spec_file), length, key->path, unit);
 }
 
 /* The value of a word that the program's tables know, "" for others. */
@@ -135,6 +138,17 @@ static bool suggest_flag(const struct vrt_options *o, const char *word, struct v
                     vrt_quote(program, sizeof program, o->argv[0]), command, *command ? " " : "");
 }
 
+/* One of these commands, by name. */
+static const char *some_command(unsigned commands)
+{
+    return commands & VRT_TRAIN        ? "train"
+           : commands & VRT_EVAL       ? "eval"
+           : commands & VRT_PREDICT    ? "predict"
+           : commands & VRT_BENCH      ? "bench"
+           : commands & VRT_CHECK_DATA ? "check-data"
+                                       : "report";
+}
+
 bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
@@ -149,13 +163,17 @@ bool vrt_reject_flag(const struct vrt_options *o, const char *word, struct vrt_e
     for (size_t i = 0; i < sizeof static_words / sizeof *static_words; i++)
         if (key == NULL && same_word(static_words[i], word))
             return reject_static_word(p, static_words[i], e);
-    if (o->command == NULL && (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL))
-        return vrt_fail(e, VRT_USAGE, "--%s stands after a command, as in %s train --%s ...", word,
-                        program, word);
+    const struct vrt_flag *flag = vrt_flag_find(word, VRT_ALL);
+    if (o->command == NULL && (flag != NULL || vrt_flag_key(p, word) != NULL))
+        return vrt_fail(e, VRT_USAGE, "--%s stands after a command, as in %s %s --%s ...", word,
+                        program, some_command(flag != NULL ? flag->commands : VRT_TRAIN), word);
+    if (o->command == NULL && key != NULL)
+        return vrt_fail(e, VRT_USAGE, "there is no flag --%s; write %s train --set %s=VALUE", word,
+                        program, key->path);
     if (key != NULL && vrt_flag_commands(key) & o->command->bit & VRT_SET_COMMANDS)
         return vrt_fail(e, VRT_USAGE, "there is no flag --%s here; write --set %s=VALUE", word,
                         key->path);
-    if (key != NULL || vrt_flag_find(word, VRT_ALL) != NULL)
+    if (key != NULL || flag != NULL)
         return vrt_fail(e, VRT_USAGE, "%s has no flag --%s; see %s %s --help", o->command->name,
                         word, program, o->command->name);
     return suggest_flag(o, word, e);

@@ -17,65 +17,110 @@
 #include "runtime/program/outputs.h"
 #include "runtime/program/splits.h"
 
-/* Pictures per call: micro, or the whole batch where that is smaller. */
-static bool plan_batch(struct vrt_training *t, struct vrt_error *e)
+/* -- batches -- */
+
+/* A batch is cut into calls of `micro` pictures; one that is smaller is a call by itself. Calls
+ * hold whole groups. The nearest batch that can be cut, `down` or up; 0: there is none. */
+static int64_t batch_near(const struct vrt_training *t, int64_t batch, bool down)
+{
+    int64_t micro = t->o->program->micro, unit = batch < micro ? t->group : micro;
+    return (down ? batch : batch + unit - 1) / unit * unit;
+}
+
+static const char *group_text(const struct vrt_training *t)
+{
+    return t->group == t->m.group ? "routes together" : "mixes in pairs";
+}
+
+/* Not one group. In the data themselves: nothing but another program helps, or none of the mixing
+ * that asks for pairs. */
+static bool too_few(const struct vrt_training *t, struct vrt_error *e)
+{
+    long long there = vrt_dataset_count(t->train), group = t->group, few = (long long)t->s.limit;
+    if (there >= group && t->s.overfit > 0)
+        return vrt_fail(e, VRT_USAGE,
+                        "--overfit %lld is less than the %lld pictures that the program %s; take "
+                        "--overfit %lld",
+                        few, group, group_text(t), group);
+    if (there >= group)
+        return vrt_fail(e, VRT_USAGE,
+                        "--limit %lld is less than the %lld pictures that the program %s; take "
+                        "--limit %lld --batch %lld",
+                        few, group, group_text(t), group, group);
+    char other[80] = "rebuild it with a smaller `group`";
+    if (group > t->m.group)
+        snprintf(other, sizeof other, "--set augment.mix_probability=0 --batch %lld", there);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "%s: %lld pictures to train on are fewer than the %lld that the program %s; "
+                    "take more pictures, or %s",
+                    vrt_dataset_describe(t->train), there, group, group_text(t), other);
+}
+
+/* What can be taken in its place is told: `most` at most, for which there are pictures. */
+static bool bad_batch(const struct vrt_training *t, int64_t batch, int64_t pictures, int64_t most,
+                      struct vrt_error *e)
+{
+    int64_t micro = t->o->program->micro, low = batch_near(t, batch, true),
+            high = batch_near(t, batch, false);
+    char other[40] = "";
+    if (low == high)
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s: %lld pictures to train on are fewer than one batch of %lld; take "
+                        "--batch %lld",
+                        vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
+                        (long long)most);
+    if (low > 0 && high <= most)
+        snprintf(other, sizeof other, " or %lld", (long long)high);
+    return vrt_fail(e, VRT_USAGE,
+                    "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
+                    "%lld%s",
+                    (long long)batch, (long long)(batch < micro ? t->group : micro),
+                    batch >= micro           ? "train.micro"
+                    : t->group == t->m.group ? "routing group"
+                                             : "pairs to mix",
+                    (long long)(low == 0      ? high
+                                : low <= most ? low
+                                              : most),
+                    other);
+}
+
+/* Pictures per call, calls per step, steps per epoch. */
+static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
 {
     const struct vrt_mix_options mix = vrt_settings_mix(&t->s);
-    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, few = (int64_t)t->s.overfit;
-    int64_t group = t->group = vrt_mixes(&mix) && t->m.group == 1 ? 2 : t->m.group;
-    if (micro % group != 0)
+    int64_t micro = t->o->program->micro, batch = (int64_t)t->s.batch, few = (int64_t)t->s.overfit,
+            pictures = vrt_dataset_count(t->train), limit = (int64_t)t->s.limit;
+    t->group = vrt_mixes(&mix) && t->m.group == 1 ? 2 : t->m.group;
+    if (micro % t->group != 0)
         return vrt_fail(e, VRT_USAGE,
                         "mixup and cutmix mix pairs of pictures, but a call of this program holds "
                         "%lld: rebuild it "
                         "with an even train.micro",
                         (long long)micro);
-    if (few > 0 && few < group)
-        return vrt_fail(
-            e, VRT_USAGE,
-            "--overfit %lld is less than the program's routing group; take at least %lld",
-            (long long)few, (long long)group);
+    if (limit > 0 && limit < pictures)
+        pictures = limit;
+    int64_t most = batch_near(t, pictures, true);
+    if (most == 0)
+        return too_few(t, e);
     if (few > 0 && few < batch) /* all of them in a step, or as many as calls can take */
-        batch = few >= micro ? few / micro * micro : few / group * group;
-    if (batch < micro && batch % group == 0)
-        micro = batch;
-    if (batch % micro != 0) {
-        int64_t unit = batch < micro ? group : micro, low = batch / unit * unit;
-        return vrt_fail(
-            e, VRT_USAGE,
-            "--batch %lld cannot be cut into calls of %lld images (the program's %s); take "
-            "%lld or %lld",
-            (long long)batch, (long long)unit,
-            unit != group         ? "train.micro"
-            : group == t->m.group ? "routing group"
-                                  : "pairs to mix",
-            (long long)(low > 0 ? low : unit), (long long)(low + unit));
-    }
-    t->images = micro;
-    t->calls = batch / micro;
+        batch = batch_near(t, few, true);
+    if (batch > most || batch_near(t, batch, true) != batch)
+        return bad_batch(t, batch, pictures, most, e);
+    t->images = batch < micro ? batch : micro;
+    t->calls = batch / t->images;
+    t->steps = t->end = pictures / batch;
     return true;
 }
 
-static bool plan_steps(struct vrt_training *t, struct vrt_error *e)
+static void plan_schedule(struct vrt_training *t)
 {
-    int64_t pictures = vrt_dataset_count(t->train), batch = t->images * t->calls,
-            limit = (int64_t)t->s.limit;
-    if (limit > 0 && limit < pictures)
-        pictures = limit;
-    t->steps = pictures / batch;
-    if (t->steps == 0)
-        return vrt_fail(
-            e, VRT_BAD_INPUT,
-            "%s: %lld pictures to train on are fewer than one batch of %lld; set --batch to "
-            "at most %lld",
-            vrt_dataset_describe(t->train), (long long)pictures, (long long)batch,
-            (long long)pictures);
-    t->end = t->steps;
     t->schedule = vrt_schedule_make(&t->s, t->steps);
     if (t->schedule.warmup > t->schedule.total)
         vrt_messagef("note", "the warm-up (%lld steps) is longer than the training (%lld steps)",
                      (long long)t->schedule.warmup, (long long)t->schedule.total);
-    return true;
 }
+
+/* -- the parts, in the order in which they need each other -- */
 
 static bool open_data(struct vrt_training *t, struct vrt_error *e)
 {
@@ -87,7 +132,7 @@ static bool open_data(struct vrt_training *t, struct vrt_error *e)
     if (!ok || !vrt_check_classes(&t->m, t->train, e))
         return false;
     t->classes = vrt_classes_text(t->train);
-    t->labels = calloc((size_t)t->images, sizeof *t->labels);
+    t->labels = calloc((size_t)t->o->program->micro, sizeof *t->labels);
     return (t->classes != NULL && t->labels != NULL) ||
            vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
 }
@@ -134,19 +179,19 @@ static bool check_outputs(const struct vrt_training *t, struct vrt_error *e)
            vrt_outputs_run(t->run.folder, vrt_run_writes, weights, data, 2, e);
 }
 
-bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
+static bool open_all(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
 {
-    *t = (struct vrt_training){.o = o, .run = {.lock = -1, .metrics = {.jsonl = -1, .csv = -1}}};
     if (!vrt_run_open(&t->run, o, e) || !vrt_settings_read(&t->s, o, e) ||
         !vrt_need_data(&t->s, o, e))
         return false;
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
-    if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !plan_batch(t, e) ||
-        !open_data(t, e) || !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
+    if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !open_data(t, e) ||
+        !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
         !vrt_run_begin(&t->run, o, &(struct vrt_run_data){t->train, t->val}, t->images, &t->m,
                        &t->at, e) ||
         !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
         return false;
+    plan_schedule(t);
     set_constants(t);
     t->m.program->pack_train(&t->m.ctx);
     t->saved_at = vrt_seconds();
@@ -160,6 +205,15 @@ const char *vrt_training_command(const struct vrt_training *t, char text[VRT_COM
              vrt_quote(program, sizeof program, t->o->argv[0]),
              vrt_quote(folder, sizeof folder, t->run.folder));
     return text;
+}
+
+bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
+{
+    *t = (struct vrt_training){.o = o, .run = {.lock = -1, .metrics = {.jsonl = -1, .csv = -1}}};
+    if (open_all(t, o, e))
+        return true;
+    vrt_run_undo(&t->run);
+    return false;
 }
 
 void vrt_training_close(struct vrt_training *t)

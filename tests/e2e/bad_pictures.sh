@@ -157,7 +157,7 @@ mkdir -p loose/train loose/test
 cp plain.jpg loose/train/
 data_error "pictures without class folders" loose 'no class folders'
 "$make_data" tree few 20 8 4 4
-data_error "fewer pictures than a batch" few 'fewer than one batch of 32; set --batch'
+data_error "fewer pictures than a batch" few 'fewer than one batch of 32; take --batch'
 data_error "no such folder" nowhere 'cannot open the data nowhere'
 data_error "a picture in place of a tar" plain.jpg 'must be a tar'
 head -c "$(($(wc -c <good.tar.gz) / 2))" good.tar.gz >cut.tar.gz

@@ -94,7 +94,7 @@ ends 0 'overfit: 8 pictures, no augmentation.*evaluated on themselves' "--overfi
 holds "it learns them all" sh -c "grep -q 'val top-1 8/8 100.00 %' out"
 at_least 0.1 "$(sed -n 's/.*"train_loss":\([^,]*\),.*/\1/p' heart/metrics.jsonl | tail -n 1)"
 holds "its loss falls towards 0" test $? = 0
-ends 2 'overfit 5 is less than .*routing group; take at least 8' "too few pictures" ./maps train --data gray --out heart.3 --overfit 5
+ends 2 'overfit 5 is less than the 8 pictures .*; take --overfit 8' "too few pictures" ./maps train --data gray --out heart.3 --overfit 5
 ends 0 'batch 16 = 1 x 16' "pictures for more than a batch" ./maps train --data gray --out heart.2 --overfit 20 --epochs 1 --threads 1
 
 # The best epochs: by hits, of equal ones the earlier.

@@ -143,6 +143,7 @@ together() {    # REFUSED ACCEPTED
     ends 1 'V060[235]' "compiler: $1" "$vmoec" check "$here/tiny_maps.vmoe" --set "$1"
     holds "compiler: $2" "$vmoec" check "$here/tiny_maps.vmoe" --set "$2"
     holds "program: $1" refused ./maps train --data gray --out never --set "$1"
+    holds "and leaves no folder" test ! -e never
     holds "program: $2" ./maps train --data gray --dry-run --threads 1 --set "$2"
 }
 together "train.overfit=7 images" "train.overfit=8 images"
