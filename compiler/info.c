@@ -42,10 +42,17 @@ static bool under(const char *name, const char *title)
     return !strncmp(name, title, n) && (name[n] == '.' || !name[n]);
 }
 
-static struct part measure(const struct plan *p, const struct spec_part *s)
+static struct part input_part(const struct spec_model *m)
+{
+    return (struct part){.rows = (int64_t)m->height * m->width, .cols = m->channels};
+}
+
+/* A part that only views its input in another form has no node: its output is the one before. */
+static struct part measure(const struct plan *p, const struct spec_part *s,
+                           const struct part *before)
 {
     const struct graph *g = p->eval;
-    struct part part = {.title = s->title};
+    struct part part = {.title = s->title, .rows = before->rows, .cols = before->cols};
     bool *counted = arena_array(p->arena, g->nparams + 1, sizeof *counted);
     for (size_t i = 0; i < g->nforward; i++) {
         const struct node *n = g->nodes[i];
@@ -153,8 +160,9 @@ static void print_info(struct arena *a, const struct plan *p, FILE *f)
             m->width, m->classes);
     print_pictures(m, f);
     fprintf(f, "\n%-12s %16s %14s %16s\n", "part", "output", "parameters", "MACs");
+    struct part part = input_part(m);
     for (size_t i = 0; i < m->nparts; i++) {
-        struct part part = measure(p, &m->parts[i]);
+        part = measure(p, &m->parts[i], &part);
         fprintf(f, "%-12s %16s %14s %16s\n", part.title,
                 arena_printf(a, "%" PRId64 " x %" PRId64, part.rows, part.cols),
                 grouped(a, part.params), grouped(a, part.macs));
@@ -210,8 +218,9 @@ static json_t *parts_json(const struct plan *p)
 {
     const struct spec_model *m = &p->eval->spec->model;
     json_t *list = json_array();
+    struct part part = input_part(m);
     for (size_t i = 0; i < m->nparts; i++) {
-        struct part part = measure(p, &m->parts[i]);
+        part = measure(p, &m->parts[i], &part);
         json_array_append_new(list,
                               json_pack("{s:s, s:[I,I], s:I, s:I}", "name", part.title, "output",
                                         (json_int_t)part.rows, (json_int_t)part.cols, "params",

@@ -178,6 +178,13 @@ static bool check_names(struct builder *b)
             diag_help(b->diag, "write `name = layer(...)`");
             return false;
         }
+        if (!strcmp(p->name, "__metadata__")) {
+            diag_report(b->diag, DIAG_TENSOR_NAME, p->loc,
+                        "a tensor cannot be called `%s`: files of weights keep their remarks "
+                        "under this name",
+                        p->name);
+            return false;
+        }
         if (before) {
             diag_report(b->diag, DIAG_TENSOR_NAME, p->loc, "two tensors would be called `%.200s`",
                         p->name);
