@@ -82,6 +82,10 @@ struct expr *front_tree(struct front *f, enum expr_kind kind, struct loc loc, st
         e->kind = EXPR_LIST;
         return e;
     }
+    if (kind == EXPR_LIST && args.n > LIMIT_LIST) {
+        front_error(f, DIAG_TOO_LARGE, loc, "a list has more than %d elements", LIMIT_LIST);
+        return e;
+    }
     e->args = args.at;
     e->n = args.n;
     return e;

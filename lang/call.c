@@ -103,10 +103,13 @@ bool call_bind(struct run *r, const struct callee *c, const struct expr *call,
     bool good = collect(r, c, call, caller, given);
     for (size_t i = 0; i < npatches; i++) {
         size_t k = param_index(c, patches[i].name);
-        if (k < c->nparams)
-            given[k] = (struct given){patches[i].value, &patches[i].scope};
-        else
-            report_unknown(r, c, patches[i].name, patches[i].loc), good = false;
+        if (k == c->nparams) {
+            report_unknown(r, c, patches[i].name, patches[i].loc);
+            good = false;
+            continue;
+        }
+        expr_replace(r, given[k].expr, patches[i].value);
+        given[k] = (struct given){patches[i].value, &patches[i].scope};
     }
     for (size_t k = 0; k < c->nparams; k++)
         good &= bind_one(r, c, k, &given[k], loc, frame);

@@ -428,11 +428,6 @@ static bool eval_range(struct run *r, const struct scope *s, const struct expr *
 static bool eval_list(struct run *r, const struct scope *s, const struct expr *e,
                       struct spec_value *out)
 {
-    if (e->n > LIMIT_LIST) {
-        diag_report(r->diag, DIAG_TOO_LARGE, e->loc, "a list has more than %d elements",
-                    LIMIT_LIST);
-        return false;
-    }
     struct spec_value *items = arena_array(r->arena, e->n, sizeof *items);
     for (size_t i = 0; i < e->n; i++)
         if (!eval_operand(r, s, e, i, &items[i]))
@@ -539,8 +534,6 @@ static bool eval_calls(struct run *r, const struct scope *s, const struct expr *
                     "expected a list in brackets: [group(match: \"...\")]");
         return false;
     }
-    if (e->n > LIMIT_LIST)
-        return eval_list(r, s, e, out);
     struct spec_value *items = arena_array(r->arena, e->n, sizeof *items);
     for (size_t i = 0; i < e->n; i++)
         if (!call_variant(r, s, e->args[i].value, type, NULL, 0, &items[i]))

@@ -74,10 +74,11 @@ static bool check_per_token(struct run *r, const struct expand *x, const struct 
     if (!x->expert_of || op->op->per_token)
         return true;
     diag_report(r->diag, DIAG_EXPERT_LAYER, loc,
-                "`%s` mixes tokens: it cannot stand inside an expert", op->op->name);
+                "`%s` does not work on single tokens: it cannot stand inside an expert",
+                op->op->name);
     diag_note(r->diag, x->expert_loc, "the expert is given here");
-    diag_help(r->diag,
-              "an expert sees one token at a time: linear, layernorm, gelu, scale, slice and such");
+    diag_help(r->diag, "an expert sees one token at a time: linear (for a conv of 1px, too), "
+                       "layernorm, gelu, scale, slice and such");
     return false;
 }
 
@@ -103,6 +104,14 @@ static bool expand_op(struct run *r, struct expand *x, const struct scope *s, st
 
 /* ---- blocks ---- */
 
+static const char *list_layers(struct run *r)
+{
+    const char *list = "";
+    for (size_t i = 0; i < r->options->nops; i++)
+        list = arena_printf(r->arena, "%s%s%s", list, i ? ", " : "", r->ops[i].op->name);
+    return list;
+}
+
 static void report_unknown(struct run *r, const struct scope *s, const struct words *w)
 {
     struct decl *d = module_look(s->module, w);
@@ -126,6 +135,8 @@ static void report_unknown(struct run *r, const struct scope *s, const struct wo
                 w->text);
     if (near.best)
         diag_fix(r->diag, near.best);
+    else
+        diag_note(r->diag, (struct loc){0}, "layers of the language: %s", list_layers(r));
 }
 
 static void report_cycle(struct run *r, const struct decl *d, struct loc loc)
@@ -144,8 +155,13 @@ static bool expand_block(struct run *r, struct expand *x, const struct scope *s,
                          struct decl *d, struct list *out)
 {
     const struct item *i = d->item;
-    if (d->state == STATE_BUSY || r->depth > LIMIT_CALLS) {
+    if (d->state == STATE_BUSY) {
         report_cycle(r, d, c.expr->loc);
+        return false;
+    }
+    if (r->depth == LIMIT_CALLS) {
+        diag_report(r->diag, DIAG_TOO_DEEP, c.expr->loc,
+                    "blocks are called by blocks in more than %d levels", LIMIT_CALLS);
         return false;
     }
     struct frame *frame = frame_join(r, NULL, x->words);
@@ -293,16 +309,20 @@ static bool expand_slot_item(struct run *r, struct expand *x, const struct scope
     if (rule && x->placed[at]) {
         struct spec_value wanted;
         node_value(r, rule, "slot", &wanted);
-        diag_report(r->diag, DIAG_AMBIGUOUS_SLOT, rule->loc, "the block has several slots%s%s%s",
-                    wanted.text ? " named `" : "", wanted.text ? wanted.text : "",
-                    wanted.text ? "`" : "");
-        diag_note(r->diag, i->name_loc, "one of them is here");
-        diag_help(r->diag, "say which one: `slot = %s`", i->name);
+        diag_report(r->diag, DIAG_AMBIGUOUS_SLOT, node_loc(rule, wanted.text ? "slot" : "at"),
+                    "the block has several slots%s%s%s", wanted.text ? " named `" : "",
+                    wanted.text ? wanted.text : "", wanted.text ? "`" : "");
+        diag_note(r->diag, x->placed[at]->name_loc, "one of them is here");
+        diag_note(r->diag, i->name_loc, "another one here");
+        if (wanted.text)
+            diag_help(r->diag, "give the slots of the block labels of their own");
+        else
+            diag_help(r->diag, "say which one: `slot = %s`", i->name);
         return false;
     }
     struct spec_layer *l;
     if (rule) {
-        x->placed[at] = true;
+        x->placed[at] = i;
         l = moe_layer(r, x, rule, s, i, i->name);
     } else
         l = expand_slot(r, x, s, i, i->name);

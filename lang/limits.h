@@ -6,8 +6,8 @@
 #define LIMIT_NESTING    100  /* brackets and bodies open at once */
 #define LIMIT_EXPR_DEPTH 200  /* operators within operators */
 #define LIMIT_MODULES    64   /* files */
-#define LIMIT_CALLS      64   /* blocks within blocks, bodies amending bodies */
-#define LIMIT_LIST       1024 /* elements of a list that is a value */
+#define LIMIT_CALLS      64   /* blocks within blocks */
+#define LIMIT_LIST       1024 /* elements of a list */
 #define LIMIT_STAGES     64
 #define LIMIT_NAMED      512                 /* stages and rules that one model names */
 #define LIMIT_BLOCKS     10000               /* of all stages */

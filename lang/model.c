@@ -196,7 +196,7 @@ static bool check_overlap(struct build *b, struct node *moe, const bool *set)
         for (size_t i = 0; i < b->net.nblocks; i++) {
             if (!set[i] || !b->sets[m][i])
                 continue;
-            diag_report(b->run->diag, DIAG_PLACEMENT_OVERLAP, moe->loc,
+            diag_report(b->run->diag, DIAG_PLACEMENT_OVERLAP, node_loc(moe, "at"),
                         "this rule and another one both select %s", block_title(b, i));
             diag_note(b->run->diag, b->moes[m]->loc, "the other rule is here");
             return false;
@@ -215,14 +215,14 @@ static bool place_rule(struct build *b, struct node *moe)
         diag_help(r->diag, "write `at = ...`, for example `at = every(2)`");
         return false;
     }
-    bool *set = arena_array(r->arena, b->net.nblocks, sizeof *set), any = false;
+    bool *set = arena_array(r->arena, b->net.nblocks, sizeof *set), any = false, off;
     struct scope s = at->scope;
-    if (!place_eval(r, &b->net, &s, at->expr, set))
+    if (!place_eval(r, &b->net, &s, at->expr, set, &off))
         return false;
     for (size_t i = 0; i < b->net.nblocks; i++)
         any |= set[i];
     const char *text = expr_print(r->arena, at->expr);
-    if (!any && strcmp(text, "none") != 0) {
+    if (!any && !off) {
         diag_report(r->diag, DIAG_PLACEMENT_EMPTY, at->expr->loc,
                     "`%.200s` selects no block of this network", text);
         diag_help(r->diag, "`at = none` switches a rule off");
@@ -374,21 +374,23 @@ static bool add_block(struct build *b, size_t stage, size_t j, struct node *writ
     size_t at = b->net.stages[stage].first + j;
     double position = b->net.nblocks > 1 ? (double)at / (double)(b->net.nblocks - 1) : 0;
     struct frame words = {0};
-    struct node *moes[16];
-    bool placed[16] = {false};
-    struct expand x = {.words = &words, .moes = moes, .placed = placed};
+    struct expand x = {
+        .words = &words,
+        .moes = arena_array(b->run->arena, b->nmoes, sizeof *x.moes),
+        .placed = arena_array(b->run->arena, b->nmoes, sizeof *x.placed),
+    };
     if (!add_words(b, b->stages[stage], position, &words))
         return false;
-    for (size_t m = 0; m < b->nmoes && x.nmoes < 16; m++)
+    for (size_t m = 0; m < b->nmoes; m++)
         if (b->sets[m][at])
-            moes[x.nmoes++] = b->moes[m];
+            x.moes[x.nmoes++] = b->moes[m];
     struct spec_layer *body = expand_one(b, b->stages[stage], written, &x);
     if (!body)
         return false;
     for (size_t m = 0; m < x.nmoes; m++) {
-        if (placed[m])
+        if (x.placed[m])
             continue;
-        report_slot(b, &x, moes[m], at);
+        report_slot(b, &x, x.moes[m], at);
         return false;
     }
     const char *rest = arena_printf(b->run->arena, "blocks.%zu", j);

@@ -267,6 +267,13 @@ static struct expr *typed_value(struct run *r, const char *flag, const struct la
     return e;
 }
 
+void expr_replace(struct run *r, const struct expr *old, const struct expr *typed)
+{
+    if (old && typed->raw && typed->loc.src)
+        diag_replace(r->diag, old->loc, typed->loc,
+                     arena_printf(r->arena, "%s=%s", typed->loc.src->path, typed->raw));
+}
+
 static bool apply_defines(struct run *r, struct module *m)
 {
     bool good = true;
@@ -274,10 +281,11 @@ static bool apply_defines(struct run *r, struct module *m)
         const struct lang_define *def = &r->options->defines[i];
         struct file_param *p = map_get(&m->params, def->name);
         const char *flag = arena_printf(r->arena, "-D %s", def->name);
-        if (p)
+        if (p) {
             p->given = typed_value(r, flag, def);
-        if (p)
+            expr_replace(r, p->param->def, p->given);
             continue;
+        }
         good = false;
         struct suggest s = suggest_start(def->name);
         for (size_t k = 0; k < m->params.cap; k++)

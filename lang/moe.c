@@ -9,12 +9,6 @@
 #include "lang/base/arena.h"
 #include "lang/resolve.h"
 
-static struct loc key_loc(const struct node *n, const char *key)
-{
-    const struct bind *b = node_bind(n, key);
-    return b && b->expr && b->expr->loc.src && b->expr->loc.src->path ? b->expr->loc : n->loc;
-}
-
 /* ---- settings ---- */
 
 /* The keys of one `moe`, evaluated. */
@@ -100,7 +94,7 @@ static bool fill_kinds(struct run *r, struct node *moe, const struct spec_value 
     if (!m->nkinds)
         kinds[m->nkinds++] = (struct spec_experts){"", (int)(sum = experts->i)};
     if (experts->type != SPEC_NONE && sum != experts->i) {
-        diag_report(r->diag, DIAG_EXPERT_COUNT, key_loc(moe, "experts"),
+        diag_report(r->diag, DIAG_EXPERT_COUNT, node_loc(moe, "experts"),
                     "`experts` is %lld, but the kinds of experts count %lld", (long long)experts->i,
                     (long long)sum);
         diag_help(r->diag, "leave `experts` out");
@@ -147,14 +141,15 @@ static bool check_choice(struct run *r, struct node *moe, const struct spec_moe 
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (!rules[i].wrong)
             continue;
-        diag_report(r->diag, DIAG_CHOICE_KEY, key_loc(moe, rules[i].key),
+        const struct node *body = node_kid(moe, rules[i].key);
+        diag_report(r->diag, DIAG_CHOICE_KEY, body ? body->loc : node_loc(moe, rules[i].key),
                     "`%s` has no meaning with `choice = %s`: %s", rules[i].key,
                     moe_choice_words[m->choice], rules[i].why);
         diag_help(r->diag, "leave `%s` out", rules[i].key);
         return false;
     }
     if ((int64_t)m->experts * m->slots > 1 << 20) {
-        diag_report(r->diag, DIAG_OUT_OF_RANGE, key_loc(moe, "slots"),
+        diag_report(r->diag, DIAG_OUT_OF_RANGE, node_loc(moe, "slots"),
                     "%d experts with %d slots each: at most %d in all", m->experts, m->slots,
                     1 << 20);
         return false;
@@ -171,20 +166,20 @@ static bool check_choice(struct run *r, struct node *moe, const struct spec_moe 
 static bool check_settings(struct run *r, struct node *moe, const struct spec_moe *m)
 {
     if (m->top_k > m->experts) {
-        diag_report(r->diag, DIAG_TOP_K, key_loc(moe, "top_k"),
+        diag_report(r->diag, DIAG_TOP_K, node_loc(moe, "top_k"),
                     "`top_k` is %d, but there are only %d experts", m->top_k, m->experts);
-        diag_note(r->diag, key_loc(moe, "experts"), "`experts` is set here");
+        diag_note(r->diag, node_loc(moe, "experts"), "`experts` is set here");
         return false;
     }
     if (m->bias > 0 && m->load > 0) {
-        diag_report(r->diag, DIAG_BALANCE_CONFLICT, moe->loc,
+        diag_report(r->diag, DIAG_BALANCE_CONFLICT, node_loc(node_kid(moe, "balance"), "bias"),
                     "the load loss supposes that the largest logits are chosen; "
                     "`bias` changes the choice");
         diag_help(r->diag, "set balance.load = 0, or balance.bias = 0");
         return false;
     }
     if (m->renormalise && m->top_k == 1)
-        diag_report(r->diag, DIAG_ROUTER_GRADIENT, key_loc(moe, "renormalise"),
+        diag_report(r->diag, DIAG_ROUTER_GRADIENT, node_loc(moe, "renormalise"),
                     "with `top_k = 1` a renormalised weight is always 1: the router learns nothing "
                     "from the task");
     return true;
@@ -359,7 +354,7 @@ static bool check_expert_used(struct run *r, struct node *moe, const struct spec
             return true;
     if (!gives(r, moe, "expert"))
         return true;
-    diag_report(r->diag, DIAG_CHOICE_KEY, key_loc(moe, "expert"),
+    diag_report(r->diag, DIAG_CHOICE_KEY, node_loc(moe, "expert"),
                 "`expert` has no meaning here: every kind has one of its own");
     diag_help(r->diag, "leave `expert` out");
     return false;

@@ -41,6 +41,12 @@ struct bind *node_bind(const struct node *n, const char *key)
     return NULL;
 }
 
+struct loc node_loc(const struct node *n, const char *key)
+{
+    const struct bind *b = node_bind(n, key);
+    return b && b->expr && b->expr->loc.src && b->expr->loc.src->path ? b->expr->loc : n->loc;
+}
+
 /* ---- messages ---- */
 
 static const char *title(struct run *r, const struct node *n)
@@ -87,6 +93,7 @@ static void bind_key(struct run *r, struct node *n, struct key_row *row, struct 
                      struct scope scope, struct loc loc)
 {
     struct bind *b = bind_get(r, n, row);
+    expr_replace(r, b->expr, e);
     scope.node = n;
     scope.skip = row->param->name;
     *b = (struct bind){.row = row, .expr = e, .scope = scope, .loc = loc};
@@ -386,30 +393,52 @@ bool node_apply_body(struct run *r, struct node *n, const struct body *b, struct
     return apply_body(r, n, b, scope, true);
 }
 
+/* A declaration and what it amends, the nearest first, each with the frame that its body sees. */
+struct chain {
+    struct chain_link {
+        struct decl *decl;
+        const struct frame *frame;
+    } *at;
+    size_t n, cap;
+};
+
+static bool chain_follow(struct run *r, struct chain *c, struct decl *d, const struct frame *frame)
+{
+    for (;;) {
+        const struct item *i = d->item;
+        *ARENA_PUSH(r->arena, c->at, c->n, c->cap) = (struct chain_link){d, frame};
+        d->state = STATE_BUSY;
+        if (!i->amends)
+            return true;
+        struct decl *base = module_find(r, d->module, i->amends, module_kind(d));
+        if (!base || !run_step(r, 1, i->loc))
+            return false;
+        if (base->state == STATE_BUSY) {
+            diag_report(r->diag, DIAG_AMENDS_CYCLE, base->item->name_loc, "`%s` amends itself",
+                        base->item->name);
+            diag_note(r->diag, i->amends->loc, "`%s` amends `%s` here", i->name, i->amends->text);
+            return false;
+        }
+        struct frame *inner = arena_alloc(r->arena, sizeof *inner);
+        struct scope caller = {.module = d->module, .frame = frame};
+        if (!decl_frame(r, base, NULL, caller, inner))
+            return false;
+        d = base;
+        frame = inner;
+    }
+}
+
 bool node_apply_decl(struct run *r, struct node *n, struct decl *d, const struct frame *frame,
                      bool own)
 {
-    const struct item *i = d->item;
-    if (d->state == STATE_BUSY || r->depth > LIMIT_CALLS) {
-        diag_report(r->diag, DIAG_AMENDS_CYCLE, i->name_loc, "`%s` amends itself", i->name);
-        return false;
+    struct chain c = {0};
+    bool good = chain_follow(r, &c, d, frame);
+    for (size_t i = 0; i < c.n; i++)
+        c.at[i].decl->state = STATE_FRESH;
+    for (size_t i = c.n; good && i-- > 0;) {
+        struct scope s = {.module = c.at[i].decl->module, .frame = c.at[i].frame};
+        good = apply_body(r, n, c.at[i].decl->item->body, s, own && i == 0);
     }
-    d->state = STATE_BUSY;
-    r->depth++;
-    bool good = true;
-    if (i->amends) {
-        struct decl *base = module_find(r, d->module, i->amends, module_kind(d));
-        struct frame *inner = arena_alloc(r->arena, sizeof *inner);
-        struct scope caller = {.module = d->module, .frame = frame};
-        good = base && decl_frame(r, base, NULL, caller, inner) &&
-               node_apply_decl(r, n, base, inner, false);
-        if (base && !good && base->state == STATE_BUSY)
-            diag_note(r->diag, i->amends->loc, "`%s` amends `%s` here", i->name, i->amends->text);
-    }
-    if (good)
-        good = apply_body(r, n, i->body, (struct scope){.module = d->module, .frame = frame}, own);
-    r->depth--;
-    d->state = STATE_FRESH;
     return good;
 }
 

@@ -17,6 +17,7 @@ struct place {
     struct frame *words;
     struct scope scope;
     unsigned depth;
+    bool off; /* what was evaluated last is `none` */
 };
 
 #define PLACE_DEPTH 300
@@ -304,7 +305,8 @@ static bool select_named(struct place *p, const struct expr *e, struct decl *d, 
 static bool select_name(struct place *p, const struct expr *e, bool *set)
 {
     const char *name = e->words->text;
-    if (strcmp(name, "none") == 0)
+    p->off = strcmp(name, "none") == 0;
+    if (p->off)
         return true;
     if (strcmp(name, "all") == 0) {
         memset(set, true, p->net->nblocks * sizeof *set);
@@ -347,8 +349,11 @@ static bool select_set(struct place *p, const struct expr *e, bool *set)
 {
     if (!run_step(p->run, 1 + (unsigned)p->net->nblocks / 8, e->loc))
         return false;
-    if (p->depth == PLACE_DEPTH)
-        return report_set(p, e, "placements refer to placements too deeply");
+    if (p->depth == PLACE_DEPTH) {
+        diag_report(p->run->diag, DIAG_TOO_DEEP, e->loc,
+                    "placements refer to placements in more than %d steps", PLACE_DEPTH);
+        return false;
+    }
     p->depth++;
     bool good;
     switch (e->kind) {
@@ -361,12 +366,13 @@ static bool select_set(struct place *p, const struct expr *e, bool *set)
     case EXPR_SUB:       good = select_operator(p, e, set); break;
     default:             good = report_set(p, e, "this is no set of blocks");
     }
+    p->off &= e->kind == EXPR_NAME || e->kind == EXPR_IF;
     p->depth--;
     return good;
 }
 
 bool place_eval(struct run *r, const struct network *net, const struct scope *s,
-                const struct expr *e, bool *set)
+                const struct expr *e, bool *set, bool *off)
 {
     struct frame words = {0};
     for (size_t i = 0; s->frame && i < s->frame->n; i++)
@@ -374,9 +380,11 @@ bool place_eval(struct run *r, const struct network *net, const struct scope *s,
             frame_add(r, &words, s->frame->at[i].name, s->frame->at[i].value, false);
     frame_add(r, &words, "stages", value_int((int64_t)net->nstages), true);
     frame_add(r, &words, "blocks", value_int((int64_t)net->nblocks), true);
-    struct place p = {r, net, &words, *s, 0};
+    struct place p = {.run = r, .net = net, .words = &words, .scope = *s};
     p.scope.frame = &words;
-    return select_set(&p, e, set);
+    bool good = select_set(&p, e, set);
+    *off = p.off;
+    return good;
 }
 
 const char *place_print(struct run *r, const struct network *net, const bool *set)

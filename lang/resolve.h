@@ -174,6 +174,8 @@ void node_set(struct run *r, struct node *n, const struct words *path, struct ex
 void node_link_stages(struct run *r, struct node *model);
 struct node *node_kid(const struct node *n, const char *kind); /* the first; NULL */
 struct bind *node_bind(const struct node *n, const char *key); /* NULL: not set */
+/* Where a key's value is written, else the body. */
+struct loc node_loc(const struct node *n, const char *key);
 
 /* A key's value, evaluated once, of the key's type; SPEC_NONE if it is absent. False: reported. */
 bool node_value(struct run *r, struct node *n, const char *key, struct spec_value *out);
@@ -203,6 +205,9 @@ struct spec_value value_bool(bool b);
 struct spec_value value_text(const char *text);
 bool value_convert(struct run *r, struct spec_value *v, const char *type, bool optional,
                    const char *what, struct loc loc);
+
+/* A value typed on the command line stands in place of another. */
+void expr_replace(struct run *r, const struct expr *old, const struct expr *typed);
 
 /* The number behind params.total and such. False: no such fact. */
 bool fact_find(const struct lang_facts *f, const char *name, double *value);
@@ -234,9 +239,9 @@ struct network {
         size_t first, depth;
     } stages[LIMIT_STAGES];
 };
-/* Mark the selected blocks in set[nblocks]. */
+/* Mark the selected blocks in set[nblocks]. *off: the rule says `none`. */
 bool place_eval(struct run *r, const struct network *net, const struct scope *s,
-                const struct expr *e, bool *set);
+                const struct expr *e, bool *set, bool *off);
 const char *place_print(struct run *r, const struct network *net, const bool *set);
 
 /* ---- layers ---- */
@@ -246,8 +251,8 @@ struct expand {
     const struct frame *words; /* dim, position, experts, top_k */
     struct node **moes;        /* rules that selected this block */
     size_t nmoes;
-    bool *placed;     /* of each rule: its slot was found */
-    struct map slots; /* seen: name to struct slot_seen */
+    const struct item **placed; /* of each rule: its slot, once it was found */
+    struct map slots;           /* seen: name to struct slot_seen */
     size_t nslots;
     struct node *expert_of; /* inside an expert: the rule */
     struct loc expert_loc;

@@ -114,7 +114,7 @@ EXTRA_DIST += %D%/reference/positions.py %D%/reference/positions.json
 %C%_unit_test_policy_LDADD = $(runtime_libs)
 EXTRA_DIST += %D%/reference/policy.py %D%/reference/policy.txt
 
-golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh %D%/layers.sh %D%/format.sh
+golden_tests = %D%/golden/golden.sh %D%/golden/manual.sh %D%/golden/limits.sh %D%/layers.sh %D%/format.sh
 TESTS += $(golden_tests)
 EXTRA_DIST += $(golden_tests) .clang-format %D%/golden/diag %D%/golden/forms
 

@@ -21,8 +21,6 @@ static const struct {
 
 static const char *const level_text[] = {"error", "warning"};
 
-#define NOTES_MAX 12
-
 struct note {
     struct loc loc;
     const char *text;
@@ -39,8 +37,13 @@ struct diag {
     enum diag_code code;
     struct loc loc;
     const char *message, *fix;
-    struct note notes[NOTES_MAX];
-    size_t nnotes;
+    struct note *notes;
+    size_t nnotes, notes_cap;
+    struct replaced {
+        struct loc loc, with;
+        const char *by;
+    } *replaced;
+    size_t nreplaced, replaced_cap;
     struct seen {
         enum diag_code code;
         struct loc loc;
@@ -127,9 +130,10 @@ void diag_report(struct diag *d, enum diag_code code, struct loc loc, const char
 
 static void add_note(struct diag *d, struct loc loc, bool help, const char *format, va_list args)
 {
-    if (d->dropped || !d->open || d->nnotes == NOTES_MAX)
+    if (d->dropped || !d->open)
         return;
-    d->notes[d->nnotes++] = (struct note){loc, format_text(d->arena, format, args), help};
+    *ARENA_PUSH(d->arena, d->notes, d->nnotes, d->notes_cap) =
+        (struct note){loc, format_text(d->arena, format, args), help};
 }
 
 void diag_note(struct diag *d, struct loc loc, const char *format, ...)
@@ -288,10 +292,52 @@ static void print_json(struct diag *d)
     fputs("}\n", out);
 }
 
+/* ---- what the command line has replaced ---- */
+
+void diag_replace(struct diag *d, struct loc old, struct loc with, const char *by)
+{
+    for (size_t i = 0; i < d->nreplaced; i++) {
+        struct replaced *r = &d->replaced[i];
+        if (r->with.src == old.src) /* a later flag in place of an earlier one */
+            r->with = with, r->by = by;
+        if (r->loc.src == old.src && r->loc.begin == old.begin)
+            return;
+    }
+    if (has_place(old))
+        *ARENA_PUSH(d->arena, d->replaced, d->nreplaced, d->replaced_cap) =
+            (struct replaced){old, with, by};
+}
+
+static bool same_line(struct loc a, struct loc b)
+{
+    uint32_t line_a, line_b, column;
+    if (!has_place(a) || a.src != b.src)
+        return false;
+    source_position(a.src, a.begin, &line_a, &column);
+    source_position(b.src, b.begin, &line_b, &column);
+    return line_a == line_b;
+}
+
+static void note_replaced(struct diag *d)
+{
+    size_t said = d->nnotes;
+    for (size_t i = 0; i < d->nreplaced; i++) {
+        const struct replaced *r = &d->replaced[i];
+        bool shown = same_line(d->loc, r->loc);
+        for (size_t k = 0; k < said; k++)
+            shown |= same_line(d->notes[k].loc, r->loc);
+        if (shown)
+            diag_note(d, (struct loc){0}, "in place of `%.*s` stands %s",
+                      r->loc.end - r->loc.begin > 60 ? 60 : (int)(r->loc.end - r->loc.begin),
+                      r->loc.src->text + r->loc.begin, r->by);
+    }
+}
+
 void diag_flush(struct diag *d)
 {
     if (!d->open)
         return;
+    note_replaced(d);
     d->open = false;
     if (d->format == DIAG_JSON)
         print_json(d);

@@ -39,6 +39,10 @@ void diag_note(struct diag *d, struct loc loc, const char *format, ...)
 void diag_help(struct diag *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void diag_fix(struct diag *d, const char *replacement);
 
+/* The text at a place counts no more: the command line says otherwise (`by`: "--set a.b=1"). A
+ * report that shows its line says so. */
+void diag_replace(struct diag *d, struct loc old, struct loc with, const char *by);
+
 void diag_flush(struct diag *d);
 unsigned diag_errors(const struct diag *d);      /* errors so far */
 bool diag_full(const struct diag *d);            /* the limit is reached: stop looking for more */

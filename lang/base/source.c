@@ -1,5 +1,5 @@
 /* Source files. Input: a path or a text. Output: the bytes with a NUL behind and the table of line
- * starts. */
+ * starts. A byte-order mark before a file is no part of its text. */
 #include "lang/base/source.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ struct source *source_read(struct arena *a, const char *path)
     /* Read in pieces: a size asked for beforehand means nothing for a pipe. */
     char *text = NULL;
     size_t len = 0, cap = 0;
-    while (len <= SOURCE_MAX) {
+    while (len <= SOURCE_MAX + 3) {
         if (len == cap) {
             char *more = arena_alloc(a, cap = cap ? cap * 4 : 16384);
             if (len)
@@ -63,7 +63,8 @@ struct source *source_read(struct arena *a, const char *path)
         errno = failed;
         return NULL;
     }
-    return source_from_text(a, path, text ? text : "", len);
+    size_t mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    return source_from_text(a, path, text ? text + mark : "", len - mark);
 }
 
 void source_position(const struct source *s, uint32_t offset, uint32_t *line, uint32_t *column)

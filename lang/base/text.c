@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lang/base/arena.h"
 
@@ -88,30 +89,39 @@ size_t text_check_utf8(const char *text, size_t len)
     return len;
 }
 
-/* The number of a character of `n` bytes. */
-static uint32_t code_point(const char *text, size_t n)
+uint32_t text_character(const char *text, size_t *bytes)
 {
-    uint32_t c = (unsigned char)text[0] & (n == 1 ? 0x7fu : 0xffu >> (n + 1));
-    for (size_t i = 1; i < n; i++)
-        c = c << 6 | ((unsigned char)text[i] & 0x3f);
-    return c;
+    unsigned char c = (unsigned char)*text;
+    *bytes = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+    uint32_t value = *bytes == 1 ? c : c & (0x7fu >> *bytes);
+    for (size_t i = 1; i < *bytes; i++)
+        value = value << 6 | ((unsigned char)text[i] & 0x3f);
+    return value;
 }
 
-/* C0, C1, marks of direction and what embeds, overrides or isolates one, ends of lines. */
-static bool acts(uint32_t c)
+bool text_is_hidden(uint32_t character)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+    static const uint32_t ranges[][2] = {
+        {0x00, 0x1f},     {0x7f, 0xa0},     {0xad, 0xad},     {0x61c, 0x61c},   {0x1680, 0x1680},
+        {0x180e, 0x180e}, {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000},
+        {0x3164, 0x3164}, {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (character >= ranges[i][0] && character <= ranges[i][1])
+            return true;
+    return false;
 }
 
 size_t text_show(const char *text, size_t len, char shown[TEXT_SHOWN])
 {
     size_t n = utf8_length((const unsigned char *)text, len);
-    uint32_t c = n ? code_point(text, n) : 0;
-    if (n <= 1 && acts(c))
+    size_t bytes;
+    uint32_t c = n ? text_character(text, &bytes) : 0;
+    bool hidden = text_is_hidden(c);
+    if (n <= 1 && hidden)
         snprintf(shown, TEXT_SHOWN, "\\x%02x", (unsigned char)*text);
-    else if (acts(c))
-        snprintf(shown, TEXT_SHOWN, "\\u%04x", (unsigned)(c & 0xffff));
+    else if (hidden)
+        snprintf(shown, TEXT_SHOWN, c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
     else
         snprintf(shown, TEXT_SHOWN, "%.*s", (int)n, text);
     return n ? n : 1;
@@ -249,8 +259,11 @@ static const char *const synonyms[][2] = {
     {"renormalize", "renormalise"},
 };
 
-static bool is_synonym(const char *word, const char *candidate)
+/* `reLU` is `relu`. */
+static bool is_same(const char *word, const char *candidate)
 {
+    if (strcasecmp(word, candidate) == 0)
+        return true;
     for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
         if (strcmp(synonyms[i][0], word) == 0 && strcmp(synonyms[i][1], candidate) == 0)
             return true;
@@ -259,7 +272,7 @@ static bool is_synonym(const char *word, const char *candidate)
 
 void suggest_add(struct suggest *s, const char *candidate)
 {
-    size_t d = is_synonym(s->word, candidate) ? 0 : edit_distance(s->word, candidate);
+    size_t d = is_same(s->word, candidate) ? 0 : edit_distance(s->word, candidate);
     if (d < s->distance)
         s->distance = d, s->best = candidate;
 }

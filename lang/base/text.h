@@ -23,10 +23,16 @@ void map_put(struct arena *a, struct map *m, const char *key, void *value);
 /* Offset of the first byte that is not valid UTF-8 (or is NUL), or len. */
 size_t text_check_utf8(const char *text, size_t len);
 
+/* The character that valid UTF-8 begins with, and its bytes. */
+uint32_t text_character(const char *text, size_t *bytes);
+
+/* A character that cannot be seen, or moves others: a control, a blank that is not the ordinary
+ * one, a mark without a width. */
+bool text_is_hidden(uint32_t character);
+
 /* The first character of a text (len > 0) as a terminal may be given it: as it is, or as \x1b or
- * \u202e where it controls the terminal, turns the direction of writing, ends a line or is no
- * UTF-8. Returns the bytes of it in `text`. */
-#define TEXT_SHOWN 8
+ * \u202e where it is hidden or no UTF-8. Returns the bytes of it in `text`. */
+#define TEXT_SHOWN 12
 size_t text_show(const char *text, size_t len, char shown[TEXT_SHOWN]);
 void text_write_shown(FILE *out, const char *text);
 

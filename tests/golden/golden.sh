@@ -1,6 +1,6 @@
 #!/bin/sh
 # Goldens: tests/golden/diag/NAME.vmoe must give exactly NAME.txt and NAME.json on stderr, with exit status 1 (0 for warnings);
-# tests/golden/forms/NAME.vmoe printed as FORM must be NAME.FORM, where that file exists. With UPDATE=1 the expected files are
+# tests/golden/forms/NAME.vmoe printed as FORM, or its `info`, must be NAME.FORM, where that file exists. With UPDATE=1 the expected files are
 # written instead; `touch` a new one first.
 # A line `# flags: ...` in a source adds to the command line.
 here=$top_srcdir/tests/golden
@@ -41,10 +41,13 @@ done
 cd "$here/forms" || exit 1
 for f in *.vmoe; do
     name=${f%.vmoe}
-    for form in ast spec graph plan; do
+    for form in ast spec graph plan info; do
         [ -e "$name.$form" ] || continue
         eval "set -- $(arguments "$f")"
-        "$vmoec" build "$f" --emit $form --target x86-64-v3 "$@" >"$out/form" 2>&1
+        case $form in
+        info) "$vmoec" info "$f" --target x86-64-v3 "$@" ;;
+        *) "$vmoec" build "$f" --emit $form --target x86-64-v3 "$@" ;;
+        esac >"$out/form" 2>&1
         report "$name $form" "$out/form" "$here/forms/$name.$form"
     done
 done
