@@ -23,8 +23,7 @@ e2e_tests = \
 	%D%/e2e/real_pictures.sh \
 	%D%/e2e/races.sh \
 	%D%/e2e/outputs.sh \
-	%D%/e2e/names.sh
-	%D%/e2e/ranges.sh
+	%D%/e2e/names.sh \
 	%D%/e2e/ranges.sh \
 	%D%/e2e/begin.sh
 TESTS += $(e2e_tests)
