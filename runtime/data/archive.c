@@ -85,19 +85,6 @@ static bool scan_member(void *data, const struct vrt_member *m, struct vrt_error
     return name[length] == 0 || add_member(s, &s->found[depth][which], m, name + length + 1, e);
 }
 
-static bool walk_blob(const char *path, const struct vrt_blob *blob, vrt_member_rule *rule,
-                      void *data, struct vrt_error *e)
-{
-    const uint8_t *base;
-    bool ok;
-
-    if (!vrt_blob_map(blob, path, &base, e))
-        return false;
-    ok = vrt_tar_walk(path, base, blob->size, rule, data, e);
-    vrt_blob_unmap(blob, base);
-    return ok;
-}
-
 /* CLASS/FILE or LEAD/CLASS/FILE alone, without a split. */
 struct bare {
     const struct scan *scan;
@@ -140,7 +127,7 @@ static bool open_bare(struct vrt_dataset *d, const struct scan *s, bool *found, 
     if (b == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
     b->scan = s;
-    ok = walk_blob(s->path, d->blobs[0], bare_member, b, e);
+    ok = vrt_tar_walk(s->path, d->blobs[0], 0, d->blobs[0]->size, bare_member, b, e);
     *found = ok && !b->other &&
              (b->depth == 2 || b->index.nclasses > 1); /* one folder of files is a flat data set */
     if (*found) {
@@ -211,7 +198,8 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split,
     d->source = &tar;
     vrt_split_names(split, s->names);
     ok = vrt_dataset_blob(d, d->root, known, e) &&
-         walk_blob(d->root, d->blobs[0], scan_member, s, e) && choose(d, s);
+         vrt_tar_walk(d->root, d->blobs[0], 0, d->blobs[0]->size, scan_member, s, e) &&
+         choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     ok =

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,25 +218,4 @@ bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, 
     buffer->size = size;
     *data = buffer->data;
     return true;
-}
-
-bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data,
-                  struct vrt_error *e)
-{
-    void *map;
-
-    *data = b->memory.data;
-    if (b->fd < 0 || b->size == 0)
-        return true;
-    map = mmap(NULL, b->size, PROT_READ, MAP_PRIVATE, b->fd, 0);
-    if (map == MAP_FAILED)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot map %s: %s", name, strerror(errno));
-    *data = map;
-    return true;
-}
-
-void vrt_blob_unmap(const struct vrt_blob *b, const uint8_t *data)
-{
-    if (b->fd >= 0 && data != NULL)
-        munmap((void *)(uintptr_t)data, b->size);
 }

@@ -32,9 +32,4 @@ void vrt_blob_close(struct vrt_blob *b);
 bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
                    struct vrt_buffer *buffer, const uint8_t **data, struct vrt_error *e);
 
-/* All of it, for scanning; unmap ends it. */
-bool vrt_blob_map(const struct vrt_blob *b, const char *name, const uint8_t **data,
-                  struct vrt_error *e);
-void vrt_blob_unmap(const struct vrt_blob *b, const uint8_t *data);
-
 #endif

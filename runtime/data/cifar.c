@@ -30,7 +30,7 @@ struct cifar {
     struct vrt_dataset *d;
     const struct version *version;
     char *folder;
-    struct vrt_buffer text;
+    struct vrt_buffer text, byte;
     const char *names[100];
     struct vrt_error *error;
 };
@@ -131,9 +131,8 @@ static bool add_record(struct cifar *c, const char *file, int64_t number, int la
 static bool add_file(struct cifar *c, const char *file)
 {
     const struct vrt_blob *b;
-    const uint8_t *bytes;
-    uint64_t record = (uint64_t)c->version->labels + 3 * PLANE;
-    bool ok = true;
+    const uint8_t *label;
+    uint64_t labels = (uint64_t)c->version->labels, record = labels + 3 * PLANE;
 
     if (!vrt_dataset_blob(c->d, file, NULL, c->error))
         return false;
@@ -142,14 +141,11 @@ static bool add_file(struct cifar *c, const char *file)
         return vrt_fail(c->error, VRT_BAD_INPUT,
                         "%s has %llu bytes, not a number of pictures of %llu; get it again", file,
                         (unsigned long long)b->size, (unsigned long long)record);
-    if (!vrt_blob_map(b, file, &bytes, c->error))
-        return false;
-    for (uint64_t at = 0; ok && at < b->size; at += record)
-        ok = add_record(c, file, (int64_t)(at / record),
-                        bytes[at + (uint64_t)c->version->labels - 1],
-                        at + (uint64_t)c->version->labels);
-    vrt_blob_unmap(b, bytes);
-    return ok;
+    for (uint64_t at = labels; at < b->size; at += record)
+        if (!vrt_blob_read(b, file, at - 1, 1, &c->byte, &label, c->error) ||
+            !add_record(c, file, (int64_t)(at / record), *label, at))
+            return false;
+    return true;
 }
 
 static bool cifar_read(const struct vrt_dataset *d, const struct vrt_item *item, int channels,
@@ -199,6 +195,7 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
     ok = d->split != NULL ? read_files(&c, split, classes_of)
                           : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     vrt_buffer_free(&c.text);
+    vrt_buffer_free(&c.byte);
     free(c.folder);
     return ok;
 }

@@ -182,19 +182,23 @@ static bool take_truth(void *data, const struct vrt_member *m, struct vrt_error 
 {
     struct vrt_labels *l = data;
     const char *slash = strrchr(m->name, '/');
+    struct vrt_buffer room = {0};
+    const uint8_t *bytes;
+    bool ok;
 
-    if (m->kind != 'f' || m->bytes == NULL || m->size > MAX_TEXT || slash == NULL ||
+    if (m->kind != 'f' || m->size == 0 || m->size > MAX_TEXT || slash == NULL ||
         strcmp(slash + 1, TRUTH) != 0)
         return true;
     l->text.size = 0;
-    return vrt_buffer_append(&l->text, m->bytes, m->size, e) &&
-           vrt_buffer_append(&l->text, "", 1, e);
+    ok = vrt_blob_read(m->blob, l->path, m->offset, m->size, &room, &bytes, e) &&
+         vrt_buffer_append(&l->text, bytes, m->size, e) && vrt_buffer_append(&l->text, "", 1, e);
+    vrt_buffer_free(&room);
+    return ok;
 }
 
 static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e)
 {
     struct vrt_blob *blob = NULL;
-    const uint8_t *base;
     bool ok;
 
     if (asprintf(&l->path, "%s/ILSVRC2012_devkit_t12.tar.gz", root) < 0)
@@ -205,11 +209,8 @@ static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e
         return true;
     }
     l->in_order = true;
-    ok = vrt_blob_open(&blob, l->path, NULL, e) && vrt_blob_map(blob, l->path, &base, e);
-    if (ok) {
-        ok = vrt_tar_walk(l->path, base, blob->size, take_truth, l, e);
-        vrt_blob_unmap(blob, base);
-    }
+    ok = vrt_blob_open(&blob, l->path, NULL, e) &&
+         vrt_tar_walk(l->path, blob, 0, blob->size, take_truth, l, e);
     vrt_blob_close(blob);
     if (ok && l->text.size == 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "%s has no " TRUTH "; get it again", l->path);

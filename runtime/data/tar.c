@@ -1,7 +1,8 @@
-/* Headers are read by libarchive, over the whole tar in memory: the place of a member's bytes is
- * where its first block points to. */
+/* Headers are read by libarchive, which skips what lies between: the place of a member's bytes is
+ * where it stands when it has read the header. */
 #include "runtime/data/tar.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <archive.h>
@@ -11,21 +12,47 @@
 #include "runtime/data/index.h"
 
 #define MAX_MEMBERS (2ll * VRT_MAX_ITEMS)
+#define BLOCK       (16 << 10) /* bytes read at once: a header, and small pictures behind it */
 
 struct walk {
     const char *path;
-    const uint8_t *base;
-    uint64_t size;
+    const struct vrt_blob *blob;
+    uint64_t start, end, at; /* of the tar; of what is read next */
+    struct vrt_buffer block;
     struct vrt_error *error;
 };
+
+static la_ssize_t on_read(struct archive *a, void *data, const void **bytes)
+{
+    struct walk *w = data;
+    uint64_t left = w->end - w->at, n = w->blob->fd >= 0 && left > BLOCK ? BLOCK : left;
+    const uint8_t *block;
+    struct vrt_error inner;
+
+    if (!vrt_blob_read(w->blob, w->path, w->at, n, &w->block, &block, &inner)) {
+        archive_set_error(a, EIO, "%s", inner.text);
+        return ARCHIVE_FATAL;
+    }
+    *bytes = block;
+    w->at += n;
+    return (la_ssize_t)n;
+}
+
+static la_int64_t on_skip(struct archive *a, void *data, la_int64_t request)
+{
+    struct walk *w = data;
+    uint64_t left = w->end - w->at, n = (uint64_t)request < left ? (uint64_t)request : left;
+
+    (void)a;
+    w->at += n;
+    return (la_int64_t)n;
+}
 
 /* Where the bytes of a regular member lie. */
 static bool locate(const struct walk *w, struct archive *a, struct archive_entry *entry,
                    struct vrt_member *m)
 {
-    la_int64_t bytes = archive_entry_size(entry), at;
-    const void *block = w->base;
-    size_t length;
+    la_int64_t bytes = archive_entry_size(entry);
 
     m->sparse = archive_entry_sparse_count(entry) > 0;
     if (bytes < 0)
@@ -33,14 +60,9 @@ static bool locate(const struct walk *w, struct archive *a, struct archive_entry
                         w->path, m->name);
     if (m->sparse)
         return true;
-    if (bytes > 0 && archive_read_data_block(a, &block, &length, &at) != ARCHIVE_OK)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "%s: %s: %s; the archive may be cut: get it again",
-                        w->path, m->name,
-                        archive_error_string(a) != NULL ? archive_error_string(a) : "no data");
-    m->bytes = block;
-    m->offset = (uint64_t)(m->bytes - w->base);
+    m->offset = w->start + (uint64_t)archive_filter_bytes(a, 0);
     m->size = (uint64_t)bytes;
-    if (m->offset > w->size || m->size > w->size - m->offset)
+    if (m->offset > w->end || m->size > w->end - m->offset)
         return vrt_fail(w->error, VRT_BAD_INPUT,
                         "%s: %s ends beyond the archive, which is cut: get it again", w->path,
                         m->name);
@@ -121,7 +143,7 @@ static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule
          (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN;
          n++) {
         const char *path = archive_entry_pathname(entry);
-        struct vrt_member m = {.name = name, .kind = kind_of(entry)};
+        struct vrt_member m = {.name = name, .kind = kind_of(entry), .blob = w->blob};
         if (n >= MAX_MEMBERS)
             return vrt_fail(w->error, VRT_BAD_INPUT, "%s has more than %lld members", w->path,
                             MAX_MEMBERS);
@@ -138,18 +160,20 @@ static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule
     return status == ARCHIVE_EOF || fail_walk(w, a);
 }
 
-bool vrt_tar_walk(const char *path, const uint8_t *base, uint64_t size, vrt_member_rule *rule,
-                  void *data, struct vrt_error *e)
+bool vrt_tar_walk(const char *path, const struct vrt_blob *blob, uint64_t start, uint64_t size,
+                  vrt_member_rule *rule, void *data, struct vrt_error *e)
 {
-    struct walk w = {path, base, size, e};
+    struct walk w = {path, blob, start, start + size, start, {0}, e};
     struct archive *a = archive_read_new();
     bool ok;
 
     if (a == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
     archive_read_support_format_tar(a);
-    ok = archive_read_open_memory(a, base, size) == ARCHIVE_OK ? each_member(&w, a, rule, data)
-                                                               : fail_walk(&w, a);
+    ok = archive_read_open2(a, &w, NULL, on_read, on_skip, NULL) == ARCHIVE_OK
+             ? each_member(&w, a, rule, data)
+             : fail_walk(&w, a);
     archive_read_free(a);
+    vrt_buffer_free(&w.block);
     return ok;
 }

@@ -35,10 +35,10 @@ struct tars {
     struct vrt_dataset *d;
     struct vrt_shards shards;
     const char *path;         /* of the tar being read */
-    uint64_t base;            /* of the inner tar */
     char class[VRT_MAX_NAME]; /* of the inner tar */
     struct sample sample;
-    bool numbers, names; /* kinds of labels seen: they must not mix */
+    struct vrt_buffer text; /* beside a picture */
+    bool numbers, names;    /* kinds of labels seen: they must not mix */
     struct vrt_flat_labels labels;
     bool labels_open;
     const struct vrt_dataset *classes_of;
@@ -146,9 +146,13 @@ static bool set_label(struct tars *t, const char *name, json_int_t label, struct
 static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     char text[16] = "", *end;
+    const uint8_t *bytes;
 
-    if (m->bytes != NULL && m->size < sizeof text)
-        memcpy(text, m->bytes, m->size);
+    if (m->size > 0 && m->size < sizeof text) {
+        if (!vrt_blob_read(m->blob, t->path, m->offset, m->size, &t->text, &bytes, e))
+            return false;
+        memcpy(text, bytes, m->size);
+    }
     text[strcspn(text, "\r\n")] = 0;
     long label = strtol(text, &end, 10);
     if (end == text || *end != 0)
@@ -175,6 +179,7 @@ static bool take_label(struct tars *t, const char *name, const json_t *label, st
 /* "label" or "cls"; other texts about a picture have neither. */
 static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
+    const uint8_t *text;
     json_error_t where;
     json_t *root, *label;
     bool ok;
@@ -182,12 +187,13 @@ static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_err
     if (m->size > MAX_JSON)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path,
                         m->name, (unsigned long long)m->size, MAX_JSON);
-    root = m->bytes != NULL
-               ? json_loadb((const char *)m->bytes, m->size, JSON_REJECT_DUPLICATES, &where)
-               : NULL;
+    if (!vrt_blob_read(m->blob, t->path, m->offset, m->size, &t->text, &text, e))
+        return false;
+    root = m->size > 0 ? json_loadb((const char *)text, m->size, JSON_REJECT_DUPLICATES, &where)
+                       : NULL;
     if (root == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name,
-                        m->bytes != NULL ? where.text : "empty");
+                        m->size > 0 ? where.text : "empty");
     label = json_object_get(root, "label");
     label = label != NULL ? label : json_object_get(root, "cls");
     ok = label == NULL || take_label(t, m->name, label, e);
@@ -206,7 +212,7 @@ static bool take_picture(struct tars *t, const struct vrt_member *m, struct vrt_
         snprintf(s->name, sizeof s->name, "%s/%s", t->class, m->name);
     else
         snprintf(s->name, sizeof s->name, "%s", m->name);
-    s->offset = t->base + m->offset;
+    s->offset = m->offset;
     s->size = m->size;
     return true;
 }
@@ -253,16 +259,15 @@ static bool inner_tar(struct tars *t, const struct vrt_member *m, size_t length,
 {
     bool ok;
 
-    if (m->bytes == NULL)
+    if (m->size == 0)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is empty; get the archive again", t->path,
                         m->name);
     if (!begin_sample(t, "", 0, e))
         return false;
     snprintf(t->class, sizeof t->class, "%.*s", (int)length, m->name);
-    t->base = m->offset;
-    ok = vrt_tar_walk(t->path, m->bytes, m->size, inner_member, t, e) && begin_sample(t, "", 0, e);
+    ok = vrt_tar_walk(t->path, m->blob, m->offset, m->size, inner_member, t, e) &&
+         begin_sample(t, "", 0, e);
     t->class[0] = 0;
-    t->base = 0;
     return ok;
 }
 
@@ -282,16 +287,9 @@ static bool outer_member(void *data, const struct vrt_member *m, struct vrt_erro
 static bool read_tar(struct tars *t, const char *file, const struct vrt_blob *blob,
                      struct vrt_error *e)
 {
-    const uint8_t *base;
-    bool ok;
-
     t->path = file;
-    if (!vrt_blob_map(blob, file, &base, e))
-        return false;
-    ok = begin_sample(t, "", 0, e) && vrt_tar_walk(file, base, blob->size, outer_member, t, e) &&
-         begin_sample(t, "", 0, e);
-    vrt_blob_unmap(blob, base);
-    return ok;
+    return begin_sample(t, "", 0, e) &&
+           vrt_tar_walk(file, blob, 0, blob->size, outer_member, t, e) && begin_sample(t, "", 0, e);
 }
 
 /* -- all of them -- */
@@ -351,6 +349,7 @@ bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_da
                               : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     }
     vrt_shards_free(&t.shards);
+    vrt_buffer_free(&t.text);
     vrt_flat_labels_free(&t.labels);
     return ok;
 }

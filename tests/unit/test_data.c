@@ -18,6 +18,7 @@
 #include "runtime/base/file.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
+#include "runtime/data/tar.h"
 #include "tests/unit/datasets.h"
 #include "tests/unit/fixture.h"
 #include "tests/unit/pictures.h"
@@ -254,6 +255,37 @@ static void refuses_data_sets(void **state)
     vrt_buffer_free(&b);
 }
 
+static bool count_member(void *data, const struct vrt_member *m, struct vrt_error *e)
+{
+    (void)m, (void)e;
+    ++*(int *)data;
+    return true;
+}
+
+/* Another process cuts the file after it was opened: an error, and no signal. */
+static void bears_files_that_are_cut(void **state)
+{
+    static const off_t sizes[] = {0, 512, 5000, 8000};
+    struct vrt_buffer b = {0};
+    struct vrt_blob *blob;
+    struct vrt_error e;
+    int n;
+
+    (void)state;
+    assert_true(vrt_file_read(in_folder("a.tar"), 1 << 20, &b, &e));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        write_file(in_folder("cut.tar"), b.data, b.size);
+        assert_true(vrt_blob_open(&blob, in_folder("cut.tar"), NULL, &e));
+        assert_int_equal(truncate(in_folder("cut.tar"), sizes[i]), 0);
+        n = 0;
+        assert_false(vrt_tar_walk("cut.tar", blob, 0, blob->size, count_member, &n, &e));
+        assert_non_null(strstr(e.text, "cut while in use"));
+        assert_true(n < 16);
+        vrt_blob_close(blob);
+    }
+    vrt_buffer_free(&b);
+}
+
 static void reads_idx(void **state)
 {
     struct vrt_image image = {0};
@@ -456,6 +488,7 @@ int main(void)
         cmocka_unit_test(chooses_validation),
         cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
+        cmocka_unit_test(bears_files_that_are_cut),
         cmocka_unit_test(reads_idx),
         cmocka_unit_test(holds_out_of_idx),
         cmocka_unit_test(reads_cifar),
