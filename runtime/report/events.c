@@ -212,14 +212,14 @@ static void remove_others(const char *folder, const char *keep)
 static size_t same_bytes(const char *path, const struct vrt_buffer *b)
 {
     struct vrt_error ignored;
-    struct vrt_map map;
+    struct vrt_buffer file = {0};
     size_t n = 0;
-    if (!vrt_file_map(path, &map, &ignored))
-        return 0;
-    size_t most = map.size < b->size ? map.size : b->size;
-    while (n < most && map.data[n] == b->data[n])
-        n++;
-    vrt_file_unmap(&map);
+    if (vrt_file_read(path, SIZE_MAX - 1, &file, &ignored)) {
+        size_t most = file.size < b->size ? file.size : b->size;
+        while (n < most && file.data[n] == b->data[n])
+            n++;
+    }
+    vrt_buffer_free(&file);
     return n;
 }
 

@@ -9,10 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runtime/base/file.h"
 
-enum { LINE = 1024, LIMIT = 1 << 28 };
+enum { LINE = 1024 };
 
 static const char *const step_names[] = {"step", "epoch",     "loss",     "balance_loss",
                                          "lr",   "grad_norm", "img_per_s"};
@@ -114,9 +115,9 @@ static bool next_line(const char **at, const char *end, const char **line, size_
 }
 
 /* Lines are counted before they are read, so room is made once, whatever their number. */
-static bool read_lines(struct vrt_history *h, const struct vrt_map *map, struct vrt_error *e)
+static bool read_lines(struct vrt_history *h, const struct vrt_buffer *file, struct vrt_error *e)
 {
-    const char *first = (const char *)map->data, *end = first + map->size, *at = first, *line;
+    const char *first = (const char *)file->data, *end = first + file->size, *at = first, *line;
     size_t n, steps = 0, others = 0;
     char text[LINE];
     while (next_line(&at, end, &line, &n))
@@ -138,31 +139,46 @@ static bool read_lines(struct vrt_history *h, const struct vrt_map *map, struct 
 
 /* -- files -- */
 
-static const char *in_folder(const char *folder, const char *name, char path[PATH_MAX])
+/* A file that is missing leaves the buffer empty; one that is there and cannot be read is an error,
+ * as the page would be wrong without it. */
+static bool read_file(const char *folder, const char *name, struct vrt_buffer *b,
+                      struct vrt_error *e)
 {
-    snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return path;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) != 0 || vrt_file_read(path, SIZE_MAX - 1, b, e);
+}
+
+/* *out stays NULL where the text is none of JSON. */
+static bool read_json(const char *folder, const char *name, json_t **out, struct vrt_error *e)
+{
+    struct vrt_buffer text = {0};
+    json_error_t why = {.text = ""};
+    bool ok = read_file(folder, name, &text, e);
+    if (ok && text.data != NULL)
+        *out = json_loadb((const char *)text.data, text.size, 0, &why);
+    vrt_buffer_free(&text);
+    if (ok && *out == NULL && why.text[0] != '\0' &&
+        json_error_code(&why) == json_error_out_of_memory)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", name);
+    return ok;
 }
 
 bool vrt_history_read(struct vrt_history *h, const char *folder, struct vrt_error *e)
 {
-    char path[PATH_MAX];
     struct stat s;
-    struct vrt_map map;
-    struct vrt_error ignored;
+    struct vrt_buffer metrics = {0};
     *h = (struct vrt_history){.lines = json_array(), .warnings = json_array()};
     if (strlen(folder) > PATH_MAX - 64 || stat(folder, &s) != 0 || !S_ISDIR(s.st_mode))
         return vrt_fail(e, VRT_BAD_INPUT, "%.300s is no folder of a run; give one by --out",
                         folder);
-    h->run = json_load_file(in_folder(folder, "run.json", path), 0, NULL);
-    h->analysis = json_load_file(in_folder(folder, "analysis.json", path), 0, NULL);
-    if (!vrt_file_read(in_folder(folder, "spec.vmoe", path), LIMIT, &h->spec, &ignored))
-        vrt_buffer_free(&h->spec);
-    if (!vrt_file_map(in_folder(folder, "metrics.jsonl", path), &map, &ignored))
-        return true;
-    h->metrics = true;
-    bool ok = map.data == NULL || read_lines(h, &map, e);
-    vrt_file_unmap(&map);
+    bool ok = read_json(folder, "run.json", &h->run, e) &&
+              read_json(folder, "analysis.json", &h->analysis, e) &&
+              read_file(folder, "spec.vmoe", &h->spec, e) &&
+              read_file(folder, "metrics.jsonl", &metrics, e);
+    h->metrics = metrics.data != NULL;
+    ok = ok && (!h->metrics || read_lines(h, &metrics, e));
+    vrt_buffer_free(&metrics);
     return ok;
 }
 

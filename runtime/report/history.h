@@ -34,7 +34,8 @@ struct vrt_history {
     bool metrics;           /* metrics.jsonl is there */
 };
 
-/* False only without memory, or where `folder` is no folder. */
+/* False without memory, where `folder` is no folder, or one of the files is there and cannot be
+ * read. */
 bool vrt_history_read(struct vrt_history *h, const char *folder, struct vrt_error *e);
 void vrt_history_free(struct vrt_history *h);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <glob.h>
 
@@ -268,6 +269,13 @@ static void test_missing(void **state)
         snprintf(said, sizeof said, "%s is missing", names[i]);
         assert_says(&b, said, true);
         vrt_buffer_free(&b);
+        struct vrt_history h;
+        struct vrt_error e;
+        assert_int_equal(mkdir(in_folder(names[i]), 0777), 0);
+        assert_false(vrt_history_read(&h, folder, &e));
+        assert_non_null(strstr(e.text, names[i]));
+        vrt_history_free(&h);
+        assert_int_equal(rmdir(in_folder(names[i])), 0);
         for (size_t cut = 0; cut < strlen(texts[i]); cut += 7) {
             char *part = strndup(texts[i], cut);
             write_json(names[i], part);
