@@ -85,6 +85,29 @@ bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct 
     return true;
 }
 
+bool vrt_text_begins(const char *name, const void *text, size_t size, size_t *skip,
+                     struct vrt_error *e)
+{
+    static const char utf8[] = "\xef\xbb\xbf";
+
+    *skip = size >= 3 && memcmp(text, utf8, 3) == 0 ? 3 : 0;
+    if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return vrt_fail(e, VRT_BAD_INPUT, "%s is a text in UTF-16; save it as UTF-8", name);
+    return true;
+}
+
+bool vrt_file_read_text(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e)
+{
+    size_t skip;
+
+    if (!vrt_file_read(path, limit, b, e) || !vrt_text_begins(path, b->data, b->size, &skip, e))
+        return false;
+    b->size -= skip;
+    if (skip > 0)
+        memmove(b->data, b->data + skip, b->size + 1); /* with the zero that ends it */
+    return true;
+}
+
 bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset,
                       struct vrt_error *e)
 {

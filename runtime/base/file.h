@@ -13,6 +13,14 @@
  * byte follows the data, not counted in size. */
 bool vrt_file_read(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e);
 
+/* The same of a text that people write: without the byte-order mark that some editors put before
+ * UTF-8; UTF-16 is an error. */
+bool vrt_file_read_text(const char *path, size_t limit, struct vrt_buffer *b, struct vrt_error *e);
+
+/* How a text begins: *skip bytes of a mark, before UTF-8. UTF-16 is an error; `name` is for it. */
+bool vrt_text_begins(const char *name, const void *text, size_t size, size_t *skip,
+                     struct vrt_error *e);
+
 /* A regular file, opened for reading: its descriptor, *size its bytes. -1 when it is none or cannot
  * be opened. */
 int vrt_file_open(const char *path, uint64_t *size, struct vrt_error *e);

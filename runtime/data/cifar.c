@@ -95,7 +95,7 @@ static bool read_names(struct cifar *c)
         free(path);
         return true;
     }
-    ok = vrt_file_read(path, MAX_NAMES, &c->text, c->error) &&
+    ok = vrt_file_read_text(path, MAX_NAMES, &c->text, c->error) &&
          vrt_dataset_note(c->d, path, c->error);
     for (line = ok ? strtok_r((char *)c->text.data, "\r\n", &rest) : NULL;
          line != NULL && n < c->version->classes; line = strtok_r(NULL, "\r\n", &rest))

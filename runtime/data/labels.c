@@ -228,7 +228,7 @@ bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, 
         l->path = find(root, split, other, &l->in_order);
     if (l->path == NULL)
         return !of_validation(split) || open_kit(l, root, e);
-    return vrt_file_read(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
+    return vrt_file_read_text(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
 }
 
 void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_FILES])

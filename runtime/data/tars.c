@@ -15,12 +15,13 @@
 
 #include <jansson.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/source.h"
 #include "runtime/data/tar.h"
 
 #define NO_LABEL (-1)
-#define MAX_JSON \
+#define MAX_TEXT \
     (1 << 20) /* bytes of a text about one picture; parsed it takes up to forty times as many */
 
 struct sample {                  /* of one key, while its members come by */
@@ -143,16 +144,32 @@ static bool set_label(struct tars *t, const char *name, json_int_t label, struct
     return true;
 }
 
+static bool read_text(struct tars *t, const struct vrt_member *m, const uint8_t **text,
+                      size_t *size, struct vrt_error *e)
+{
+    size_t skip;
+
+    if (m->size > MAX_TEXT)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path,
+                        m->name, (unsigned long long)m->size, MAX_TEXT);
+    if (!vrt_blob_read(m->blob, t->path, m->offset, m->size, &t->text, text, e) ||
+        !vrt_text_begins(m->name, *text, m->size, &skip, e))
+        return false;
+    *text += skip;
+    *size = m->size - skip;
+    return true;
+}
+
 static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     char text[16] = "", *end;
     const uint8_t *bytes;
+    size_t size;
 
-    if (m->size > 0 && m->size < sizeof text) {
-        if (!vrt_blob_read(m->blob, t->path, m->offset, m->size, &t->text, &bytes, e))
-            return false;
-        memcpy(text, bytes, m->size);
-    }
+    if (!read_text(t, m, &bytes, &size, e))
+        return false;
+    if (size < sizeof text)
+        memcpy(text, bytes, size);
     text[strcspn(text, "\r\n")] = 0;
     long label = strtol(text, &end, 10);
     if (end == text || *end != 0)
@@ -180,20 +197,17 @@ static bool take_label(struct tars *t, const char *name, const json_t *label, st
 static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     const uint8_t *text;
+    size_t size;
     json_error_t where;
     json_t *root, *label;
     bool ok;
 
-    if (m->size > MAX_JSON)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path,
-                        m->name, (unsigned long long)m->size, MAX_JSON);
-    if (!vrt_blob_read(m->blob, t->path, m->offset, m->size, &t->text, &text, e))
+    if (!read_text(t, m, &text, &size, e))
         return false;
-    root = m->size > 0 ? json_loadb((const char *)text, m->size, JSON_REJECT_DUPLICATES, &where)
-                       : NULL;
+    root = size > 0 ? json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, &where) : NULL;
     if (root == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name,
-                        m->size > 0 ? where.text : "empty");
+                        size > 0 ? where.text : "empty");
     label = json_object_get(root, "label");
     label = label != NULL ? label : json_object_get(root, "cls");
     ok = label == NULL || take_label(t, m->name, label, e);

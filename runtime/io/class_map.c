@@ -111,7 +111,7 @@ bool vrt_class_map_read(struct vrt_class_map *m, const char *path, int64_t outpu
     *m = (struct vrt_class_map){.path = path, .natural = strcmp(path, "natural") == 0};
     if (m->natural)
         return true;
-    if (!vrt_file_read(path, MAX_TEXT, &m->text, e))
+    if (!vrt_file_read_text(path, MAX_TEXT, &m->text, e))
         return false;
     if (memchr(m->text.data, 0, m->text.size) != NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "%s has bytes of 0: it is not a text", path);

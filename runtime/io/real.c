@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/io/verdict.h"
 
-enum { CLASSES = 1000, NAME_SIZE = 2048 };
+enum { CLASSES = 1000, NAME_SIZE = 2048, MAX_TEXT = 1 << 28 };
 
 static bool check_list(const struct vrt_real *r, struct vrt_error *e)
 {
@@ -35,10 +36,16 @@ static bool check_list(const struct vrt_real *r, struct vrt_error *e)
 
 bool vrt_real_read(struct vrt_real *r, const char *path, struct vrt_error *e)
 {
+    struct vrt_buffer text = {0};
     json_error_t why;
 
     *r = (struct vrt_real){.path = path};
-    r->list = json_load_file(path, 0, &why);
+    if (!vrt_file_read_text(path, MAX_TEXT, &text, e)) {
+        vrt_buffer_free(&text);
+        return false;
+    }
+    r->list = json_loadb((const char *)text.data, text.size, 0, &why);
+    vrt_buffer_free(&text);
     if (r->list == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "cannot read the ReaL labels %s: %s (line %d)", path,
                         why.text, why.line);

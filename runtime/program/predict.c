@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/file.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
@@ -334,12 +335,14 @@ static bool add_path(struct predict *p, const char *path, int depth, bool given,
 static bool add_list(struct predict *p, struct vrt_error *e)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t room = 0, skip = 0;
     ssize_t n;
     bool ok = true;
-    while (ok && (n = getline(&line, &room, stdin)) >= 0) {
-        line[strcspn(line, "\r\n")] = '\0';
-        ok = line[0] == '\0' || add_path(p, line, 0, true, e);
+    for (bool first = true; ok && (n = getline(&line, &room, stdin)) >= 0; first = false) {
+        ok = !first || vrt_text_begins("the list", line, (size_t)n, &skip, e);
+        char *path = line + (first ? skip : 0);
+        path[strcspn(path, "\r\n")] = '\0';
+        ok = ok && (path[0] == '\0' || add_path(p, path, 0, true, e));
     }
     free(line);
     return ok;

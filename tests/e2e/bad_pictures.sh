@@ -13,6 +13,12 @@ for kind in plain rgb gray progressive cmyk ycck png png-gray png-alpha; do
 done
 holds "names do not matter" ./tokens predict --weights $w --logits plain.jpg progressive.jpg --threads 1
 ends 0 'plain.jpg: class0' "a list on stdin" sh -c "printf 'plain.jpg\n\ngray.jpg\n' | ./tokens predict --weights $w - --threads 1"
+mv out list.out
+ends 0 'plain.jpg: class0' "a list as Windows writes it" \
+    sh -c "printf '\357\273\277plain.jpg\r\n\r\ngray.jpg\r\n' | ./tokens predict --weights $w - --threads 1"
+holds "gives the same rows" cmp list.out out
+ends 1 'the list is a text in UTF-16; save it as UTF-8' "a list in UTF-16" \
+    sh -c "printf '\377\376p\000\n\000' | ./tokens predict --weights $w - --threads 1"
 
 # Bad ones: file, what the message says.
 "$make_data" picture plain cut1.jpg 48

@@ -175,6 +175,12 @@ cp -r in/test/n07747607 foreign/cc
 printf '2\n6\r\n11\n\n' >map
 ends 0 '"scored_classes":3' "a map by numbers" ./net eval --weights $w --data foreign --class-map map --json
 agrees "as by hand" out "$(by_hand ./net $w foreign "2 6 11" "aa=2 bb=6 cc=11")"
+mv out plain.out
+printf '\357\273\2772\r\n6\r\n11\r\n' >map
+ends 0 '"scored_classes":3' "a map behind a byte-order mark" ./net eval --weights $w --data foreign --class-map map --json
+holds "is the same map" cmp plain.out out
+printf '\377\3762\000\n\000' >map
+ends 1 'map is a text in UTF-16; save it as UTF-8' "a map in UTF-16" ./net eval --weights $w --data foreign --class-map map
 echo $wnids | tr ' ' '\n' | sed 's/$/ some name, another/' >names
 ends 0 '"scored_classes":5' "a map by names, weights without" ./net eval --weights unnamed.safetensors --data part --class-map names --json
 agrees "is as names in the weights" out "$(by_hand ./net $w part "$five" "$(pairs)")"
@@ -238,6 +244,8 @@ holds "pictures are numbered 1 to 240" test "$(cut -d ' ' -f 1 rows | tr '\n' ' 
 ends 0 "$(cat wanted)\$" "ReaL: as by hand" ./net eval --weights $w real --real real.json --json
 holds "by this many hits" awk -F '[:,}]' '{ exit !($2 == 160 && $4 > 30 && $4 < 140) }' wanted
 ends 0 ', ReaL [0-9]* of 160 \([0-9.]* %\)$' "in text" ./net eval --weights $w real --real real.json
+{ printf '\357\273\277' && cat real.json; } >marked.json
+ends 0 "$(cat wanted)\$" "behind a byte-order mark" ./net eval --weights $w real --real marked.json --json
 mkdir flat flat/val
 cp real/*/* flat/val
 awk -v wnids="$wnids" 'BEGIN { split(wnids, w, " ") } { printf "ILSVRC2012_val_%08d.JPEG %s\n", $1, $2 }' rows >flat/val.txt

@@ -190,6 +190,37 @@ static void shows_text(void **state)
     assert_string_equal(vrt_quote(out, 4, "a b"), "'a ");
 }
 
+static void reads_texts(void **state)
+{
+    static const struct {
+        const char *bytes, *text;
+    } cases[] = {{"a\n", "a\n"},
+                 {"\xef\xbb\xbf"
+                  "a\n",
+                  "a\n"},
+                 {"\xef\xbb\xbf", ""},
+                 {"", ""},
+                 {"\xef\xbb", "\xef\xbb"},
+                 {"\xff\xfe"
+                  "a",
+                  NULL},
+                 {"\xfe\xff", NULL}};
+    struct vrt_buffer b = {0};
+    struct vrt_error e;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_file(in_folder("text"), cases[i].bytes, strlen(cases[i].bytes));
+        assert_int_equal(vrt_file_read_text(in_folder("text"), 100, &b, &e), cases[i].text != NULL);
+        if (cases[i].text != NULL) {
+            assert_string_equal((char *)b.data, cases[i].text);
+            assert_int_equal(b.size, strlen(cases[i].text));
+        } else
+            assert_non_null(strstr(e.text, "text is a text in UTF-16; save it as UTF-8"));
+    }
+    vrt_buffer_free(&b);
+}
+
 struct squares {
     struct vrt_ctx ctx; /* first: tasks get its address */
     int64_t result[1000];
@@ -269,6 +300,7 @@ int main(void)
                                        cmocka_unit_test(writes_in_place),
                                        cmocka_unit_test(writes_nameless_files),
                                        cmocka_unit_test(shows_text),
+                                       cmocka_unit_test(reads_texts),
                                        cmocka_unit_test(runs_tasks),
                                        cmocka_unit_test(finds_what_is_not_finite)};
 

@@ -75,6 +75,8 @@ static void write_labels(const char *path, const char *head, const char *format,
     fclose(f);
 }
 
+#define MARK "\xef\xbb\xbf" /* what some editors put before a text */
+
 static const char *const numbers[] = {"0", "1", "2"};
 
 static void reads_flat_folders(void **state)
@@ -98,6 +100,13 @@ static void reads_flat_folders(void **state)
     check_flat(in_folder("fl"), NULL, 9, 3);
     assert_true(vrt_dataset_open(&train, in_folder("fl"), "train", NULL, &e));
     check_flat(in_folder("fl"), train, 9, 3);
+    write_labels(in_folder("fl/val.txt"), MARK, "ILSVRC2012_val_%08d.JPEG %s\r\n", 9, numbers);
+    check_flat(in_folder("fl"), train, 9, 3);
+    write_file(in_folder("fl/val.txt"),
+               "\xff\xfe"
+               "I\0",
+               4);
+    refused(in_folder("fl"), "val", train, "val.txt is a text in UTF-16; save it as UTF-8");
     write_labels(in_folder("fl/val.txt"), "", "val/ILSVRC2012_val_%08d.JPEG %s\r\n", 8, numbers);
     refused(in_folder("fl"), "val", train, "ILSVRC2012_val_00000009.JPEG has no label in");
     write_labels(in_folder("fl/val.txt"), "ILSVRC2012_val_00000009 3\n",
@@ -107,7 +116,7 @@ static void reads_flat_folders(void **state)
                  "ILSVRC2012_val_%08d.JPEG %s\n", 9, numbers);
     refused(in_folder("fl"), "val", train, "two labels, ");
     unlink(in_folder("fl/val.txt"));
-    write_labels(in_folder("fl/LOC_val_solution.csv"), "ImageId,PredictionString\n",
+    write_labels(in_folder("fl/LOC_val_solution.csv"), MARK "ImageId,PredictionString\r\n",
                  "ILSVRC2012_val_%08d,%s 85 1 499 272 n01440764 131 0 499 254\n", 9, flat_classes);
     check_flat(in_folder("fl"), train, 9, 3);
     unlink(in_folder("fl/LOC_val_solution.csv"));
@@ -115,7 +124,7 @@ static void reads_flat_folders(void **state)
     mkdir(in_folder("fl/ILSVRC2012_devkit_t12"), 0777);
     mkdir(in_folder("fl/ILSVRC2012_devkit_t12/data"), 0777);
     write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"),
-               "449\n450\n442\n449\n450\n442\n449\n450\n442\n", 36);
+               MARK "449\n450\n442\n449\n450\n442\n449\n450\n442\n", 39);
     check_flat(in_folder("fl"), train, 9, 3);
     write_file(in_folder("fl/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"),
                "449\n1001\n", 9);
@@ -253,7 +262,8 @@ static void write_shards(const char *folder_name, bool json)
             add_gray(a, name, 40 * c + n + 1);
         }
         snprintf(name, sizeof name, "s%02d.%s", i, json ? "json" : "cls");
-        snprintf(label, sizeof label, json ? "{\"file\": \"x\", \"label\": %d}" : "%d\n", c);
+        snprintf(label, sizeof label, json ? "%s{\"file\": \"x\", \"label\": %d}" : "%s%d\r\n",
+                 i % 5 == 0 ? MARK : "", c);
         add_member(a, name, label, strlen(label), AE_IFREG);
         if (i % 2 == 0) {
             snprintf(name, sizeof name, "s%02d.png", i);
