@@ -13,6 +13,9 @@ runtime_data_SOURCES = \
 	%D%/data/erase.c %D%/data/erase.h \
 	%D%/data/index.c %D%/data/index.h \
 	%D%/data/source.h \
+	%D%/data/doubt.c %D%/data/doubt.h \
+	%D%/data/odd.c %D%/data/odd.h \
+	%D%/data/split.c %D%/data/split.h \
 	%D%/data/folder.c \
 	%D%/data/archive.c \
 	%D%/data/idx.c \

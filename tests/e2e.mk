@@ -16,6 +16,7 @@ e2e_tests = \
 	%D%/e2e/pictures.sh \
 	%D%/e2e/layouts.sh \
 	%D%/e2e/check_data.sh \
+	%D%/e2e/odd_data.sh \
 	%D%/e2e/evaluate.sh \
 	%D%/e2e/evalsets.sh \
 	%D%/e2e/classes.sh \

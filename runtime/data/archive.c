@@ -28,8 +28,12 @@ static bool add_member(const struct scan *s, struct vrt_index *x, const struct v
 
     if (slash == NULL && m->kind == 'l') /* of a class folder, likely */
         return vrt_member_usable(s->path, m, e);
-    if (m->kind != 'd' && (slash == NULL || !vrt_index_takes(file + 1))) {
-        x->ignored += slash != NULL || vrt_index_takes(name);
+    if (m->kind != 'd' && !vrt_member_is_picture(m)) {
+        vrt_odd_add(&x->odd, file != NULL ? file + 1 : name);
+        return true;
+    }
+    if (m->kind != 'd' && slash == NULL) {
+        x->loose++;
         return true;
     }
     if (!vrt_index_class(x, name, slash != NULL ? (size_t)(slash - name) : strlen(name), &id, e))
@@ -101,8 +105,12 @@ static bool bare_member(void *data, const struct vrt_member *m, struct vrt_error
     size_t lead = 0;
     int depth = 0;
 
-    if (b->other || m->kind == 'd' || slash == NULL || !vrt_index_takes(slash + 1))
+    if (b->other || m->kind == 'd' || slash == NULL)
         return true;
+    if (!vrt_member_is_picture(m)) {
+        vrt_odd_add(&b->index.odd, slash + 1);
+        return true;
+    }
     for (const char *c = m->name; *c != 0; c++)
         depth += *c == '/';
     if (depth == 2) {
@@ -114,8 +122,8 @@ static bool bare_member(void *data, const struct vrt_member *m, struct vrt_error
         memcpy(b->lead, m->name, lead);
     }
     b->other = depth > 2 || depth != b->depth || strncmp(b->lead, m->name, lead) != 0 ||
-               b->lead[lead] != 0 || vrt_split_name(b->lead, lead) ||
-               vrt_split_name(class, strcspn(class, "/"));
+               b->lead[lead] != 0 || vrt_split_kind(b->lead, lead) != VRT_SPLIT_OTHER ||
+               vrt_split_kind(class, strcspn(class, "/")) != VRT_SPLIT_OTHER;
     return b->other || add_member(b->scan, &b->index, m, class, e);
 }
 
@@ -156,6 +164,7 @@ static bool choose(struct vrt_dataset *d, struct scan *s)
                                 s->path, s->names[i]);
             d->index = s->found[depth][i];
             s->found[depth][i] = (struct vrt_index){0};
+            d->found = s->names[i];
             if (asprintf(&d->split, "%s%s%s", depth ? s->lead : "", depth ? "/" : "",
                          s->names[i]) >= 0)
                 return true;

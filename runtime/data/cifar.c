@@ -17,69 +17,82 @@
 #define MAX_NAMES (1 << 16)
 
 static const struct version {
-    const char *folder;       /* that the archive unpacks to */
-    const char *train, *test; /* %d: files 1 to 5 */
+    const char *folder; /* that the archive unpacks to */
+    const char *train, *test;
+    int files; /* of the training split: 1, or TRAIN_1.bin .. */
     const char *names;
     int labels, classes; /* bytes before the pixels, the last of them counts */
 } versions[] = {
-    {"cifar-10-batches-bin", "data_batch_%d.bin", "test_batch.bin", "batches.meta.txt", 1, 10},
-    {"cifar-100-binary", "train.bin", "test.bin", "fine_label_names.txt", 2, 100},
+    {"cifar-10-batches-bin", "data_batch", "test_batch", 5, "batches.meta.txt", 1, 10},
+    {"cifar-100-binary", "train", "test", 1, "fine_label_names.txt", 2, 100},
 };
 
 struct cifar {
     struct vrt_dataset *d;
     const struct version *version;
     char *folder;
+    bool test; /* the split that is wanted: of the two that there are */
     struct vrt_buffer text, byte;
     const char *names[100];
     struct vrt_error *error;
 };
 
-/* The n-th file of a split, from 1 on; NULL when there is none. */
-static char *file_of(const char *folder, const char *pattern, int n)
+static int count_files(const struct version *v, bool test)
 {
+    return test ? 1 : v->files;
+}
+
+/* The n-th file of the split, from 1 on; *there: it is. Owned by the caller; NULL: no memory. */
+static char *file_of(const struct cifar *c, const char *folder, const struct version *v, int n,
+                     bool *there)
+{
+    const char *name = c->test ? v->test : v->train;
     char *path;
-    const char *number = strstr(pattern, "%d");
-    int before = (int)(number != NULL ? (size_t)(number - pattern) : strlen(pattern));
+    int size = count_files(v, c->test) > 1 ? asprintf(&path, "%s/%s_%d.bin", folder, name, n)
+                                           : asprintf(&path, "%s/%s.bin", folder, name);
 
-    if (number == NULL ? n > 1 || asprintf(&path, "%s/%s", folder, pattern) < 0
-                       : asprintf(&path, "%s/%.*s%d%s", folder, before, pattern, n, number + 2) < 0)
+    if (size < 0) {
+        vrt_fail(c->error, VRT_BAD_INPUT, "no memory to read %s", folder);
         return NULL;
-    if (access(path, F_OK) == 0)
-        return path;
-    free(path);
-    return NULL;
+    }
+    *there = access(path, F_OK) == 0;
+    return path;
 }
 
-static const char *pattern_of(const struct version *v, const char *split)
+/* Has the folder any of the files of a version? */
+static bool look(const struct cifar *c, const char *folder, const struct version *v, bool *found)
 {
-    const char *names[VRT_SPLIT_NAMES];
-
-    vrt_split_names(split, names);
-    for (int i = 0; i < VRT_SPLIT_NAMES && names[i] != NULL; i++)
-        if (strcmp(names[i], "test") == 0)
-            return v->test;
-    return strcmp(split, "train") == 0 ? v->train : NULL;
+    *found = false;
+    for (int n = 1; !*found && n <= count_files(v, c->test); n++) {
+        char *path = file_of(c, folder, v, n, found);
+        if (path == NULL)
+            return false;
+        free(path);
+    }
+    return true;
 }
 
-/* The folder, or the one that the archive unpacks to inside it. */
-static char *find_version(const char *root, const char *split, const struct version **version)
+/* The folder, or the one that the archive unpacks to inside it; c->folder stays NULL where there is
+ * none. */
+static bool find_version(struct cifar *c, const char *root)
 {
     for (size_t i = 0; i < 2 * (sizeof versions / sizeof versions[0]); i++) {
-        const char *pattern = pattern_of(&versions[i / 2], split);
-        char *folder, *file;
-        if (pattern == NULL || asprintf(&folder, "%s%s%s", root, i % 2 ? "/" : "",
-                                        i % 2 ? versions[i / 2].folder : "") < 0)
-            return NULL;
-        file = file_of(folder, pattern, 1);
-        if (file != NULL) {
-            free(file);
-            *version = &versions[i / 2];
-            return folder;
+        const struct version *v = &versions[i / 2];
+        char *folder;
+        bool found, ok;
+        if (asprintf(&folder, "%s%s%s", root, i % 2 ? "/" : "", i % 2 ? v->folder : "") < 0)
+            return vrt_fail(c->error, VRT_BAD_INPUT, "no memory to read %s", root);
+        ok = look(c, folder, v, &found);
+        if (ok && found) {
+            c->folder = folder;
+            c->version = v;
+            return true;
         }
         free(folder);
+        if (!ok)
+            return false;
     }
-    return NULL;
+    return true;
 }
 
 /* Lines that are not empty, in place. */
@@ -166,36 +179,65 @@ static bool cifar_read(const struct vrt_dataset *d, const struct vrt_item *item,
 
 static const struct vrt_source cifar = {"CIFAR files", cifar_read};
 
-static bool read_files(struct cifar *c, const char *split, const struct vrt_dataset *classes_of)
+/* All files that the version has, and what is numbered on behind them. */
+static bool read_files(struct cifar *c)
 {
-    const char *pattern = pattern_of(c->version, split);
-    char *file;
-    bool ok = read_names(c);
+    int files = count_files(c->version, c->test);
+    bool ok = read_names(c), there = true;
 
-    for (int n = 1; ok && (file = file_of(c->folder, pattern, n)) != NULL; n++) {
-        ok = add_file(c, file);
+    for (int n = 1; ok && there && (n <= files || files > 1); n++) {
+        char *file = file_of(c, c->folder, c->version, n, &there);
+        ok = file != NULL;
+        if (ok && there)
+            ok = add_file(c, file);
+        else if (ok && n <= files)
+            ok = vrt_fail(c->error, VRT_BAD_INPUT,
+                          "%s is missing, but others of its %d files are there; get it again", file,
+                          files);
         free(file);
     }
-    return ok && vrt_index_finish(&c->d->index, classes_of != NULL ? &classes_of->index : NULL,
-                                  c->folder, c->error);
+    return ok;
 }
 
 bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                     bool *found, struct vrt_error *e)
 {
-    struct cifar c = {.d = d, .error = e};
-    bool ok;
+    enum vrt_split_kind kind = vrt_split_kind(split, strlen(split));
+    struct cifar c = {.d = d, .test = kind != VRT_SPLIT_TRAIN, .error = e};
+    bool ok = kind == VRT_SPLIT_OTHER || find_version(&c, d->root);
 
-    c.folder = find_version(d->root, split, &c.version);
-    *found = c.folder != NULL;
-    if (!*found)
-        return false;
-    d->source = &cifar;
-    d->split = strdup(split);
-    ok = d->split != NULL ? read_files(&c, split, classes_of)
-                          : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+    *found = !ok || c.folder != NULL;
+    if (ok && *found) {
+        d->source = &cifar;
+        d->found = c.test ? "test" : "train";
+        d->split = strdup(d->found);
+        ok = d->split != NULL ? read_files(&c)
+                              : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+        ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL,
+                                    c.folder, e);
+    }
     vrt_buffer_free(&c.text);
     vrt_buffer_free(&c.byte);
     free(c.folder);
     return ok;
+}
+
+bool vrt_cifar_lacks(const char *root, const char *split, struct vrt_error *e)
+{
+    enum vrt_split_kind kind = vrt_split_kind(split, strlen(split));
+    struct cifar other = {.test = kind == VRT_SPLIT_TRAIN, .error = e};
+    bool ok = kind == VRT_SPLIT_OTHER || find_version(&other, root), there;
+    char *file;
+
+    if (!ok || other.folder == NULL)
+        return !ok;
+    other.test = !other.test;
+    file = file_of(&other, other.folder, other.version, 1, &there);
+    if (file != NULL)
+        vrt_fail(e, VRT_BAD_INPUT, "%s is missing%s; get it again%s", file,
+                 count_files(other.version, other.test) > 1 ? ", and so are those behind it" : "",
+                 other.test ? ", or hold a part of the training split out (--holdout 0.1)" : "");
+    free(file);
+    free(other.folder);
+    return true;
 }

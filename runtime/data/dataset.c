@@ -12,32 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/data/doubt.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/source.h"
-
-static const char *const split_names[][VRT_SPLIT_NAMES] = {
-    {"val", "validation", "test"},
-    {"test", "val"},
-};
-
-void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES])
-{
-    for (int i = 0; i < VRT_SPLIT_NAMES; i++)
-        names[i] = i == 0 ? split : NULL;
-    for (size_t row = 0; row < sizeof split_names / sizeof split_names[0]; row++)
-        if (strcmp(split_names[row][0], split) == 0)
-            memcpy(names, split_names[row], sizeof split_names[row]);
-}
-
-bool vrt_split_name(const char *name, size_t length)
-{
-    static const char *const usual[] = {"train", "val", "validation", "test"};
-
-    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++)
-        if (strlen(usual[i]) == length && memcmp(usual[i], name, length) == 0)
-            return true;
-    return false;
-}
 
 char *vrt_dataset_where(const struct vrt_dataset *d)
 {
@@ -96,8 +73,10 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
             return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
         found = is_folder(where);
         free(where);
-        if (found)
+        if (found) {
+            d->found = names[i];
             return true;
+        }
         free(d->split);
         d->split = NULL;
     }
@@ -124,7 +103,7 @@ static void list_some(const char *root, char *text, size_t size)
 
     text[0] = 0;
     while (dir != NULL && n < size && (entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.')
+        if (!vrt_odd_hidden(entry->d_name))
             n += (size_t)snprintf(text + n, size - n, "%s%.40s", n > 0 ? ", " : "", entry->d_name);
     if (n >= size)
         strcpy(text + size - 4, "...");
@@ -135,7 +114,7 @@ static void list_some(const char *root, char *text, size_t size)
 static bool open_folder(struct vrt_dataset *d, const char *split,
                         const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
-    char some[200];
+    char some[200], doubt[VRT_DOUBT_TEXT];
     bool found, ok;
 
     if (!find_split(d, split, e))
@@ -153,25 +132,28 @@ static bool open_folder(struct vrt_dataset *d, const char *split,
         return ok;
     if (vrt_folder_bare(d->root))
         return open_bare(d, classes_of, e);
+    if (vrt_cifar_lacks(d->root, split, e))
+        return false;
     list_some(d->root, some, sizeof some);
+    vrt_doubt_root(d->root, split, doubt);
     return vrt_fail(e, VRT_BAD_INPUT,
                     "%s has neither a folder '%s' with a folder per class, nor tars, IDX or CIFAR "
-                    "files for it; it has: %s",
-                    d->root, split, some[0] != 0 ? some : "nothing");
+                    "files for it; it has: %s%s",
+                    d->root, split, some[0] != 0 ? some : "nothing", doubt);
 }
 
 static bool describe(struct vrt_dataset *d, struct vrt_error *e)
 {
-    char ignored[64] = "", missing[64] = "";
+    char loose[64] = "", missing[64] = "";
 
-    if (d->index.ignored > 0)
-        snprintf(ignored, sizeof ignored, ", %lld other files ignored",
-                 (long long)d->index.ignored);
+    if (d->index.loose > 0)
+        snprintf(loose, sizeof loose, ", %lld pictures beside class folders",
+                 (long long)d->index.loose);
     if (d->missing > 0)
         snprintf(missing, sizeof missing, ", %lld labels without a picture", (long long)d->missing);
     if (asprintf(&d->describe, "%s %s%s%s: %lld pictures, %lld classes%s%s", d->source->kind,
                  d->root, d->split[0] != 0 ? ", " : "", d->split, (long long)d->index.nitems,
-                 (long long)d->index.nclasses, ignored, missing) >= 0)
+                 (long long)d->index.nclasses, loose, missing) >= 0)
         return true;
     d->describe = NULL;
     return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
@@ -221,6 +203,7 @@ bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *sp
         vrt_dataset_close(d);
         return false;
     }
+    d->stands_in = d->found != NULL && vrt_split_is_stand_in(d->found, split);
     *out = d;
     return true;
 }
@@ -260,6 +243,16 @@ bool vrt_dataset_same(const struct vrt_dataset *a, const struct vrt_dataset *b)
     return strcmp(a->root, b->root) == 0 && strcmp(a->split, b->split) == 0;
 }
 
+const struct vrt_odd *vrt_dataset_odd(const struct vrt_dataset *d)
+{
+    return &d->index.odd;
+}
+
+const char *vrt_dataset_stand_in(const struct vrt_dataset *d)
+{
+    return d->stands_in ? d->split : NULL;
+}
+
 bool vrt_dataset_bare(const struct vrt_dataset *d)
 {
     return d->bare;
@@ -273,7 +266,8 @@ bool vrt_dataset_alone(const struct vrt_dataset *d)
         n--;
     for (first = n; first > 0 && d->root[first - 1] != '/'; first--)
         ;
-    return d->bare && !vrt_split_name(d->root + first, strcspn(d->root + first, "./"));
+    return d->bare &&
+           vrt_split_kind(d->root + first, strcspn(d->root + first, "./")) == VRT_SPLIT_OTHER;
 }
 
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i)

@@ -11,15 +11,15 @@
 struct vrt_dataset;
 struct vrt_file_id;
 struct vrt_image;
+struct vrt_odd;
 
-/* Open one split ("train", "val", "test"; "val" falls back to "validation" and "test", "test" to
- * "val") of what lies at `root`: class folders (classes sorted by name, strcmp), a folder with
- * labels beside, a tar, tars for splits, shards, IDX or CIFAR files: README.md has the table.
- * Archives are read in place through an index of our own; compressed ones are inflated once to
- * memory or an unlinked file. A folder or tar with class folders right in it is its own only split,
- * whatever split is asked for. `classes_of`, when not NULL, is the dataset that defines the classes
- * (the train split): a class of this split that it lacks is an error that names it; a class folder
- * without pictures is an error too. */
+/* Open one split, by any of its names (split.h), of what lies at `root`: class folders (classes
+ * sorted by name, strcmp), a folder with labels beside, a tar, tars for splits, shards, IDX or
+ * CIFAR files: README.md has the table. Archives are read in place through an index of our own;
+ * compressed ones are inflated once to memory or an unlinked file. A folder or tar with class
+ * folders right in it is its own only split, whatever split is asked for. `classes_of`, when not
+ * NULL, is the dataset that defines the classes (the train split): a class of this split that it
+ * lacks is an error that names it; a class folder without pictures is an error too. */
 bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *split,
                       const struct vrt_dataset *classes_of, struct vrt_error *e);
 void vrt_dataset_close(struct vrt_dataset *d);
@@ -28,6 +28,12 @@ int64_t vrt_dataset_count(const struct vrt_dataset *d);
 int64_t vrt_dataset_classes(const struct vrt_dataset *d);
 const char *vrt_dataset_class_name(const struct vrt_dataset *d, int64_t c);
 int64_t vrt_dataset_label(const struct vrt_dataset *d, int64_t i);
+
+/* Files beside the pictures that are none. */
+const struct vrt_odd *vrt_dataset_odd(const struct vrt_dataset *d);
+
+/* How the test set is called, where it stands in for a validation set; else NULL. */
+const char *vrt_dataset_stand_in(const struct vrt_dataset *d);
 
 /* Are there class folders right in the folder or tar, none of which is called as a split is? Then
  * it is its only split. */

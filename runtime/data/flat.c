@@ -26,7 +26,7 @@ static int64_t count_folders(const char *where, bool *images)
 
     *images = false;
     while (dir != NULL && (entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.' && vrt_entry_kind(dir, entry) == 'd') {
+        if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd') {
             bool special = strcmp(entry->d_name, IMAGES) == 0;
             *images |= special;
             n += !special;
@@ -62,7 +62,7 @@ static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vr
     bool ok = true;
 
     while (ok && dir != NULL && (entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.' && vrt_entry_kind(dir, entry) == 'd')
+        if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd')
             ok = add_class(l, entry->d_name, e);
     if (dir != NULL)
         closedir(dir);
@@ -76,17 +76,21 @@ static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vr
 static bool find_classes(struct vrt_flat_labels *l, const char *root,
                          const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
-    char *train;
-    bool images, ok;
+    const char *names[VRT_SPLIT_NAMES];
+    bool images, ok = true;
 
     if (classes_of != NULL) {
         l->nclasses = classes_of->index.nclasses;
         return true;
     }
-    if (asprintf(&train, "%s/train", root) < 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-    ok = count_folders(train, &images) == 0 || list_folders(l, train, e);
-    free(train);
+    vrt_split_synonyms("train", names);
+    for (int i = 0; ok && l->classes == NULL && names[i] != NULL; i++) {
+        char *train;
+        if (asprintf(&train, "%s/%s", root, names[i]) < 0)
+            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
+        ok = count_folders(train, &images) == 0 || list_folders(l, train, e);
+        free(train);
+    }
     if (l->classes == NULL)
         l->nclasses = VRT_MAX_CLASSES;
     return ok;
@@ -134,13 +138,13 @@ void vrt_flat_labels_free(struct vrt_flat_labels *l)
 
 /* -- the folder -- */
 
-static bool add_file(struct flat *f, const char *where, const char *file)
+static bool add_file(struct flat *f, DIR *dir, const char *where, const char *file)
 {
     const char *class;
     int32_t id;
 
-    if (!vrt_index_takes(file)) {
-        f->d->index.ignored += file[0] != '.';
+    if (!vrt_odd_is_picture(dirfd(dir), file)) {
+        vrt_odd_add(&f->d->index.odd, file);
         return true;
     }
     class = vrt_flat_label(&f->labels, where, file, f->error);
@@ -156,7 +160,8 @@ static bool add_files(struct flat *f, const char *where)
                                       where, strerror(errno));
 
     while (ok && (errno = 0, entry = readdir(dir)) != NULL)
-        ok = vrt_entry_kind(dir, entry) == 'd' || add_file(f, where, entry->d_name);
+        ok = vrt_odd_hidden(entry->d_name) || vrt_entry_kind(dir, entry) == 'd' ||
+             add_file(f, dir, where, entry->d_name);
     if (ok && errno != 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", where,
                       strerror(errno));

@@ -19,7 +19,6 @@ struct walk {
     struct vrt_index *index;
     const char *where;       /* ROOT/SPLIT */
     int32_t id;              /* the class that is being read */
-    int64_t loose;           /* files beside the class folders */
     char name[VRT_MAX_NAME]; /* of the folder being read, below `where` */
     struct vrt_error *error;
 };
@@ -44,21 +43,22 @@ static bool walk_folder(struct walk *w, int depth);
 static bool walk_entry(struct walk *w, DIR *dir, const struct dirent *entry, size_t length,
                        int depth)
 {
-    char kind = vrt_entry_kind(dir, entry);
+    char kind;
     int n;
 
-    if (entry->d_name[0] == '.')
+    if (vrt_odd_hidden(entry->d_name))
         return true;
-    if (depth == 0 && kind != 'd') {
-        w->loose += vrt_index_takes(entry->d_name);
-        return true;
-    }
-    if (kind == '?')
+    kind = vrt_entry_kind(dir, entry);
+    if (kind == '?' && depth > 0)
         return vrt_fail(w->error, VRT_BAD_INPUT,
                         "%s/%s/%s is not a file that can be read; remove it", w->where, w->name,
                         entry->d_name);
-    if (kind == 'f' && !vrt_index_takes(entry->d_name)) {
-        w->index->ignored++;
+    if (kind != 'd' && !vrt_odd_is_picture(dirfd(dir), entry->d_name)) {
+        vrt_odd_add(&w->index->odd, entry->d_name);
+        return true;
+    }
+    if (kind != 'd' && depth == 0) {
+        w->index->loose++;
         return true;
     }
     n = snprintf(w->name + length, sizeof w->name - length, "%s%s", length > 0 ? "/" : "",
@@ -134,9 +134,13 @@ static char first_kind(int at, const char *name)
     struct dirent *entry;
     char kind = 0;
 
-    while (dir != NULL && kind == 0 && (entry = readdir(dir)) != NULL)
-        if (vrt_index_takes(entry->d_name) && (kind = vrt_entry_kind(dir, entry)) == '?')
+    while (dir != NULL && kind == 0 && (entry = readdir(dir)) != NULL) {
+        if (vrt_odd_hidden(entry->d_name))
+            continue;
+        kind = vrt_entry_kind(dir, entry);
+        if (kind == '?' || (kind == 'f' && !vrt_odd_is_picture(dirfd(dir), entry->d_name)))
             kind = 0;
+    }
     if (dir != NULL)
         closedir(dir);
     else if (fd >= 0)
@@ -151,9 +155,9 @@ bool vrt_folder_bare(const char *root)
     bool split = false, deep = false, pictures = false;
 
     while (dir != NULL && !split && !deep && (entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.' && vrt_entry_kind(dir, entry) == 'd') {
+        if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd') {
             char kind = first_kind(dirfd(dir), entry->d_name);
-            split = vrt_split_name(entry->d_name, strlen(entry->d_name));
+            split = vrt_split_kind(entry->d_name, strlen(entry->d_name)) != VRT_SPLIT_OTHER;
             deep = kind == 'd';
             pictures |= kind == 'f';
         }
@@ -174,15 +178,14 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     d->source = &vrt_folder_source;
     ok = walk_folder(&w, 0);
-    if (ok && d->index.nclasses == 0 && w.loose > 0) {
+    if (ok && d->index.nclasses == 0 && d->index.loose > 0) {
         vrt_labels_files(d->split, d->asked, files);
         ok = vrt_fail(
             e, VRT_BAD_INPUT,
-            "%s holds %lld files but no class folders, so their classes are not known; put "
+            "%s holds %lld pictures but no class folders, so their classes are not known; put "
             "their labels beside them (%s), or sort them into one folder per class",
-            where, (long long)w.loose, files);
+            where, (long long)d->index.loose, files);
     }
-    d->index.ignored += w.loose;
     ok =
         ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);

@@ -29,19 +29,23 @@ static char *find_file(const char *root, const char *prefix, const char *what, i
     return NULL;
 }
 
-/* How the names of the split's files begin; NULL when there are none. MNIST calls its test set
- * t10k. */
-static const char *find_prefix(const char *root, const char *split)
+/* How the names of the split's files begin: *found, but MNIST calls its test set t10k; NULL when
+ * there are none. */
+static const char *find_prefix(const char *root, const char *split, const char **found)
 {
-    bool val = strcmp(split, "val") == 0, t10k = val || strcmp(split, "test") == 0;
-    const char *prefixes[] = {split, val ? "validation" : split, t10k ? "t10k" : split,
-                              val ? "test" : split};
+    const char *names[VRT_SPLIT_NAMES];
 
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        char *path = find_file(root, prefixes[i], "images", 3);
-        free(path);
-        if (path != NULL)
-            return prefixes[i];
+    vrt_split_names(split, names);
+    for (int i = 0; names[i] != NULL; i++) {
+        const char *prefixes[] = {names[i], strcmp(names[i], "test") == 0 ? "t10k" : names[i]};
+        for (int j = 0; j < 2; j++) {
+            char *path = find_file(root, prefixes[j], "images", 3);
+            free(path);
+            if (path == NULL)
+                continue;
+            *found = names[i];
+            return prefixes[j];
+        }
     }
     return NULL;
 }
@@ -169,7 +173,7 @@ static const struct vrt_source idx = {"IDX files", idx_read};
 bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                   bool *found, struct vrt_error *e)
 {
-    const char *prefix = find_prefix(d->root, split);
+    const char *prefix = find_prefix(d->root, split, &d->found);
     char *images, *labels;
     uint32_t size[3];
     bool ok = false;
@@ -180,7 +184,7 @@ bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dat
     images = find_file(d->root, prefix, "images", 3);
     labels = find_file(d->root, prefix, "labels", 1);
     d->source = &idx;
-    d->split = strdup(split);
+    d->split = strdup(prefix);
     if (images == NULL || d->split == NULL)
         vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
     else if (labels == NULL)

@@ -2,36 +2,59 @@
  * decoders share. */
 #include "runtime/data/image.h"
 
-#include <string.h>
-
 #include "runtime/base/file.h"
 
-/* How files begin. Formats that are not decoded are listed to be named in the message. */
+/* How files begin; `?` is any byte. What is not decoded is listed to be named in the message. */
 static const struct magic {
     const char *name;
     const char *bytes;
-    size_t size;
+    size_t size; /* at most VRT_IMAGE_HEAD */
+    bool picture;
     bool (*decode)(struct vrt_image *, const uint8_t *, size_t, int, struct vrt_error *);
 } magics[] = {
-    {"JPEG", "\xff\xd8\xff", 3, vrt_jpeg_decode},
-    {"PNG", "\x89PNG\r\n\x1a\n", 8, vrt_png_decode},
-    {"a GIF", "GIF8", 4, NULL},
-    {"a BMP", "BM", 2, NULL},
-    {"a TIFF", "II*\0", 4, NULL},
-    {"a TIFF", "MM\0*", 4, NULL},
-    {"a WebP or other RIFF", "RIFF", 4, NULL},
-    {"a JPEG 2000", "\0\0\0\x0cjP", 6, NULL},
-    {"a gzip", "\x1f\x8b", 2, NULL},
-    {"a zip", "PK\3\4", 4, NULL},
-    {"an HTML", "<", 1, NULL},
+    {"JPEG", "\xff\xd8\xff", 3, true, vrt_jpeg_decode},
+    {"PNG", "\x89PNG\r\n\x1a\n", 8, true, vrt_png_decode},
+    {"a GIF", "GIF8", 4, true, NULL},
+    {"a BMP", "BM????\0\0\0\0", 10, true, NULL},
+    {"a TIFF", "II*\0", 4, true, NULL},
+    {"a TIFF", "MM\0*", 4, true, NULL},
+    {"a WebP", "RIFF????WEBP", 12, true, NULL},
+    {"a HEIF", "????ftyphei", 11, true, NULL},
+    {"a HEIF", "????ftyphev", 11, true, NULL},
+    {"a HEIF", "????ftypmif1", 12, true, NULL},
+    {"a HEIF", "????ftypmsf1", 12, true, NULL},
+    {"an AVIF", "????ftypavi", 11, true, NULL},
+    {"a JPEG 2000", "\0\0\0\x0cjP", 6, true, NULL},
+    {"a JPEG XL", "\0\0\0\x0cJXL ", 8, true, NULL},
+    {"a JPEG XL", "\xff\x0a", 2, true, NULL},
+    {"a gzip", "\x1f\x8b", 2, false, NULL},
+    {"a zip", "PK\3\4", 4, false, NULL},
+    {"an HTML", "<", 1, false, NULL},
 };
+
+static bool begins(const struct magic *m, const uint8_t *bytes, size_t size)
+{
+    if (size < m->size)
+        return false;
+    for (size_t i = 0; i < m->size; i++)
+        if (m->bytes[i] != '?' && (uint8_t)m->bytes[i] != bytes[i])
+            return false;
+    return true;
+}
 
 static const struct magic *find_magic(const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
-        if (size >= magics[i].size && memcmp(bytes, magics[i].bytes, magics[i].size) == 0)
+        if (begins(&magics[i], bytes, size))
             return &magics[i];
     return NULL;
+}
+
+bool vrt_image_known(const uint8_t *bytes, size_t size)
+{
+    const struct magic *magic = find_magic(bytes, size);
+
+    return magic != NULL && magic->picture;
 }
 
 bool vrt_image_resize(struct vrt_image *image, int64_t width, int64_t height, int channels,

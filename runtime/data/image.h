@@ -40,6 +40,11 @@ void vrt_image_reduce(struct vrt_image *image, int channels);
 bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, int channels,
                       struct vrt_error *e);
 
+/* Do the first bytes of a file, at most so many, tell a picture, of a format that is decoded or
+ * not? */
+enum { VRT_IMAGE_HEAD = 16 };
+bool vrt_image_known(const uint8_t *bytes, size_t size);
+
 /* The picture in the file `path`; errors name it. */
 bool vrt_image_read(struct vrt_image *image, const char *path, int channels, struct vrt_error *e);
 

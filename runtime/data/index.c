@@ -6,22 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-bool vrt_index_takes(const char *file)
-{
-    static const char *const others[] = {
-        "txt", "csv", "tsv", "json", "jsonl", "xml",  "yaml",   "yml", "md",  "html", "htm",
-        "pdf", "log", "db",  "ini",  "md5",   "sha1", "sha256", "npy", "npz", "mat",  "pkl"};
-    const char *dot = strrchr(file, '.');
-
-    if (file[0] == '.')
-        return false;
-    for (size_t i = 0; dot != NULL && i < sizeof others / sizeof others[0]; i++)
-        if (strcasecmp(dot + 1, others[i]) == 0)
-            return false;
-    return true;
-}
 
 /* Room for one more of `size` bytes each; NULL when there is none. */
 static void *grow(void *array, int64_t count, int64_t *room, size_t size)

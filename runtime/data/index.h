@@ -7,6 +7,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/status.h"
+#include "runtime/data/odd.h"
 
 #define VRT_MAX_NAME    1024 /* bytes of "class/file" */
 #define VRT_MAX_ITEMS   100000000
@@ -31,7 +32,8 @@ struct vrt_index {
     struct vrt_class *classes; /* sorted by name (strcmp); where labels are numbers: "0", "1", .. */
     int64_t nitems, items_room, nclasses, classes_room;
     struct vrt_buffer names;
-    int64_t ignored; /* files that are no pictures by their names */
+    struct vrt_odd odd; /* files that are no pictures */
+    int64_t loose;      /* pictures beside class folders */
 };
 
 /* The id of a class, new or known. */
@@ -58,9 +60,5 @@ bool vrt_index_numbers(struct vrt_index *x, int64_t n, struct vrt_error *e);
 bool vrt_index_copy_classes(struct vrt_index *x, const struct vrt_index *of, struct vrt_error *e);
 
 void vrt_index_free(struct vrt_index *x);
-
-/* False for hidden files and for names that are surely not pictures (notes, tables, thumbnails'
- * caches). Anything else is taken, and must then be a picture. */
-bool vrt_index_takes(const char *file);
 
 #endif

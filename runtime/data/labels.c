@@ -15,6 +15,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/data/blob.h"
+#include "runtime/data/split.h"
 #include "runtime/data/tar.h"
 
 #define MAX_TEXT (1 << 30)
@@ -143,15 +144,7 @@ static bool take_lines(struct vrt_labels *l, struct vrt_error *e)
 
 static bool of_validation(const char *split)
 {
-    return strncmp(split, "val", 3) == 0;
-}
-
-/* What the split's files may be called beside its own name; NULL: nothing. */
-static const char *other_name(const char *split, const char *asked)
-{
-    const char *other = strcmp(split, "validation") == 0 ? "val" : asked;
-
-    return strcmp(other, split) != 0 ? other : NULL;
+    return strncmp(split, "val", 3) == 0 || vrt_split_kind(split, strlen(split)) == VRT_SPLIT_VAL;
 }
 
 /* The file PLACE/BEFORE NAME AFTER below the root; the last one has no name of a split in it, and
@@ -221,11 +214,14 @@ static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e
 bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked,
                      struct vrt_error *e)
 {
-    const char *other = other_name(split, asked);
+    const char *const wanted[] = {split, asked};
+    const char *names[VRT_SPLIT_NAMES];
 
-    l->path = find(root, split, split, &l->in_order);
-    if (l->path == NULL && other != NULL)
-        l->path = find(root, split, other, &l->in_order);
+    for (int i = 0; i < 2; i++) {
+        vrt_split_synonyms(wanted[i], names);
+        for (int j = 0; l->path == NULL && names[j] != NULL; j++)
+            l->path = find(root, split, names[j], &l->in_order);
+    }
     if (l->path == NULL)
         return !of_validation(split) || open_kit(l, root, e);
     return vrt_file_read_text(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
@@ -233,8 +229,10 @@ bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, 
 
 void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_FILES])
 {
-    const char *other = other_name(split, asked);
-
+    const char *names[VRT_SPLIT_NAMES];
+    const char *other = strcmp(asked, split) != 0              ? asked
+                        : vrt_split_synonyms(split, names) > 1 ? names[1]
+                                                               : NULL;
     int n = snprintf(text, VRT_LABEL_FILES,
                      "%s.txt (FILE LABEL), LOC_%s_solution.csv%s or %s_annotations.txt", split,
                      split, of_validation(split) ? ", " TRUTH : "", split);

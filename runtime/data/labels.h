@@ -24,8 +24,7 @@ struct vrt_labels {
 
 /* Read the first file of labels that is there for the pictures of ROOT/SPLIT; *l is zeroed before.
  * Looks in that folder, in ROOT and in the development kit of ILSVRC2012, unpacked or not. Files
- * are called as the split is, or as the one that was asked for, which it stands in for; those of
- * `validation` also `val`. */
+ * are called as the split is, or as the one that was asked for, by any of their names. */
 bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, const char *asked,
                      struct vrt_error *e);
 

@@ -42,7 +42,7 @@ static bool tells_split(const char *file)
 
     while (first > 0 && !separates(file[first - 1]))
         first--;
-    return vrt_split_name(file + first, n - first);
+    return vrt_split_kind(file + first, n - first) != VRT_SPLIT_OTHER;
 }
 
 static int by_name(const void *left, const void *right)
@@ -137,7 +137,8 @@ static bool add_numbered(struct vrt_shards *s, const struct pattern *p, long lon
                  p->after) < 0)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->root);
     name = strrchr(path, '/') + 1;
-    *mine = belongs(name, split) || (strcmp(split, "train") == 0 && !tells_split(name));
+    *mine = belongs(name, split) ||
+            (vrt_split_kind(split, strlen(split)) == VRT_SPLIT_TRAIN && !tells_split(name));
     if (*mine && access(path, R_OK) != 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the shard %s: %s", path, strerror(errno));
     ok = ok && (!*mine || add_file(s, name, e));

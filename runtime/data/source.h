@@ -11,6 +11,7 @@
 #include "runtime/data/image.h"
 #include "runtime/data/index.h"
 #include "runtime/data/labels.h"
+#include "runtime/data/split.h"
 
 /* How items are read. Called from several threads at once. */
 struct vrt_source {
@@ -25,7 +26,9 @@ struct vrt_dataset {
     const char *asked; /* the split asked for; the caller's, while the data set is opened */
     char *split; /* the folder found for the split asked for: "test" for "val", perhaps; "": the
                     root is the split */
-    bool bare;   /* class folders where a split would be */
+    const char *found; /* what it is called there, one of vrt_split_names(); NULL: bare */
+    bool bare;         /* class folders where a split would be */
+    bool stands_in;    /* a test set for a validation set */
     char *describe;
     struct vrt_index index;
     struct vrt_blob **blobs; /* archive: the tar; IDX: the pixels; CIFAR: its files */
@@ -41,12 +44,6 @@ extern const struct vrt_source vrt_folder_source;
 
 /* 'd' a folder, 'f' a file, '?' neither (a socket, a dangling link); links are followed. */
 char vrt_entry_kind(DIR *dir, const struct dirent *entry);
-
-/* The names that a split may have, best first; NULL ends. A split unknown to the table has its own
- * name only. */
-#define VRT_SPLIT_NAMES 4
-void vrt_split_names(const char *split, const char *names[VRT_SPLIT_NAMES]);
-bool vrt_split_name(const char *name, size_t length); /* is it one of the usual ones? */
 
 /* Has the folder class folders with pictures right in it, none of which is called as a split is? */
 bool vrt_folder_bare(const char *root);
@@ -89,6 +86,10 @@ bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dat
 /* The binary version of CIFAR-10 and -100 in ROOT, or in the folder that its archive unpacks to. */
 bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                     bool *found, struct vrt_error *e);
+
+/* Nothing was found for the split: is that because the other one's files are there, but not its
+ * own? Then an error names what is missing. */
+bool vrt_cifar_lacks(const char *root, const char *split, struct vrt_error *e);
 
 /* Open one more blob; `known` as in vrt_blob_open. */
 bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *known,

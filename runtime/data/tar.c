@@ -69,6 +69,25 @@ static bool locate(const struct walk *w, struct archive *a, struct archive_entry
     return true;
 }
 
+bool vrt_member_is_picture(const struct vrt_member *m)
+{
+    const char *slash = strrchr(m->name, '/');
+    enum vrt_odd_sort sort = vrt_odd_sort(slash != NULL ? slash + 1 : m->name);
+    size_t size = m->size < VRT_IMAGE_HEAD ? m->size : VRT_IMAGE_HEAD;
+    struct vrt_buffer buffer = {0};
+    const uint8_t *head;
+    struct vrt_error ignored;
+    bool picture = true;
+
+    if (sort != VRT_ODD_LOOK)
+        return sort == VRT_ODD_PICTURE;
+    if (m->kind == 'f' && !m->sparse &&
+        vrt_blob_read(m->blob, m->name, m->offset, size, &buffer, &head, &ignored))
+        picture = vrt_image_known(head, size);
+    vrt_buffer_free(&buffer);
+    return picture;
+}
+
 bool vrt_member_usable(const char *path, const struct vrt_member *m, struct vrt_error *e)
 {
     if (m->kind == 'l')
@@ -109,10 +128,19 @@ static bool clean_name(char *to, size_t room, const char *from)
     return true;
 }
 
-/* Files of systems and tools (.DS_Store, ._a.jpg, .ipynb_checkpoints/), as in a folder. */
+/* Is the member, or a folder around it, one of those that systems and tools make? */
 static bool hidden(const char *name)
 {
-    return name[0] == '.' || strstr(name, "/.") != NULL;
+    char part[VRT_MAX_NAME];
+
+    for (size_t length; *name != 0; name += length + (name[length] == '/')) {
+        length = strcspn(name, "/");
+        memcpy(part, name, length);
+        part[length] = 0;
+        if (vrt_odd_hidden(part))
+            return true;
+    }
+    return false;
 }
 
 static bool fail_walk(const struct walk *w, struct archive *a)

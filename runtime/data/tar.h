@@ -26,6 +26,9 @@ typedef bool vrt_member_rule(void *data, const struct vrt_member *m, struct vrt_
 bool vrt_tar_walk(const char *path, const struct vrt_blob *blob, uint64_t start, uint64_t size,
                   vrt_member_rule *rule, void *data, struct vrt_error *e);
 
+/* Is it a picture, by its name or its first bytes? What has no bytes to look at counts as one. */
+bool vrt_member_is_picture(const struct vrt_member *m);
+
 /* Is this member a file that can be read as a picture? Else an error that says what to do. */
 bool vrt_member_usable(const char *path, const struct vrt_member *m, struct vrt_error *e);
 

@@ -244,9 +244,9 @@ static bool take_file(struct tars *t, const struct vrt_member *m, struct vrt_err
         return take_number(t, m, e);
     if (dot != NULL && strcasecmp(dot, ".json") == 0)
         return take_json(t, m, e);
-    if (vrt_index_takes(file))
+    if (vrt_member_is_picture(m))
         return take_picture(t, m, e);
-    t->d->index.ignored++;
+    vrt_odd_add(&t->d->index.odd, file);
     return true;
 }
 
@@ -358,6 +358,7 @@ bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_da
     if (ok && *found) {
         d->source = &tars;
         d->split = strdup(t.shards.split);
+        d->found = t.shards.split;
         allow_files();
         ok = d->split != NULL ? read_tars(&t, e)
                               : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);

@@ -15,6 +15,7 @@
 #include "runtime/program/command.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
+#include "runtime/program/splits.h"
 #include "runtime/vrt.h"
 
 enum { ROUNDS_MIN = 5, ROUNDS_MAX = 1000, THREADS_MAX = 256 };
@@ -163,7 +164,7 @@ int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, st
 {
     struct vrt_dataset *train = NULL;
     struct measured m;
-    bool ok = vrt_dataset_open(&train, s->data_root, s->data_train, NULL, e);
+    bool ok = vrt_open_train(s, &train, e);
     struct vrt_loader_options lo = {
         .dataset = train,
         .transform = vrt_settings_transform(s, o->program, true),

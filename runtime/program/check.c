@@ -10,7 +10,9 @@
 
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/doubt.h"
 #include "runtime/data/image.h"
+#include "runtime/data/odd.h"
 #include "runtime/program/command.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
@@ -239,8 +241,14 @@ static json_t *split_json(const struct split *s)
         json_decref(name);
     }
     free(sizes);
-    return json_pack("{s:o, s:I, s:o}", "data", vrt_json_text(vrt_dataset_describe(s->data)),
-                     "checked", (json_int_t)s->count, "classes", classes);
+    const struct vrt_odd *odd = vrt_dataset_odd(s->data);
+    json_t *names = json_array();
+    for (int i = 0; i < odd->named; i++)
+        json_array_append_new(names, vrt_json_text(odd->names[i]));
+    return json_pack("{s:o, s:I, s:o, s:{s:I, s:o}}", "data",
+                     vrt_json_text(vrt_dataset_describe(s->data)), "checked", (json_int_t)s->count,
+                     "classes", classes, "passed_over", "files", (json_int_t)odd->count, "names",
+                     names);
 }
 
 static bool print_json(const struct check *c, struct vrt_error *e)
@@ -282,6 +290,13 @@ static void count_split(struct check *c, double limit)
     c->total += s->count;
 }
 
+static void doubt_classes(const struct vrt_dataset *train, const char *split)
+{
+    char text[VRT_DOUBT_TEXT];
+    if (vrt_doubt_classes(train, split, text))
+        vrt_message("warning", text);
+}
+
 static bool open_check(struct check *c, struct vrt_error *e)
 {
     const struct vrt_options *o = c->o;
@@ -292,6 +307,7 @@ static bool open_check(struct check *c, struct vrt_error *e)
     if (o->split != NULL ? !vrt_open_split(&s, o->split, &c->split[0].data, e)
                          : !vrt_open_all(&s, &c->split[0].data, &c->split[1].data, e))
         return false;
+    doubt_classes(c->split[0].data, o->split != NULL ? o->split : s.data_train);
     for (int i = 0; i < 2 && c->split[i].data != NULL; i++)
         count_split(c, s.limit);
     c->pictures = calloc((size_t)c->total + 1, sizeof *c->pictures);

@@ -32,10 +32,7 @@ static bool write_warning(struct vrt_training *t, const char *text, struct vrt_e
     return ok;
 }
 
-static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static bool warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
+bool vrt_training_warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
 {
     char raw[2048], text[2048];
     va_list arguments;
@@ -117,12 +114,13 @@ static bool go_back(struct vrt_training *t, const char *what, double value, cons
         return stop_here(t, what, value, pictures, e);
     carry_over(&t->at, &was);
     t->m.program->pack_train(&t->m.ctx);
-    return warn(t, e,
-                "step %lld: %s is %s, the last of %d steps in a row without a finite result; back "
-                "to the state of step %lld, "
-                "and on with %g of the learning rate; the pictures were %s",
-                (long long)step + 1, what, kind(value), VRT_SKIPS, (long long)t->at.step,
-                t->at.lr_factor, pictures);
+    return vrt_training_warn(
+        t, e,
+        "step %lld: %s is %s, the last of %d steps in a row without a finite result; back "
+        "to the state of step %lld, "
+        "and on with %g of the learning rate; the pictures were %s",
+        (long long)step + 1, what, kind(value), VRT_SKIPS, (long long)t->at.step, t->at.lr_factor,
+        pictures);
 }
 
 bool vrt_training_skip(struct vrt_training *t, const char *what, double value, int64_t call,
@@ -141,8 +139,9 @@ bool vrt_training_skip(struct vrt_training *t, const char *what, double value, i
     t->at.skipped++;
     t->at.epoch_skipped++;
     t->at.in_row++;
-    return warn(t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s",
-                (long long)t->at.step, what, kind(value), t->m.ctx.lr, pictures);
+    return vrt_training_warn(
+        t, e, "step %lld: %s is %s (lr %g); the step is skipped; its pictures are %s",
+        (long long)t->at.step, what, kind(value), t->m.ctx.lr, pictures);
 }
 
 /* -- pictures that cannot be read -- */
@@ -206,11 +205,12 @@ static bool review_layer(struct vrt_training *t, const struct vrt_moe *moe, char
     }
     if (list[0] == '\0')
         return true;
-    return warn(t, e,
-                "%s: of its %d experts these had less than a hundredth of an even share of epoch "
-                "%lld's choices: %s; a "
-                "larger weight of the balance loss or a lower learning rate may help",
-                moe->name, moe->experts, (long long)t->at.epoch + 1, list);
+    return vrt_training_warn(
+        t, e,
+        "%s: of its %d experts these had less than a hundredth of an even share of epoch "
+        "%lld's choices: %s; a "
+        "larger weight of the balance loss or a lower learning rate may help",
+        moe->name, moe->experts, (long long)t->at.epoch + 1, list);
 }
 
 bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)
@@ -219,10 +219,11 @@ bool vrt_training_review(struct vrt_training *t, struct vrt_error *e)
     char *dead = t->run.dead;
     bool ok = true;
     if (t->at.epoch_unread > 0)
-        ok = warn(t, e,
-                  "%lld pictures of epoch %lld could not be read, and others stood in for them: "
-                  "see bad_pictures.txt",
-                  (long long)t->at.epoch_unread, (long long)t->at.epoch + 1);
+        ok = vrt_training_warn(
+            t, e,
+            "%lld pictures of epoch %lld could not be read, and others stood in for them: "
+            "see bad_pictures.txt",
+            (long long)t->at.epoch_unread, (long long)t->at.epoch + 1);
     for (int64_t i = 0; ok && i < p->nmoes; dead += p->moes[i++].experts)
         ok = review_layer(t, &p->moes[i], dead, e);
     return ok;

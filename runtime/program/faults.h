@@ -15,6 +15,10 @@ struct vrt_training;
  * stops. */
 enum { VRT_SKIPS = 3, VRT_RETURNS = 2, VRT_PICTURES_NAMED = 16 };
 
+/* A warning of our own. */
+bool vrt_training_warn(struct vrt_training *t, struct vrt_error *e, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* The step under way has no finite result: `what` of it is `value`. Its gradients are dropped and
  * the position moves behind it, or back: *back tells. `call`: the one whose loss it was, -1: not
  * known. */

@@ -2,6 +2,7 @@
  * --split, --limit) after the files, with their true class; a picture that cannot be read gets a
  * row with the reason, and the exit status is then 1. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
+#include "runtime/data/odd.h"
 #include "runtime/program/command.h"
 #include "runtime/program/evaluate.h"
 #include "runtime/program/message.h"
@@ -42,6 +44,7 @@ struct predict {
     struct vrt_image *images; /* decoded pixels, one per thread */
     int32_t *order;           /* of the classes, for sorting */
     int64_t used, all;        /* pictures: in the window, so far */
+    struct vrt_odd odd;       /* in folders */
     bool failed;
 };
 
@@ -287,7 +290,7 @@ static bool add_entry(struct predict *p, const char *path, int64_t item, const c
 
 static int visible(const struct dirent *d)
 {
-    return d->d_name[0] != '.';
+    return !vrt_odd_hidden(d->d_name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -298,7 +301,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 static bool add_path(struct predict *p, const char *path, int depth, bool given,
                      struct vrt_error *e);
 
-/* All pictures below a folder, sorted; those with a name that begins with a dot are left out. */
+/* All pictures below a folder, sorted. */
 static bool add_folder(struct predict *p, const char *path, int depth, struct vrt_error *e)
 {
     struct dirent **list;
@@ -318,7 +321,7 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
     return ok;
 }
 
-/* Inside a folder, what is neither file nor folder is passed over. */
+/* Inside a folder, what is no picture is passed over. */
 static bool add_path(struct predict *p, const char *path, int depth, bool given,
                      struct vrt_error *e)
 {
@@ -328,6 +331,10 @@ static bool add_path(struct predict *p, const char *path, int depth, bool given,
             return add_folder(p, path, depth, e);
         if (!S_ISREG(s.st_mode) && !given)
             return true;
+        if (!given && !vrt_odd_is_picture(AT_FDCWD, path)) {
+            vrt_odd_add(&p->odd, strrchr(path, '/') + 1);
+            return true;
+        }
     }
     return add_entry(p, path, -1, "", e);
 }
@@ -430,6 +437,11 @@ int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e)
     for (int i = 0; ok && i < o->nfiles; i++)
         ok =
             strcmp(o->files[i], "-") == 0 ? add_list(&p, e) : add_path(&p, o->files[i], 0, true, e);
+    if (p.odd.count > 0) {
+        char text[VRT_ODD_TEXT];
+        vrt_odd_text(&p.odd, text);
+        vrt_message("note", text);
+    }
     ok = ok && add_data(&p, e);
     if (ok && p.used > 0)
         flush_window(&p);

@@ -316,6 +316,8 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                   (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename, "system",
                   host.release, "machine", host.machine, "processors", vrt_threads_available());
     bool ok = json_is_null(adapt) || json_object_set_new(j, "adapt", adapt) == 0;
+    ok = ok && (r->stand_in == NULL ||
+                json_object_set_new(j, "stand_in", vrt_json_text(r->stand_in)) == 0);
     ok = ok && json_object_update(j, r->identity) == 0 &&
          json_object_set_new(j, "listed", json_string(listed)) == 0;
     char *text = ok ? readable_json(j) : NULL;

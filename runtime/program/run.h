@@ -37,6 +37,7 @@ struct vrt_run {
     struct vrt_state *state; /* found by open, NULL after it was restored */
     json_t *before; /* what an earlier training of this folder left: its state's text or run.json */
     json_t *identity;
+    const char *stand_in; /* the split that is evaluated for want of a validation set; NULL: none */
     struct vrt_metrics metrics;
 };
 

@@ -1,7 +1,11 @@
 /* Opening the splits: see splits.h. */
 #include "runtime/program/splits.h"
 
+#include <stdio.h>
+
 #include "runtime/data/dataset.h"
+#include "runtime/data/odd.h"
+#include "runtime/program/message.h"
 #include "runtime/program/settings.h"
 
 static bool refuse_overlap(const struct vrt_settings *s, struct vrt_error *e)
@@ -13,26 +17,45 @@ static bool refuse_overlap(const struct vrt_settings *s, struct vrt_error *e)
                     s->data_train);
 }
 
+static bool open_one(const struct vrt_settings *s, const char *split,
+                     const struct vrt_dataset *classes_of, struct vrt_dataset **out,
+                     struct vrt_error *e)
+{
+    char text[2000 + VRT_ODD_TEXT], odd[VRT_ODD_TEXT];
+    if (!vrt_dataset_open(out, s->data_root, split, classes_of, e))
+        return false;
+    if (vrt_dataset_odd(*out)->count > 0) {
+        vrt_odd_text(vrt_dataset_odd(*out), odd);
+        snprintf(text, sizeof text, "%.1990s; %s", vrt_dataset_describe(*out), odd);
+        vrt_message("note", text);
+    }
+    return true;
+}
+
+bool vrt_open_train(const struct vrt_settings *s, struct vrt_dataset **train, struct vrt_error *e)
+{
+    return open_one(s, s->data_train, NULL, train, e);
+}
+
 static bool open_val(const struct vrt_settings *s, struct vrt_dataset *train,
                      struct vrt_dataset **val, struct vrt_error *e)
 {
     if (s->holdout > 0)
         return vrt_dataset_hold_out(train, s->holdout, val, e);
-    return vrt_dataset_open(val, s->data_root, s->data_val, train, e) &&
+    return open_one(s, s->data_val, train, val, e) &&
            (!vrt_dataset_same(train, *val) || refuse_overlap(s, e));
 }
 
 bool vrt_open_splits(const struct vrt_settings *s, struct vrt_dataset **train,
                      struct vrt_dataset **val, struct vrt_error *e)
 {
-    return vrt_dataset_open(train, s->data_root, s->data_train, NULL, e) &&
-           open_val(s, *train, val, e);
+    return vrt_open_train(s, train, e) && open_val(s, *train, val, e);
 }
 
 bool vrt_open_all(const struct vrt_settings *s, struct vrt_dataset **train,
                   struct vrt_dataset **val, struct vrt_error *e)
 {
-    return vrt_dataset_open(train, s->data_root, s->data_train, NULL, e) &&
+    return vrt_open_train(s, train, e) &&
            ((s->holdout == 0 && vrt_dataset_bare(*train)) || open_val(s, *train, val, e));
 }
 
@@ -42,7 +65,7 @@ bool vrt_open_split(const struct vrt_settings *s, const char *name, struct vrt_d
     struct vrt_dataset *train = NULL;
     bool ok;
     if (name != NULL || s->holdout == 0)
-        return vrt_dataset_open(out, s->data_root, name != NULL ? name : s->data_val, NULL, e);
+        return open_one(s, name != NULL ? name : s->data_val, NULL, out, e);
     ok = vrt_open_splits(s, &train, out, e);
     vrt_dataset_close(train);
     return ok;

@@ -9,6 +9,11 @@
 struct vrt_dataset;
 struct vrt_settings;
 
+/* All say, on stderr, what was passed over in what they open. */
+
+/* The one that is learnt from. */
+bool vrt_open_train(const struct vrt_settings *s, struct vrt_dataset **train, struct vrt_error *e);
+
 /* Both; with data.holdout the second is a part of the first. The same pictures in both are an
  * error. */
 bool vrt_open_splits(const struct vrt_settings *s, struct vrt_dataset **train,

@@ -10,9 +10,23 @@
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
 
+/* Choosing the best epoch by the test set is learning from it. */
+static void tell_stand_in(const struct vrt_training *t)
+{
+    char text[1400];
+    snprintf(text, sizeof text,
+             "%.900s has no validation set, so its `%.200s` stands in: the best epoch is chosen by "
+             "it, and its result is better than that of new pictures; --holdout 0.1 takes a part "
+             "of the training split instead",
+             t->s.data_root, t->run.stand_in);
+    vrt_message("note", text);
+}
+
 void vrt_training_tell(const struct vrt_training *t)
 {
     const struct vrt_program *p = t->m.program;
+    if (t->run.stand_in != NULL)
+        tell_stand_in(t);
     if (t->o->json)
         return;
     vrt_print(

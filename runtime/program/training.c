@@ -8,9 +8,11 @@
 #include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/doubt.h"
 #include "runtime/data/loader.h"
 #include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
+#include "runtime/program/faults.h"
 #include "runtime/program/identity.h"
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
@@ -125,16 +127,29 @@ static void plan_schedule(struct vrt_training *t)
 static bool open_data(struct vrt_training *t, struct vrt_error *e)
 {
     const struct vrt_settings *s = &t->s;
-    bool ok = s->overfit > 0 ? vrt_dataset_open(&t->train, s->data_root, s->data_train, NULL, e)
+    bool ok = s->overfit > 0 ? vrt_open_train(s, &t->train, e)
                              : vrt_open_splits(s, &t->train, &t->val, e);
     if (s->overfit > 0)
         t->val = t->train;
     if (!ok || !vrt_check_classes(&t->m, t->train, e))
         return false;
+    t->run.stand_in = vrt_dataset_stand_in(t->val);
     t->classes = vrt_classes_text(t->train);
     t->labels = calloc((size_t)t->o->program->micro, sizeof *t->labels);
     return (t->classes != NULL && t->labels != NULL) ||
            vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
+}
+
+/* All of one class: told each time, and kept in the metrics once. */
+static bool doubt_classes(struct vrt_training *t, struct vrt_error *e)
+{
+    char text[VRT_DOUBT_TEXT];
+    if (!vrt_doubt_classes(t->train, t->s.data_train, text))
+        return true;
+    if (t->run.fresh)
+        return vrt_training_warn(t, e, "%s", text);
+    vrt_message("warning", text);
+    return true;
 }
 
 /* Weights at the beginning: from a file, else random. A state, if there is one, replaces them. */
@@ -189,7 +204,9 @@ static bool open_all(struct vrt_training *t, const struct vrt_options *o, struct
         !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
         !vrt_run_begin(&t->run, o, &(struct vrt_run_data){t->train, t->val}, t->images, &t->m,
                        &t->at, e) ||
-        !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path), e))
+        !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path),
+                         e) ||
+        !doubt_classes(t, e))
         return false;
     plan_schedule(t);
     set_constants(t);

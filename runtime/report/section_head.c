@@ -172,8 +172,9 @@ static void say_validation(struct vrt_page *p, const json_t *keys, double overfi
         vrt_htmlf(&p->m, "the %.4g %% of each class that are held out", 100 * holdout);
     else {
         vrt_html(&p->m, "“");
-        vrt_html_text(&p->m, text_of(keys, "data.val"));
-        vrt_html(&p->m, "”");
+        const char *other = text_of(p->h->run, "stand_in");
+        vrt_html_text(&p->m, other[0] != '\0' ? other : text_of(keys, "data.val"));
+        vrt_html(&p->m, other[0] != '\0' ? "”, which stands in for a validation set" : "”");
     }
     if (p->h->nepochs > 0)
         vrt_htmlf(&p->m, " (%s pictures)",

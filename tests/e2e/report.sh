@@ -9,7 +9,9 @@ program "$here/tiny_maps.vmoe" ./maps
 state() { sed -n 's/.*class="state \([a-z]*\)">.*/\1/p' "$1/report.html"; }
 says() { grep -qF -e "$2" "$1/report.html"; }
 
-holds "trains" ./maps train --data gray --out run --epochs 2 --threads 2
+ends 0 '^note: gray has no validation set, so its `t10k` stands in' "trains, and says on what it is evaluated" \
+    ./maps train --data gray --out run --epochs 2 --threads 2 --set data.val=val
+holds "and recorded" grep -q '"stand_in": "t10k"' run/run.json
 holds "there is a page, well-formed, that loads nothing" "$check_page" run/report.html
 holds "it has ended" test "$(state run)" = finished
 holds "its epochs" says run 'epoch 2 of 2 · step 32'
@@ -57,7 +59,7 @@ mkdir empty
 ends 1 'empty holds no run' "no run" ./maps report --out empty
 
 # What is evaluated, and what a loss is.
-holds "its data" says run '(512 pictures of 4 classes), evaluate on “test” (128 pictures)'
+holds "its data" says run '(512 pictures of 4 classes), evaluate on “t10k”, which stands in for a validation set (128 pictures)'
 holds "one plot of both losses" says run '>Loss<'
 ends 0 done: "by heart" ./maps train --data gray --out heart --overfit 16 --epochs 1 --threads 1
 holds "says so" says heart '(512 pictures of 4 classes, 16 of them taken), evaluate on the same (16 pictures)'

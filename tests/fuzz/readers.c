@@ -122,8 +122,19 @@ static int read_tars(const char *root, const struct fuzz_bytes *b)
     return read_dataset(root);
 }
 
+/* The other files of a training split. */
+static void write_batches(const char *root)
+{
+    char name[40];
+    for (int n = 2; n <= 5; n++) {
+        snprintf(name, sizeof name, "data_batch_%d.bin", n);
+        write_whole(root, name, fuzz_make_cifar);
+    }
+}
+
 static int read_cifar(const char *root, const struct fuzz_bytes *b)
 {
+    write_batches(root);
     write_file(root, "data_batch_1.bin", b);
     write_file(root, "test_batch.bin", b);
     return read_dataset(root);
@@ -131,6 +142,7 @@ static int read_cifar(const char *root, const struct fuzz_bytes *b)
 
 static int read_cifar_names(const char *root, const struct fuzz_bytes *b)
 {
+    write_batches(root);
     write_whole(root, "data_batch_1.bin", fuzz_make_cifar);
     write_whole(root, "test_batch.bin", fuzz_make_cifar);
     write_file(root, "batches.meta.txt", b);

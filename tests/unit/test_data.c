@@ -121,6 +121,84 @@ static int64_t count_val(const char *root)
     return n;
 }
 
+static bool val_stands_in(const char *root)
+{
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    bool stands_in;
+
+    if (!vrt_dataset_open(&d, root, "val", NULL, &e))
+        fail_msg("%s", e.text);
+    stands_in = vrt_dataset_stand_in(d) != NULL;
+    vrt_dataset_close(d);
+    return stands_in;
+}
+
+/* The picture FOLDER/cat/N.png for each N below n. */
+static void add_cats(struct archive *a, const char *where, int n)
+{
+    char name[200];
+
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "%.100scat/%d.png", where, i);
+        add_gray(a, name, i);
+    }
+}
+
+/* By any name, of folders, files of IDX, tars and shards, and in an archive; each goes before those
+ * that were there before. Only the test set stands in. */
+static void knows_names_of_splits(void **state)
+{
+    static const char *const names[] = {"test", "evaluation", "eval", "valid", "validation", "val"};
+    struct archive *a;
+    char name[100];
+
+    (void)state;
+    mkdir(in_folder("sp"), 0777);
+    for (int kind = 0; kind < 4; kind++)
+        mkdir(in_folder("sp/%d", kind), 0777);
+    for (int i = 0; i < 6; i++) {
+        write_tree(in_folder("sp/0"), names[i], 1, i + 1, 0);
+        snprintf(name, sizeof name, "sp/1/%s", names[i]);
+        write_idx_pair(name, i + 1, i % 2);
+        a = begin_tar(in_folder(i % 2 ? "sp/2/%s.tar" : "sp/2/x-%s-000.tar", names[i]), 0);
+        add_cats(a, "", i + 1);
+        end_tar(a);
+        a = begin_tar(in_folder("sp/3/all"), ARCHIVE_FILTER_NONE);
+        for (int j = 0; j <= i; j++) {
+            snprintf(name, sizeof name, "set/%s/", names[j]);
+            add_cats(a, name, j + 1);
+        }
+        end_tar(a);
+        for (int kind = 0; kind < 4; kind++) {
+            char *root = strdup(in_folder("sp/%d%s", kind, kind < 3 ? "" : "/all"));
+            assert_int_equal(count_val(root), i + 1);
+            assert_int_equal(val_stands_in(root), i == 0);
+            free(root);
+        }
+    }
+}
+
+static void knows_names_of_training(void **state)
+{
+    struct vrt_dataset *d;
+    struct vrt_error e;
+
+    (void)state;
+    write_tree(in_folder("tr"), "training", 3, 1, 0);
+    write_tree(in_folder("tr"), "eval", 3, 2, 0);
+    assert_true(vrt_dataset_open(&d, in_folder("tr"), "train", NULL, &e));
+    assert_true(vrt_dataset_count(d) == 3 && vrt_dataset_stand_in(d) == NULL);
+    vrt_dataset_close(d);
+    assert_true(vrt_dataset_open(&d, in_folder("tr"), "test", NULL, &e));
+    assert_true(vrt_dataset_count(d) == 6 && vrt_dataset_stand_in(d) == NULL);
+    vrt_dataset_close(d);
+    assert_int_equal(rename(in_folder("tr/eval"), in_folder("tr/mine")), 0);
+    refused(in_folder("tr"), "val", NULL, "it has: ");
+    assert_true(vrt_dataset_open(&d, in_folder("tr"), "mine", NULL, &e));
+    vrt_dataset_close(d);
+}
+
 /* A validation set goes before the test set. */
 static void chooses_validation(void **state)
 {
@@ -240,7 +318,7 @@ static void refuses_data_sets(void **state)
     mkdir(in_folder("flat/train"), 0777);
     refused(in_folder("flat"), "train", NULL, "no class folders");
     write_gray(in_folder("flat/train/1.png"), 1);
-    refused(in_folder("flat"), "train", NULL, "1 files but no class folders");
+    refused(in_folder("flat"), "train", NULL, "1 pictures but no class folders");
     refused(in_folder("one.png"), "train", NULL, "must be a tar");
     assert_true(vrt_file_read(in_folder("a.tar"), 1 << 20, &b, &e));
     write_file(in_folder("cut.tar"), b.data, 512 * 7 + 20);
@@ -301,6 +379,7 @@ static void reads_idx(void **state)
     assert_true(vrt_dataset_open(&val, in_folder("idx"), "val", train, &e));
     assert_int_equal(vrt_dataset_count(train), 6);
     assert_int_equal(vrt_dataset_classes(train), 3);
+    assert_non_null(vrt_dataset_stand_in(val));
     assert_int_equal(vrt_dataset_label(val, 2), 2);
     assert_true(vrt_dataset_read(val, 3, 3, &image, &e));
     assert_true(image.pixels.data[3] == 76 && image.pixels.data[5] == 76);
@@ -359,13 +438,43 @@ static void write_cifar(const char *path, int count, int labels, int classes, in
     fclose(f);
 }
 
+/* Behind a byte-order mark. */
 static void write_lines(const char *path, const char *format, int n)
 {
     FILE *f = fopen(path, "w");
 
+    fputs("\xef\xbb\xbf", f);
     for (int i = 0; i < n; i++)
         fprintf(f, format, i);
     fclose(f);
+}
+
+/* Any file that is missing is told; more than there are by right are read. */
+static void lacks_batches(const char *where)
+{
+    struct vrt_dataset *d;
+    struct vrt_error e;
+    char *root = strdup(where), file[20], path[300], aside[300];
+
+    snprintf(aside, sizeof aside, "%s/aside", root);
+    for (int n = 1; n <= 5; n++) {
+        snprintf(file, sizeof file, "data_batch_%d.bin", n);
+        snprintf(path, sizeof path, "%s/%s", root, file);
+        assert_int_equal(rename(path, aside), 0);
+        refused(root, "train", NULL, file);
+        refused(root, "train", NULL, "is missing");
+        assert_int_equal(rename(aside, path), 0);
+    }
+    snprintf(path, sizeof path, "%s/test_batch.bin", root);
+    assert_int_equal(rename(path, aside), 0);
+    refused(root, "val", NULL, "test_batch.bin is missing; get it again, or hold a part");
+    assert_int_equal(rename(aside, path), 0);
+    snprintf(path, sizeof path, "%s/data_batch_6.bin", root);
+    write_cifar(path, 10, 1, 10, 0);
+    assert_true(vrt_dataset_open(&d, root, "training", NULL, &e));
+    assert_int_equal(vrt_dataset_count(d), 60);
+    vrt_dataset_close(d);
+    free(root);
 }
 
 static void reads_cifar(void **state)
@@ -387,6 +496,7 @@ static void reads_cifar(void **state)
     assert_int_equal(vrt_dataset_count(train), 50);
     assert_int_equal(vrt_dataset_count(val), 20);
     assert_int_equal(vrt_dataset_classes(val), 10);
+    assert_true(vrt_dataset_stand_in(val) != NULL && vrt_dataset_stand_in(train) == NULL);
     assert_string_equal(vrt_dataset_class_name(val, 3), "class 3");
     vrt_dataset_item_name(
         train, 11, name,
@@ -404,12 +514,14 @@ static void reads_cifar(void **state)
     write_cifar(in_folder("cifar/cifar-10-batches-bin/test_batch.bin"), 20, 1, 17, 0);
     refused(in_folder("cifar"), "test", train, "is not below 10");
     vrt_dataset_close(train);
+    lacks_batches(in_folder("cifar/cifar-10-batches-bin"));
     mkdir(in_folder("cifar100"), 0777);
     write_cifar(in_folder("cifar100/train.bin"), 200, 2, 100, 0);
     assert_true(vrt_dataset_open(&train, in_folder("cifar100"), "train", NULL, &e));
     assert_true(vrt_dataset_classes(train) == 100 && vrt_dataset_label(train, 199) == 99);
     assert_string_equal(vrt_dataset_class_name(train, 7), "07");
     vrt_dataset_close(train);
+    refused(in_folder("cifar100"), "test", NULL, "cifar100/test.bin is missing");
     vrt_image_free(&image);
 }
 
@@ -486,6 +598,8 @@ int main(void)
         cmocka_unit_test(reads_folders_and_archives),
         cmocka_unit_test(maps_classes),
         cmocka_unit_test(chooses_validation),
+        cmocka_unit_test(knows_names_of_splits),
+        cmocka_unit_test(knows_names_of_training),
         cmocka_unit_test(reads_bare_folders),
         cmocka_unit_test(refuses_data_sets),
         cmocka_unit_test(bears_files_that_are_cut),

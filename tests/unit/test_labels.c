@@ -157,7 +157,12 @@ static void finds_labels_of_validation(void **state)
             "(validation.txt (FILE LABEL), LOC_validation_solution.csv, ");
     write_labels(in_folder("lv/val.txt"), "", "ILSVRC2012_val_%08d.JPEG %s\n", 6, flat_classes);
     check_flat(in_folder("lv"), NULL, 6, 3);
-    assert_int_equal(rename(in_folder("lv/validation"), in_folder("lv/test")), 0);
+    assert_int_equal(rename(in_folder("lv/validation"), in_folder("lv/eval")), 0);
+    check_flat(in_folder("lv"), NULL, 6, 3);
+    assert_int_equal(rename(in_folder("lv/val.txt"), in_folder("lv/valid.txt")), 0);
+    check_flat(in_folder("lv"), NULL, 6, 3);
+    assert_int_equal(rename(in_folder("lv/valid.txt"), in_folder("lv/val.txt")), 0);
+    assert_int_equal(rename(in_folder("lv/eval"), in_folder("lv/test")), 0);
     check_flat(in_folder("lv"), NULL, 6, 3);
     refused(in_folder("lv"), "test", NULL,
             "(test.txt (FILE LABEL), LOC_test_solution.csv or test_annotations.txt)");
