@@ -2,6 +2,7 @@
 runtime_data_SOURCES = \
 	%D%/data/image.c %D%/data/image.h \
 	%D%/data/jpeg.c \
+	%D%/data/exif.c %D%/data/exif.h \
 	%D%/data/png.c \
 	%D%/data/resample.c %D%/data/resample.h \
 	%D%/data/augment.c %D%/data/augment.h \

@@ -22,6 +22,7 @@ unit_tests = \
 	%D%/unit/test_data \
 	%D%/unit/test_labels \
 	%D%/unit/test_odd \
+	%D%/unit/test_exif \
 	%D%/unit/test_loader \
 	%D%/unit/test_base \
 	%D%/unit/test_io \
@@ -85,6 +86,11 @@ unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/
 %C%_unit_test_odd_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_odd_CFLAGS = $(unit_cflags)
 %C%_unit_test_odd_LDADD = $(runtime_libs)
+
+%C%_unit_test_exif_SOURCES = %D%/unit/test_exif.c
+%C%_unit_test_exif_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_exif_CFLAGS = $(unit_cflags)
+%C%_unit_test_exif_LDADD = $(runtime_libs)
 
 %C%_unit_test_experts_SOURCES = %D%/unit/test_experts.c %D%/unit/stub_program.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
 %C%_unit_test_experts_CPPFLAGS = $(unit_cppflags)

@@ -3,6 +3,7 @@
 #include "runtime/data/image.h"
 
 #include "runtime/base/file.h"
+#include "runtime/data/exif.h"
 
 /* How files begin; `?` is any byte. What is not decoded is listed to be named in the message. */
 static const struct magic {
@@ -140,6 +141,7 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
     const struct magic *magic = find_magic(bytes, size);
 
     image->warnings = 0;
+    image->orientation = 0;
     if (size == 0)
         return vrt_fail(e, VRT_BAD_INPUT, "the file is empty; replace or remove it");
     if (magic == NULL)
@@ -154,7 +156,8 @@ bool vrt_image_decode(struct vrt_image *image, const uint8_t *bytes, size_t size
     image->format = magic->name;
     image->cmyk = image->channels == 4;
     vrt_image_reduce(image, channels);
-    return true;
+    return image->exif != VRT_EXIF_TURN || image->orientation < 2 ||
+           vrt_exif_turn(image, image->orientation, e);
 }
 
 bool vrt_image_read(struct vrt_image *image, const char *path, int channels, struct vrt_error *e)

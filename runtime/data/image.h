@@ -2,8 +2,9 @@
  *
  * JPEG and PNG, told apart by their first bytes, never by name. Pixels are those Pillow gives for
  * convert('RGB') or convert('L'): exact DCT and interpolated chroma, CMYK taken as Adobe writes it
- * (inverted), alpha dropped, 16 bits cut to 8, no colour management. The EXIF orientation is NOT
- * applied: the training pipelines that published accuracies come from do not apply it either. */
+ * (inverted), alpha dropped, 16 bits cut to 8, no colour management. The EXIF orientation is not
+ * applied unless that is asked for: the training pipelines that published accuracies come from do
+ * not apply it either. */
 #ifndef RUNTIME_DATA_IMAGE_H
 #define RUNTIME_DATA_IMAGE_H
 
@@ -14,11 +15,15 @@
 #define VRT_IMAGE_MAX_PIXELS (128 << 20) /* in all: 384 MiB of RGB */
 #define VRT_IMAGE_MAX_FILE   (64 << 20)  /* bytes of an encoded picture */
 
+enum vrt_exif { VRT_EXIF_IGNORE, VRT_EXIF_READ, VRT_EXIF_TURN };
+
 /* A zeroed struct is an empty image. Its buffers grow and stay, so one image decodes any number of
  * files. */
 struct vrt_image {
     int width, height, channels;
     const char *format;       /* "JPEG" or "PNG", as the file was; a constant */
+    enum vrt_exif exif;       /* what to do with the orientation; the caller's */
+    int orientation;          /* as the file says, 1 to 8; 0: it says nothing, or was not asked */
     bool cmyk;                /* as the file was */
     int warnings;             /* faults of the file that the decoder could pass over */
     struct vrt_buffer pixels; /* (H,W,C) */

@@ -6,6 +6,8 @@
 
 #include <png.h>
 
+#include "runtime/data/exif.h"
+
 #define MAX_PIXELS (64 << 20) /* what passes this */
 #define MAX_ROWS \
     (96 << 20) /* and this, bytes of pixels before compression, takes less than two seconds */
@@ -50,11 +52,24 @@ static void on_read(png_structp png, png_bytep to, size_t size)
     r->quota -= size;
 }
 
-/* Only the chunks that make pixels are looked at: a text can be compressed a thousandfold. */
-static void set_limits(png_structp png)
+/* Only the chunks that make pixels are looked at, and EXIF if it is wanted: a text can be
+ * compressed a thousandfold. */
+static void set_limits(png_structp png, bool exif)
 {
     png_set_user_limits(png, VRT_IMAGE_MAX_SIDE, VRT_IMAGE_MAX_SIDE);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    if (exif)
+        png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
+}
+
+/* Where it stands before the pixels, as it should. */
+static void read_exif(struct reader *r)
+{
+    png_uint_32 size;
+    png_bytep bytes;
+
+    if (png_get_eXIf_1(r->png, r->info, &size, &bytes) != 0)
+        r->image->orientation = vrt_exif_orientation(bytes, size);
 }
 
 static bool check_work(const struct reader *r)
@@ -93,9 +108,10 @@ static bool decode(struct reader *r, int channels)
     int passes, stored;
     size_t row;
 
-    set_limits(r->png);
+    set_limits(r->png, image->exif != VRT_EXIF_IGNORE);
     png_set_read_fn(r->png, r, on_read);
     png_read_info(r->png, r->info);
+    read_exif(r);
     if (!check_work(r))
         return false;
     row = png_get_rowbytes(r->png, r->info);

@@ -23,7 +23,7 @@
 enum { NAME_SIZE = 1400, SHOWN = 20 };
 
 /* What may be said of a picture; `tiny` is a side below a quarter of what the network takes. */
-enum finding { UNREADABLE, DAMAGED, CMYK, MISNAMED, TINY, DUPLICATE, FINDINGS };
+enum finding { UNREADABLE, DAMAGED, CMYK, MISNAMED, TINY, TURNED, DUPLICATE, FINDINGS };
 static const struct {
     const char *key, *text;
 } findings[FINDINGS] = {
@@ -33,6 +33,7 @@ static const struct {
     [MISNAMED] = {"misnamed",
                   "are of another format than their name says (they are read all the same)"},
     [TINY] = {"tiny", "have a side below a quarter of the network's input"},
+    [TURNED] = {"turned", "have an EXIF orientation, by which only predict --exif turns them"},
     [DUPLICATE] = {"duplicates", "have the pixels of an earlier one"},
 };
 
@@ -41,7 +42,8 @@ struct picture {
     int64_t same;       /* DUPLICATE: the earlier picture */
     unsigned found;     /* bits of enum finding */
     int width, height;
-    char *error; /* UNREADABLE: why */
+    int orientation; /* TURNED: which */
+    char *error;     /* UNREADABLE: why */
 };
 
 struct split {
@@ -98,8 +100,10 @@ static void check_picture(void *data, int64_t i, int thread)
     const struct vrt_program *program = c->o->program;
     char name[NAME_SIZE];
     struct vrt_error e;
+    image->exif = VRT_EXIF_READ;
     image->format = NULL;
     image->cmyk = false;
+    image->orientation = 0;
     image->warnings = 0;
     if (!vrt_dataset_read(split_of(c, i)->data, item_of(c, i), 3, image, &e)) {
         p->found = 1u << UNREADABLE;
@@ -110,11 +114,14 @@ static void check_picture(void *data, int64_t i, int thread)
     int size[] = {image->width, image->height};
     p->width = image->width;
     p->height = image->height;
+    p->orientation = image->orientation;
     p->hash = XXH3_128bits_withSeed(image->pixels.data, image->pixels.size,
                                     XXH3_64bits(size, sizeof size));
     p->found = (unsigned)(image->warnings > 0) << DAMAGED | (unsigned)image->cmyk << CMYK |
                (unsigned)misnamed(name, image->format) << MISNAMED |
-               (unsigned)(4 * p->width < program->width || 4 * p->height < program->height) << TINY;
+               (unsigned)(4 * p->width < program->width || 4 * p->height < program->height)
+                   << TINY |
+               (unsigned)(image->orientation > 1) << TURNED;
 }
 
 /* -- the same picture twice -- */
@@ -158,6 +165,8 @@ static void tell(const struct check *c, enum finding f, int64_t i, char *text, s
         snprintf(text, size, "%s", p->error != NULL ? p->error : "no memory");
     else if (f == TINY)
         snprintf(text, size, "%d x %d", p->width, p->height);
+    else if (f == TURNED)
+        snprintf(text, size, "orientation %d", p->orientation);
     else if (f == DUPLICATE) {
         name_of(c, p->same, other);
         snprintf(text, size, "%s", other);

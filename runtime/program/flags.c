@@ -59,6 +59,8 @@ static const struct vrt_flag flags[] = {
      "all logits as well"},
     {"features", FLAG_SWITCH, VRT_PREDICT, offsetof(struct vrt_options, features), 0, 0, NULL,
      "the input of the last layer as well"},
+    {"exif", FLAG_SWITCH, VRT_PREDICT, offsetof(struct vrt_options, exif), 0, 0, NULL,
+     "turn pictures upright as their EXIF orientation says, which training does not"},
     {"batch", FLAG_WHOLE, VRT_BENCH, offsetof(struct vrt_options, batch), 1, 1e9, "IMAGES",
      "pictures per call (default: as many as the program holds)"},
     {"train", FLAG_SWITCH, VRT_BENCH, offsetof(struct vrt_options, train), 0, 0, NULL,

@@ -48,7 +48,7 @@ struct vrt_options {
     char **files;           /* operands: the caller's array argv, rearranged */
     int nfiles;
     bool help, json, resume, train, logits, features, dry_run;
-    bool upcycle, mask_classes, all_classes;
+    bool upcycle, mask_classes, all_classes, exif;
     const char *out, *weights, *split, *keep_experts, *per_class, *confusion, *experts, *similarity,
         *class_map, *real;
     /* NULL: not given */

@@ -408,6 +408,8 @@ static bool open_predict(struct predict *p, struct vrt_error *e)
     p->transform = vrt_settings_transform(&s, o->program, false);
     p->window = calloc((size_t)o->program->micro, sizeof *p->window);
     p->images = calloc((size_t)vrt_threads_wanted(o), sizeof *p->images);
+    for (int64_t i = 0; p->images != NULL && i < vrt_threads_wanted(o); i++)
+        p->images[i].exif = o->exif ? VRT_EXIF_TURN : VRT_EXIF_IGNORE;
     p->order = calloc((size_t)o->program->classes + 1, sizeof *p->order);
     if (ok && (p->window == NULL || p->images == NULL || p->order == NULL))
         ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the pictures");

@@ -9,7 +9,7 @@ find good -name '*.jpg' | while read -r file; do        # some are PNG
 done
 ends 0 '^80 of 80 pictures can be read' "a good data set" ./tokens check-data --data good --threads 2
 holds "its classes have sizes" grep -q 'classes have 16 (class00) to 16 (class00) pictures' out
-ends 0 '"unreadable":\[\],"damaged":\[\],"cmyk":\[\],"misnamed":\[\],"tiny":\[\],"duplicates":\[\]}$' "no finding, as JSON" \
+ends 0 '"unreadable":\[\],"damaged":\[\],"cmyk":\[\],"misnamed":\[\],"tiny":\[\],"turned":\[\],"duplicates":\[\]}$' "no finding, as JSON" \
     ./tokens check-data --data good --json --threads 1
 holds "JSON has the sizes" grep -q '"checked":16,"classes":{"class00":4,"class01":4,"class02":4,"class03":4}' out
 

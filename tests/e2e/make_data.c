@@ -4,6 +4,7 @@
  *   make_data tree FOLDER SIDE TRAIN TEST CLASSES    folders of JPEG (plain, progressive, gray) and
  *                                                    PNG
  *   make_data picture KIND FILE SIDE                 one picture, see `kinds`
+ *   make_data orient FROM TO N                       a JPEG with N for its EXIF orientation
  *   make_data edit FROM TO OLD NEW                   a safetensors file with OLD replaced by NEW in
  *                                                    its header
  *
@@ -262,6 +263,22 @@ static void write_picture(const char *path, const struct kind *kind, int side, i
     free(pixels);
 }
 
+/* EXIF right behind the beginning. */
+static void orient_jpeg(const char *from, const char *to, int orientation)
+{
+    uint8_t exif[] = "\xff\xe1\0\42"
+                     "Exif\0\0II*\0\10\0\0\0\1\0\22\1\3\0\1\0\0\0N\0\0\0\0\0\0";
+    size_t size;
+    uint8_t *data = slurp(from, &size);
+    FILE *f = open_file(to, "wb");
+    exif[28] = (uint8_t)orientation;
+    fwrite(data, 1, 2, f);
+    fwrite(exif, 1, sizeof exif, f);
+    fwrite(data + 2, 1, size - 2, f);
+    close_file(f, to);
+    free(data);
+}
+
 static void make_folder(const char *path)
 {
     if (mkdir(path, 0777) != 0 && access(path, F_OK) != 0)
@@ -340,6 +357,8 @@ int main(int argc, char **argv)
         }
     } else if (argc == 5 && strcmp(what, "picture") == 0)
         write_picture(argv[3], find_kind(argv[2]), number(argv[4], SIDE_MAX), 1, 4, 7);
+    else if (argc == 5 && strcmp(what, "orient") == 0)
+        orient_jpeg(argv[2], argv[3], number(argv[4], 8));
     else if (argc == 6 && strcmp(what, "edit") == 0)
         edit_header(argv[2], argv[3], argv[4], argv[5]);
     else {

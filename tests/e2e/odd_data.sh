@@ -86,4 +86,27 @@ done
 mkdir nothing
 cp odd/test/README odd/test/notes.txt nothing
 ends 1 'there are no pictures' "nothing but notes" ./tokens predict --weights $w nothing
+
+# Pictures whose camera lay on its side: counted; turned only by predict, and only if it is asked to.
+cp -r good side
+"$make_data" picture plain upright.jpg 40
+for n in 1 2 3 4 5 6 7 8; do
+    "$make_data" orient upright.jpg side/train/class00/$n.jpg $n
+done
+ends 0 '^7 pictures have an EXIF orientation, by which only predict --exif' "check-data counts them" ./tokens check-data --data side \
+    --threads 1
+holds "and says which" grep -q '^  train/class00/6.jpg (orientation 6)$' out
+ends 0 '"turned":\[{"picture":"train/class00/2.jpg","why":"orientation 2"},' "as JSON" ./tokens check-data --data side --json --threads 1
+logits() { ./tokens predict --weights $w --logits --threads 1 "$@" | grep logits | sort; }
+logits side/train/class00/[1-8].jpg >lying
+holds "they are seen as they are stored" test "$(uniq lying | wc -l)" = 1
+logits --exif side/train/class00/[1-8].jpg >turned
+holds "with --exif as they were taken" test "$(uniq turned | wc -l)" = 8
+logits --exif side/train/class00/1.jpg upright.jpg >both
+holds "and as before where they are upright" test "$(cat both lying | uniq | wc -l)" = 1
+./tokens predict --weights $w --data side --split train --exif --json --logits --threads 1 2>/dev/null |
+    sed -n 's/.*class00\/\([1-8].jpg\).*"logits"/\1/p' | sort >of.data
+./tokens predict --weights $w side/train/class00/[1-8].jpg --exif --json --logits --threads 1 |
+    sed -n 's/.*class00\/\([1-8].jpg\).*"logits"/\1/p' | sort >of.files
+holds "those of a data set, too" cmp of.files of.data
 finish

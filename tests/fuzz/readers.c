@@ -55,7 +55,7 @@ static int outcome_of(bool good, const struct vrt_error *e)
 
 static int read_picture(const char *root, const struct fuzz_bytes *b)
 {
-    struct vrt_image image = {0};
+    struct vrt_image image = {.exif = b->size % 3 ? VRT_EXIF_TURN : VRT_EXIF_IGNORE};
     struct vrt_error e = {.text = ""};
     int channels = b->size % 2 ? 1 : 3;
     (void)root;
