@@ -4,8 +4,8 @@
  * Filters (both of support s, stretched by max(1, in/out)): bilinear, the triangle, s = 1; bicubic,
  * Keys with a = -0.5, s = 2. Weights are normalised in double, then rounded to 22 binary places;
  * the horizontal pass comes first, and its results are rounded to 8 bits. tests/reference compares
- * with Pillow 9.4 to 11.1, by bytes. (Newer releases may run the vertical pass first where that is
- * cheaper, which moves the last bits; published accuracies rest on the older order.) */
+ * with Pillow 9.4 to 12.2, by bytes. (Pillow 13 runs the vertical pass first where that is cheaper,
+ * on tall pictures, which moves the last bits; published accuracies rest on the older order.) */
 #ifndef RUNTIME_DATA_RESAMPLE_H
 #define RUNTIME_DATA_RESAMPLE_H
 

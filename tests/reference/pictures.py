@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Records the pixels that Pillow and timm give, as hashes, for test_pictures.c.
 
-    python3 -m venv venv && venv/bin/pip install 'pillow>=9.4,<=11.1' xxhash
+    python3 -m venv venv && venv/bin/pip install 'pillow>=9.4,<13' xxhash
     venv/bin/python pictures.py PHOTOS          writes pictures.txt: the files of pictures/ and 200 photos; a minute
     venv/bin/python pictures.py PHOTOS --timm   compares the geometry below with timm's own transforms; needs timm, too
     venv/bin/python pictures.py --generate      writes the files of pictures/ again (Pillow 11.1 wrote what is here)
 
-PHOTOS is ../shared/data/imagenet-sample, seen from the project. Pillow 12 and later may run the vertical pass first, which
-moves the last bits, so they are refused.
+PHOTOS is ../shared/data/imagenet-sample, seen from the project. Pillow 13 runs the vertical pass first on tall pictures, which
+moves the last bits of some, so it is refused; all from 9.4 to 12.2 give the same file.
 
 A row of pictures.txt: the file, its size as decoded, then a hash (XXH3-64) for each column: the pixels of convert("RGB")
 and of convert("L"), then FILTER/WIDTHxHEIGHT/CROP/FIT/MODE, what an evaluation sees. Geometry is written here from the
@@ -95,8 +95,8 @@ def row(path):
 
 
 def record(photos):
-    if not (9, 4) <= tuple(map(int, PIL.__version__.split(".")[:2])) <= (11, 1):
-        sys.exit(f"Pillow {PIL.__version__}: 9.4 to 11.1 are needed, see the top of this file")
+    if not (9, 4) <= tuple(map(int, PIL.__version__.split(".")[:2])) < (13, 0):
+        sys.exit(f"Pillow {PIL.__version__}: 9.4 to 12 are needed, see the top of this file")
     files = [("pictures", p, p.name) for p in sorted(PICTURES.iterdir())]
     files += [("photos", p, f"{p.parent.name}/{p.name}") for p in sorted(photos.glob("*/*.JPEG"))]
     names = [f"{f}/{w}x{h}/{crop}/{fit}/{mode}" for f, w, h, crop, fit, mode in COLUMNS]
