@@ -149,6 +149,10 @@ static bool read_text(struct tars *t, const struct vrt_member *m, const uint8_t 
 {
     size_t skip;
 
+    *text = (const uint8_t *)"";
+    *size = 0;
+    if (m->size == 0)
+        return true;
     if (m->size > MAX_TEXT)
         return vrt_fail(e, VRT_BAD_INPUT, "%s: %s has %llu bytes; at most %d are read", t->path,
                         m->name, (unsigned long long)m->size, MAX_TEXT);
