@@ -203,11 +203,30 @@ void vrt_blob_close(struct vrt_blob *b)
     free(b);
 }
 
+static bool check_range(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
+                        struct vrt_error *e)
+{
+    return (offset <= b->size && size <= b->size - offset) ||
+           vrt_fail(e, VRT_BAD_INPUT, "%s ended early: it was cut while in use", name);
+}
+
+bool vrt_blob_copy(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
+                   void *data, struct vrt_error *e)
+{
+    if (!check_range(b, name, offset, size, e))
+        return false;
+    if (b->fd >= 0)
+        return vrt_file_read_at(b->fd, name, data, size, offset, e);
+    if (size > 0)
+        memcpy(data, b->memory.data + offset, size);
+    return true;
+}
+
 bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
                    struct vrt_buffer *buffer, const uint8_t **data, struct vrt_error *e)
 {
-    if (offset > b->size || size > b->size - offset)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s ended early: it was cut while in use", name);
+    if (!check_range(b, name, offset, size, e))
+        return false;
     if (b->fd < 0) {
         *data = b->memory.data + offset;
         return true;

@@ -32,4 +32,8 @@ void vrt_blob_close(struct vrt_blob *b);
 bool vrt_blob_read(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
                    struct vrt_buffer *buffer, const uint8_t **data, struct vrt_error *e);
 
+/* The same into memory of the caller. */
+bool vrt_blob_copy(const struct vrt_blob *b, const char *name, uint64_t offset, size_t size,
+                   void *data, struct vrt_error *e);
+
 #endif

@@ -32,7 +32,7 @@ struct cifar {
     const struct version *version;
     char *folder;
     bool test; /* the split that is wanted: of the two that there are */
-    struct vrt_buffer text, byte;
+    struct vrt_buffer text;
     const char *names[100];
     struct vrt_error *error;
 };
@@ -144,7 +144,7 @@ static bool add_record(struct cifar *c, const char *file, int64_t number, int la
 static bool add_file(struct cifar *c, const char *file)
 {
     const struct vrt_blob *b;
-    const uint8_t *label;
+    uint8_t label;
     uint64_t labels = (uint64_t)c->version->labels, record = labels + 3 * PLANE;
 
     if (!vrt_dataset_blob(c->d, file, NULL, c->error))
@@ -155,8 +155,8 @@ static bool add_file(struct cifar *c, const char *file)
                         "%s has %llu bytes, not a number of pictures of %llu; get it again", file,
                         (unsigned long long)b->size, (unsigned long long)record);
     for (uint64_t at = labels; at < b->size; at += record)
-        if (!vrt_blob_read(b, file, at - 1, 1, &c->byte, &label, c->error) ||
-            !add_record(c, file, (int64_t)(at / record), *label, at))
+        if (!vrt_blob_copy(b, file, at - 1, 1, &label, c->error) ||
+            !add_record(c, file, (int64_t)(at / record), label, at))
             return false;
     return true;
 }
@@ -217,7 +217,6 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
                                     c.folder, e);
     }
     vrt_buffer_free(&c.text);
-    vrt_buffer_free(&c.byte);
     free(c.folder);
     return ok;
 }

@@ -4,6 +4,7 @@
  *
  * Format: big-endian words magic (0x803 for bytes in three dimensions, 0x801 in one), then the
  * dimensions, then bytes. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,41 +12,35 @@
 
 #include "runtime/data/source.h"
 
-/* The file that exists among PREFIX-images-idx3-ubyte[.gz] and MNIST's other spellings; NULL when
- * none does. */
-static char *find_file(const char *root, const char *prefix, const char *what, int dimensions)
+/* Is there a file PREFIX-images-idx3-ubyte[.gz], in one of MNIST's spellings? *path: where. */
+static bool find_file(const char *root, const char *prefix, const char *what, int dimensions,
+                      char path[PATH_MAX])
 {
     static const char *const endings[] = {"", ".gz"};
 
-    for (int i = 0; i < 4; i++) {
-        char *path;
-        if (asprintf(&path, "%s/%s-%s%cidx%d-ubyte%s", root, prefix, what, i & 2 ? '.' : '-',
-                     dimensions, endings[i & 1]) < 0)
-            return NULL;
-        if (access(path, F_OK) == 0)
-            return path;
-        free(path);
-    }
-    return NULL;
+    for (int i = 0; i < 4; i++)
+        if (snprintf(path, PATH_MAX, "%s/%s-%s%cidx%d-ubyte%s", root, prefix, what,
+                     i & 2 ? '.' : '-', dimensions, endings[i & 1]) < PATH_MAX &&
+            access(path, F_OK) == 0)
+            return true;
+    return false;
 }
 
 /* How the names of the split's files begin: *found, but MNIST calls its test set t10k; NULL when
  * there are none. */
-static const char *find_prefix(const char *root, const char *split, const char **found)
+static const char *find_prefix(const char *root, const char *split, const char **found,
+                               char images[PATH_MAX])
 {
     const char *names[VRT_SPLIT_NAMES];
 
     vrt_split_names(split, names);
     for (int i = 0; names[i] != NULL; i++) {
         const char *prefixes[] = {names[i], strcmp(names[i], "test") == 0 ? "t10k" : names[i]};
-        for (int j = 0; j < 2; j++) {
-            char *path = find_file(root, prefixes[j], "images", 3);
-            free(path);
-            if (path == NULL)
-                continue;
-            *found = names[i];
-            return prefixes[j];
-        }
+        for (int j = 0; j < 2; j++)
+            if (find_file(root, prefixes[j], "images", 3, images)) {
+                *found = names[i];
+                return prefixes[j];
+            }
     }
     return NULL;
 }
@@ -173,21 +168,19 @@ static const struct vrt_source idx = {"IDX files", idx_read};
 bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
                   bool *found, struct vrt_error *e)
 {
-    const char *prefix = find_prefix(d->root, split, &d->found);
-    char *images, *labels;
+    char images[PATH_MAX], labels[PATH_MAX];
+    const char *prefix = find_prefix(d->root, split, &d->found, images);
     uint32_t size[3];
     bool ok = false;
 
     *found = prefix != NULL;
     if (!*found)
         return false;
-    images = find_file(d->root, prefix, "images", 3);
-    labels = find_file(d->root, prefix, "labels", 1);
     d->source = &idx;
     d->split = strdup(prefix);
-    if (images == NULL || d->split == NULL)
+    if (d->split == NULL)
         vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-    else if (labels == NULL)
+    else if (!find_file(d->root, prefix, "labels", 1, labels))
         vrt_fail(e, VRT_BAD_INPUT, "%s has no file of labels (-labels-idx1-ubyte) beside it",
                  images);
     else
@@ -200,7 +193,5 @@ bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dat
                                strlen(strrchr(images, '/')), e) &&
              read_labels(d, labels, classes_of, size[0], e);
     }
-    free(images);
-    free(labels);
     return ok;
 }

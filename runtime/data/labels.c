@@ -8,6 +8,7 @@
  *   SPLIT_annotations.txt    FILE CLASS X Y W H: Tiny-ImageNet */
 #include "runtime/data/labels.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +148,10 @@ static bool of_validation(const char *split)
     return strncmp(split, "val", 3) == 0 || vrt_split_kind(split, strlen(split)) == VRT_SPLIT_VAL;
 }
 
-/* The file PLACE/BEFORE NAME AFTER below the root; the last one has no name of a split in it, and
- * is for validation only. */
-static char *find(const char *root, const char *split, const char *name, bool *in_order)
+/* Is there a file PLACE/BEFORE NAME AFTER below the root? The last one has no name of a split in
+ * it, and is for validation only. */
+static bool find(const char *root, const char *split, const char *name, char path[PATH_MAX],
+                 bool *in_order)
 {
     static const char *const before[] = {"", "", "LOC_", TRUTH};
     static const char *const after[] = {"_annotations.txt", ".txt", "_solution.csv", ""};
@@ -157,17 +159,14 @@ static char *find(const char *root, const char *split, const char *name, bool *i
     int files = of_validation(split) ? 4 : 3;
 
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        for (int j = 0; j < files; j++) {
-            char *path;
-            if (asprintf(&path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? name : "",
-                         after[j]) < 0)
-                return NULL;
-            *in_order = j == 3;
-            if (access(path, F_OK) == 0)
-                return path;
-            free(path);
-        }
-    return NULL;
+        for (int j = 0; j < files; j++)
+            if (snprintf(path, PATH_MAX, "%s/%s/%s%s%s", root, places[i], before[j],
+                         j < 3 ? name : "", after[j]) < PATH_MAX &&
+                access(path, F_OK) == 0) {
+                *in_order = j == 3;
+                return true;
+            }
+    return false;
 }
 
 /* The development kit as it is delivered. */
@@ -194,9 +193,11 @@ static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e
     struct vrt_blob *blob = NULL;
     bool ok;
 
-    if (asprintf(&l->path, "%s/ILSVRC2012_devkit_t12.tar.gz", root) < 0)
+    if (asprintf(&l->path, "%s/ILSVRC2012_devkit_t12.tar.gz", root) < 0) {
         l->path = NULL;
-    if (l->path == NULL || access(l->path, F_OK) != 0) {
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
+    }
+    if (access(l->path, F_OK) != 0) {
         free(l->path);
         l->path = NULL;
         return true;
@@ -216,14 +217,19 @@ bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, 
 {
     const char *const wanted[] = {split, asked};
     const char *names[VRT_SPLIT_NAMES];
+    char path[PATH_MAX];
+    bool found = false;
 
     for (int i = 0; i < 2; i++) {
         vrt_split_synonyms(wanted[i], names);
-        for (int j = 0; l->path == NULL && names[j] != NULL; j++)
-            l->path = find(root, split, names[j], &l->in_order);
+        for (int j = 0; !found && names[j] != NULL; j++)
+            found = find(root, split, names[j], path, &l->in_order);
     }
-    if (l->path == NULL)
+    if (!found)
         return !of_validation(split) || open_kit(l, root, e);
+    l->path = strdup(path);
+    if (l->path == NULL)
+        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
     return vrt_file_read_text(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
 }
 

@@ -74,18 +74,14 @@ bool vrt_member_is_picture(const struct vrt_member *m)
     const char *slash = strrchr(m->name, '/');
     enum vrt_odd_sort sort = vrt_odd_sort(slash != NULL ? slash + 1 : m->name);
     size_t size = m->size < VRT_IMAGE_HEAD ? m->size : VRT_IMAGE_HEAD;
-    struct vrt_buffer buffer = {0};
-    const uint8_t *head;
+    uint8_t head[VRT_IMAGE_HEAD];
     struct vrt_error ignored;
-    bool picture = true;
 
     if (sort != VRT_ODD_LOOK)
         return sort == VRT_ODD_PICTURE;
-    if (m->kind == 'f' && !m->sparse &&
-        vrt_blob_read(m->blob, m->name, m->offset, size, &buffer, &head, &ignored))
-        picture = vrt_image_known(head, size);
-    vrt_buffer_free(&buffer);
-    return picture;
+    return m->kind != 'f' || m->sparse ||
+           !vrt_blob_copy(m->blob, m->name, m->offset, size, head, &ignored) ||
+           vrt_image_known(head, size);
 }
 
 bool vrt_member_usable(const char *path, const struct vrt_member *m, struct vrt_error *e)
