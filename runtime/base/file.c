@@ -1,4 +1,4 @@
-/* Files by POSIX calls: whole reads, maps, atomic writes. Input: paths; output: bytes or an error
+/* Files by POSIX calls: whole reads, atomic writes. Input: paths; output: bytes or an error
  * that names the path. */
 #include "runtime/base/file.h"
 
@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -134,36 +133,6 @@ bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struc
         size -= (size_t)n;
     }
     return true;
-}
-
-bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e)
-{
-    uint64_t size;
-    int fd = vrt_file_open(path, &size, e);
-    void *data;
-
-    *m = (struct vrt_map){0};
-    if (fd < 0)
-        return false;
-    if (size == 0) {
-        close(fd);
-        return true;
-    }
-    data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED)
-        fail(e, "map", path);
-    close(fd);
-    if (data == MAP_FAILED)
-        return false;
-    *m = (struct vrt_map){data, size};
-    return true;
-}
-
-void vrt_file_unmap(struct vrt_map *m)
-{
-    if (m->data != NULL)
-        munmap((void *)(uintptr_t)m->data, m->size);
-    *m = (struct vrt_map){0};
 }
 
 static struct vrt_file_id id_of(const struct stat *s)

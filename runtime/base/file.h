@@ -1,4 +1,4 @@
-/* Files: read whole, mapped, and written so that a crash or a full disk leaves the old file or the
+/* Files: read whole, and written so that a crash or a full disk leaves the old file or the
  * new one, never a part. Errors name the file and the system's reason. */
 #ifndef RUNTIME_BASE_FILE_H
 #define RUNTIME_BASE_FILE_H
@@ -32,14 +32,6 @@ bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_
 
 /* All of `size` bytes to fd, going on after short writes. `name` is for messages. */
 bool vrt_file_put(int fd, const char *name, const void *data, size_t size, struct vrt_error *e);
-
-struct vrt_map {
-    const uint8_t *data; /* read-only; NULL for an empty file */
-    size_t size;
-};
-
-bool vrt_file_map(const char *path, struct vrt_map *m, struct vrt_error *e);
-void vrt_file_unmap(struct vrt_map *m);
 
 /* Which file it is, by whatever path. */
 struct vrt_file_id {

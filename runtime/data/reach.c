@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/data/odd.h"
 #include "runtime/data/source.h"
+#include "runtime/data/split.h"
 
 /* What of the path is there, without links. */
 static bool real_part(const char *path, char real[PATH_MAX])
@@ -53,10 +55,11 @@ static bool linked(const char *where, const char *real, bool splits)
     bool found = false;
 
     while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
-        bool split = splits && vrt_split_name(entry->d_name, strlen(entry->d_name));
-        if (entry->d_name[0] == '.' || vrt_entry_kind(dir, entry) != 'd')
+        const char *name = entry->d_name;
+        bool split = splits && vrt_split_kind(name, strlen(name)) != VRT_SPLIT_OTHER;
+        if (vrt_odd_hidden(name) || vrt_entry_kind(dir, entry) != 'd')
             continue;
-        snprintf(path, sizeof path, "%s/%s", where, entry->d_name);
+        snprintf(path, sizeof path, "%s/%s", where, name);
         found = (entry->d_type != DT_DIR && vrt_file_find(path, &id) && lies_in(real, &id)) ||
                 (split && linked(path, real, false));
     }
@@ -79,5 +82,5 @@ bool vrt_data_takes(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    return vrt_index_takes(slash != NULL ? slash + 1 : path);
+    return vrt_odd_sort(slash != NULL ? slash + 1 : path) == VRT_ODD_PICTURE;
 }

@@ -28,7 +28,6 @@ static void writes_files(void **state)
     struct vrt_buffer b = {0};
     struct vrt_writer w;
     struct vrt_error e;
-    struct vrt_map m;
 
     (void)state;
     write_file(in_folder("f"), "old", 3);
@@ -37,10 +36,6 @@ static void writes_files(void **state)
     assert_true(vrt_file_read(in_folder("f"), 100, &b, &e));
     assert_string_equal((char *)b.data, "old");
     write_file(in_folder("f"), "newer", 5);
-    assert_true(vrt_file_map(in_folder("f"), &m, &e));
-    assert_int_equal(m.size, 5);
-    assert_memory_equal(m.data, "newer", 5);
-    vrt_file_unmap(&m);
     assert_false(vrt_file_read(in_folder("f"), 4, &b, &e));
     assert_false(vrt_file_read(folder, 100, &b, &e));
     assert_non_null(strstr(e.text, "not a regular file"));
