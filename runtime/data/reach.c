@@ -82,5 +82,5 @@ bool vrt_data_takes(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    return vrt_odd_sort(slash != NULL ? slash + 1 : path) == VRT_ODD_PICTURE;
+    return vrt_odd_sort(slash != NULL ? slash + 1 : path) != VRT_ODD_NO_PICTURE;
 }
