@@ -59,11 +59,15 @@ bin_PROGRAMS += vmoec
 	%D%/emit/module.c %D%/emit/module.h \
 	%D%/emit/objects.c \
 	%D%/emit/target.c \
+	%D%/link/parts.c %D%/link/parts.h \
 	%D%/link/link.c %D%/link/link.h \
 	%D%/info.c %D%/info.h \
 	%D%/pipeline.c %D%/pipeline.h
 %C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) \
 	-DDEFAULT_CC='"$(CC) $(LINK_SANITIZE)"' -DSOURCE_FOLDER='"$(source_folder)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
+%C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) \
+	-DDEFAULT_CC='"$(CC)"' -DSOURCE_FOLDER='"$(source_folder)"' -DBUILD_FOLDER='"$(build_folder)"' \
+	-DBINDIR='"$(bindir)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
 	-DRUNTIME_LIBS='"$(runtime_LIBS)"'
 
 vmoec_SOURCES = %D%/main.c

@@ -13,6 +13,7 @@
 #include "compiler/graph/graph.h"
 #include "compiler/info.h"
 #include "compiler/link/link.h"
+#include "compiler/link/parts.h"
 #include "compiler/plan/plan.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
@@ -84,7 +85,7 @@ static bool resolve(struct run *x)
 {
     size_t nops, nsearch;
     const struct lang_op *ops = graph_layers(&nops);
-    const char *const *search = link_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
+    const char *const *search = parts_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
     struct lang_options o = {.ops = ops,
                              .nops = nops,
                              .search = search,

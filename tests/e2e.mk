@@ -9,6 +9,7 @@ e2e_tests = \
 	%D%/e2e/guards.sh \
 	%D%/e2e/faults.sh \
 	%D%/e2e/emit.sh \
+	%D%/e2e/moved.sh \
 	%D%/e2e/weights.sh \
 	%D%/e2e/experts.sh \
 	%D%/e2e/examples.sh \

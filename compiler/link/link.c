@@ -1,5 +1,4 @@
-/* Finding the runtime and the standard library, and running the linker. A build tree knows its own
- * parts, an installed compiler those beside it. */
+/* Running the linker. */
 #include "config.h"
 
 #include "compiler/link/link.h"
@@ -10,54 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include "compiler/link/parts.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 #include "lang/base/text.h"
 
 extern char **environ;
-
-/* The folder of this executable. */
-static const char *own_folder(struct arena *a)
-{
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    while (n > 0 && path[n - 1] != '/')
-        n--;
-    return n > 0 ? arena_copy(a, path, (size_t)n - 1) : "";
-}
-
-/* In a build tree the library stands below the compiler. */
-static bool in_build_tree(struct arena *a)
-{
-    return access(arena_printf(a, "%s/runtime/libvrt.a", own_folder(a)), R_OK) == 0;
-}
-
-static const char *runtime_library(struct arena *a)
-{
-    if (in_build_tree(a))
-        return arena_printf(a, "%s/runtime/libvrt.a", own_folder(a));
-    return PKGLIBDIR "/libvrt.a";
-}
-
-const char *const *link_stdlib_folders(struct arena *a, const char *given, size_t *n)
-{
-    const char **list = NULL, *path = getenv("VMOE_PATH");
-    size_t cap = 0;
-    *n = 0;
-    if (given)
-        *ARENA_PUSH(a, list, *n, cap) = given;
-    while (path && *path) {
-        size_t length = strcspn(path, ":");
-        if (length)
-            *ARENA_PUSH(a, list, *n, cap) = arena_copy(a, path, length);
-        path += length + (path[length] == ':');
-    }
-    *ARENA_PUSH(a, list, *n, cap) =
-        in_build_tree(a) ? SOURCE_FOLDER "/stdlib" : PKGDATADIR "/stdlib";
-    return list;
-}
 
 /* The words of a text, split at blanks. */
 static void push_words(struct arena *a, const char ***argv, size_t *n, size_t *cap,
@@ -96,7 +54,7 @@ bool link_program(struct arena *a, const char *const *objects, size_t count, con
     *ARENA_PUSH(a, argv, n, cap) = out;
     for (size_t i = 0; i < count; i++)
         *ARENA_PUSH(a, argv, n, cap) = objects[i];
-    *ARENA_PUSH(a, argv, n, cap) = runtime_library(a);
+    *ARENA_PUSH(a, argv, n, cap) = parts_runtime(a);
     push_words(a, &argv, &n, &cap, RUNTIME_LIBS);
     *ARENA_PUSH(a, argv, n, cap) = NULL;
     for (size_t i = 0; verbose && argv[i]; i++) {

@@ -1,5 +1,4 @@
-/* Objects + runtime -> executable, by the system's C compiler; and where the parts of an
- * installation lie. */
+/* Objects + runtime -> executable, by the system's C compiler. */
 #ifndef COMPILER_LINK_LINK_H
 #define COMPILER_LINK_LINK_H
 
@@ -8,10 +7,6 @@
 
 struct arena;
 struct diag;
-
-/* Folders for `use std.x`: `given` (--stdlib) if not NULL, those of VMOE_PATH, then the one beside
- * the build or installed. */
-const char *const *link_stdlib_folders(struct arena *a, const char *given, size_t *n);
 
 /* False after a report. No shell is involved; $CC names another compiler than the one that built
  * this. */
