@@ -59,6 +59,9 @@ bin_PROGRAMS += vmoec
 	%D%/emit/module.c %D%/emit/module.h \
 	%D%/emit/objects.c \
 	%D%/emit/target.c \
+	%D%/files/scratch.c %D%/files/scratch.h \
+	%D%/files/output.c %D%/files/output.h \
+	%D%/files/kept.c %D%/files/kept.h \
 	%D%/link/parts.c %D%/link/parts.h \
 	%D%/link/link.c %D%/link/link.h \
 	%D%/info.c %D%/info.h \

@@ -1,10 +1,13 @@
 /* The command line of vmoec. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compiler/pipeline.h"
 #include "lang/base/text.h"
@@ -20,7 +23,8 @@ static const char usage[] =
     "for errors; info says how many parameters and multiply-accumulates a model has and how much\n"
     "memory it takes; --keys lists every key.\n"
     "\n"
-    "  -o OUT             the result; default: FILE without .vmoe, in this folder\n"
+    "  -o OUT             the result; default: FILE without .vmoe, in this folder; -: standard\n"
+    "                     output (not for a program)\n"
     "  -D NAME=VALUE      set a `param` of the file\n"
     "  --set PATH=VALUE   set any key, e.g. --set train.optim.lr=1e-3\n"
     "  --experiment NAME  which experiment to build; --model NAME: which model\n"
@@ -35,7 +39,7 @@ static const char usage[] =
     "  -v                 show the command that links\n"
     "\n"
     "VMOE_CACHE=DIR is where kernels are kept from build to build (default ~/.cache/vmoe; empty:\n"
-    "nowhere), CC the compiler that links.\n"
+    "nowhere), CC the compiler that links, TMPDIR where it works.\n"
     "exit status: 0 done, 1 errors in the file, 2 wrong usage, 3 a fault of the compiler\n";
 
 enum {
@@ -168,6 +172,18 @@ static int run_command(struct request *r, int argc, char **argv)
     return pipeline_run(r);
 }
 
+/* A file of ours never gets the number of a stream that is closed: what is said to people would go
+ * into it. A file beyond the limit of its size is an error of its write. */
+static void prepare(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 3)
+        fd = dup(fd);
+    if (fd >= 0)
+        close(fd);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const commands[] = {"build", "check", "info", NULL};
@@ -175,6 +191,7 @@ int main(int argc, char **argv)
 #ifdef VMOE_SANITIZE
     r.sanitize = true;
 #endif
+    prepare();
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? STATUS_USAGE : STATUS_OK;

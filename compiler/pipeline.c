@@ -7,9 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler/emit/module.h"
+#include "compiler/files/output.h"
+#include "compiler/files/scratch.h"
 #include "compiler/graph/graph.h"
 #include "compiler/info.h"
 #include "compiler/link/link.h"
@@ -47,6 +48,7 @@ struct run {
     bool has_target;
     const struct plan *plan;
     struct module *module;
+    struct output output;
 };
 
 const char *const *pipeline_forms(void)
@@ -81,21 +83,26 @@ static bool parse(struct run *x)
     return x->ast != NULL;
 }
 
-static bool resolve(struct run *x)
+static struct lang_options options(struct run *x)
 {
     size_t nops, nsearch;
     const struct lang_op *ops = graph_layers(&nops);
     const char *const *search = parts_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
-    struct lang_options o = {.ops = ops,
-                             .nops = nops,
-                             .search = search,
-                             .nsearch = nsearch,
-                             .defines = x->r->defines,
-                             .ndefines = x->r->ndefines,
-                             .sets = x->r->sets,
-                             .nsets = x->r->nsets,
-                             .experiment = x->r->experiment,
-                             .model = x->r->model};
+    return (struct lang_options){.ops = ops,
+                                 .nops = nops,
+                                 .search = search,
+                                 .nsearch = nsearch,
+                                 .defines = x->r->defines,
+                                 .ndefines = x->r->ndefines,
+                                 .sets = x->r->sets,
+                                 .nsets = x->r->nsets,
+                                 .experiment = x->r->experiment,
+                                 .model = x->r->model};
+}
+
+static bool resolve(struct run *x)
+{
+    struct lang_options o = options(x);
     x->spec = lang_resolve(x->arena, x->ast, &o, x->diag);
     return x->spec != NULL;
 }
@@ -190,8 +197,67 @@ static bool failed_write(struct run *x, const char *path, const char *why)
     return false;
 }
 
-static void print_form(struct run *x, FILE *out)
+/* FILE.vmoe -> FILE and an ending, in the working folder; text goes to standard output. */
+static const char *default_output(struct run *x)
 {
+    const char *suffix = x->stop == FORM_ASM ? ".s" : x->stop == FORM_OBJ ? ".o" : "";
+    const char *base = strrchr(x->r->file, '/');
+    if (x->stop < FORM_ASM)
+        return "-";
+    base = base ? base + 1 : x->r->file;
+    size_t n = strlen(base);
+    if (n > 5 && !strcmp(base + n - 5, ".vmoe"))
+        n -= 5;
+    return arena_printf(x->arena, "%.*s%s", (int)n, base, suffix);
+}
+
+/* What is read is never written to, whatever name it goes by. */
+static bool spares(struct run *x, const char *input)
+{
+    const char *path = x->output.path;
+    if (!output_replaces(&x->output, input))
+        return true;
+    if (!strcmp(path, input))
+        diag_report(x->diag, DIAG_OUTPUT_IS_INPUT, nowhere(), "the output %s is read to make it",
+                    path);
+    else
+        diag_report(x->diag, DIAG_OUTPUT_IS_INPUT, nowhere(),
+                    "the output %s is %s, which is read to make it", path, input);
+    diag_help(x->diag, "nothing was written; choose another name with -o");
+    return false;
+}
+
+static bool spares_inputs(struct run *x)
+{
+    struct lang_options o = options(x);
+    size_t n;
+    const char *const *files = lang_files(x->arena, x->ast, &o, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!spares(x, files[i]))
+            return false;
+    return spares(x, parts_runtime(x->arena)) && spares(x, parts_compiler(x->arena));
+}
+
+/* Whatever could keep the result from being written is told before it is made. */
+static bool open_output(struct run *x)
+{
+    bool program = x->stop == FORM_EXE;
+    if (x->r->command != COMMAND_BUILD)
+        return true;
+    const char *path = x->r->out ? x->r->out : default_output(x);
+    if (!output_open(&x->output, x->arena, path, program, x->diag) || !spares_inputs(x))
+        return false;
+    if (!program || scratch_folder(x->arena))
+        return true;
+    diag_report(x->diag, DIAG_FILE_WRITE, nowhere(), "cannot make a folder in %s: %s",
+                scratch_place(), strerror(errno));
+    diag_help(x->diag, "set TMPDIR to a folder that can be written to");
+    return false;
+}
+
+static void print_form(struct run *x)
+{
+    FILE *out = x->output.file;
     switch (x->stop) {
     case FORM_AST:   lang_print_ast(x->ast, out); break;
     case FORM_SPEC:  lang_print_spec(x->spec, out); break;
@@ -202,63 +268,41 @@ static void print_form(struct run *x, FILE *out)
     }
 }
 
-static bool write_text(struct run *x)
+static enum status write_program(struct run *x)
 {
-    const char *path = x->r->out;
-    FILE *out = path ? fopen(path, "w") : stdout;
-    if (!out)
-        return failed_write(x, path, strerror(errno));
-    print_form(x, out);
-    bool ok = !ferror(out) && !fflush(out);
-    int why = errno;
-    if (path && fclose(out))
-        ok = false;
-    return ok || failed_write(x, path ? path : "standard output", strerror(why));
+    const char *folder = scratch_folder(x->arena);
+    struct link l = {.objects = arena_printf(x->arena, "%s/objects.a", folder),
+                     .program = arena_printf(x->arena, "%s/program", folder),
+                     .folder = folder,
+                     .name = x->output.path,
+                     .verbose = x->r->verbose,
+                     .sanitize = x->r->sanitize};
+    enum objects objects = module_objects(x->module, l.objects, x->diag);
+    if (objects != OBJECTS_WRITTEN)
+        return objects == OBJECTS_REFUSED ? STATUS_INTERNAL : STATUS_SPEC;
+    bool ok = link_program(x->arena, &l, x->diag) && output_copy(&x->output, l.program, x->diag);
+    return ok ? STATUS_OK : STATUS_SPEC;
 }
 
-/* FILE.vmoe -> FILE, in the working folder. */
-static const char *default_output(struct run *x, const char *suffix)
+static enum status write_result(struct run *x)
 {
-    const char *base = strrchr(x->r->file, '/');
-    base = base ? base + 1 : x->r->file;
-    size_t n = strlen(base);
-    if (n > 5 && !strcmp(base + n - 5, ".vmoe"))
-        n -= 5;
-    return arena_printf(x->arena, "%.*s%s", (int)n, base, suffix);
-}
-
-static bool write_object(struct run *x, const char *path, bool assembly)
-{
-    char *message = NULL;
-    return module_write(x->module, path, assembly, &message) ||
-           failed_write(x, path, message ? message : "unknown");
-}
-
-static bool write_program(struct run *x)
-{
-    const char *out = x->r->out ? x->r->out : default_output(x, "");
-    const char *prefix = arena_printf(x->arena, "%s.%ld", out, (long)getpid());
-    struct objects o;
-    char *message;
-    bool ok = module_objects(x->module, prefix, &o, &message) || failed_write(x, prefix, message);
-    ok = ok && link_program(x->arena, o.path, o.n, out, x->r->verbose, x->r->sanitize, x->diag);
-    objects_remove(&o);
-    if (ok) {
+    enum status status = STATUS_OK;
+    if (x->stop == FORM_EXE)
+        status = write_program(x);
+    else if (x->stop < FORM_ASM)
+        print_form(x);
+    else if (!module_write(x->module, x->stop == FORM_ASM, x->output.file, x->diag))
+        status = STATUS_INTERNAL;
+    if (status != STATUS_OK)
+        return status;
+    if (!output_commit(&x->output, x->diag))
+        return STATUS_SPEC;
+    if (x->stop == FORM_EXE) {
         fputs("built ", stderr);
-        text_write_shown(stderr, out);
+        text_write_shown(stderr, x->output.path);
         fprintf(stderr, " for %s\n", x->target.cpu);
     }
-    return ok;
-}
-
-static bool write_result(struct run *x)
-{
-    switch (x->stop) {
-    case FORM_ASM: return write_object(x, x->r->out ? x->r->out : default_output(x, ".s"), true);
-    case FORM_OBJ: return write_object(x, x->r->out ? x->r->out : default_output(x, ".o"), false);
-    case FORM_EXE: return write_program(x);
-    default:       return write_text(x);
-    }
+    return STATUS_OK;
 }
 
 static bool print_info(struct run *x)
@@ -276,22 +320,22 @@ static bool verified(bool ok, const char *form)
     return ok;
 }
 
-static int stages(struct run *x)
+static enum status stages(struct run *x)
 {
     if (!parse(x))
         return STATUS_SPEC;
     if (x->stop == FORM_AST)
-        return write_result(x) ? STATUS_OK : STATUS_SPEC;
-    if (!resolve(x))
+        return open_output(x) ? write_result(x) : STATUS_SPEC;
+    if (!resolve(x) || !open_output(x))
         return STATUS_SPEC;
     if (x->stop == FORM_SPEC)
-        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+        return write_result(x);
     if (!open_target(x) || !fit_memory(x))
         return STATUS_SPEC;
     if (!verified(graph_verify(x->eval, stderr) && graph_verify(x->train, stderr), "graph"))
         return STATUS_INTERNAL;
     if (x->stop == FORM_GRAPH)
-        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+        return write_result(x);
     if (!verified(plan_verify(x->plan, stderr), "plan"))
         return STATUS_INTERNAL;
     if (!info_check_limits(x->plan, x->diag) || !run_checks(x))
@@ -301,10 +345,10 @@ static int stages(struct run *x)
     if (x->r->command == COMMAND_INFO)
         return print_info(x) ? STATUS_OK : STATUS_SPEC;
     if (x->stop == FORM_PLAN || x->stop == FORM_SVG)
-        return write_result(x) ? STATUS_OK : STATUS_SPEC;
+        return write_result(x);
     if (!emit(x))
         return STATUS_INTERNAL;
-    return write_result(x) ? STATUS_OK : STATUS_SPEC;
+    return write_result(x);
 }
 
 int pipeline_run(const struct request *r)
@@ -313,12 +357,14 @@ int pipeline_run(const struct request *r)
                     .stop = r->command == COMMAND_BUILD ? form_named(r->emit) : FORM_EXE,
                     .arena = arena_new()};
     x.diag = diag_new(x.arena, stderr, r->diag_json ? DIAG_JSON : DIAG_TEXT, 20);
-    int status = stages(&x);
+    enum status status = stages(&x);
     diag_flush(x.diag);
     if (x.module)
         module_free(x.module);
     if (x.has_target)
         target_close(&x.target);
+    output_close(&x.output);
+    scratch_remove();
     arena_free(x.arena);
     return status;
 }

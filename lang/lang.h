@@ -43,6 +43,11 @@ struct lang_options {
 struct ast *lang_parse(struct arena *a, const struct source *src, struct diag *d);
 void lang_print_ast(const struct ast *ast, FILE *out);
 
+/* The files that are read for a tree: its own, then those that it uses, as far as they can be
+ * found. Nothing is reported. */
+const char *const *lang_files(struct arena *a, const struct ast *ast, const struct lang_options *o,
+                              size_t *n);
+
 /* Tree (and what it uses) to resolved spec. NULL if anything was reported. */
 struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o,
                           struct diag *d);

@@ -312,10 +312,16 @@ static bool check_params(struct run *r, struct module *m)
     return good;
 }
 
-bool module_load_main(struct run *r, const struct ast *ast)
+void module_load_files(struct run *r, const struct ast *ast)
 {
     r->main = module_new(r, "", ast->src->path, ast);
-    if (!load_items(r, r->main))
+    load_items(r, r->main);
+}
+
+bool module_load_main(struct run *r, const struct ast *ast)
+{
+    module_load_files(r, ast);
+    if (r->main->state != STATE_DONE)
         return false;
     return apply_defines(r, r->main) && check_params(r, r->main);
 }

@@ -1,5 +1,6 @@
 /* The resolver: the order of its passes. Input: the tree of the main file and what the command line
  * chose. Output: the resolved spec, or reports. */
+#include <limits.h>
 #include <string.h>
 
 #include "lang/base/arena.h"
@@ -175,6 +176,17 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     checks_add(r, spec->checks, model);
     checks_add(r, spec->checks, experiment);
     return spec;
+}
+
+const char *const *lang_files(struct arena *a, const struct ast *ast, const struct lang_options *o,
+                              size_t *n)
+{
+    struct run r = {.arena = a, .diag = diag_new(a, NULL, DIAG_TEXT, UINT_MAX), .options = o};
+    module_load_files(&r, ast);
+    const char **paths = arena_array(a, r.nmodules, sizeof *paths);
+    for (*n = 0; *n < r.nmodules; ++*n)
+        paths[*n] = r.modules[*n]->path;
+    return paths;
 }
 
 struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o,

@@ -75,6 +75,7 @@ struct decl {
 };
 
 bool module_load_main(struct run *r, const struct ast *ast);
+void module_load_files(struct run *r, const struct ast *ast); /* what it uses, no more */
 
 /* A dotted name from inside a module: what it stands for, if it is of one of the kinds ("model",
  * "block", ...; NULL: any). Reports and returns NULL otherwise. */

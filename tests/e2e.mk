@@ -9,6 +9,8 @@ e2e_tests = \
 	%D%/e2e/guards.sh \
 	%D%/e2e/faults.sh \
 	%D%/e2e/emit.sh \
+	%D%/e2e/outputs.sh \
+	%D%/e2e/build_outputs.sh \
 	%D%/e2e/moved.sh \
 	%D%/e2e/weights.sh \
 	%D%/e2e/experts.sh \
@@ -24,7 +26,6 @@ e2e_tests = \
 	%D%/e2e/analysis.sh \
 	%D%/e2e/real_pictures.sh \
 	%D%/e2e/races.sh \
-	%D%/e2e/outputs.sh \
 	%D%/e2e/names.sh \
 	%D%/e2e/ranges.sh \
 	%D%/e2e/begin.sh

@@ -408,9 +408,18 @@ void module_print(struct module *m, FILE *out)
     LLVMDisposeMessage(text);
 }
 
-bool module_write(struct module *m, const char *path, bool assembly, char **message)
+bool module_write(struct module *m, bool assembly, FILE *out, struct diag *d)
 {
+    LLVMCodeGenFileType type = assembly ? LLVMAssemblyFile : LLVMObjectFile;
+    LLVMMemoryBufferRef bytes;
+    char *message;
     join(&m->e);
-    return !LLVMTargetMachineEmitToFile(m->e.machine, m->e.module, path,
-                                        assembly ? LLVMAssemblyFile : LLVMObjectFile, message);
+    if (LLVMTargetMachineEmitToMemoryBuffer(m->e.machine, m->e.module, type, &message, &bytes)) {
+        diag_report(d, DIAG_CODE_FAILED, (struct loc){0}, "no code is made: %s", message);
+        LLVMDisposeMessage(message);
+        return false;
+    }
+    fwrite(LLVMGetBufferStart(bytes), 1, LLVMGetBufferSize(bytes), out);
+    LLVMDisposeMemoryBuffer(bytes);
+    return true;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 struct arena;
+struct diag;
 struct plan;
 struct module;
 
@@ -36,19 +37,15 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
 void module_free(struct module *m);
 void module_print(struct module *m, FILE *out);
 
-/* Object files of the program, PREFIX.N.o, and of its kernels: those that earlier builds made of
- * the same kernels for the same machine are taken from a folder (VMOE_CACHE, else
- * XDG_CACHE_HOME/vmoe, else ~/.cache/vmoe; VMOE_CACHE= for none), new ones are put there.
- * objects_remove() removes the files that begin with the prefix. */
-struct objects {
-    const char **path, *prefix;
-    size_t n;
-};
-bool module_objects(struct module *m, const char *prefix, struct objects *o, char **message);
-void objects_remove(const struct objects *o);
+/* Objects of the program and of its kernels in a new archive, to be linked whole: kernels that
+ * earlier builds made for the same machine are taken from where they are kept. What failed is
+ * reported; a refusal is our fault. */
+enum objects { OBJECTS_WRITTEN, OBJECTS_UNWRITTEN, OBJECTS_REFUSED };
+enum objects module_objects(struct module *m, const char *path, struct diag *d);
 
 /* All of it as one object file or assembly text, as module_print() prints it; after either
- * module_objects() has no kernels left. False with LLVM's message (the caller leaves it). */
-bool module_write(struct module *m, const char *path, bool assembly, char **message);
+ * module_objects() has no kernels left. False, reported: our fault. Errors of `out` are left to
+ * whoever opened it. */
+bool module_write(struct module *m, bool assembly, FILE *out, struct diag *d);
 
 #endif

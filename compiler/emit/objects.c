@@ -1,4 +1,4 @@
-/* Object files of a module and its kernels. A kernel's object is kept in a folder under the hash of
+/* Objects of a module and its kernels, in one archive. A kernel's object is kept under the hash of
  * its bitcode and of the machine it was compiled for, so that a program whose shapes were seen
  * before is built without generating their code again. What is missing is compiled on all
  * processors: each thread reads the bitcode into a context of its own. */
@@ -6,7 +6,6 @@
 
 #include "compiler/emit/module.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,89 +13,88 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <llvm-c/BitReader.h>
 #include <llvm-c/BitWriter.h>
-#include <xxhash.h>
 
 #include "compiler/emit/emit.h"
+#include "compiler/files/kept.h"
+#include "compiler/files/scratch.h"
 #include "lang/base/arena.h"
+#include "lang/base/diag.h"
 
-#define KEPT_SECONDS \
-    (30 * 24 * 60 * 60) /* objects that no build has used for so long are removed */
 #define MOST_THREADS 16
 
 struct job {
     LLVMMemoryBufferRef bitcode;
-    /* where its object goes if it cannot be kept, and where it is kept, or NULL */
-    const char *own, *kept;
-    const char **path; /* says which it became */
-    char *message;     /* why it could not be written */
+    bool kernel; /* its object may be kept: the program's own is another each time */
+    LLVMMemoryBufferRef made;
+    void *kept; /* the object is one of the two */
+    size_t size;
+    char *refused; /* why there is none */
 };
 
 struct work {
     const struct target *target;
+    const char *maker; /* what objects depend on besides their bitcode */
+    struct kept kept;
     struct job *jobs;
     size_t n;
     atomic_size_t next;
 };
 
-/* NULL, or why not. */
-static char *write_object(const struct target *t, LLVMMemoryBufferRef bitcode, const char *path)
+/* In memory, since LLVM ends the process where it cannot write. NULL with LLVM's message. */
+static LLVMMemoryBufferRef make_object(const struct target *t, LLVMMemoryBufferRef bitcode,
+                                       char **why)
 {
-    LLVMContextRef context = LLVMContextCreate();
     LLVMTargetMachineRef machine = target_machine(t);
+    if (!machine) {
+        *why = LLVMCreateMessage("there is no such machine");
+        return NULL;
+    }
+    LLVMContextRef context = LLVMContextCreate();
     LLVMModuleRef module;
-    char *message = NULL, *why = NULL;
+    LLVMMemoryBufferRef object = NULL;
     if (LLVMParseBitcodeInContext2(context, bitcode, &module)) {
-        why = strdup("the bitcode of a kernel cannot be read");
+        *why = LLVMCreateMessage("its bitcode cannot be read");
     } else {
-        if (LLVMTargetMachineEmitToFile(machine, module, (char *)path, LLVMObjectFile, &message)) {
-            why = strdup(message);
-            LLVMDisposeMessage(message);
-        }
+        if (LLVMTargetMachineEmitToMemoryBuffer(machine, module, LLVMObjectFile, why, &object))
+            object = NULL;
         LLVMDisposeModule(module);
     }
     LLVMDisposeTargetMachine(machine);
     LLVMContextDispose(context);
-    return why;
+    return object;
 }
 
-/* Under another name first, so that no build ever finds half an object. */
-static bool keep(const struct target *t, const struct job *j)
+static void do_job(const struct work *w, struct job *j)
 {
-    char name[4096];
-    snprintf(name, sizeof name, "%s.%ld", j->kept, (long)getpid());
-    char *why = write_object(t, j->bitcode, name);
-    bool ok = !why && !rename(name, j->kept);
-    if (!ok)
-        unlink(name);
-    free(why);
-    return ok;
-}
-
-static void compile(const struct work *w, struct job *j)
-{
-    if (j->kept && keep(w->target, j)) {
-        *j->path = j->kept;
-    } else {
-        *j->path = j->own;
-        j->message = write_object(w->target, j->bitcode, j->own);
+    char name[KEPT_NAME];
+    if (j->kernel) {
+        kept_name(name, w->maker, LLVMGetBufferStart(j->bitcode), LLVMGetBufferSize(j->bitcode));
+        j->kept = kept_read(&w->kept, name, &j->size);
     }
+    if (j->kept)
+        return;
+    j->made = make_object(w->target, j->bitcode, &j->refused);
+    if (!j->made)
+        return;
+    j->size = LLVMGetBufferSize(j->made);
+    if (j->kernel)
+        kept_write(&w->kept, name, LLVMGetBufferStart(j->made), j->size);
 }
 
+/* The last one first: the program's own takes longest. */
 static void *worker(void *data)
 {
     struct work *w = data;
     for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->n;)
-        compile(w, &w->jobs[i]);
+        do_job(w, &w->jobs[w->n - 1 - i]);
     return NULL;
 }
 
-static void compile_all(struct work *w)
+static void do_all(struct work *w)
 {
     pthread_t threads[MOST_THREADS];
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -110,107 +108,96 @@ static void compile_all(struct work *w)
         pthread_join(threads[--n], NULL);
 }
 
-/* -- the folder -- */
+/* -- one file of all: to make hundreds would take longer than all the rest -- */
 
-static bool make_folder(const char *path)
+static bool write_member(int fd, size_t number, const void *bytes, size_t size)
 {
-    return !mkdir(path, 0777) || errno == EEXIST;
+    char name[24], header[80];
+    snprintf(name, sizeof name, "%zu.o/", number);
+    int length = snprintf(header, sizeof header, "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0,
+                          0600u, size);
+    return scratch_write(fd, header, (size_t)length) && scratch_write(fd, bytes, size) &&
+           scratch_write(fd, "\n", size % 2);
 }
 
-/* VMOE_CACHE, XDG_CACHE_HOME/vmoe or HOME/.cache/vmoe. NULL: none can be had, or VMOE_CACHE is
- * empty. */
-static const char *kept_folder(struct arena *a)
+/* The bytes that were made or checked are those that are linked: what happens to a kept file from
+ * now on is no matter. */
+static bool write_archive(const struct work *w, const char *path)
 {
-    const char *own = getenv("VMOE_CACHE"), *base = getenv("XDG_CACHE_HOME"),
-               *home = getenv("HOME");
-    if (own)
-        return *own && make_folder(own) ? own : NULL;
-    if (!base || !*base)
-        base = home && *home ? arena_printf(a, "%s/.cache", home) : NULL;
-    const char *path = base && make_folder(base) ? arena_printf(a, "%s/vmoe", base) : NULL;
-    return path && make_folder(path) ? path : NULL;
-}
-
-static const char *kept_path(struct arena *a, const char *folder, LLVMMemoryBufferRef bitcode,
-                             const struct target *t)
-{
-    const char *made_for = arena_printf(a, "1 %s %s %s %s %d", LLVM_VERSION_TEXT, t->triple, t->cpu,
-                                        t->features, t->quick);
-    XXH64_hash_t seed = XXH3_64bits(made_for, strlen(made_for));
-    XXH128_hash_t hash =
-        XXH3_128bits_withSeed(LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode), seed);
-    return arena_printf(a, "%s/%016llx%016llx.o", folder, (unsigned long long)hash.high64,
-                        (unsigned long long)hash.low64);
-}
-
-/* Is it there? Then it counts as used today. */
-static bool is_kept(const char *path)
-{
-    struct stat s;
-    return !stat(path, &s) && S_ISREG(s.st_mode) && s.st_size > 0 &&
-           !utimensat(AT_FDCWD, path, NULL, 0);
-}
-
-/* As kept_path() and keep() name files: others in the folder, which may be any, are not ours. */
-static bool is_ours(const char *name)
-{
-    return strspn(name, "0123456789abcdef") == 32 && !strncmp(name + 32, ".o", 2) &&
-           (!name[34] || name[34] == '.');
-}
-
-static void remove_old(struct arena *a, const char *folder)
-{
-    DIR *d = opendir(folder);
-    struct stat s;
-    for (const struct dirent *f; d && (f = readdir(d));) {
-        const char *path = arena_printf(a, "%s/%s", folder, f->d_name);
-        if (is_ours(f->d_name) && !stat(path, &s) && s.st_mtime < time(NULL) - KEPT_SECONDS)
-            unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && scratch_write(fd, "!<arch>\n", 8);
+    for (size_t i = 0; ok && i < w->n; i++) {
+        const struct job *j = &w->jobs[i];
+        ok = write_member(fd, i, j->kept ? j->kept : LLVMGetBufferStart(j->made), j->size);
     }
-    if (d)
-        closedir(d);
+    int error = errno;
+    if (fd >= 0 && close(fd) && ok) {
+        ok = false;
+        error = errno;
+    }
+    errno = error;
+    return ok;
 }
 
-/* -- all objects -- */
+static bool all_made(const struct work *w, struct diag *d)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct job *j = &w->jobs[i];
+        if (j->kept || j->made)
+            continue;
+        diag_report(d, DIAG_CODE_FAILED, (struct loc){0}, "no object is made: %s",
+                    j->refused ? j->refused : "out of memory");
+        return false;
+    }
+    return true;
+}
 
-bool module_objects(struct module *m, const char *prefix, struct objects *o, char **message)
+static bool any_new(const struct work *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (w->jobs[i].kernel && w->jobs[i].made)
+            return true;
+    return false;
+}
+
+static void free_jobs(struct work *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct job *j = &w->jobs[i];
+        LLVMDisposeMemoryBuffer(j->bitcode);
+        if (j->made)
+            LLVMDisposeMemoryBuffer(j->made);
+        free(j->kept);
+        LLVMDisposeMessage(j->refused);
+    }
+}
+
+/* -- the public face -- */
+
+enum objects module_objects(struct module *m, const char *path, struct diag *d)
 {
     struct emit *e = &m->e;
-    struct arena *a = e->arena;
-    struct work w = {.target = &m->target, .jobs = arena_array(a, e->nkernels + 1, sizeof *w.jobs)};
-    const char *folder = kept_folder(a);
-    *o = (struct objects){.prefix = prefix,
-                          .path = arena_array(a, e->nkernels + 1, sizeof *o->path)};
-    *message = NULL;
-    for (; o->n <= e->nkernels; o->n++) {
-        bool kernel = o->n < e->nkernels;
-        struct job j = {.bitcode = LLVMWriteBitcodeToMemoryBuffer(kernel ? e->kernels[o->n].module
-                                                                         : e->module)};
-        j.own = arena_printf(a, "%s.%zu.o", prefix, o->n);
-        j.kept = folder && kernel ? kept_path(a, folder, j.bitcode, w.target) : NULL;
-        j.path = &o->path[o->n];
-        if (j.kept && is_kept(j.kept)) {
-            *j.path = j.kept;
-            LLVMDisposeMemoryBuffer(j.bitcode);
-        } else {
-            w.jobs[w.n++] = j;
-        }
-    }
-    compile_all(&w);
+    const struct target *t = &m->target;
+    struct work w = {.target = t, .n = e->nkernels + 1, .kept = kept_open(e->arena, d)};
+    w.maker = arena_printf(e->arena, "2 %s %s %s %s %d", LLVM_VERSION_TEXT, t->triple, t->cpu,
+                           t->features, t->quick);
+    w.jobs = arena_array(e->arena, w.n, sizeof *w.jobs);
     for (size_t i = 0; i < w.n; i++) {
-        LLVMDisposeMemoryBuffer(w.jobs[i].bitcode);
-        if (w.jobs[i].message && !*message)
-            *message = arena_copy(a, w.jobs[i].message, strlen(w.jobs[i].message));
-        free(w.jobs[i].message);
+        w.jobs[i].kernel = i < e->nkernels;
+        w.jobs[i].bitcode =
+            LLVMWriteBitcodeToMemoryBuffer(w.jobs[i].kernel ? e->kernels[i].module : e->module);
     }
-    if (folder && w.n)
-        remove_old(a, folder);
-    return !*message;
-}
-
-void objects_remove(const struct objects *o)
-{
-    for (size_t i = 0; i < o->n; i++)
-        if (!strncmp(o->path[i], o->prefix, strlen(o->prefix)))
-            unlink(o->path[i]);
+    do_all(&w);
+    if (any_new(&w))
+        kept_sweep(&w.kept);
+    kept_close(&w.kept);
+    enum objects result = all_made(&w, d) ? OBJECTS_WRITTEN : OBJECTS_REFUSED;
+    if (result == OBJECTS_WRITTEN && !write_archive(&w, path)) {
+        result = OBJECTS_UNWRITTEN;
+        diag_report(d, DIAG_FILE_WRITE, (struct loc){0}, "cannot write %s: %s", path,
+                    strerror(errno));
+        diag_help(d, "set TMPDIR to a folder with room");
+    }
+    free_jobs(&w);
+    return result;
 }

@@ -1,76 +1,133 @@
-/* Running the linker. */
+/* Running the linker, and telling why it failed as far as that can be found out. */
 #include "config.h"
 
 #include "compiler/link/link.h"
 
 #include <errno.h>
-#include <spawn.h>
+#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include "compiler/files/scratch.h"
 #include "compiler/link/parts.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 #include "lang/base/text.h"
 
-extern char **environ;
+struct arguments {
+    const char **at;
+    size_t n, cap;
+};
+
+static void push(struct arena *a, struct arguments *w, const char *word)
+{
+    *ARENA_PUSH(a, w->at, w->n, w->cap) = word;
+}
 
 /* The words of a text, split at blanks. */
-static void push_words(struct arena *a, const char ***argv, size_t *n, size_t *cap,
-                       const char *text)
+static void push_all(struct arena *a, struct arguments *w, const char *text)
 {
     while (*(text += strspn(text, " "))) {
         size_t length = strcspn(text, " ");
-        *ARENA_PUSH(a, *argv, *n, *cap) = arena_copy(a, text, length);
+        push(a, w, arena_copy(a, text, length));
         text += length;
     }
 }
 
-static int run(const char *const *argv)
+static const char *const *split(struct arena *a, const char *text)
 {
-    pid_t child;
-    int status = 0;
-    int error = posix_spawnp(&child, argv[0], NULL, NULL, (char *const *)argv, environ);
-    if (error) {
-        errno = error;
-        return -1;
-    }
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR)
-            return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    struct arguments w = {0};
+    push_all(a, &w, text);
+    push(a, &w, NULL);
+    return w.at;
 }
 
-bool link_program(struct arena *a, const char *const *objects, size_t count, const char *out,
-                  bool verbose, bool sanitize, struct diag *d)
+static const char *compiler_command(void)
 {
-    const char **argv = NULL, *cc = getenv("CC");
-    size_t n = 0, cap = 0;
-    push_words(a, &argv, &n, &cap, cc && *cc ? cc : DEFAULT_CC);
-    push_words(a, &argv, &n, &cap, sanitize ? "-fsanitize=address,undefined" : "");
-    *ARENA_PUSH(a, argv, n, cap) = "-o";
-    *ARENA_PUSH(a, argv, n, cap) = out;
-    for (size_t i = 0; i < count; i++)
-        *ARENA_PUSH(a, argv, n, cap) = objects[i];
-    *ARENA_PUSH(a, argv, n, cap) = parts_runtime(a);
-    push_words(a, &argv, &n, &cap, RUNTIME_LIBS);
-    *ARENA_PUSH(a, argv, n, cap) = NULL;
-    for (size_t i = 0; verbose && argv[i]; i++) {
+    const char *cc = getenv("CC");
+    return cc && cc[strspn(cc, " ")] ? cc : DEFAULT_CC;
+}
+
+static const char *const *link_command(struct arena *a, const struct link *l)
+{
+    struct arguments w = {0};
+    push_all(a, &w, compiler_command());
+    push_all(a, &w, l->sanitize ? "-fsanitize=address,undefined" : "");
+    push(a, &w, "-o");
+    push(a, &w, l->program);
+    push(a, &w, "-Wl,--whole-archive");
+    push(a, &w, l->objects);
+    push(a, &w, "-Wl,--no-whole-archive");
+    push(a, &w, parts_runtime(a));
+    push_all(a, &w, RUNTIME_LIBS);
+    push(a, &w, NULL);
+    return w.at;
+}
+
+/* -- what went wrong -- */
+
+static int64_t file_size(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) ? 0 : s.st_size;
+}
+
+/* A linker that has no room does not always say so. */
+static bool has_room(struct arena *a, const struct link *l, struct diag *d)
+{
+    struct statvfs disk;
+    int64_t needed = file_size(parts_runtime(a)) + file_size(l->objects);
+    unlink(l->program); /* as far as it came */
+    if (statvfs(l->folder, &disk))
+        return true;
+    int64_t left = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
+    if (left >= needed)
+        return true;
+    diag_help(d,
+              "the disk of %s has %" PRId64 " KiB left, a program may take %" PRId64
+              ": set TMPDIR to a folder with room",
+              l->folder, left >> 10, needed >> 10);
+    return false;
+}
+
+static bool failed(struct arena *a, const struct link *l, int status, struct diag *d)
+{
+    const char *const *compiler = split(a, compiler_command());
+    if (WIFSIGNALED(status))
+        diag_report(d, DIAG_LINK_FAILED, (struct loc){0}, "%s could not link %s: %s", *compiler,
+                    l->name, strsignal(WTERMSIG(status)));
+    else
+        diag_report(d, DIAG_LINK_FAILED, (struct loc){0}, "%s could not link %s (status %d)",
+                    *compiler, l->name, WEXITSTATUS(status));
+    if (has_room(a, l, d))
+        diag_help(d, "a C compiler and the libraries of the README must be installed; -v shows the "
+                     "command");
+    return false;
+}
+
+static bool cannot_run(const char *compiler, int error, struct diag *d)
+{
+    diag_report(d, DIAG_LINK_FAILED, (struct loc){0}, "cannot run %s: %s", compiler,
+                strerror(error));
+    diag_help(d, "a C compiler must be installed; CC= names another");
+    return false;
+}
+
+bool link_program(struct arena *a, const struct link *l, struct diag *d)
+{
+    const char *const *argv = link_command(a, l);
+    for (size_t i = 0; l->verbose && argv[i]; i++) {
         text_write_word(stderr, argv[i]);
         fputc(argv[i + 1] ? ' ' : '\n', stderr);
     }
-    int status = run(argv);
-    if (status == 0)
-        return true;
+    int status = scratch_run(argv, false);
     if (status < 0)
-        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0}, "cannot run %s: %s", argv[0],
-                    strerror(errno));
-    else
-        diag_report(d, DIAG_LINK_FAILED, (struct loc){NULL, 0, 0},
-                    "%s could not link %s (status %d)", argv[0], out, status);
-    diag_help(
-        d, "a C compiler and the libraries of the README must be installed; -v shows the command");
-    return false;
+        return cannot_run(argv[0], errno, d);
+    return status == 0 || failed(a, l, status, d);
 }

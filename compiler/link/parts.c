@@ -12,18 +12,17 @@
 
 #include "lang/base/arena.h"
 
-const char *parts_compiler(void)
+const char *parts_compiler(struct arena *a)
 {
-    return "/proc/self/exe";
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    return n > 0 ? arena_copy(a, path, (size_t)n) : "";
 }
 
 static const char *own_folder(struct arena *a)
 {
-    char path[PATH_MAX];
-    ssize_t n = readlink(parts_compiler(), path, sizeof path - 1);
-    while (n > 0 && path[n - 1] != '/')
-        n--;
-    return n > 0 ? arena_copy(a, path, (size_t)n - 1) : "";
+    const char *path = parts_compiler(a), *slash = strrchr(path, '/');
+    return slash ? arena_copy(a, path, (size_t)(slash - path)) : "";
 }
 
 /* What lies to `own` as `to` lies to `from`: /opt/bin, /usr/bin and /usr/lib/x give /opt/lib/x. */

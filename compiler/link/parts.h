@@ -7,7 +7,7 @@
 
 struct arena;
 
-const char *parts_compiler(void); /* this executable */
+const char *parts_compiler(struct arena *a); /* this executable */
 const char *parts_runtime(struct arena *a);
 
 /* Folders for `use std.x`: `given` (--stdlib) if not NULL, those of VMOE_PATH, then the library's

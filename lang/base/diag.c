@@ -339,6 +339,8 @@ void diag_flush(struct diag *d)
         return;
     note_replaced(d);
     d->open = false;
+    if (!d->out)
+        return;
     if (d->format == DIAG_JSON)
         print_json(d);
     else

@@ -24,6 +24,7 @@ enum diag_code {
     DIAG_COUNT
 };
 
+/* out: NULL to count only. */
 struct diag *diag_new(struct arena *a, FILE *out, enum diag_format format, unsigned limit);
 
 /* Report at a place. The message is one line without a full stop, lower case, naming things in

@@ -61,17 +61,18 @@ static struct graph *make_graph(struct arena *a, const struct spec *spec, bool t
 
 static void *open_object(struct arena *a, struct module *m)
 {
-    char folder[] = "/tmp/vmoe-vectors-XXXXXX", *message = NULL;
+    char folder[] = "/tmp/vmoe-vectors-XXXXXX";
     assert_non_null(mkdtemp(folder));
     const char *shared = arena_printf(a, "%s/network.so", folder),
-               *command = arena_printf(a, "cc -shared -o %s", shared);
-    struct objects o;
-    if (!module_objects(m, arena_printf(a, "%s/network", folder), &o, &message))
-        fail_msg("%s", message);
-    for (size_t i = 0; i < o.n; i++)
-        command = arena_printf(a, "%s %s", command, o.path[i]);
+               *objects = arena_printf(a, "%s/network.a", folder);
+    struct diag *d = diag_new(a, stderr, DIAG_TEXT, 20);
+    assert_int_equal(module_objects(m, objects, d), OBJECTS_WRITTEN);
+    const char *command = arena_printf(a,
+                                       "cc -shared -o %s -Wl,--whole-archive %s "
+                                       "-Wl,--no-whole-archive",
+                                       shared, objects);
     assert_int_equal(system(command), 0);
-    objects_remove(&o);
+    unlink(objects);
     void *library = dlopen(shared, RTLD_NOW | RTLD_LOCAL);
     if (!library)
         fail_msg("%s", dlerror());

@@ -20,6 +20,7 @@
 #include "compiler/graph/interpret.h"
 #include "compiler/plan/plan.h"
 #include "lang/base/arena.h"
+#include "lang/base/diag.h"
 #include "runtime/base/thread.h"
 #include "runtime/vrt.h"
 #include "tests/unit/fixture.h"
@@ -60,17 +61,16 @@ static void *symbol(void *library, const char *name)
 static void link_module(struct machine *k, struct module *m)
 {
     static int serial;
-    char prefix[64], *message = NULL;
-    struct objects o;
-    snprintf(prefix, sizeof prefix, "%s/%d", folder, serial++);
-    const char *library = arena_printf(arena, "%s.so", prefix),
-               *command = arena_printf(arena, "cc -shared -o %s", library);
-    if (!module_objects(m, prefix, &o, &message))
-        fail_msg("%s", message);
-    for (size_t i = 0; i < o.n; i++)
-        command = arena_printf(arena, "%s %s", command, o.path[i]);
+    const char *library = arena_printf(arena, "%s/%d.so", folder, serial),
+               *objects = arena_printf(arena, "%s/%d.a", folder, serial++);
+    struct diag *d = diag_new(arena, stderr, DIAG_TEXT, 20);
+    assert_int_equal(module_objects(m, objects, d), OBJECTS_WRITTEN);
+    const char *command = arena_printf(arena,
+                                       "cc -shared -o %s -Wl,--whole-archive %s "
+                                       "-Wl,--no-whole-archive",
+                                       library, objects);
     assert_int_equal(system(command), 0);
-    objects_remove(&o);
+    unlink(objects);
     k->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     if (!k->library)
         fail_msg("%s", dlerror());
