@@ -63,6 +63,7 @@ bin_PROGRAMS += vmoec
 	%D%/files/output.c %D%/files/output.h \
 	%D%/files/kept.c %D%/files/kept.h \
 	%D%/link/parts.c %D%/link/parts.h \
+	%D%/link/packages.c %D%/link/packages.h \
 	%D%/link/link.c %D%/link/link.h \
 	%D%/info.c %D%/info.h \
 	%D%/pipeline.c %D%/pipeline.h

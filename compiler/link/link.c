@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "compiler/files/scratch.h"
+#include "compiler/link/packages.h"
 #include "compiler/link/parts.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
@@ -105,9 +106,12 @@ static bool failed(struct arena *a, const struct link *l, int status, struct dia
     else
         diag_report(d, DIAG_LINK_FAILED, (struct loc){0}, "%s could not link %s (status %d)",
                     *compiler, l->name, WEXITSTATUS(status));
-    if (has_room(a, l, d))
-        diag_help(d, "a C compiler and the libraries of the README must be installed; -v shows the "
-                     "command");
+    const char *missing = "";
+    if (has_room(a, l, d) && WIFEXITED(status))
+        missing = packages_missing(a, compiler, split(a, RUNTIME_LIBS), l->folder);
+    if (*missing)
+        diag_help(d, "these packages are missing, by Debian's names; install them:%s", missing);
+    diag_help(d, "-v shows the command");
     return false;
 }
 
@@ -115,7 +119,9 @@ static bool cannot_run(const char *compiler, int error, struct diag *d)
 {
     diag_report(d, DIAG_LINK_FAILED, (struct loc){0}, "cannot run %s: %s", compiler,
                 strerror(error));
-    diag_help(d, "a C compiler must be installed; CC= names another");
+    if (error == ENOENT)
+        diag_help(d, "the package %s brings a C compiler; CC= names another",
+                  packages_compiler(compiler));
     return false;
 }
 

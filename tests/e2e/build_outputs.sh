@@ -1,6 +1,6 @@
 #!/bin/sh
 # Outputs of the compiler destroy nothing: neither what is read, nor what was there where a build fails, nor what is no file. Nothing
-# is left behind, however a build ends.
+# is left behind, however a build ends; and what a linker lacks is told.
 . "$top_srcdir/tests/e2e/common.sh"
 tiny=$here/tiny_tokens.vmoe
 TMPDIR=$(pwd -P)/tmp
@@ -115,6 +115,7 @@ fails() {
 }
 fails 'V0802.*false could not link kept' "a linker that fails" env CC=false "$vmoec" build "$tiny"
 fails 'V0802.*cannot run no-such-cc' "no linker" env CC=no-such-cc "$vmoec" build "$tiny"
+holds "it names the package" grep -q 'the package gcc brings a C compiler' err
 script() {      # FILE, stdin: a C compiler
     { echo '#!/bin/sh' && cat; } >"$1"
     chmod +x "$1"
@@ -214,7 +215,8 @@ if mount -t tmpfs -o size=300k none disk 2>/dev/null; then
     mount -o remount,size=1500k disk
     fails 'V0802' "one that fills while linking" env TMPDIR=$work/disk "$vmoec" build "$tiny"
     holds "it says so" grep -q 'the disk of .*disk/vmoec-[^ ]* has [0-9]* KiB left, a program may take [0-9]*: set TMPDIR' err
-        mount -o remount,size=64k disk && mkdir -m 700 disk/cache
+    holds "and accuses no library" sh -c '! grep packages err'
+    mount -o remount,size=64k disk && mkdir -m 700 disk/cache
     holds "a cache on a full disk" env VMOE_CACHE=$work/disk/cache "$vmoec" build "$tiny" -o kept
     holds "fails no build" cmp peace kept
     holds "no part of an object is left" sh -c '! find disk/cache -name "*.o.*" | grep .'
@@ -226,5 +228,27 @@ fi
 closed() { "$vmoec" build "$tiny" -o kept <&- >&- 2>&-; }
 holds "streams that are closed" closed
 holds "the program is the same" cmp peace kept
+
+# What a linker lacks.
+script lacks <<'END'
+case " $* " in *" -ljansson "* | *" -lz "*) echo "the linker's own words" >&2; exit 1 ;; esac
+exec cc "$@"
+END
+fails 'install them: libjansson-dev zlib1g-dev$' "two libraries are missing" env CC=./lacks "$vmoec" build "$tiny"
+holds "the linker is heard" grep -q "^the linker's own words" err
+holds "once" test "$(grep -c "the linker's own words" err)" = 1
+script lacks <<'END'
+case "${*#* -lc}" in *" -l"*) exit 1 ;; esac
+exec cc "$@"
+END
+fails 'install them:' "all are" env CC=./lacks "$vmoec" build "$tiny" -v
+wanted() { grep ' -Wl,--whole-archive ' err | tr ' ' '\n' | grep '^-l' | grep -v '^-l[cm]$\|^-l\(pthread\|dl\)$' | sort -u | wc -l; }
+listed() { sed -n 's/.*install them://p' err | tr ' ' '\n' | grep -c -- '-dev$'; }
+holds "each has its package" test "$(wanted)" -gt 5 -a "$(listed)" -ge "$(wanted)"
+holds "which the table knows" sh -c '! grep "the one with" err'
+script lacks <<'END'
+exit 1
+END
+fails 'install them: gcc libc6-dev' "a compiler that links nothing" env CC=./lacks "$vmoec" build "$tiny"
 
 finish
