@@ -57,8 +57,9 @@ static void remove_folder(const char *path)
 /* Forgotten only when they are gone: a signal that comes between removes them again. */
 void scratch_remove(void)
 {
-    if (child)
-        kill(child, SIGTERM);
+    pid_t pid = child;
+    if (pid)
+        kill(pid, SIGTERM);
     if (file)
         unlink(file);
     if (folder)
