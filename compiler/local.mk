@@ -67,10 +67,8 @@ bin_PROGRAMS += vmoec
 	%D%/link/link.c %D%/link/link.h \
 	%D%/info.c %D%/info.h \
 	%D%/pipeline.c %D%/pipeline.h
-%C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) \
-	-DDEFAULT_CC='"$(CC) $(LINK_SANITIZE)"' -DSOURCE_FOLDER='"$(source_folder)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
 %C%_libcompiler_a_CPPFLAGS = $(AM_CPPFLAGS) $(LLVM_CPPFLAGS) $(JANSSON_CFLAGS) $(XXHASH_CFLAGS) \
-	-DDEFAULT_CC='"$(CC)"' -DSOURCE_FOLDER='"$(source_folder)"' -DBUILD_FOLDER='"$(build_folder)"' \
+	-DDEFAULT_CC='"$(CC) $(LINK_SANITIZE)"' -DSOURCE_FOLDER='"$(source_folder)"' -DBUILD_FOLDER='"$(build_folder)"' \
 	-DBINDIR='"$(bindir)"' -DPKGLIBDIR='"$(pkglibdir)"' -DPKGDATADIR='"$(pkgdatadir)"' \
 	-DRUNTIME_LIBS='"$(runtime_LIBS)"'
 
