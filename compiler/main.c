@@ -172,16 +172,16 @@ static int run_command(struct request *r, int argc, char **argv)
     return pipeline_run(r);
 }
 
-/* A file of ours never gets the number of a stream that is closed: what is said to people would go
- * into it. A file beyond the limit of its size is an error of its write. */
-static void prepare(void)
+/* Descriptors 0 to 2 that were closed are opened, lest a file of ours gets the number of stdout and
+ * with it what is printed. In the contrary direction: writing goes on to fail. A file beyond the
+ * limit of its size is an error of its write. */
+static bool prepare(void)
 {
-    int fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd < 3)
-        fd = dup(fd);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return false;
     signal(SIGXFSZ, SIG_IGN);
+    return true;
 }
 
 int main(int argc, char **argv)
@@ -191,7 +191,8 @@ int main(int argc, char **argv)
 #ifdef VMOE_SANITIZE
     r.sanitize = true;
 #endif
-    prepare();
+    if (!prepare())
+        return STATUS_SPEC;
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? STATUS_USAGE : STATUS_OK;

@@ -1,6 +1,7 @@
 /* main() of every generated program: finds the command, runs it, prints the error and returns the
  * exit status (0 done, 1 bad input, 2 wrong usage, 3 a fault of ours; train: 128 + the signal that
  * stopped it). */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,18 @@ static int finish(int status, struct vrt_error *e)
     return status == VRT_OK ? VRT_BAD_INPUT : status;
 }
 
+/* Descriptors 0 to 2 that were closed are opened, lest a file of a run gets the number of stdout
+ * and with it what is said to people. In the contrary direction: reading and writing go on to fail,
+ * so that a result that nobody gets is an error. (What `train` says is for people and may be lost.)
+ */
+static bool open_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     const struct vrt_program *p = &vrt_program_table;
@@ -104,6 +117,8 @@ int main(int argc, char **argv)
     struct vrt_error e = {.text = ""};
     int status = VRT_OK;
     char *name = argc > 0 ? argv[0] : NULL;
+    if (!open_standard())
+        return VRT_BAD_INPUT;
     if (p->abi_version != VRT_ABI_VERSION) {
         fprintf(stderr,
                 "this program was built for another version of the runtime; build it again\n");

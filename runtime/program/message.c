@@ -1,6 +1,7 @@
 /* See message.h. */
 #include "runtime/program/message.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -65,4 +66,14 @@ void vrt_print(FILE *out, const char *format, ...)
         free(text);
     }
     va_end(arguments);
+}
+
+/* main() has opened what was closed for reading only. */
+void vrt_message_may_be_lost(void)
+{
+    if ((fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) != O_RDONLY)
+        return;
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && dup2(fd, STDOUT_FILENO) >= 0)
+        close(fd);
 }

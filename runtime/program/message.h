@@ -14,4 +14,7 @@ void vrt_messagef(const char *who, const char *format, ...) __attribute__((forma
  * them. */
 void vrt_print(FILE *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* For a command whose results are files: what it prints is dropped where stdout was closed. */
+void vrt_message_may_be_lost(void);
+
 #endif

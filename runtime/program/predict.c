@@ -2,6 +2,7 @@
  * --split, --limit) after the files, with their true class; a picture that cannot be read gets a
  * row with the reason, and the exit status is then 1. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
@@ -351,6 +352,8 @@ static bool add_list(struct predict *p, struct vrt_error *e)
         path[strcspn(path, "\r\n")] = '\0';
         ok = ok && (path[0] == '\0' || add_path(p, path, 0, true, e));
     }
+    if (ok && ferror(stdin))
+        ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the list on stdin: %s", strerror(errno));
     free(line);
     return ok;
 }

@@ -79,6 +79,8 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
 {
     if (o->dry_run)
         return vrt_dry_run(o, e);
+    if (!o->json)
+        vrt_message_may_be_lost();
     struct vrt_training t;
     vrt_catch_signals();
     bool ok = vrt_training_open(&t, o, e);
