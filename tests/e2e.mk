@@ -34,7 +34,7 @@ TESTS += $(e2e_tests)
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe
 
-check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so
+check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so %D%/e2e/odd_calls.so
 
 %C%_e2e_make_data_SOURCES = %D%/e2e/make_data.c
 %C%_e2e_make_data_CFLAGS = $(AM_CFLAGS) $(JPEG_CFLAGS) $(PNG_CFLAGS)
@@ -51,6 +51,12 @@ check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e
 %C%_e2e_fail_calls_so_CFLAGS = $(AM_CFLAGS) $(BLAS_CFLAGS) -fPIC
 %C%_e2e_fail_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared
 %C%_e2e_fail_calls_so_LDADD = -ldl
+
+# Preloaded by surroundings.sh.
+%C%_e2e_odd_calls_so_SOURCES = %D%/e2e/odd_calls.c
+%C%_e2e_odd_calls_so_CFLAGS = $(AM_CFLAGS) -fPIC
+%C%_e2e_odd_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared
+%C%_e2e_odd_calls_so_LDADD = -ldl
 
 # The check of the checker: a gradient that is wrong must fail.
 check_PROGRAMS += %D%/unit/test_gradcheck

@@ -74,7 +74,6 @@ int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
         vrt_fail(e, VRT_USAGE, "--dry-run starts afresh; leave out --resume");
         return (int)e->code;
     }
-    vrt_catch_signals();
     snprintf(folder, sizeof folder, "%.2000s/vmoe-dry-XXXXXX",
              where != NULL && where[0] == '/' ? where : "/tmp");
     if (mkdtemp(folder) == NULL) {
@@ -82,6 +81,7 @@ int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)
                  folder, strerror(errno));
         return (int)e->code;
     }
+    vrt_signals_open(folder);
     o.out = folder;
     bool ok = vrt_training_open(&t, &o, e);
     if (ok)

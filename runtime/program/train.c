@@ -82,7 +82,7 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
     if (!o->json)
         vrt_message_may_be_lost();
     struct vrt_training t;
-    vrt_catch_signals();
+    vrt_signals_open(NULL);
     bool ok = vrt_training_open(&t, o, e);
     int status = VRT_OK;
     if (ok)

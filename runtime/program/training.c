@@ -17,6 +17,7 @@
 #include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/outputs.h"
+#include "runtime/program/signals.h"
 #include "runtime/program/splits.h"
 
 /* -- batches -- */
@@ -201,8 +202,10 @@ static bool open_all(struct vrt_training *t, const struct vrt_options *o, struct
         return false;
     enum vrt_use use = t->s.ema > 0 ? VRT_FOR_TRAIN_EMA : VRT_FOR_TRAIN;
     if (!vrt_model_open(&t->m, o->program, use, vrt_threads_wanted(o), e) || !open_data(t, e) ||
-        !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e) ||
-        !vrt_run_begin(&t->run, o, &(struct vrt_run_data){t->train, t->val}, t->images, &t->m,
+        !check_outputs(t, e) || !plan_steps(t, e) || !first_weights(t, e))
+        return false;
+    vrt_signals_catch(); /* from here on files are written */
+    if (!vrt_run_begin(&t->run, o, &(struct vrt_run_data){t->train, t->val}, t->images, &t->m,
                        &t->at, e) ||
         !vrt_unread_open(&t->unread, vrt_run_path(&t->run, "bad_pictures.txt", t->unread_path),
                          e) ||

@@ -80,9 +80,9 @@ holds "and ends in the same bits" same_run maps.a maps.fresh
 holds "--resume of a finished run" ./maps train --data gray --out maps.fresh --threads 1 --resume
 holds "changes nothing" same_run maps.a maps.fresh
 
-# A polite stop.
+# A polite stop. (A shell starts what runs in the background with SIGINT ignored.)
 stop() {
-    ./maps train --data gray --threads 1 --out maps.stopped.$1 >stopped.out 2>stopped.err &
+    env --default-signal="$1" ./maps train --data gray --threads 1 --out maps.stopped.$1 >stopped.out 2>stopped.err &
     pid=$!
     for _ in $(seq 100); do
         [ -s maps.stopped.$1/metrics.jsonl ] && break
@@ -91,7 +91,7 @@ stop() {
     kill -$1 $pid
     wait $pid
 }
-for signal in TERM:143 INT:130; do
+for signal in TERM:143 INT:130 HUP:129 XCPU:152; do
     name=${signal%:*}
     ends ${signal#*:} '' "SIG$name: exit status ${signal#*:}" stop $name
     holds "it says how to go on" grep -q "train --resume --out maps.stopped.$name" stopped.err
@@ -104,7 +104,7 @@ catches_term() { [ $((0x$(sed -n 's/^SigCgt:.//p' "/proc/$1/status") & 0x4000)) 
 stop_twice() {
     mkfifo full && exec 8<>full
     timeout 1 cat /dev/zero >&8
-    ./maps train --data gray --threads 1 --out maps.twice >&8 2>twice.err &
+    env --default-signal=INT ./maps train --data gray --threads 1 --out maps.twice >&8 2>twice.err &
     pid=$!
     (sleep 30 && kill -9 $pid) &
     until catches_term $pid; do sleep 0.02; done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a program finds when it starts: descriptors that are closed.
+# What a program finds when it starts: descriptors that are closed, signals that are ignored or come early.
 . "$top_srcdir/tests/e2e/common.sh"
 program "$here/tiny_maps.vmoe" ./maps
 "$make_data" idx gray 16 64 32 4
@@ -35,4 +35,82 @@ build_closed() { CC=./cc "$vmoec" build "$here/tiny_maps.vmoe" -o built <&- >&- 
 holds "the compiler, all three closed" build_closed
 holds "its program is whole" ./built info
 ends 1 'cannot write standard output' "1 is closed: what it prints is an error" no_stdout "$vmoec" info "$here/tiny_maps.vmoe"
+
+# Signals.
+until_seen() {      # COMMAND...: it succeeds within 10 seconds
+    for _ in $(seq 500); do
+        "$@" 2>/dev/null && return
+        sleep 0.02
+    done
+    return 1
+}
+ended() {           # wait for $pid, whose status this is; 137 if it takes 10 seconds
+    (sleep 10 && kill -9 $pid) 2>/dev/null &
+    dog=$!
+    wait $pid
+    status=$?
+    kill $dog 2>/dev/null
+    return $status
+}
+steps() { grep -c '^{"step"' "$1/metrics.jsonl" || true; }
+at_step() { [ "$(steps "$1")" -ge "$2" ]; }
+goes_on() { until_seen at_step "$1" "$(($(steps "$1") + 3))"; }
+trap '' HUP INT TERM USR1 XCPU
+./maps train --data gray --threads 1 --epochs 1000000 --out ignoring >/dev/null 2>&1 &
+pid=$!
+trap 'exit 1' INT TERM
+trap - HUP USR1 XCPU
+until_seen test -s ignoring/metrics.jsonl
+for signal in HUP INT TERM USR1 XCPU; do
+    kill -$signal $pid
+    holds "SIG$signal was ignored at the start: it stays so" goes_on ignoring
+done
+kill -KILL $pid
+wait $pid
+
+# A step that does not end: the output is a pipe that is full and that nobody reads. A shell starts what runs in the
+# background with SIGINT ignored.
+has_bit() { [ $((0x0$(sed -n "s/^$2:.//p" "/proc/$1/status") >> ($3 - 1) & 1)) = 1 ]; }      # PID MASK SIGNAL
+hang_up_twice() {
+    kill -HUP $pid && until_seen lacks_term && kill -HUP $pid && sleep 0.2 && has_bit $pid SigIgn 2 && has_bit $pid SigCgt 1
+}
+lacks_term() { ! has_bit $pid SigCgt 15; }
+mkfifo full && exec 8<>full
+timeout 1 cat /dev/zero >&8
+./maps train --data gray --threads 1 --out stuck >&8 2>/dev/null &
+pid=$!
+until_seen has_bit $pid SigCgt 15
+sleep 0.3
+holds "when an end was asked for, SIGINT stays ignored, and SIGHUP may come again" hang_up_twice
+kill -TERM $pid
+ended
+holds "SIGTERM ends it at once" test $? = 143
+exec 8>&-
+too_long() { (ulimit -S -t 1 && exec ./maps train --data gray --threads 1 --epochs 1000000 --out long); }
+ends 152 'the state is saved, go on with' "a limit of processor time saves" too_long
+holds "the state is whole" grep -q '"step"' long/state/manifest.json
+
+if [ -n "$sanitized" ]; then
+    skip "a signal while data are looked at" "the sanitizer wants to be loaded first"
+else
+    look() {        # SIGNAL FLAGS...: the signal comes while the folder of the data is read
+        signal=$1
+        shift
+        rm -f looks
+        SLOW_FOLDERS=$work/looks LD_PRELOAD=$tools/odd_calls.so TMPDIR=$work/tmp \
+            env --default-signal=INT ./tokens train --data colour "$@" >/dev/null 2>&1 &
+        pid=$!
+        until_seen test -e looks
+        sleep 0.2
+        kill -"$signal" $pid
+        ended
+    }
+    mkdir tmp
+    for signal in INT:130 TERM:143 HUP:129; do
+        ends ${signal#*:} '' "SIG${signal%:*} while data are looked at ends it at once" look ${signal%:*} --out early
+    done
+    holds "nothing is there to go on with" test "$(ls early)" = ""
+    ends 130 '' "a dry run, too" look INT --dry-run
+    holds "and its folder is gone" test "$(ls tmp)" = ""
+fi
 finish
