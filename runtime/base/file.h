@@ -25,6 +25,10 @@ bool vrt_text_begins(const char *name, const void *text, size_t size, size_t *sk
  * be opened. */
 int vrt_file_open(const char *path, uint64_t *size, struct vrt_error *e);
 
+/* A regular file, opened for writing and made where there is none; what it holds stays. -1 as
+ * above. */
+int vrt_file_update(const char *path, struct vrt_error *e);
+
 /* `size` bytes at `offset`; fewer is an error. `name` is for messages. Safe from several threads on
  * one fd. */
 bool vrt_file_read_at(int fd, const char *name, void *data, size_t size, uint64_t offset,

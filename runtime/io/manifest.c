@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json_file.h"
 
 static const char name[] = "manifest.json";
 
@@ -31,11 +32,12 @@ static bool read_row(const json_t *j, struct vrt_listed *row)
 void vrt_manifest_read(struct vrt_manifest *m, const char *folder)
 {
     char path[PATH_MAX];
+    struct vrt_error ignored;
     *m = (struct vrt_manifest){.damaged = false};
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     if (n < 0 || n >= (int)sizeof path || (access(path, F_OK) != 0 && errno == ENOENT))
         return;
-    json_t *j = json_load_file(path, 0, NULL), *rows = json_object_get(j, "states");
+    json_t *j = vrt_json_file(path, &ignored), *rows = json_object_get(j, "states");
     m->damaged = json_array_size(rows) == 0;
     for (size_t i = 0; i < VRT_STATES && i < json_array_size(rows); i++)
         m->damaged = !read_row(json_array_get(rows, i), &m->row[i]) || m->damaged;

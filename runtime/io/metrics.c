@@ -1,6 +1,5 @@
 /* The records of a run and the counting of hits: see metrics.h. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -27,8 +26,10 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     if (n <= 0 || n >= (int)sizeof path)
         return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", folder);
-    *fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (*fd < 0 || fstat(*fd, &s) != 0)
+    *fd = vrt_file_update(path, e);
+    if (*fd < 0)
+        return false;
+    if (fstat(*fd, &s) != 0)
         return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", path, strerror(errno));
     if (s.st_size < *bytes) {
         *lost = true;

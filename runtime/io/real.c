@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/file.h"
+#include "runtime/base/json_file.h"
 #include "runtime/io/verdict.h"
 
-enum { CLASSES = 1000, NAME_SIZE = 2048, MAX_TEXT = 1 << 28 };
+enum { CLASSES = 1000, NAME_SIZE = 2048 };
 
 static bool check_list(const struct vrt_real *r, struct vrt_error *e)
 {
@@ -36,19 +36,12 @@ static bool check_list(const struct vrt_real *r, struct vrt_error *e)
 
 bool vrt_real_read(struct vrt_real *r, const char *path, struct vrt_error *e)
 {
-    struct vrt_buffer text = {0};
-    json_error_t why;
+    struct vrt_error why;
 
     *r = (struct vrt_real){.path = path};
-    if (!vrt_file_read_text(path, MAX_TEXT, &text, e)) {
-        vrt_buffer_free(&text);
-        return false;
-    }
-    r->list = json_loadb((const char *)text.data, text.size, 0, &why);
-    vrt_buffer_free(&text);
+    r->list = vrt_json_file(path, &why);
     if (r->list == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot read the ReaL labels %s: %s (line %d)", path,
-                        why.text, why.line);
+        return vrt_fail(e, why.code, "%.1000s; --real needs the file of the ReaL labels", why.text);
     return check_list(r, e);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json_file.h"
 #include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
@@ -92,21 +93,33 @@ static bool is_leftover(const char *name)
     return digits > 0 && strcmp(name + n + 1 + digits, ".tmp") == 0;
 }
 
-/* Remove leftovers and count the rest; -1 if the folder cannot be read. */
-static int sweep_folder(const char *path)
+/* A pipe, a device or a folder where a file of the run should be: it would be waited for. */
+static bool is_odd(int folder, const char *name)
+{
+    struct stat s;
+    size_t n = starts_with_file(name);
+    return n > 0 && name[n] == '\0' && fstatat(folder, name, &s, 0) == 0 && !S_ISREG(s.st_mode);
+}
+
+/* Remove leftovers and count the rest; *count is -1 if there is no folder to read. */
+static bool sweep_folder(const char *path, int *count, struct vrt_error *e)
 {
     DIR *d = opendir(path);
-    int count = 0;
-    if (d == NULL)
-        return -1;
-    for (struct dirent *entry = readdir(d); entry != NULL; entry = readdir(d)) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+    bool ok = true;
+    *count = d != NULL ? 0 : -1;
+    for (struct dirent *entry = d != NULL ? readdir(d) : NULL; ok && entry != NULL;
+         entry = readdir(d)) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
-        if (!is_leftover(entry->d_name) || unlinkat(dirfd(d), entry->d_name, 0) != 0)
-            count++;
+        if (is_odd(dirfd(d), name))
+            ok = vrt_fail(e, VRT_BAD_INPUT, "%s/%s is not a regular file; remove it", path, name);
+        else if (!is_leftover(name) || unlinkat(dirfd(d), name, 0) != 0)
+            (*count)++;
     }
-    closedir(d);
-    return count;
+    if (d != NULL)
+        closedir(d);
+    return ok;
 }
 
 bool vrt_run_folder(const struct vrt_options *o, char folder[VRT_RUN_FOLDER], struct vrt_error *e)
@@ -153,6 +166,7 @@ static bool past_first_epoch(const struct vrt_run *r)
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
     char path[PATH_MAX], note[PATH_MAX + 100];
+    struct vrt_error ignored;
     if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note,
                         e))
         return false;
@@ -174,7 +188,7 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
             "put it back, or start from the weights there: --weights %s --out ANOTHER",
             r->folder, path, weights);
     }
-    r->before = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
+    r->before = vrt_json_file(vrt_run_path(r, "run.json", path), &ignored);
     return r->before != NULL ||
            vrt_fail(e, VRT_BAD_INPUT,
                     "%s is not empty, and holds no run to go on with (no run.json); "
@@ -188,8 +202,10 @@ bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_err
     *r = (struct vrt_run){.lock = -1, .metrics = {.jsonl = -1, .csv = -1}};
     if (!enter_folder(r, o, e))
         return false;
-    sweep_folder(vrt_run_path(r, "state", path));
-    int files = sweep_folder(r->folder);
+    int files, states;
+    if (!sweep_folder(vrt_run_path(r, "state", path), &states, e) ||
+        !sweep_folder(r->folder, &files, e))
+        return false;
     if (files != 0 && !o->resume)
         return vrt_fail(e, VRT_BAD_INPUT, "%s is not empty: choose another --out%s", r->folder,
                         access(vrt_run_path(r, "run.json", path), F_OK) == 0

@@ -2,7 +2,6 @@
 #include "runtime/program/unread.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,8 +43,10 @@ static bool write_line(struct vrt_unread_list *u, const char *line, size_t size,
     off_t end = (off_t)u->told.size - 1;
     if (u->path == NULL)
         return true;
-    if (u->file < 0 && ((u->file = open(u->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)) < 0 ||
-                        ftruncate(u->file, end) != 0 || lseek(u->file, end, SEEK_SET) < 0))
+    bool begins = u->file < 0;
+    if (begins && (u->file = vrt_file_update(u->path, e)) < 0)
+        return false;
+    if (begins && (ftruncate(u->file, end) != 0 || lseek(u->file, end, SEEK_SET) < 0))
         return vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", u->path, strerror(errno));
     return vrt_file_put(u->file, u->path, line, size, e);
 }

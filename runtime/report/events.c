@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -226,14 +225,12 @@ static size_t same_bytes(const char *path, const struct vrt_buffer *b)
 static bool replace_rest(const char *path, const struct vrt_buffer *b, struct vrt_error *e)
 {
     size_t same = same_bytes(path, b);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0 || ftruncate(fd, (off_t)same) != 0 || lseek(fd, 0, SEEK_END) < 0) {
-        vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
+    int fd = vrt_file_update(path, e);
+    if (fd < 0)
         return false;
-    }
-    bool ok = vrt_file_put(fd, path, b->data + same, b->size - same, e);
+    bool ok = ftruncate(fd, (off_t)same) == 0 && lseek(fd, 0, SEEK_END) >= 0;
+    ok = ok ? vrt_file_put(fd, path, b->data + same, b->size - same, e)
+            : vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", path, strerror(errno));
     close(fd);
     return ok;
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# What a program finds when it starts: descriptors that are closed, signals that are ignored or come early.
+# What a program finds when it starts: descriptors that are closed, signals that are ignored or come early, pipes in the
+# place of files.
 . "$top_srcdir/tests/e2e/common.sh"
 program "$here/tiny_maps.vmoe" ./maps
 "$make_data" idx gray 16 64 32 4
@@ -113,4 +114,25 @@ else
     ends 130 '' "a dry run, too" look INT --dry-run
     holds "and its folder is gone" test "$(ls tmp)" = ""
 fi
+# Pipes, devices, folders and sockets where files of a run are: told, not waited for.
+./maps train --data gray --threads 1 --epochs 1 --out run >/dev/null 2>&1
+cp run/analysis.json run/bad_pictures.txt
+odd() {             # NAME COMMAND: status 1 in a copy of the run whose file NAME is none, whatever stands in its place
+    for make in mkfifo mkdir 'ln -s /dev/zero'; do
+        rm -rf odd && cp -r run odd && rm -r "odd/$1" && $make "odd/$1"
+        timeout -s KILL 5 ./maps $2 --out odd >odd.out 2>odd.err </dev/null
+        [ $? = 1 ] && grep -q "odd/$1.*not a \(regular file\|directory\)" odd.err || { echo "$make"; cat odd.err; return 1; }
+    done
+}
+for name in $(cd run && ls -d ./*.* state/*); do
+    case $name in ./events*) ;; *) holds "${name#./} is no file: it does not go on" odd "${name#./}" 'train --resume' ;; esac
+done
+for name in run.json analysis.json spec.vmoe metrics.jsonl "$(cd run && ls events*)"; do
+    holds "$name is no file: no report" odd "$name" report
+done
+mkfifo pipe pipe.json
+ends 1 'not a regular file' "weights" timeout -s KILL 5 ./maps eval --data gray --weights pipe
+ends 1 'not a regular file' "weights to begin with" timeout -s KILL 5 ./maps train --data gray --weights pipe --out piped
+ends 1 'not a regular file' "ReaL labels" timeout -s KILL 5 ./maps eval --data gray --weights run/last.safetensors --real pipe.json
+ends 1 'not a regular file' "a map of classes" timeout -s KILL 5 ./maps eval --data gray --weights run/last.safetensors --class-map pipe
 finish

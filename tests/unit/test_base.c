@@ -39,6 +39,11 @@ static void writes_files(void **state)
     assert_false(vrt_file_read(in_folder("f"), 4, &b, &e));
     assert_false(vrt_file_read(folder, 100, &b, &e));
     assert_non_null(strstr(e.text, "not a regular file"));
+    assert_int_equal(mkfifo(in_folder("pipe"), 0600), 0);
+    assert_int_equal(vrt_file_update(in_folder("pipe"), &e), -1);
+    assert_non_null(strstr(e.text, "not a regular file"));
+    assert_int_equal(vrt_file_update(folder, &e), -1);
+    assert_non_null(strstr(e.text, "not a regular file"));
     assert_false(vrt_file_write(in_folder("no/such/folder"), "x", 1, &e));
     assert_false(vrt_file_write("/dev/full/x", "x", 1, &e));
     vrt_buffer_free(&b);
