@@ -4,7 +4,7 @@ set -eu
 
 packages="gcc clang make autoconf automake pkg-config flex bison llvm-19-dev libopenblas-openmp-dev libjpeg62-turbo-dev
 libpng-dev zlib1g-dev libjansson-dev libarchive-dev librandom123-dev libxxhash-dev libcmocka-dev dataset-fashion-mnist
-clang-format-19 git"
+clang-format-19 git qemu-user-static"
 
 missing=
 for p in $packages; do

@@ -8,6 +8,7 @@ pkglib_LIBRARIES += %D%/libvrt.a
 %C%_libvrt_a_SOURCES = \
 	%D%/vrt.h \
 	%D%/abi.def \
+	%D%/processor.def \
 	$(runtime_base_SOURCES) \
 	$(runtime_data_SOURCES) \
 	$(runtime_report_SOURCES) \

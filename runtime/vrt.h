@@ -130,6 +130,7 @@ struct vrt_key {      /* a key of the spec's experiment */
 
 struct vrt_program {
     int64_t abi_version;
+    uint64_t needs;       /* the instructions it was compiled for: a set of processor.def */
     const char *name;     /* of the model */
     const char *compiler; /* "vmoec 0.1.0, LLVM 19.1.7, x86-64 sapphirerapids" */
     const char *spec_file, *spec_hash, *spec_text;

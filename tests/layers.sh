@@ -19,11 +19,11 @@ rule lang/base lang/base/
 rule lang lang/
 rule compiler/graph compiler/graph/ lang/
 rule compiler/plan compiler/plan/ compiler/graph/ lang/
-rule compiler/emit compiler/emit/ compiler/plan/ compiler/graph/ lang/ compiler/files/ runtime/vrt.h runtime/abi.def llvm-c/
+rule compiler/emit compiler/emit/ compiler/plan/ compiler/graph/ lang/ compiler/files/ runtime/vrt.h runtime/abi.def runtime/processor.def llvm-c/
 rule compiler/link compiler/link/ compiler/files/ lang/base/
 rule compiler/files compiler/files/ lang/base/
 rule runtime runtime/
-rule runtime/base runtime/base/ runtime/vrt.h runtime/abi.def
+rule runtime/base runtime/base/ runtime/vrt.h runtime/abi.def runtime/processor.def
 rule runtime/data runtime/data/ runtime/base/
 rule runtime/io runtime/io/ runtime/base/ runtime/vrt.h
 rule runtime/report runtime/report/ runtime/base/ runtime/io/verdict.h

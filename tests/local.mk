@@ -25,6 +25,7 @@ unit_tests = \
 	%D%/unit/test_exif \
 	%D%/unit/test_loader \
 	%D%/unit/test_base \
+	%D%/unit/test_processor \
 	%D%/unit/test_io \
 	%D%/unit/test_adapt \
 	%D%/unit/test_names \
@@ -69,6 +70,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_base_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_base_CFLAGS = $(unit_cflags)
 %C%_unit_test_base_LDADD = $(runtime_libs)
+
+%C%_unit_test_processor_SOURCES = %D%/unit/test_processor.c
+%C%_unit_test_processor_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_processor_CFLAGS = $(unit_cflags)
+%C%_unit_test_processor_LDADD = $(runtime_libs)
 
 unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c \
 	%D%/unit/fixture.h

@@ -276,13 +276,14 @@ static void put_functions(struct emit *e, struct row *r)
 }
 
 /* struct vrt_program of runtime/vrt.h, field by field. */
-static void program_table(struct emit *e, const struct program_info *info)
+static void program_table(struct emit *e, const struct target *t, const struct program_info *info)
 {
     const struct graph *g = e->plan->train;
     const struct spec_model *m = &g->spec->model;
     int64_t nroles;
     struct row r = {.n = 0};
     put(&r, ki(e, VRT_ABI_VERSION));
+    put(&r, ki(e, (int64_t)t->needs));
     const char *const texts[] = {m->name,         info->compiler,  g->spec->file,  g->spec->hash,
                                  info->spec_text, info->info_text, info->info_json};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -308,10 +309,11 @@ static void program_table(struct emit *e, const struct program_info *info)
     put(&r, ki(e, (int64_t)g->spec->nkeys));
     put_sizes(e, &r);
     put_functions(e, &r);
-    V all = structure(e, &r), t = LLVMAddGlobal(e->module, LLVMTypeOf(all), "vrt_program_table");
-    LLVMSetInitializer(t, all);
-    LLVMSetGlobalConstant(t, true);
-    LLVMSetAlignment(t, 8);
+    V all = structure(e, &r),
+      global = LLVMAddGlobal(e->module, LLVMTypeOf(all), "vrt_program_table");
+    LLVMSetInitializer(global, all);
+    LLVMSetGlobalConstant(global, true);
+    LLVMSetAlignment(global, 8);
 }
 
 static void all_functions(struct emit *e)
@@ -373,7 +375,7 @@ struct module *module_make(struct arena *a, const struct plan *p, const struct t
     make_types(e);
     e->module = module_new(e, "vmoe");
     all_functions(e);
-    program_table(e, info);
+    program_table(e, t, info);
     bool ok = finish(e, e->module, complaints);
     for (size_t i = 0; ok && i < e->nkernels; i++)
         ok = finish(e, e->kernels[i].module, complaints);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct arena;
@@ -15,9 +16,10 @@ struct module;
 struct target {
     struct LLVMOpaqueTargetMachine *machine;
     const char *triple, *cpu, *features;
-    int vector; /* floats in a vector */
-    bool fma;   /* has fused multiply-add */
-    bool quick; /* see target_open() */
+    int vector;     /* floats in a vector */
+    uint64_t needs; /* the instructions that code for it may have: a set of processor.def */
+    bool fma;       /* has fused multiply-add */
+    bool quick;     /* see target_open() */
 };
 
 /* "native", or one of the names of target_names(). False if the name is unknown. `quick` code is

@@ -35,6 +35,26 @@ static bool has(const char *features, const char *word)
     return false;
 }
 
+/* Levels: x86-64-vN has what those before it have. */
+static uint64_t needed(const char *name, const char *host_features)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } features[] = {
+#define FEATURE(name, text, level, ...) {name, level},
+#include "runtime/processor.def"
+#undef FEATURE
+    };
+    int level = !strncmp(name, "x86-64-v", 8) ? name[8] - '0' : 0;
+    uint64_t set = 0;
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if (level ? features[i].level > 0 && features[i].level <= level
+                  : has(host_features, features[i].name))
+            set |= (uint64_t)1 << i;
+    return set;
+}
+
 static const char *take(struct arena *a, char *message)
 {
     const char *copy = arena_copy(a, message, strlen(message));
@@ -73,6 +93,7 @@ bool target_open(struct arena *a, const char *name, bool quick, struct target *t
                        : !strcmp(name, "x86-64-v4");
     t->vector = wide ? 16 : 8;
     t->fma = native ? has(t->features, "fma") : !!strcmp(name, "x86-64-v2");
+    t->needs = needed(name, t->features);
     t->quick = quick;
     t->machine = target_machine(t);
     return t->machine != NULL;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/processor.h"
 #include "runtime/base/show.h"
 #include "runtime/program/command.h"
 #include "runtime/program/flags.h"
@@ -123,6 +124,10 @@ int main(int argc, char **argv)
         fprintf(stderr,
                 "this program was built for another version of the runtime; build it again\n");
         return VRT_INTERNAL;
+    }
+    if (!vrt_processor_check(p->needs, vrt_processor_set(), p->spec_file, &e)) {
+        vrt_message(name != NULL ? name : p->name, e.text);
+        return VRT_BAD_INPUT;
     }
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error of its write */
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||

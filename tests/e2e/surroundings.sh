@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a program finds when it starts: descriptors that are closed, signals that are ignored or come early, pipes in the
-# place of files.
+# place of files, processors that are too old.
 . "$top_srcdir/tests/e2e/common.sh"
 program "$here/tiny_maps.vmoe" ./maps
 "$make_data" idx gray 16 64 32 4
@@ -135,4 +135,31 @@ ends 1 'not a regular file' "weights" timeout -s KILL 5 ./maps eval --data gray 
 ends 1 'not a regular file' "weights to begin with" timeout -s KILL 5 ./maps train --data gray --weights pipe --out piped
 ends 1 'not a regular file' "ReaL labels" timeout -s KILL 5 ./maps eval --data gray --weights run/last.safetensors --real pipe.json
 ends 1 'not a regular file' "a map of classes" timeout -s KILL 5 ./maps eval --data gray --weights run/last.safetensors --class-map pipe
+# Processors, by QEMU.
+qemu=$(command -v qemu-x86_64-static || command -v qemu-x86_64)
+if [ -z "$qemu" ] || [ "$(uname -m)" != x86_64 ]; then
+    skip "processors that are too old" "needs qemu-user-static, on x86-64"
+elif [ -n "$sanitized" ]; then
+    skip "processors that are too old" "the sanitizer does not run under QEMU"
+else
+    on() {          # MODEL COMMAND...: without what QEMU says of its models
+        model=$1
+        shift
+        timeout 60 env -u OPENBLAS_CORETYPE "$qemu" -cpu "$model" "$@" 2>on.err
+        status=$?
+        grep -v '^qemu-x86_64.* TCG ' on.err >&2
+        return $status
+    }
+    for level in 2 3 4; do
+        program "$here/tiny_maps.vmoe" ./maps.$level --target x86-64-v$level
+    done
+    ends 1 'lacks instructions of the program .AVX-512.; .*vmoec build .*tiny_maps.vmoe --target x86-64-v3' "AVX-512 on Haswell" \
+        on Haswell ./maps.4 info
+    holds "in the first line" sh -c 'head -n 1 err | grep -q "^./maps.4: this processor lacks"'
+    ends 1 'lacks instructions .*.AVX, AVX2, .*, AVX-512.; .*--target x86-64-v2$' "on Nehalem" on Nehalem ./maps.4 --help
+    ends 1 'lacks instructions .*.AVX, AVX2, .*FMA.*--target x86-64-v2$' "AVX2 on Nehalem" on Nehalem ./maps.3 train --data gray --out old
+    ends 1 'lacks instructions .*SSE4.2.*none older than x86-64-v2' "a processor older than all of them" on core2duo ./maps.2 info
+    ends 0 'done' "what is told to be built runs" on Nehalem ./maps.2 train --data gray --out nehalem --epochs 1 --threads 1
+    ends 0 'top-1' "on Haswell, too" on Haswell ./maps.3 eval --data gray --weights run/last.safetensors --limit 4 --threads 1
+fi
 finish
