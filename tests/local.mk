@@ -26,6 +26,7 @@ unit_tests = \
 	%D%/unit/test_loader \
 	%D%/unit/test_base \
 	%D%/unit/test_processor \
+	%D%/unit/test_quota \
 	%D%/unit/test_io \
 	%D%/unit/test_adapt \
 	%D%/unit/test_names \
@@ -75,6 +76,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_processor_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_processor_CFLAGS = $(unit_cflags)
 %C%_unit_test_processor_LDADD = $(runtime_libs)
+
+%C%_unit_test_quota_SOURCES = %D%/unit/test_quota.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
+%C%_unit_test_quota_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_quota_CFLAGS = $(unit_cflags)
+%C%_unit_test_quota_LDADD = $(runtime_libs)
 
 unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c \
 	%D%/unit/fixture.h

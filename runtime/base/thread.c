@@ -23,8 +23,7 @@
 
 #include "runtime/vrt.h"
 
-#define ALIGNMENT   64
-#define MAX_THREADS 1024
+#define ALIGNMENT 64
 
 #define SPINS 2000 /* some 50 microseconds before a thread sleeps */
 
@@ -246,8 +245,9 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
     struct vrt_threads *t;
     size_t stride, total;
 
-    if (threads < 1 || threads > MAX_THREADS)
-        return vrt_fail(e, VRT_USAGE, "--threads must be 1 to %d, not %d", MAX_THREADS, threads);
+    if (threads < 1 || threads > VRT_MAX_THREADS)
+        return vrt_fail(e, VRT_USAGE, "--threads must be 1 to %d, not %d", VRT_MAX_THREADS,
+                        threads);
     if (__builtin_add_overflow((size_t)scratch_bytes, (size_t)(2 * ALIGNMENT - 1), &stride) ||
         scratch_bytes < 0 ||
         __builtin_mul_overflow(stride & ~(size_t)(ALIGNMENT - 1), (size_t)threads, &total))
@@ -287,12 +287,4 @@ int vrt_threads_count(const struct vrt_ctx *ctx)
     const struct vrt_threads *t = ctx->runtime;
 
     return t->count;
-}
-
-int vrt_threads_available(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-
-    return n < 1 ? 1 : n > MAX_THREADS ? MAX_THREADS : n;
 }

@@ -8,6 +8,7 @@
 
 struct vrt_ctx;
 
+enum { VRT_MAX_THREADS = 1024 };
 enum { VRT_HUGE_PAGE = 2 << 20 }; /* bytes: blocks of at least so many are put on large pages */
 
 /* Prototypes from the rows of abi.def, so that the two cannot drift apart. */
@@ -42,8 +43,5 @@ int vrt_threads_count(const struct vrt_ctx *ctx);
  * are done. `thread`, below vrt_threads_count(), is a number of the thread that runs it. */
 void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count,
                        void (*run)(void *data, int64_t i, int thread), void *data);
-
-/* The processors this process may run on: the default of --threads. */
-int vrt_threads_available(void);
 
 #endif

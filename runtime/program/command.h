@@ -22,7 +22,7 @@ int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_report(const struct vrt_options *o, struct vrt_error *e);
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e);
 
-/* The number of threads of --threads, else that of the processors. */
+/* The number of threads of --threads, else that of the processors that may be used. */
 int vrt_threads_wanted(const struct vrt_options *o);
 
 /* The weights of --weights as `eval` and `predict` take them: vrt_model_load(). */

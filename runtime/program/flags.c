@@ -69,7 +69,7 @@ static const struct vrt_flag flags[] = {
      "how long to measure (default 3)"},
     {"threads", FLAG_WHOLE, VRT_ALL & ~(VRT_INFO | VRT_REPORT),
      offsetof(struct vrt_options, threads), 1, 1024, "N",
-     "threads (default: all processors); results do not depend on it"},
+     "threads (default: as many as `info` says); results do not depend on it"},
     {"json", FLAG_SWITCH, VRT_ALL, offsetof(struct vrt_options, json), 0, 0, NULL,
      "results as JSON"},
     {"help", FLAG_SWITCH, VRT_ALL, offsetof(struct vrt_options, help), 0, 0, NULL, "this text"},

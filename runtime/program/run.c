@@ -14,6 +14,7 @@
 
 #include "runtime/base/file.h"
 #include "runtime/base/json_file.h"
+#include "runtime/base/quota.h"
 #include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
@@ -318,9 +319,11 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     json_t *adapt = adapt_json(r, o);
     char *listed = vrt_identity_classes(train);
     struct utsname host;
+    struct vrt_quota q;
     char started[40] = "", path[PATH_MAX];
     time_t now = time(NULL);
     struct tm utc;
+    vrt_quota_read(&q, "");
     if (uname(&host) != 0)
         memset(&host, 0, sizeof host);
     if (gmtime_r(&now, &utc) != NULL)
@@ -330,7 +333,7 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                   "spec_file", p->spec_file, "compiler", p->compiler, "command", command_json(r, o),
                   "started", started, "threads", threads, "classes",
                   (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename, "system",
-                  host.release, "machine", host.machine, "processors", vrt_threads_available());
+                  host.release, "machine", host.machine, "processors", q.allowed);
     bool ok = json_is_null(adapt) || json_object_set_new(j, "adapt", adapt) == 0;
     ok = ok && (r->stand_in == NULL ||
                 json_object_set_new(j, "stand_in", vrt_json_text(r->stand_in)) == 0);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/thread.h"
+#include "runtime/base/quota.h"
 #include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
 #include "runtime/program/model.h"
@@ -268,9 +268,15 @@ bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct 
     return true;
 }
 
+/* Quotas and masks change while programs run, but what was laid out for so many threads stays. */
 int vrt_threads_wanted(const struct vrt_options *o)
 {
-    return o->threads > 0 ? (int)o->threads : vrt_threads_available();
+    static struct vrt_quota q;
+    if (o->threads > 0)
+        return (int)o->threads;
+    if (q.threads == 0)
+        vrt_quota_read(&q, "");
+    return q.threads;
 }
 
 bool vrt_need_weights(const struct vrt_options *o, struct vrt_error *e)

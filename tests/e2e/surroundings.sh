@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a program finds when it starts: descriptors that are closed, signals that are ignored or come early, pipes in the
-# place of files, processors that are too old.
+# place of files, processors that are too old or many.
 . "$top_srcdir/tests/e2e/common.sh"
 program "$here/tiny_maps.vmoe" ./maps
 "$make_data" idx gray 16 64 32 4
@@ -161,5 +161,13 @@ else
     ends 1 'lacks instructions .*SSE4.2.*none older than x86-64-v2' "a processor older than all of them" on core2duo ./maps.2 info
     ends 0 'done' "what is told to be built runs" on Nehalem ./maps.2 train --data gray --out nehalem --epochs 1 --threads 1
     ends 0 'top-1' "on Haswell, too" on Haswell ./maps.3 eval --data gray --weights run/last.safetensors --limit 4 --threads 1
+fi
+# How many threads.
+ends 0 '"threads":[1-9][0-9]*,"processors":[1-9][0-9]*,"allowed":[1-9][0-9]*,"cpu_quota":[0-9.]*}' "info says how many threads" ./maps info --json
+cpu=$(sed -n 's/^Cpus_allowed_list:[^0-9]*\([0-9]*\).*/\1/p' /proc/self/status)
+ends 0 '"threads":1,.*"allowed":1,' "one, on one processor" taskset -c "$cpu" ./maps info --json
+ends 0 '^threads: 1 .of ' "in words" taskset -c "$cpu" ./maps info
+if [ -z "$sanitized" ]; then
+    ends 0 '"allowed":3000,' "more processors than a usual mask holds" env MANY_PROCESSORS=1 LD_PRELOAD="$tools/odd_calls.so" ./maps info --json
 fi
 finish
