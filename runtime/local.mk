@@ -67,10 +67,10 @@ pkglib_LIBRARIES += %D%/libvrt.a
 
 # No contraction: a x b + c has the same bits on every processor, so pictures are Pillow's whatever -march is given.
 %C%_libvrt_a_CFLAGS = $(AM_CFLAGS) -ffp-contract=off $(JANSSON_CFLAGS) $(ARCHIVE_CFLAGS) $(PNG_CFLAGS) $(ZLIB_CFLAGS) \
-	$(JPEG_CFLAGS) $(XXHASH_CFLAGS) $(BLAS_CFLAGS)
+	$(JPEG_CFLAGS) $(XXHASH_CFLAGS) $(BLAS_CFLAGS) -DBLAS_FOLDER='"$(BLAS_FOLDER)"'
 
 # What a program needs besides the library.
 runtime_LIBS = $(JANSSON_LIBS) $(ARCHIVE_LIBS) $(PNG_LIBS) $(ZLIB_LIBS) $(JPEG_LIBS) $(XXHASH_LIBS) \
-	$(BLAS_LIBS) -lpthread -lm
+	-ldl -lpthread -lm
 
 EXTRA_DIST += %D%/io/README.md %D%/program/README.md

@@ -131,6 +131,7 @@ struct vrt_key {      /* a key of the spec's experiment */
 struct vrt_program {
     int64_t abi_version;
     uint64_t needs;       /* the instructions it was compiled for: a set of processor.def */
+    int64_t blas;         /* 1: its training calls vrt_gemm_tn */
     const char *name;     /* of the model */
     const char *compiler; /* "vmoec 0.1.0, LLVM 19.1.7, x86-64 sapphirerapids" */
     const char *spec_file, *spec_hash, *spec_text;

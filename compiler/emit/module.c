@@ -284,6 +284,7 @@ static void program_table(struct emit *e, const struct target *t, const struct p
     struct row r = {.n = 0};
     put(&r, ki(e, VRT_ABI_VERSION));
     put(&r, ki(e, (int64_t)t->needs));
+    put(&r, ki(e, !t->fma));
     const char *const texts[] = {m->name,         info->compiler,  g->spec->file,  g->spec->hash,
                                  info->spec_text, info->info_text, info->info_json};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -1,4 +1,4 @@
-/* The compute threads, and the one GEMM by OpenBLAS.
+/* The compute threads.
  *
  * Tasks are handed out one at a time in any order: the tiles behind them depend on shapes only and
  * no two tasks write the same place, so results do not depend on the number of threads.
@@ -8,7 +8,6 @@
  * whereas here a launch ends when its tasks are done, whoever did them. */
 #include "runtime/base/thread.h"
 
-#include <cblas.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -21,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/base/blas.h"
 #include "runtime/vrt.h"
 
 #define ALIGNMENT 64
@@ -104,17 +104,6 @@ static void wake(struct vrt_threads *t)
         syscall(SYS_futex, &t->launch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* The build of OpenBLAS with OpenMP asks the calling thread how many threads it may start, so each
- * of ours has to be told 1; that call must not meet a product, nor another such call. */
-static void calm_blas(void)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-    pthread_mutex_lock(&lock);
-    openblas_set_num_threads(1);
-    pthread_mutex_unlock(&lock);
-}
-
 static void *thread_main(void *argument)
 {
     struct start start = *(struct start *)argument;
@@ -123,7 +112,7 @@ static void *thread_main(void *argument)
     uint32_t seen = atomic_load(&t->launch);
 
     free(argument);
-    calm_blas();
+    vrt_blas_calm();
     atomic_fetch_add(&t->ready, 1);
     while (!atomic_load(&t->stop)) {
         work(t, scratch);
@@ -181,13 +170,6 @@ void vrt_threads_share(const struct vrt_ctx *ctx, int64_t count,
     struct share s = {ctx->runtime, run, data};
 
     launch(ctx->runtime, run_share, &s, count);
-}
-
-void vrt_gemm_tn(void *c, int64_t ldc, void *a, int64_t lda, void *b, int64_t ldb, int64_t m,
-                 int64_t n, int64_t k)
-{
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0f,
-                a, (blasint)lda, b, (blasint)ldb, 1.0f, c, (blasint)ldc);
 }
 
 static void stop_threads(struct vrt_threads *t)
@@ -266,7 +248,7 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
                         "no memory for %d scratch blocks of %lld bytes; use fewer --threads",
                         threads, (long long)scratch_bytes);
     }
-    calm_blas();
+    vrt_blas_calm();
     if (!start_threads(t)) {
         stop_threads(t);
         return vrt_fail(e, VRT_BAD_INPUT, "cannot start %d threads; use fewer --threads", threads);

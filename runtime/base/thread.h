@@ -31,7 +31,7 @@ struct vrt_task_signature {
 
 /* Set ctx->runtime: `threads` compute threads (>= 1), each with its own zeroed block of
  * scratch_bytes (>= 0) at a multiple of 64. The team is started here, so that a step allocates
- * nothing; OpenBLAS is held to one thread. */
+ * nothing; OpenBLAS, if it is open, is held to one thread. */
 bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes,
                        struct vrt_error *e);
 void vrt_threads_stop(

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "runtime/base/blas.h"
 #include "runtime/base/random.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/mix.h"
@@ -90,7 +91,9 @@ bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_u
     m->balance = calloc((size_t)m->nbalance + 1, sizeof *m->balance);
     if (m->balance == NULL)
         return vrt_fail(e, VRT_BAD_INPUT, "no memory for the counts of the experts");
-    if (map_regions(m, e) && vrt_threads_start(&m->ctx, threads, p->scratch_bytes, e))
+    bool blas = p->blas && use != VRT_FOR_EVAL;
+    if (map_regions(m, e) && (!blas || vrt_blas_open(threads, e)) &&
+        vrt_threads_start(&m->ctx, threads, p->scratch_bytes, e))
         return true;
     vrt_model_close(m);
     return false;

@@ -1,7 +1,8 @@
 /* A library to preload that makes calls as odd as some file systems do.
  *
  *   SLOW_FOLDERS=FILE    each entry of a folder takes 0.1 s; FILE is made when the first is read
- *   MANY_PROCESSORS=1    the affinity mask has 3000 processors */
+ *   MANY_PROCESSORS=1    the affinity mask has 3000 processors
+ *   NO_LIBRARY=TEXT      libraries whose name holds this text cannot be opened */
 #include "config.h"
 
 #include <dirent.h>
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,4 +38,11 @@ int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
     memset(set, 0, size);
     memset(set, 0xff, 3000 / 8);
     return 0;
+}
+
+void *dlopen(const char *name, int mode)
+{
+    const char *missing = getenv("NO_LIBRARY");
+    bool lacks = missing != NULL && name != NULL && strstr(name, missing) != NULL;
+    return REAL(void *, dlopen, const char *, int)(lacks ? "no-such-library.so" : name, mode);
 }

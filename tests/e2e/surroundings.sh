@@ -1,6 +1,7 @@
 #!/bin/sh
 # What a program finds when it starts: descriptors that are closed, signals that are ignored or come early, pipes in the
-# place of files, processors that are too old or many.
+# place of files, processors that are too old or many, little
+# memory, no OpenBLAS.
 . "$top_srcdir/tests/e2e/common.sh"
 program "$here/tiny_maps.vmoe" ./maps
 "$make_data" idx gray 16 64 32 4
@@ -169,5 +170,30 @@ ends 0 '"threads":1,.*"allowed":1,' "one, on one processor" taskset -c "$cpu" ./
 ends 0 '^threads: 1 .of ' "in words" taskset -c "$cpu" ./maps info
 if [ -z "$sanitized" ]; then
     ends 0 '"allowed":3000,' "more processors than a usual mask holds" env MANY_PROCESSORS=1 LD_PRELOAD="$tools/odd_calls.so" ./maps info --json
+fi
+# Little memory, and OpenBLAS, which spins for ever where it has none: programs with products of their own do not know it.
+ends 1 '' "a program is not linked with OpenBLAS" sh -c 'ldd ./maps | grep -i -e blas -e gfortran -e gomp'
+limited() {         # KIBIBYTES COMMAND: with so much address space
+    (ulimit -v "$1" && shift && exec timeout -s KILL 30 "$@")
+}
+if [ -n "$sanitized" ]; then
+    skip "little memory" "the sanitizer takes terabytes of it"
+else
+    ends 0 'done' "a training in 200,000 KiB" limited 200000 ./maps train --data gray --out little --epochs 1 --threads 1
+    ends 0 'top-1' "and an evaluation" limited 200000 ./maps eval --data gray --weights little/last.safetensors --threads 1
+    ends 1 'no memory|fewer (--)?threads' "too little for many threads is told" limited 200000 ./maps train --data gray --out less --threads 64
+fi
+if [ "$(uname -m)" = x86_64 ] && [ -z "$sanitized" ]; then
+    program "$here/tiny_maps.vmoe" ./maps.2 --target x86-64-v2
+    ends 1 'no memory: OpenBLAS takes 464 MiB .* 2 threads; .*--target x86-64-v3' "one that needs OpenBLAS says how much that takes" \
+        limited 200000 ./maps.2 train --data gray --out lacking --threads 2
+    holds "before anything is begun" test "$(ls lacking)" = ""
+    ends 0 'done' "it has enough" limited 900000 ./maps.2 train --data gray --out enough --epochs 1 --threads 2
+    ends 0 'top-1' "it does not evaluate with OpenBLAS" limited 200000 ./maps.2 eval --data gray --weights enough/last.safetensors --threads 1
+    without() { NO_LIBRARY=libopenblas LD_PRELOAD=$tools/odd_calls.so "$@"; }
+    ends 1 'needs OpenBLAS to train.*libopenblas0-openmp' "no OpenBLAS" without ./maps.2 train --data gray --out without --threads 1
+    ends 1 'libopenblas0-openmp' "nor for a measurement" without ./maps.2 bench --train --threads 1
+    ends 0 'top-1' "it evaluates" without ./maps.2 eval --data gray --weights enough/last.safetensors --threads 1
+    ends 0 'done' "other programs do not ask for it" without ./maps train --data gray --out without.2 --epochs 1 --threads 1
 fi
 finish

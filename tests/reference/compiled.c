@@ -19,6 +19,7 @@
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 #include "lang/base/source.h"
+#include "runtime/base/blas.h"
 #include "runtime/base/thread.h"
 
 #ifdef VMOE_SANITIZE
@@ -114,6 +115,7 @@ static void make_regions(struct compiled *c)
     r[VRT_FEATURES] = dirty(4 * p->micro * p->features);
     r[VRT_BALANCE] = cleared(p->balance_bytes);
     r[VRT_CHOICES] = dirty(4 * p->micro * p->choices);
+    assert_true(!p->blas || vrt_blas_open(2, &e));
     assert_true(vrt_threads_start(&c->ctx, 2, p->scratch_bytes, &e));
 }
 

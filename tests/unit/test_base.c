@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "runtime/base/blas.h"
 #include "runtime/base/file.h"
 #include "runtime/base/finite.h"
 #include "runtime/base/show.h"
@@ -261,6 +262,8 @@ static void runs_tasks(void **state)
         b[i] = (float)(i + 1);
     for (int i = 0; i < 8; i++)
         c[i] = 100;
+    assert_true(vrt_blas_open(1, &e));
+    vrt_blas_calm();
     vrt_gemm_tn(c, 2, a, 4, b, 2, 4, 2, 3);
     for (int m = 0; m < 4; m++)
         for (int n = 0; n < 2; n++)

@@ -21,6 +21,7 @@
 #include "compiler/plan/plan.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
+#include "runtime/base/blas.h"
 #include "runtime/base/thread.h"
 #include "runtime/vrt.h"
 #include "tests/unit/fixture.h"
@@ -113,6 +114,7 @@ static void make_regions(struct machine *k, int threads)
     r[VRT_FEATURES] = region(4 * g->micro * g->features->rows * g->features->cols);
     r[VRT_BALANCE] = cleared(p->balance_bytes);
     r[VRT_CHOICES] = region(4 * g->micro * p->choices);
+    assert_true(!p->blas || vrt_blas_open(threads, &e));
     assert_true(vrt_threads_start(&k->ctx, threads, p->scratch_bytes, &e));
 }
 
