@@ -28,7 +28,7 @@ e2e_tests = \
 	%D%/e2e/races.sh \
 	%D%/e2e/names.sh \
 	%D%/e2e/ranges.sh \
-	%D%/e2e/begin.sh
+	%D%/e2e/begin.sh \
 	%D%/e2e/surroundings.sh
 TESTS += $(e2e_tests)
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \

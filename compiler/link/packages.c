@@ -14,11 +14,15 @@
 static const struct {
     const char *flag, *package;
 } rows[] = {
-    {"-ljansson", "libjansson-dev"}, {"-larchive", "libarchive-dev"},
-    {"-lpng16", "libpng-dev"},       {"-lpng", "libpng-dev"},
-    {"-lz", "zlib1g-dev"},           {"-ljpeg", "libjpeg62-turbo-dev"},
-    {"-lxxhash", "libxxhash-dev"},   {"-lopenblas", "libopenblas-openmp-dev"},
-    {"-lpthread", "libc6-dev"},      {"-lm", "libc6-dev"},
+    {"-ljansson", "libjansson-dev"},
+    {"-larchive", "libarchive-dev"},
+    {"-lpng16", "libpng-dev"},
+    {"-lpng", "libpng-dev"},
+    {"-lz", "zlib1g-dev"},
+    {"-ljpeg", "libjpeg62-turbo-dev"},
+    {"-lxxhash", "libxxhash-dev"},
+    {"-lpthread", "libc6-dev"},
+    {"-lm", "libc6-dev"},
     {"-ldl", "libc6-dev"},
 };
 

@@ -23,9 +23,8 @@ static void print_json(const char *text, const struct vrt_quota *q)
 {
     const char *end = strrchr(text, '}');
     int n = end != NULL ? (int)(end - text) : 0;
-    vrt_print(stdout,
-              "%.*s,\"threads\":%d,\"processors\":%d,\"allowed\":%d,\"cpu_quota\":%.3g}\n", n,
-              text, q->threads, q->processors, q->allowed, q->cpus);
+    vrt_print(stdout, "%.*s,\"threads\":%d,\"processors\":%d,\"allowed\":%d,\"cpu_quota\":%.3g}\n",
+              n, text, q->threads, q->processors, q->allowed, q->cpus);
 }
 
 int vrt_command_info(const struct vrt_options *o, struct vrt_error *e)

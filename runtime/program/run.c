@@ -328,12 +328,11 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
         memset(&host, 0, sizeof host);
     if (gmtime_r(&now, &utc) != NULL)
         strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *j =
-        json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model", p->name,
-                  "spec_file", p->spec_file, "compiler", p->compiler, "command", command_json(r, o),
-                  "started", started, "threads", threads, "classes",
-                  (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename, "system",
-                  host.release, "machine", host.machine, "processors", q.allowed);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model",
+                          p->name, "spec_file", p->spec_file, "compiler", p->compiler, "command",
+                          command_json(r, o), "started", started, "threads", threads, "classes",
+                          (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename,
+                          "system", host.release, "machine", host.machine, "processors", q.allowed);
     bool ok = json_is_null(adapt) || json_object_set_new(j, "adapt", adapt) == 0;
     ok = ok && (r->stand_in == NULL ||
                 json_object_set_new(j, "stand_in", vrt_json_text(r->stand_in)) == 0);
