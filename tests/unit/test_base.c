@@ -116,13 +116,13 @@ static void writes_in_place(void **state)
     char got[10] = "";
 
     (void)state;
-    assert_int_equal(mkfifo(in_folder("pipe"), 0666), 0);
-    int fd = open(in_folder("pipe"), O_RDWR | O_NONBLOCK);
-    assert_true(vrt_file_write(in_folder("pipe"), "water", 5, &e));
+    assert_int_equal(mkfifo(in_folder("water"), 0666), 0);
+    int fd = open(in_folder("water"), O_RDWR | O_NONBLOCK);
+    assert_true(vrt_file_write(in_folder("water"), "water", 5, &e));
     assert_int_equal(read(fd, got, sizeof got), 5);
     assert_string_equal(got, "water");
     close(fd);
-    assert_true(stat(in_folder("pipe"), &s) == 0 && S_ISFIFO(s.st_mode));
+    assert_true(stat(in_folder("water"), &s) == 0 && S_ISFIFO(s.st_mode));
     assert_int_equal(symlink("/dev/null", in_folder("null")), 0);
     assert_true(vrt_file_write(in_folder("null"), "x", 1, &e));
     assert_true(stat(in_folder("null"), &s) == 0 && S_ISCHR(s.st_mode));
