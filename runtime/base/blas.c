@@ -30,7 +30,7 @@ static bool has_room(int threads, struct vrt_error *e)
     void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED)
-        return vrt_fail(e, VRT_BAD_INPUT,
+        return vrt_fail(e, VRT_NO_MEMORY,
                         "no memory: OpenBLAS takes %zu MiB of address space for %d threads; use "
                         "fewer --threads or raise the limit (ulimit -v), or build the program for "
                         "a processor with FMA (--target x86-64-v3)",
@@ -74,7 +74,7 @@ static bool take_memory(int threads, struct vrt_error *e)
 {
     void **buffers = calloc((size_t)threads, sizeof *buffers);
     if (buffers == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for OpenBLAS");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for OpenBLAS");
     for (int i = 0; i < threads; i++)
         buffers[i] = blas.take(0);
     for (int i = 0; i < threads; i++)

@@ -12,7 +12,7 @@ bool vrt_buffer_reserve(struct vrt_buffer *b, size_t room, struct vrt_error *e)
         return true;
     data = realloc(b->data, room);
     if (data == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT,
+        return vrt_fail(e, VRT_NO_MEMORY,
                         "no memory for %zu bytes; free some or use a smaller input", room);
     b->data = data;
     b->room = room;
@@ -24,7 +24,7 @@ bool vrt_buffer_append(struct vrt_buffer *b, const void *data, size_t size, stru
     size_t total;
 
     if (__builtin_add_overflow(b->size, size, &total))
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory: a size does not fit in %zu bits",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory: a size does not fit in %zu bits",
                         8 * sizeof total);
     if (total > b->room && !vrt_buffer_reserve(b, total < SIZE_MAX / 2 ? total * 2 : total, e))
         return false;

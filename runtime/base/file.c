@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ enum { MOST_LINKS = 40 };
 
 static bool fail(struct vrt_error *e, const char *what, const char *path)
 {
-    return vrt_fail(e, VRT_BAD_INPUT, "cannot %s %s: %s", what, path, strerror(errno));
+    return vrt_fail(e, errno == ENOMEM ? VRT_NO_MEMORY : VRT_BAD_INPUT, "cannot %s %s: %s", what,
+                    path, strerror(errno));
 }
 
 /* Not blocking: a pipe is refused, not waited for. */
@@ -341,7 +343,7 @@ bool vrt_file_sync_name(const char *path, struct vrt_error *e)
     int fd;
 
     if (folder == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
         ok = fail(e, "make durable", folder);
@@ -410,6 +412,22 @@ bool vrt_file_write(const char *path, const void *data, size_t size, struct vrt_
 
     vrt_writer_abandon(&w);
     return ok;
+}
+
+bool vrt_file_there(char path[PATH_MAX], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(path, PATH_MAX, format, arguments);
+    va_end(arguments);
+    return n >= 0 && n < PATH_MAX && access(path, F_OK) == 0;
+}
+
+bool vrt_folder_look(DIR **dir, const char *path, struct vrt_error *e)
+{
+    *dir = opendir(path);
+    return *dir != NULL || (errno != ENOMEM && errno != EMFILE && errno != ENFILE) ||
+           fail(e, "look into", path);
 }
 
 static int remove_entry(const char *path, const struct stat *s, int kind, struct FTW *where)

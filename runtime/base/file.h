@@ -3,6 +3,8 @@
 #ifndef RUNTIME_BASE_FILE_H
 #define RUNTIME_BASE_FILE_H
 
+#include <dirent.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -76,6 +78,14 @@ void vrt_writer_abandon(struct vrt_writer *w); /* also after commit: does nothin
 
 /* Make the name of a file or folder durable: sync the folder that it stands in. */
 bool vrt_file_sync_name(const char *path, struct vrt_error *e);
+
+/* Put a path together; is there something of that name? It needs no memory, so `no` means no. */
+bool vrt_file_there(char path[PATH_MAX], const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Open a folder to look into it. *dir is NULL where there is none to look into; false: whether
+ * there is could not be found out (memory, descriptors). */
+bool vrt_folder_look(DIR **dir, const char *path, struct vrt_error *e);
 
 /* A folder and all in it; what cannot be removed stays. */
 void vrt_folder_remove(const char *path);

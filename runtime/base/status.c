@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 bool vrt_fail(struct vrt_error *e, enum vrt_code code, const char *format, ...)
 {
@@ -10,7 +11,15 @@ bool vrt_fail(struct vrt_error *e, enum vrt_code code, const char *format, ...)
 
     va_start(arguments, format);
     e->code = code;
-    vsnprintf(e->text, sizeof e->text, format, arguments);
+    if (vsnprintf(e->text, sizeof e->text, format, arguments) < 0)
+        strcpy(e->text, "no memory to say what is wrong; free some and try again");
     va_end(arguments);
     return false;
+}
+
+bool vrt_may_fail(const struct vrt_error *why, struct vrt_error *e)
+{
+    if (why->code == VRT_NO_MEMORY)
+        *e = *why;
+    return why->code != VRT_NO_MEMORY;
 }

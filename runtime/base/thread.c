@@ -237,14 +237,14 @@ bool vrt_threads_start(struct vrt_ctx *ctx, int threads, int64_t scratch_bytes, 
                         (long long)scratch_bytes, threads);
     t = calloc(1, sizeof *t);
     if (t == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the threads");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the threads");
     t->count = threads;
     t->stride = stride & ~(size_t)(ALIGNMENT - 1);
     t->scratch = new_scratch(total);
     t->others = calloc((size_t)threads, sizeof *t->others);
     if (t->scratch == NULL || t->others == NULL) {
         stop_threads(t);
-        return vrt_fail(e, VRT_BAD_INPUT,
+        return vrt_fail(e, VRT_NO_MEMORY,
                         "no memory for %d scratch blocks of %lld bytes; use fewer --threads",
                         threads, (long long)scratch_bytes);
     }

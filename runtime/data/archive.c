@@ -133,7 +133,7 @@ static bool open_bare(struct vrt_dataset *d, const struct scan *s, bool *found, 
     bool ok;
 
     if (b == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", s->path);
     b->scan = s;
     ok = vrt_tar_walk(s->path, d->blobs[0], 0, d->blobs[0]->size, bare_member, b, e);
     *found = ok && !b->other &&
@@ -142,7 +142,7 @@ static bool open_bare(struct vrt_dataset *d, const struct scan *s, bool *found, 
         d->index = b->index;
         d->bare = true;
         d->split = strdup(b->lead);
-        ok = d->split != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+        ok = d->split != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", s->path);
     } else
         vrt_index_free(&b->index);
     free(b);
@@ -169,7 +169,7 @@ static bool choose(struct vrt_dataset *d, struct scan *s)
                          s->names[i]) >= 0)
                 return true;
             d->split = NULL;
-            return vrt_fail(s->error, VRT_BAD_INPUT, "no memory to read %s", s->path);
+            return vrt_fail(s->error, VRT_NO_MEMORY, "no memory to read %s", s->path);
         }
     if (!open_bare(d, s, &bare, s->error) || bare)
         return bare;
@@ -201,7 +201,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split,
     bool ok;
 
     if (s == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
     s->path = d->root;
     s->error = e;
     d->source = &tar;
@@ -210,7 +210,7 @@ bool vrt_archive_open(struct vrt_dataset *d, const char *split,
          vrt_tar_walk(d->root, d->blobs[0], 0, d->blobs[0]->size, scan_member, s, e) &&
          choose(d, s);
     if (ok && (where = vrt_dataset_where(d)) == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
     ok =
         ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL, where, e);
     free(where);

@@ -102,6 +102,8 @@ static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct
            (status = archive_read_data_block(a, &data, &size, &offset)) == ARCHIVE_OK)
         if (!put(b, data, size, &inner))
             return vrt_fail(e, inner.code, "cannot inflate %s: %s", path, inner.text);
+    if (status != ARCHIVE_EOF && archive_errno(a) == ENOMEM)
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
     if (status != ARCHIVE_EOF)
         return vrt_fail(e, VRT_BAD_INPUT,
                         "cannot inflate %s: %s; it may be cut or damaged: get it again", path,
@@ -115,7 +117,7 @@ static bool inflate(struct vrt_blob *b, const char *path, int fd, struct vrt_err
     bool ok;
 
     if (a == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to inflate %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_zstd(a);
     archive_read_support_filter_xz(a);
@@ -167,10 +169,11 @@ bool vrt_blob_open(struct vrt_blob **out, const char *path, struct vrt_blob *kno
     struct stat s;
 
     if (b == NULL || fd < 0 || fstat(fd, &s) != 0 || !S_ISREG(s.st_mode)) {
-        const char *why = b == NULL ? "no memory"
-                          : fd < 0  ? strerror(errno)
-                                    : "it is not a regular file";
-        vrt_fail(e, VRT_BAD_INPUT, "cannot open %s: %s", path, why);
+        const char *why = fd < 0 ? strerror(errno) : "it is not a regular file";
+        if (b == NULL)
+            vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", path);
+        else
+            vrt_fail(e, VRT_BAD_INPUT, "cannot open %s: %s", path, why);
         if (fd >= 0)
             close(fd);
         free(b);

@@ -52,7 +52,7 @@ static char *file_of(const struct cifar *c, const char *folder, const struct ver
                                            : asprintf(&path, "%s/%s.bin", folder, name);
 
     if (size < 0) {
-        vrt_fail(c->error, VRT_BAD_INPUT, "no memory to read %s", folder);
+        vrt_fail(c->error, VRT_NO_MEMORY, "no memory to read %s", folder);
         return NULL;
     }
     *there = access(path, F_OK) == 0;
@@ -81,7 +81,7 @@ static bool find_version(struct cifar *c, const char *root)
         char *folder;
         bool found, ok;
         if (asprintf(&folder, "%s%s%s", root, i % 2 ? "/" : "", i % 2 ? v->folder : "") < 0)
-            return vrt_fail(c->error, VRT_BAD_INPUT, "no memory to read %s", root);
+            return vrt_fail(c->error, VRT_NO_MEMORY, "no memory to read %s", root);
         ok = look(c, folder, v, &found);
         if (ok && found) {
             c->folder = folder;
@@ -98,16 +98,12 @@ static bool find_version(struct cifar *c, const char *root)
 /* Lines that are not empty, in place. */
 static bool read_names(struct cifar *c)
 {
-    char *path, *rest, *line;
+    char path[PATH_MAX], *rest, *line;
     int n = 0;
     bool ok;
 
-    if (asprintf(&path, "%s/%s", c->folder, c->version->names) < 0)
-        return vrt_fail(c->error, VRT_BAD_INPUT, "no memory to read %s", c->folder);
-    if (access(path, F_OK) != 0) {
-        free(path);
+    if (!vrt_file_there(path, "%s/%s", c->folder, c->version->names))
         return true;
-    }
     ok = vrt_file_read_text(path, MAX_NAMES, &c->text, c->error) &&
          vrt_dataset_note(c->d, path, c->error);
     for (line = ok ? strtok_r((char *)c->text.data, "\r\n", &rest) : NULL;
@@ -116,7 +112,6 @@ static bool read_names(struct cifar *c)
     if (ok && n < c->version->classes)
         ok = vrt_fail(c->error, VRT_BAD_INPUT, "%s has %d names of classes, not %d", path, n,
                       c->version->classes);
-    free(path);
     return ok;
 }
 
@@ -212,12 +207,11 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
         d->found = c.test ? "test" : "train";
         d->split = strdup(d->found);
         ok = d->split != NULL ? read_files(&c)
-                              : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+                              : vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
         ok = ok && vrt_index_finish(&d->index, classes_of != NULL ? &classes_of->index : NULL,
                                     c.folder, e);
     }
     vrt_buffer_free(&c.text);
-    free(c.folder);
     return ok;
 }
 

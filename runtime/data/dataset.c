@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/doubt.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/source.h"
@@ -31,7 +32,7 @@ bool vrt_dataset_blob(struct vrt_dataset *d, const char *path, struct vrt_blob *
     struct vrt_blob **more = realloc(d->blobs, ((size_t)d->nblobs + 1) * sizeof *more);
 
     if (more == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", path);
     d->blobs = more;
     if (!vrt_blob_open(&more[d->nblobs], path, known, e))
         return false;
@@ -44,7 +45,7 @@ bool vrt_dataset_note(struct vrt_dataset *d, const char *path, struct vrt_error 
     struct vrt_file_id *more = realloc(d->small, ((size_t)d->nsmall + 1) * sizeof *more);
 
     if (more == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", path);
     d->small = more;
     d->nsmall += vrt_file_find(path, &more[d->nsmall]);
     return true;
@@ -70,7 +71,7 @@ static bool find_split(struct vrt_dataset *d, const char *split, struct vrt_erro
         d->split = strdup(names[i]);
         where = d->split != NULL ? vrt_dataset_where(d) : NULL;
         if (where == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", d->root);
         found = is_folder(where);
         free(where);
         if (found) {
@@ -91,7 +92,7 @@ static bool open_bare(struct vrt_dataset *d, const struct vrt_dataset *classes_o
     d->bare = true;
     d->split = strdup("");
     return d->split != NULL ? vrt_folder_open(d, classes_of, e)
-                            : vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+                            : vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", d->root);
 }
 
 /* What is in the folder, in a few words, so that a wrong path is seen at once. */
@@ -115,7 +116,7 @@ static bool open_folder(struct vrt_dataset *d, const char *split,
                         const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     char some[200], doubt[VRT_DOUBT_TEXT];
-    bool found, ok;
+    bool found, bare, ok;
 
     if (!find_split(d, split, e))
         return false;
@@ -130,7 +131,9 @@ static bool open_folder(struct vrt_dataset *d, const char *split,
         ok = vrt_tars_open(d, split, classes_of, &found, e);
     if (found)
         return ok;
-    if (vrt_folder_bare(d->root))
+    if (!vrt_folder_bare(d->root, &bare, e))
+        return false;
+    if (bare)
         return open_bare(d, classes_of, e);
     if (vrt_cifar_lacks(d->root, split, e))
         return false;
@@ -156,7 +159,7 @@ static bool describe(struct vrt_dataset *d, struct vrt_error *e)
                  (long long)d->index.nclasses, loose, missing) >= 0)
         return true;
     d->describe = NULL;
-    return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", d->root);
+    return vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", d->root);
 }
 
 static bool open_any(struct vrt_dataset *d, const char *split, const struct vrt_dataset *classes_of,
@@ -196,7 +199,7 @@ bool vrt_dataset_open(struct vrt_dataset **out, const char *root, const char *sp
     *out = NULL;
     if (d == NULL || (d->root = strdup(root)) == NULL) {
         free(d);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to open %s", root);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to open %s", root);
     }
     d->asked = split;
     if (!open_any(d, split, classes_of, e)) {
@@ -295,7 +298,12 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
     if (d->source != &vrt_folder_source)
         return true; /* its files are open */
     where = vrt_dataset_where(d);
-    dir = where != NULL ? opendir(where) : NULL;
+    if (where == NULL || !vrt_folder_look(&dir, where, e)) {
+        if (where == NULL)
+            vrt_fail(e, VRT_NO_MEMORY, "no memory to look into %s", d->root);
+        free(where);
+        return false;
+    }
     while (dir != NULL && (entry = readdir(dir)) != NULL && entry->d_name[0] == '.')
         continue;
     if (dir != NULL)
@@ -303,7 +311,7 @@ bool vrt_dataset_there(const struct vrt_dataset *d, struct vrt_error *e)
     if (entry == NULL)
         vrt_fail(e, VRT_BAD_INPUT,
                  "the data have gone: there is nothing left in %s; bring it back (is it mounted?)",
-                 where != NULL ? where : d->root);
+                 where);
     free(where);
     return entry != NULL;
 }

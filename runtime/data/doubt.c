@@ -26,9 +26,17 @@ static bool has_split(const char *root, const char *split)
     return false;
 }
 
+static bool is_bare(const char *root)
+{
+    struct vrt_error ignored;
+    bool bare;
+
+    return vrt_folder_bare(root, &bare, &ignored) && bare;
+}
+
 static bool serves(const char *root, const char *split)
 {
-    return has_split(root, split) || vrt_folder_bare(root);
+    return has_split(root, split) || is_bare(root);
 }
 
 /* The one folder inside that serves; false where there is none, or several. */
@@ -153,7 +161,7 @@ static void advise_inside(const struct vrt_dataset *d, const char *where, const 
     text += n;
     size -= (size_t)n;
     if (folder && snprintf(path, sizeof path, "%s/%s", where, in->folder) < (int)sizeof path &&
-        vrt_folder_bare(path))
+        is_bare(path))
         snprintf(text, size, ": move them up into %.200s, or give --data %.300s --holdout 0.1",
                  where, path);
     else

@@ -1,5 +1,5 @@
 /* Data that are not what was meant, likely: a folder too many, or --data a level too high or too
- * low. What is advised here works when it is followed. */
+ * low. What is advised here works when it is followed; with no memory to look for it, none is. */
 #ifndef RUNTIME_DATA_DOUBT_H
 #define RUNTIME_DATA_DOUBT_H
 

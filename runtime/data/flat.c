@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/source.h"
 
 #define IMAGES "images"
@@ -18,22 +19,24 @@ struct flat {
 };
 
 /* How many folders there are in a folder, `images` aside. */
-static int64_t count_folders(const char *where, bool *images)
+static bool count_folders(const char *where, int64_t *n, bool *images, struct vrt_error *e)
 {
-    DIR *dir = opendir(where);
+    DIR *dir;
     struct dirent *entry;
-    int64_t n = 0;
 
+    *n = 0;
     *images = false;
+    if (!vrt_folder_look(&dir, where, e))
+        return false;
     while (dir != NULL && (entry = readdir(dir)) != NULL)
         if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd') {
             bool special = strcmp(entry->d_name, IMAGES) == 0;
             *images |= special;
-            n += !special;
+            *n += !special;
         }
     if (dir != NULL)
         closedir(dir);
-    return n;
+    return true;
 }
 
 /* -- what labels that are numbers stand for -- */
@@ -50,16 +53,16 @@ static bool add_class(struct vrt_flat_labels *l, const char *name, struct vrt_er
     if (more != NULL)
         l->classes = more;
     if (more == NULL || (more[l->nclasses] = strdup(name)) == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)l->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)l->nclasses);
     l->nclasses++;
     return true;
 }
 
 static bool list_folders(struct vrt_flat_labels *l, const char *where, struct vrt_error *e)
 {
-    DIR *dir = opendir(where);
+    DIR *dir;
     struct dirent *entry;
-    bool ok = true;
+    bool ok = vrt_folder_look(&dir, where, e);
 
     while (ok && dir != NULL && (entry = readdir(dir)) != NULL)
         if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd')
@@ -77,23 +80,24 @@ static bool find_classes(struct vrt_flat_labels *l, const char *root,
                          const struct vrt_dataset *classes_of, struct vrt_error *e)
 {
     const char *names[VRT_SPLIT_NAMES];
+    char train[PATH_MAX];
     bool images, ok = true;
+    int64_t folders;
 
     if (classes_of != NULL) {
         l->nclasses = classes_of->index.nclasses;
         return true;
     }
     vrt_split_synonyms("train", names);
-    for (int i = 0; ok && l->classes == NULL && names[i] != NULL; i++) {
-        char *train;
-        if (asprintf(&train, "%s/%s", root, names[i]) < 0)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-        ok = count_folders(train, &images) == 0 || list_folders(l, train, e);
-        free(train);
-    }
+    for (int i = 0; ok && l->classes == NULL && names[i] != NULL; i++)
+        if (vrt_file_there(train, "%s/%s", root, names[i]))
+            ok = count_folders(train, &folders, &images, e) &&
+                 (folders == 0 || list_folders(l, train, e));
+    if (!ok)
+        return false;
     if (l->classes == NULL)
         l->nclasses = VRT_MAX_CLASSES;
-    return ok;
+    return true;
 }
 
 bool vrt_flat_labels_open(struct vrt_flat_labels *l, struct vrt_dataset *d, const char *root,
@@ -176,7 +180,7 @@ static bool enter_images(struct flat *f)
     char *split;
 
     if (asprintf(&split, "%s/%s", f->d->split, IMAGES) < 0)
-        return vrt_fail(f->error, VRT_BAD_INPUT, "no memory to read %s", f->d->root);
+        return vrt_fail(f->error, VRT_NO_MEMORY, "no memory to read %s", f->d->root);
     free(f->d->split);
     f->d->split = split;
     return true;
@@ -192,7 +196,7 @@ static bool read_flat(struct flat *f, bool images, const struct vrt_dataset *cla
         return false;
     where = vrt_dataset_where(f->d);
     if (where == NULL)
-        return vrt_fail(f->error, VRT_BAD_INPUT, "no memory to read %s", f->d->root);
+        return vrt_fail(f->error, VRT_NO_MEMORY, "no memory to read %s", f->d->root);
     ok = add_files(f, where);
     if (ok && f->d->index.nitems == 0)
         ok = vrt_fail(f->error, VRT_BAD_INPUT, "%s has no pictures", where);
@@ -208,11 +212,15 @@ bool vrt_flat_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of, 
 {
     struct flat f = {.d = d, .error = e};
     char *where = vrt_dataset_where(d);
-    bool images = false, ok = true;
+    int64_t folders = 0;
+    bool images = false, ok = where != NULL;
 
-    *found = where != NULL && count_folders(where, &images) == 0;
+    if (!ok)
+        vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
+    ok = ok && count_folders(where, &folders, &images, e);
+    *found = !ok || folders == 0;
     free(where);
-    if (*found) {
+    if (ok && *found) {
         ok = vrt_flat_labels_open(&f.labels, d, d->root, classes_of, e);
         *found = !ok || f.labels.table.path != NULL;
     }

@@ -89,7 +89,7 @@ static bool walk_folder(struct walk *w, int depth)
                         "%s/%s: folders inside folders, more than %d deep (a link in a circle?)",
                         w->where, w->name, MAX_DEPTH);
     if (asprintf(&path, "%s/%s", w->where, w->name) < 0)
-        return vrt_fail(w->error, VRT_BAD_INPUT, "no memory to read %s", w->where);
+        return vrt_fail(w->error, VRT_NO_MEMORY, "no memory to read %s", w->where);
     dir = opendir(path);
     if (dir == NULL)
         ok = vrt_fail(w->error, VRT_BAD_INPUT, "cannot read the folder %s: %s", path,
@@ -127,43 +127,45 @@ const struct vrt_source vrt_folder_source = {"folder", folder_read};
 
 /* What the first entry of a folder is that counts: 'd' a folder, 'f' a file that may be a picture,
  * 0 neither. */
-static char first_kind(int at, const char *name)
+static bool first_kind(int at, const char *name, char *kind, struct vrt_error *e)
 {
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
-    char kind = 0;
 
-    while (dir != NULL && kind == 0 && (entry = readdir(dir)) != NULL) {
+    *kind = 0;
+    while (dir != NULL && *kind == 0 && (entry = readdir(dir)) != NULL) {
         if (vrt_odd_hidden(entry->d_name))
             continue;
-        kind = vrt_entry_kind(dir, entry);
-        if (kind == '?' || (kind == 'f' && !vrt_odd_is_picture(dirfd(dir), entry->d_name)))
-            kind = 0;
+        *kind = vrt_entry_kind(dir, entry);
+        if (*kind == '?' || (*kind == 'f' && !vrt_odd_is_picture(dirfd(dir), entry->d_name)))
+            *kind = 0;
     }
     if (dir != NULL)
         closedir(dir);
     else if (fd >= 0)
         close(fd);
-    return kind;
+    return fd < 0 || dir != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to look into %s", name);
 }
 
-bool vrt_folder_bare(const char *root)
+bool vrt_folder_bare(const char *root, bool *bare, struct vrt_error *e)
 {
-    DIR *dir = opendir(root);
+    DIR *dir;
     struct dirent *entry;
-    bool split = false, deep = false, pictures = false;
+    bool split = false, deep = false, pictures = false, ok = vrt_folder_look(&dir, root, e);
 
-    while (dir != NULL && !split && !deep && (entry = readdir(dir)) != NULL)
+    while (ok && dir != NULL && !split && !deep && (entry = readdir(dir)) != NULL)
         if (!vrt_odd_hidden(entry->d_name) && vrt_entry_kind(dir, entry) == 'd') {
-            char kind = first_kind(dirfd(dir), entry->d_name);
+            char kind;
+            ok = first_kind(dirfd(dir), entry->d_name, &kind, e);
             split = vrt_split_kind(entry->d_name, strlen(entry->d_name)) != VRT_SPLIT_OTHER;
             deep = kind == 'd';
             pictures |= kind == 'f';
         }
     if (dir != NULL)
         closedir(dir);
-    return pictures && !split && !deep;
+    *bare = pictures && !split && !deep;
+    return ok;
 }
 
 bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of,
@@ -175,7 +177,7 @@ bool vrt_folder_open(struct vrt_dataset *d, const struct vrt_dataset *classes_of
     bool ok;
 
     if (where == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
     d->source = &vrt_folder_source;
     ok = walk_folder(&w, 0);
     if (ok && d->index.nclasses == 0 && d->index.loose > 0) {

@@ -53,7 +53,7 @@ static bool describe(struct vrt_dataset *d, const char *what, int64_t all, struc
                  (long long)all) >= 0)
         return true;
     d->describe = NULL;
-    return vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");
+    return vrt_fail(e, VRT_NO_MEMORY, "no memory to hold pictures out");
 }
 
 bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_dataset **out,
@@ -66,7 +66,7 @@ bool vrt_dataset_hold_out(struct vrt_dataset *d, double share, struct vrt_datase
     *out = seen != NULL ? sibling(d, e) : NULL;
     if (*out == NULL) {
         free(seen);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to hold pictures out");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to hold pictures out");
     }
     to = &(*out)->index;
     for (int64_t i = 0; i < all; i++) {

@@ -10,18 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/file.h"
 #include "runtime/data/source.h"
 
-/* Is there a file PREFIX-images-idx3-ubyte[.gz], in one of MNIST's spellings? *path: where. */
-static bool find_file(const char *root, const char *prefix, const char *what, int dimensions,
-                      char path[PATH_MAX])
+/* Is there a file PREFIX-images-idx3-ubyte[.gz], in one of MNIST's spellings? path: where. */
+static bool find_file(char path[PATH_MAX], const char *root, const char *prefix, const char *what,
+                      int dimensions)
 {
     static const char *const endings[] = {"", ".gz"};
 
     for (int i = 0; i < 4; i++)
-        if (snprintf(path, PATH_MAX, "%s/%s-%s%cidx%d-ubyte%s", root, prefix, what,
-                     i & 2 ? '.' : '-', dimensions, endings[i & 1]) < PATH_MAX &&
-            access(path, F_OK) == 0)
+        if (vrt_file_there(path, "%s/%s-%s%cidx%d-ubyte%s", root, prefix, what, i & 2 ? '.' : '-',
+                           dimensions, endings[i & 1]))
             return true;
     return false;
 }
@@ -37,7 +37,7 @@ static const char *find_prefix(const char *root, const char *split, const char *
     for (int i = 0; names[i] != NULL; i++) {
         const char *prefixes[] = {names[i], strcmp(names[i], "test") == 0 ? "t10k" : names[i]};
         for (int j = 0; j < 2; j++)
-            if (find_file(root, prefixes[j], "images", 3, images)) {
+            if (find_file(images, root, prefixes[j], "images", 3)) {
                 *found = names[i];
                 return prefixes[j];
             }
@@ -101,7 +101,7 @@ static bool add_items(struct vrt_dataset *d, const uint8_t *labels, int64_t coun
 
     d->index.items = calloc((size_t)count, sizeof *d->index.items);
     if (d->index.items == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)count);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld pictures", (long long)count);
     d->index.nitems = d->index.items_room = count;
     for (int64_t i = 0; i < count; i++)
         d->index.items[i] = (struct vrt_item){.offset = VRT_IDX_START + (uint64_t)i * bytes,
@@ -179,8 +179,8 @@ bool vrt_idx_open(struct vrt_dataset *d, const char *split, const struct vrt_dat
     d->source = &idx;
     d->split = strdup(prefix);
     if (d->split == NULL)
-        vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
-    else if (!find_file(d->root, prefix, "labels", 1, labels))
+        vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
+    else if (!find_file(labels, d->root, prefix, "labels", 1))
         vrt_fail(e, VRT_BAD_INPUT, "%s has no file of labels (-labels-idx1-ubyte) beside it",
                  images);
     else

@@ -51,7 +51,7 @@ static bool insert_class(struct vrt_index *x, int64_t place, const char *name, s
         x->classes = classes;
     if (classes == NULL || copy == NULL) {
         free(copy);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)x->nclasses);
     }
     memmove(classes + place + 1, classes + place, (size_t)(x->nclasses - place) * sizeof *classes);
     classes[place] = (struct vrt_class){copy, (int32_t)x->nclasses, 0};
@@ -87,7 +87,7 @@ bool vrt_index_add(struct vrt_index *x, int32_t id, const char *name, uint64_t o
     uint64_t at = x->names.size;
 
     if (items == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)x->nitems);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld pictures", (long long)x->nitems);
     x->items = items;
     if (x->nitems == VRT_MAX_ITEMS)
         return vrt_fail(e, VRT_BAD_INPUT, "more than %d pictures", VRT_MAX_ITEMS);
@@ -116,7 +116,7 @@ static bool number_classes(struct vrt_index *x, struct vrt_error *e)
     int32_t *place = calloc((size_t)x->nclasses, sizeof *place);
 
     if (place == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)x->nclasses);
     for (int64_t c = 0; c < x->nclasses; c++)
         place[x->classes[c].id] = (int32_t)c;
     for (int64_t i = 0; i < x->nitems; i++) {
@@ -179,7 +179,7 @@ static bool adopt_classes(struct vrt_index *x, const struct vrt_index *of, const
     int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
 
     if (label == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)x->nclasses);
     for (int64_t c = 0; c < x->nclasses; c++) {
         int64_t found = find_class(of, x->classes[c].name);
         if (found < 0) {
@@ -224,7 +224,7 @@ static bool read_numbers(struct vrt_index *x, const char *where, struct vrt_erro
     int32_t *label = calloc((size_t)x->nclasses, sizeof *label);
 
     if (label == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)x->nclasses);
     for (int64_t c = 0; c < x->nclasses; c++) {
         char *end;
         long long number = strtoll(x->classes[c].name, &end, 10);

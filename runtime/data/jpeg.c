@@ -39,7 +39,9 @@ static void on_error(j_common_ptr info)
     char text[JMSG_LENGTH_MAX];
 
     r->errors.format_message(info, text);
-    if (r->errors.msg_code == JERR_NO_BACKING_STORE || r->errors.msg_code == JERR_OUT_OF_MEMORY)
+    if (r->errors.msg_code == JERR_OUT_OF_MEMORY)
+        vrt_fail(r->error, VRT_NO_MEMORY, "no memory to decode this JPEG; use fewer --threads");
+    else if (r->errors.msg_code == JERR_NO_BACKING_STORE)
         vrt_fail(r->error, VRT_BAD_INPUT,
                  "decoding this JPEG takes more than %d MiB of memory; make it smaller, or save it "
                  "again as a plain (not progressive) JPEG",

@@ -74,7 +74,7 @@ static bool add(struct vrt_labels *l, const char *file, const char *class, struc
         int64_t room = l->room < 1024 ? 1024 : 2 * l->room;
         struct vrt_label *more = realloc(l->items, (size_t)room * sizeof *more);
         if (more == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels in %s", l->path);
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory for the labels in %s", l->path);
         l->items = more;
         l->room = room;
     }
@@ -148,6 +148,12 @@ static bool of_validation(const char *split)
     return strncmp(split, "val", 3) == 0 || vrt_split_kind(split, strlen(split)) == VRT_SPLIT_VAL;
 }
 
+static bool set_path(struct vrt_labels *l, const char *path, struct vrt_error *e)
+{
+    l->path = strdup(path);
+    return l->path != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
+}
+
 /* Is there a file PLACE/BEFORE NAME AFTER below the root? The last one has no name of a split in
  * it, and is for validation only. */
 static bool find(const char *root, const char *split, const char *name, char path[PATH_MAX],
@@ -159,13 +165,12 @@ static bool find(const char *root, const char *split, const char *name, char pat
     int files = of_validation(split) ? 4 : 3;
 
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        for (int j = 0; j < files; j++)
-            if (snprintf(path, PATH_MAX, "%s/%s/%s%s%s", root, places[i], before[j],
-                         j < 3 ? name : "", after[j]) < PATH_MAX &&
-                access(path, F_OK) == 0) {
-                *in_order = j == 3;
+        for (int j = 0; j < files; j++) {
+            *in_order = j == 3;
+            if (vrt_file_there(path, "%s/%s/%s%s%s", root, places[i], before[j], j < 3 ? name : "",
+                               after[j]))
                 return true;
-            }
+        }
     return false;
 }
 
@@ -191,17 +196,13 @@ static bool take_truth(void *data, const struct vrt_member *m, struct vrt_error 
 static bool open_kit(struct vrt_labels *l, const char *root, struct vrt_error *e)
 {
     struct vrt_blob *blob = NULL;
+    char path[PATH_MAX];
     bool ok;
 
-    if (asprintf(&l->path, "%s/ILSVRC2012_devkit_t12.tar.gz", root) < 0) {
-        l->path = NULL;
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
-    }
-    if (access(l->path, F_OK) != 0) {
-        free(l->path);
-        l->path = NULL;
+    if (!vrt_file_there(path, "%s/ILSVRC2012_devkit_t12.tar.gz", root))
         return true;
-    }
+    if (!set_path(l, path, e))
+        return false;
     l->in_order = true;
     ok = vrt_blob_open(&blob, l->path, NULL, e) &&
          vrt_tar_walk(l->path, blob, 0, blob->size, take_truth, l, e);
@@ -227,10 +228,8 @@ bool vrt_labels_open(struct vrt_labels *l, const char *root, const char *split, 
     }
     if (!found)
         return !of_validation(split) || open_kit(l, root, e);
-    l->path = strdup(path);
-    if (l->path == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
-    return vrt_file_read_text(l->path, MAX_TEXT, &l->text, e) && take_lines(l, e);
+    return set_path(l, path, e) && vrt_file_read_text(l->path, MAX_TEXT, &l->text, e) &&
+           take_lines(l, e);
 }
 
 void vrt_labels_files(const char *split, const char *asked, char text[VRT_LABEL_FILES])

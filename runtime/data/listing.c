@@ -22,7 +22,7 @@ bool vrt_listing_make(struct vrt_listing *l, const struct vrt_dataset *d, struct
     *l = (struct vrt_listing){.nclasses = x->nclasses, .sized = d->source != &vrt_folder_source};
     l->classes = calloc((size_t)x->nclasses + 1, sizeof *l->classes);
     if (l->classes == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)x->nclasses);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)x->nclasses);
     for (int64_t i = 0; i < x->nitems; i++) {
         const struct vrt_item *item = &x->items[i];
         add_item(&l->classes[item->label], (const char *)x->names.data + item->name, item->size,

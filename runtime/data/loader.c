@@ -126,20 +126,22 @@ static bool prepare(struct worker *w, int64_t p, float *input, int32_t *label, s
                               o->train && !o->plain ? &random : NULL, input, e);
 }
 
-/* In place of a picture that cannot be read: which one depends on the epoch's order alone. */
-static bool stand_in(struct worker *w, int64_t p, float *input, int32_t *label)
+/* In place of a picture that cannot be read: which one depends on the epoch's order alone, so not
+ * on memory. */
+static bool stand_in(struct worker *w, int64_t p, float *input, int32_t *label, struct vrt_error *e)
 {
     const struct vrt_loader *l = w->loader;
     /* copies may be neighbours */
     int64_t tries = VRT_UNREAD_ROW * (l->options.copies > 1 ? l->options.copies : 1);
-    struct vrt_error ignored;
 
+    if (e->code == VRT_NO_MEMORY)
+        return false;
     if (!l->options.train) {
         memset(input, 0, (size_t)l->pixels * sizeof *input);
         return true;
     }
-    for (int64_t k = 1; k < tries && k < l->count; k++)
-        if (prepare(w, (p + k) % l->count, input, label, &ignored))
+    for (int64_t k = 1; k < tries && k < l->count && e->code != VRT_NO_MEMORY; k++)
+        if (prepare(w, (p + k) % l->count, input, label, e))
             return true;
     return false;
 }
@@ -150,12 +152,14 @@ static void note_unread(struct vrt_loader *l, struct slot *s, int64_t p,
 {
     struct unread *u = &s->unread;
 
+    if (error->code == VRT_NO_MEMORY)
+        return;
     if (u->count == u->room) {
         struct vrt_unread *more =
             realloc(u->rows, (size_t)(u->room + VRT_UNREAD_ROW) * sizeof *more);
         if (more == NULL) {
             s->failed =
-                !vrt_fail(&s->error, VRT_BAD_INPUT, "no memory to note that %.400s", error->text);
+                !vrt_fail(&s->error, VRT_NO_MEMORY, "no memory to note that %.400s", error->text);
             return;
         }
         u->rows = more;
@@ -166,10 +170,18 @@ static void note_unread(struct vrt_loader *l, struct slot *s, int64_t p,
     snprintf(u->rows[u->count++].reason, VRT_UNREAD_TEXT, "%.*s", VRT_UNREAD_TEXT - 1, error->text);
 }
 
-static void none_in_row(struct vrt_error *e, const char *first)
+/* Nothing could be put into the slot: why not, of the first and the last picture tried. Called with
+ * the lock held. */
+static void fail_slot(struct slot *s, const struct vrt_error *first, const struct vrt_error *last)
 {
-    vrt_fail(e, VRT_BAD_INPUT, "%.900s; nor can any of those after it: are the data still there?",
-             first);
+    if (s->failed)
+        return;
+    s->failed = true;
+    if (last->code == VRT_NO_MEMORY)
+        s->error = *last;
+    else
+        vrt_fail(&s->error, VRT_BAD_INPUT,
+                 "%.900s; nor can any of those after it: are the data still there?", first->text);
 }
 
 /* Pictures in batch b. */
@@ -192,7 +204,7 @@ static void *work(void *argument)
 {
     struct worker *w = argument;
     struct vrt_loader *l = w->loader;
-    struct vrt_error error;
+    struct vrt_error error, last;
     int64_t p;
 
     pthread_mutex_lock(&l->lock);
@@ -203,14 +215,14 @@ static void *work(void *argument)
         bool read, ok;
         pthread_mutex_unlock(&l->lock);
         read = prepare(w, p, input, s->labels + place, &error);
-        ok = read || stand_in(w, p, input, s->labels + place);
+        if (!read)
+            last = error;
+        ok = read || stand_in(w, p, input, s->labels + place, &last);
         pthread_mutex_lock(&l->lock);
         if (!read)
             note_unread(l, s, p, &error);
-        if (!ok && !s->failed) {
-            s->failed = true;
-            none_in_row(&s->error, error.text);
-        }
+        if (!ok)
+            fail_slot(s, &error, &last);
         if (++s->done == batch_size(l, batch))
             pthread_cond_signal(&l->ready);
     }
@@ -226,7 +238,7 @@ static bool start_workers(struct vrt_loader *l, struct vrt_error *e)
 
     l->workers = calloc((size_t)l->options.threads, sizeof *l->workers);
     if (l->workers == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %d loader threads", l->options.threads);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %d loader threads", l->options.threads);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     for (int i = 0; i < l->options.threads && failed == 0; i++) {
@@ -236,7 +248,7 @@ static bool start_workers(struct vrt_loader *l, struct vrt_error *e)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed != 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "cannot start loader thread %d: %s; use fewer threads",
+        return vrt_fail(e, VRT_BAD_INPUT, "cannot start loader thread %d: %s; use fewer --threads",
                         l->started + 1, strerror(failed));
     return true;
 }
@@ -256,7 +268,7 @@ static bool make_slots(struct vrt_loader *l, struct vrt_error *e)
         s->input = malloc(floats * sizeof *s->input);
         s->labels = malloc((size_t)l->options.batch * sizeof *s->labels);
         if (s->input == NULL || s->labels == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT,
+            return vrt_fail(e, VRT_NO_MEMORY,
                             "no memory for %d batches of %lld pictures; use a smaller micro", SLOTS,
                             (long long)l->options.batch);
     }
@@ -278,7 +290,7 @@ static bool make_order(struct vrt_loader *l, struct vrt_error *e)
                         (long long)l->count, (long long)o->batch);
     l->order = malloc((size_t)l->count * sizeof *l->order);
     if (l->order == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the order of %lld pictures",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the order of %lld pictures",
                         (long long)l->count);
     shuffle(l->order, l->count, o->seed, o->epoch);
     l->count -= l->count % o->batch;
@@ -308,7 +320,7 @@ bool vrt_loader_open(struct vrt_loader **out, const struct vrt_loader_options *o
 
     *out = NULL;
     if (l == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the loader");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the loader");
     l->options = *o;
     if (o->threads > MAX_THREADS)
         l->options.threads = MAX_THREADS;

@@ -58,7 +58,8 @@ void vrt_loader_close(struct vrt_loader *l); /* also in the middle of an epoch *
  * A picture that cannot be read is no error: in training the next one of the epoch's order that can
  * stands in for it, with the floats and the label that it has in its own place; at evaluation its
  * input is zeros under its own label. vrt_loader_unread() tells. An error is that none of
- * VRT_UNREAD_ROW pictures in a row can be read, or that the data are no longer where they were. */
+ * VRT_UNREAD_ROW pictures in a row can be read, that the data are no longer where they were, or
+ * that a picture finds no memory. */
 enum { VRT_UNREAD_ROW = 16, VRT_UNREAD_TEXT = 400 };
 
 bool vrt_loader_next(struct vrt_loader *l, float *input, int32_t *labels, int64_t *n,

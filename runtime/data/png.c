@@ -2,6 +2,7 @@
  * file; output: pixels of 1 or 3 channels: palettes looked up, 16 bits cut to 8, alpha dropped. */
 #include "runtime/data/image.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <png.h>
@@ -20,7 +21,23 @@ struct reader {
     size_t left, quota; /* of bytes: in the file, for this row */
     struct vrt_image *image;
     struct vrt_error *error;
+    bool lacking; /* there was no memory for a part, whatever libpng made of that */
 };
+
+static png_voidp allocate(png_structp png, png_alloc_size_t size)
+{
+    struct reader *r = png_get_mem_ptr(png);
+    void *block = malloc(size);
+
+    r->lacking = r->lacking || block == NULL;
+    return block;
+}
+
+static void release(png_structp png, png_voidp block)
+{
+    (void)png;
+    free(block);
+}
 
 static void on_error(png_structp png, png_const_charp text)
 {
@@ -142,14 +159,15 @@ bool vrt_png_decode(struct vrt_image *image, const uint8_t *bytes, size_t size, 
     struct reader r = {.bytes = bytes, .left = size, .quota = SIZE_MAX, .image = image, .error = e};
     volatile bool ok = false;
 
-    r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
-    if (r.png == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read a PNG");
-    r.info = png_create_info_struct(r.png);
+    r.png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning, &r, allocate,
+                                     release);
+    r.info = r.png != NULL ? png_create_info_struct(r.png) : NULL;
     if (r.info == NULL)
-        vrt_fail(e, VRT_BAD_INPUT, "no memory to read a PNG");
+        r.lacking = true;
     else if (setjmp(png_jmpbuf(r.png)) == 0)
         ok = decode(&r, channels);
     png_destroy_read_struct(&r.png, &r.info, NULL);
+    if (r.lacking)
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to decode this PNG; use fewer --threads");
     return ok;
 }

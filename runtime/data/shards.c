@@ -61,7 +61,7 @@ static bool add_file(struct vrt_shards *s, const char *name, struct vrt_error *e
     if (more != NULL)
         s->files = more;
     if (more == NULL || (more[s->count] = strdup(name)) == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->folder);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", s->folder);
     s->count++;
     return s->count <= UINT16_MAX ||
            vrt_fail(e, VRT_BAD_INPUT, "%s has more than %d tars of one split", s->folder,
@@ -135,7 +135,7 @@ static bool add_numbered(struct vrt_shards *s, const struct pattern *p, long lon
 
     if (asprintf(&path, "%s/%.*s%0*lld%s", s->folder, p->before, p->file, p->digits, number,
                  p->after) < 0)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->root);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", s->root);
     name = strrchr(path, '/') + 1;
     *mine = belongs(name, split) ||
             (vrt_split_kind(split, strlen(split)) == VRT_SPLIT_TRAIN && !tells_split(name));
@@ -183,7 +183,7 @@ bool vrt_shards_find(struct vrt_shards *s, const char *root, const char *split, 
                 : slash == NULL ? strdup(".")
                                 : strndup(root, (size_t)(slash - root) + (slash == root));
     if (s->folder == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", root);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", root);
     return (!pattern || find_name(s, split, true, e)) &&
            (s->count > 0 || find_name(s, split, false, e));
 }

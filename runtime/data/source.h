@@ -46,7 +46,7 @@ extern const struct vrt_source vrt_folder_source;
 char vrt_entry_kind(DIR *dir, const struct dirent *entry);
 
 /* Has the folder class folders with pictures right in it, none of which is called as a split is? */
-bool vrt_folder_bare(const char *root);
+bool vrt_folder_bare(const char *root, bool *bare, struct vrt_error *e);
 
 /* Each fills split, source, what it reads from, and the index: items by class and name, but those
  * of IDX as in the file. */

@@ -30,7 +30,7 @@ static la_ssize_t on_read(struct archive *a, void *data, const void **bytes)
     struct vrt_error inner;
 
     if (!vrt_blob_read(w->blob, w->path, w->at, n, &w->block, &block, &inner)) {
-        archive_set_error(a, EIO, "%s", inner.text);
+        archive_set_error(a, inner.code == VRT_NO_MEMORY ? ENOMEM : EIO, "%s", inner.text);
         return ARCHIVE_FATAL;
     }
     *bytes = block;
@@ -46,6 +46,18 @@ static la_int64_t on_skip(struct archive *a, void *data, la_int64_t request)
     (void)a;
     w->at += n;
     return (la_int64_t)n;
+}
+
+static bool fail_walk(const struct walk *w, struct archive *a)
+{
+    const char *why = archive_error_string(a);
+
+    if (archive_errno(a) == ENOMEM)
+        return vrt_fail(w->error, VRT_NO_MEMORY, "no memory to read %s", w->path);
+    return vrt_fail(w->error, VRT_BAD_INPUT,
+                    "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
+                    "damaged, so get it again",
+                    w->path, why != NULL ? why : "damaged");
 }
 
 /* Where the bytes of a regular member lie. */
@@ -139,16 +151,6 @@ static bool hidden(const char *name)
     return false;
 }
 
-static bool fail_walk(const struct walk *w, struct archive *a)
-{
-    const char *why = archive_error_string(a);
-
-    return vrt_fail(w->error, VRT_BAD_INPUT,
-                    "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
-                    "damaged, so get it again",
-                    w->path, why != NULL ? why : "damaged");
-}
-
 static char kind_of(struct archive_entry *entry)
 {
     if (archive_entry_filetype(entry) == AE_IFDIR)
@@ -192,7 +194,7 @@ bool vrt_tar_walk(const char *path, const struct vrt_blob *blob, uint64_t start,
     bool ok;
 
     if (a == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
     archive_read_support_format_tar(a);
     ok = archive_read_open2(a, &w, NULL, on_read, on_skip, NULL) == ARCHIVE_OK
              ? each_member(&w, a, rule, data)

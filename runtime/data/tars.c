@@ -336,13 +336,13 @@ static bool read_tars(struct tars *t, struct vrt_error *e)
     for (size_t i = 0; ok && i < t->shards.count; i++) {
         char *path;
         if (asprintf(&path, "%s/%s", t->shards.folder, t->shards.files[i]) < 0)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", t->d->root);
         ok = vrt_dataset_blob(t->d, path, NULL, e) && read_tar(t, path, t->d->blobs[i], e);
         free(path);
     }
     where = vrt_dataset_where(t->d);
     if (ok && where == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->d->root);
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", t->d->root);
     t->numbers |= vrt_flat_numbers(&t->labels);
     ok = ok && (t->numbers ? vrt_index_finish_numbers : vrt_index_finish)(&t->d->index, classes,
                                                                           where, e);
@@ -365,7 +365,7 @@ bool vrt_tars_open(struct vrt_dataset *d, const char *split, const struct vrt_da
         d->found = t.shards.split;
         allow_files();
         ok = d->split != NULL ? read_tars(&t, e)
-                              : vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", d->root);
+                              : vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", d->root);
     }
     vrt_shards_free(&t.shards);
     vrt_buffer_free(&t.text);

@@ -33,7 +33,7 @@ static const struct {
 
 bool vrt_adapt_no_memory(const struct adapt *a, struct vrt_error *e)
 {
-    return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %.300s", vrt_tensors_path(a->t));
+    return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %.300s", vrt_tensors_path(a->t));
 }
 
 static int compare_texts(const void *a, const void *b)

@@ -18,7 +18,7 @@ static bool take_lines(struct vrt_class_map *m, struct vrt_error *e)
         room += line[i] == '\n';
     m->names = calloc((size_t)room, sizeof *m->names);
     if (m->names == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", m->path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", m->path);
     for (; *line != '\0'; line = end) {
         end = line + strcspn(line, "\n");
         end += *end == '\n' ? (*end = '\0', 1) : 0;
@@ -55,7 +55,7 @@ static bool take_numbers(struct vrt_class_map *m, int64_t outputs, struct vrt_er
 
     m->outputs = calloc((size_t)m->count, sizeof *m->outputs);
     if (line == NULL || m->outputs == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", m->path);
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", m->path);
     for (int64_t i = 0; ok && i < m->count; i++) {
         const char *word = m->names[i];
         int64_t number = all_digits(word) && strlen(word) < 10 ? strtoll(word, NULL, 10) : outputs;
@@ -95,7 +95,7 @@ static bool check_names(const struct vrt_class_map *m, int64_t outputs, struct v
             m->path, (long long)m->count, (long long)outputs);
     sorted = calloc((size_t)m->count, sizeof *sorted);
     if (sorted == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", m->path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", m->path);
     memcpy(sorted, m->names, (size_t)m->count * sizeof *sorted);
     qsort(sorted, (size_t)m->count, sizeof *sorted, by_text);
     for (int64_t i = 1; ok && i < m->count; i++)

@@ -27,7 +27,7 @@ bool vrt_experts_open(struct vrt_experts *x, const struct vrt_program *p, bool s
         (x->common != NULL || !similarity))
         return true;
     vrt_experts_close(x);
-    return vrt_fail(e, VRT_BAD_INPUT, "no memory for the counts of the experts");
+    return vrt_fail(e, VRT_NO_MEMORY, "no memory for the counts of the experts");
 }
 
 void vrt_experts_close(struct vrt_experts *x)

@@ -77,7 +77,7 @@ bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct
     bool ok =
         dumped != NULL && n > 0 && n < (int)sizeof path && asprintf(&text, "%s\n", dumped) > 0;
     ok = ok ? vrt_file_write(path, text, strlen(text), e)
-            : vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s in %s", name, folder);
+            : vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s in %s", name, folder);
     free(text);
     free(dumped);
     return ok;

@@ -155,7 +155,7 @@ static bool check_layout(struct vrt_tensors *t, struct vrt_error *e)
 {
     t->tensors = calloc(json_object_size(t->header) + 1, sizeof *t->tensors);
     if (t->tensors == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", t->path);
     bool ok = true;
     const char *name;
     json_t *row;
@@ -209,7 +209,7 @@ static bool parse_header(struct vrt_tensors *t, uint64_t length, struct vrt_erro
 {
     json_error_t error;
     char *text = malloc((size_t)length);
-    bool ok = text != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", t->path);
+    bool ok = text != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", t->path);
     ok = ok && vrt_file_read_at(t->fd, t->path, text, (size_t)length, 8, e);
     if (ok)
         t->header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
@@ -241,7 +241,7 @@ bool vrt_tensors_open(struct vrt_tensors **out, const char *path, struct vrt_err
     *out = NULL;
     if (t == NULL || (t->path = strdup(path)) == NULL) {
         free(t);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
     }
     t->fd = vrt_file_open(path, &t->size, e);
     if (t->fd < 0 || !read_header(t, e)) {
@@ -353,7 +353,7 @@ static bool write_header(struct vrt_writer *w, const json_t *header, uint64_t da
 {
     char *text = json_dumps(header, JSON_COMPACT);
     if (text == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", w->path);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", w->path);
     static const char spaces[DATA_ALIGN + 1] =
         "                                                                ";
     size_t length = strlen(text), padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;

@@ -119,7 +119,7 @@ bool vrt_state_save(const char *folder, uint64_t sequence, const char *text,
         return false;
     XXH128_canonical_t digest;
     XXH3_state_t *sum = XXH3_createState();
-    bool ok = sum != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", path);
+    bool ok = sum != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
     if (ok) {
         XXH3_128bits_reset(sum);
         ok = put_all(&w, sum, &head, text, blocks, &digest, e);
@@ -201,7 +201,7 @@ static enum condition check_file(struct vrt_state *s, const struct vrt_listed *l
     enum condition c = sum != NULL && s->text != NULL ? check_sum(s, sum, listed) : FAILED;
     XXH3_freeState(sum);
     if (c == FAILED)
-        vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", s->path);
+        vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", s->path);
     return c;
 }
 
@@ -231,7 +231,7 @@ static struct vrt_state *new_state(const char *folder, uint64_t i, struct vrt_er
 {
     struct vrt_state *s = calloc(1, sizeof *s);
     if (s == NULL) {
-        vrt_fail(e, VRT_BAD_INPUT, "no memory to read the state in %s", folder);
+        vrt_fail(e, VRT_NO_MEMORY, "no memory to read the state in %s", folder);
         return NULL;
     }
     s->fd = -1;

@@ -116,7 +116,7 @@ bool vrt_put_classes(struct vrt_buffer *b, const struct vrt_verdict *v, int64_t 
 {
     struct vrt_class_count *counts = calloc((size_t)classes + 1, sizeof *counts);
     if (counts == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)classes);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)classes);
     vrt_count_classes(counts, v, n);
     bool ok = vrt_put(b, e, "class,images,top1,top5,predicted\n");
     for (int64_t c = 0; ok && c < classes; c++)
@@ -133,7 +133,7 @@ bool vrt_put_confusion(struct vrt_buffer *b, const struct vrt_verdict *v, int64_
 {
     struct vrt_confusion *pairs = calloc((size_t)n + 1, sizeof *pairs);
     if (pairs == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)n);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld pictures", (long long)n);
     int64_t count = vrt_confusions(pairs, v, n);
     bool ok = vrt_put(b, e, "class,predicted,images\n");
     for (int64_t i = 0; ok && i < count; i++)

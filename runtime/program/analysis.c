@@ -16,7 +16,7 @@ bool vrt_analysis_open(struct vrt_analysis *a, const struct vrt_program *p, int6
     *a = (struct vrt_analysis){.program = p};
     a->verdicts = calloc((size_t)pictures + 1, sizeof *a->verdicts);
     if (a->verdicts == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the results");
     return vrt_experts_open(&a->experts, p, false, e);
 }
 
@@ -65,7 +65,7 @@ static bool put_classes(struct vrt_buffer *b, const struct vrt_analysis *a, int6
     int64_t outputs = a->program->classes;
     struct vrt_class_count *counts = calloc((size_t)outputs + 1, sizeof *counts);
     if (counts == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)outputs);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)outputs);
     json_t *names = json_loads(classes, 0, NULL);
     vrt_count_classes(counts, a->verdicts, n);
     bool ok = vrt_put(b, e, ",\n\"classes\":[");
@@ -84,7 +84,7 @@ static bool put_confused(struct vrt_buffer *b, const struct vrt_verdict *v, int6
 {
     struct vrt_confusion *pairs = calloc((size_t)n + 1, sizeof *pairs);
     if (pairs == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)n);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld pictures", (long long)n);
     int64_t count = vrt_confusions(pairs, v, n), told = 0;
     bool ok = vrt_put(b, e, ",\n\"confused\":[");
     for (int64_t i = 0; ok && i < count && told < most_confused; i++)

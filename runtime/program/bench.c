@@ -150,7 +150,7 @@ int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e)
     if (asks_for_data(o))
         return vrt_bench_data(o, &s, e);
     double *times = calloc(TIMES_MAX, sizeof *times);
-    bool ok = times != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the measurements");
+    bool ok = times != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for the measurements");
     ok = ok && set_up(&m, o, &s, e);
     if (ok)
         report(&m, o, median_time(&m, o->train, o->seconds, times));

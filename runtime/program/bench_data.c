@@ -130,7 +130,7 @@ static bool measure(struct vrt_loader_options *o, double seconds, struct measure
     float *input = malloc((size_t)(o->batch * t->height * t->width * t->channels) * sizeof *input);
     int32_t *labels = malloc((size_t)o->batch * sizeof *labels);
     bool ok = (input != NULL && labels != NULL) ||
-              vrt_fail(e, VRT_BAD_INPUT, "no memory for a batch of pictures");
+              vrt_fail(e, VRT_NO_MEMORY, "no memory for a batch of pictures");
     if (o->limit > 0 && o->limit < count)
         count = o->limit;
     ok = ok && bare_epoch(o, count, &bare[0], e); /* files into memory */

@@ -138,7 +138,7 @@ static bool find_duplicates(struct check *c, struct vrt_error *e)
 {
     int64_t *order = calloc((size_t)c->total + 1, sizeof *order), n = 0;
     if (order == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to compare %lld pictures",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to compare %lld pictures",
                         (long long)c->total);
     for (int64_t i = 0; i < c->total; i++)
         if (!(c->pictures[i].found & 1u << UNREADABLE))
@@ -271,7 +271,7 @@ static bool print_json(const struct check *c, struct vrt_error *e)
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     if (text == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the results");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the results");
     puts(text);
     free(text);
     return true;
@@ -322,7 +322,7 @@ static bool open_check(struct check *c, struct vrt_error *e)
     c->pictures = calloc((size_t)c->total + 1, sizeof *c->pictures);
     c->images = calloc((size_t)threads, sizeof *c->images);
     if (c->pictures == NULL || c->images == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld pictures", (long long)c->total);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld pictures", (long long)c->total);
     return vrt_threads_start(&c->ctx, threads, 0, e);
 }
 

@@ -145,7 +145,7 @@ static bool find_classes(const struct vrt_dataset *d, const char *const *of,
         json_decref(own);
     }
     json_decref(index);
-    return ok || vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld names of classes", (long long)n);
+    return ok || vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld names of classes", (long long)n);
 }
 
 /* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts
@@ -258,7 +258,7 @@ static bool map_in_order(struct vrt_classes *c, bool natural, const struct vrt_d
                     : "the weights hold no names to match them by");
     int64_t *places = natural ? natural_places(d) : NULL;
     if (natural && places == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)c->outputs);
     for (int64_t i = 0; i < c->count; i++)
         c->map[natural ? places[i] : i] = (int32_t)i;
     c->by_place = !natural;
@@ -304,7 +304,7 @@ static bool choose_scored(struct vrt_classes *c, const struct vrt_class_rules *r
     bool own = wants_mask(c, r, d), *claimed = calloc((size_t)c->outputs + 1, sizeof *claimed);
 
     if (claimed == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)c->outputs);
     c->scored = claimed;
     for (int64_t i = 0; i < c->count; i++) {
         if (claimed[c->map[i]])
@@ -339,7 +339,7 @@ static bool start(struct vrt_classes *c, const struct vrt_class_rules *r,
     c->map = calloc((size_t)c->count + 1, sizeof *c->map);
     c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
     return (ok && c->map != NULL && c->names != NULL) ||
-           vrt_fail(e, VRT_BAD_INPUT, "no memory for %lld classes", (long long)c->outputs);
+           vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)c->outputs);
 }
 
 bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,

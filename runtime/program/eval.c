@@ -139,7 +139,7 @@ static bool count_real(const struct eval *x, const struct vrt_evaluation *v, int
                        struct set *set, struct vrt_error *e)
 {
     int32_t *class_of = calloc((size_t)v->classes->outputs + 1, sizeof *class_of);
-    bool ok = class_of != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the ReaL labels");
+    bool ok = class_of != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for the ReaL labels");
     if (ok && !vrt_classes_imagenet(v->classes, class_of))
         ok =
             vrt_fail(e, VRT_BAD_INPUT,
@@ -174,7 +174,7 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
     v.unread = &unread;
     v.verdicts = calloc((size_t)vrt_dataset_count(d) + 1, sizeof *v.verdicts);
     bool ok = vrt_unread_open(&unread, NULL, e);
-    ok = ok && (v.verdicts != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for the results"));
+    ok = ok && (v.verdicts != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for the results"));
     ok = ok && vrt_outputs_spare(&x->outputs, set->root, d, e) &&
          vrt_classes_open(&set->classes, &x->rules, d, e);
     if (x->o->experts != NULL || x->o->similarity != NULL) {
@@ -211,7 +211,7 @@ static bool open_set(const struct eval *x, const char *operand, struct set *set,
         s.data_root = named ? equals + 1 : operand;
         set->name = named ? strndup(operand, (size_t)(equals - operand)) : strdup(operand);
         if (set->name == NULL)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory for the data sets");
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory for the data sets");
     }
     if (operand != NULL && (holdout < 0 || !x->o->keys[holdout].given))
         s.holdout = 0;

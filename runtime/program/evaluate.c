@@ -142,7 +142,7 @@ bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vr
     *score = (struct vrt_score){0};
     int32_t *labels = calloc((size_t)m->program->micro, sizeof *labels);
     if (labels == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the labels");
     bool ok = vrt_loader_open(&loader, &o, e);
     if (ok) {
         ok = run_loader(m, v, loader, labels, score, e);

@@ -24,7 +24,7 @@ static bool write_warning(struct vrt_training *t, const char *text, struct vrt_e
     char *line = json_dumps(j, JSON_COMPACT);
     struct vrt_buffer b = {0};
     json_decref(j);
-    bool ok = line != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory for a warning");
+    bool ok = line != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for a warning");
     ok = ok && vrt_put(&b, e, "%s\n", line) &&
          vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
     vrt_buffer_free(&b);

@@ -325,7 +325,7 @@ static bool set_up(struct check *k, const struct vrt_options *o, const struct vr
     k->direction = calloc((size_t)largest, sizeof *k->direction);
     k->kinds = calloc((size_t)p->nparams + 1, sizeof *k->kinds);
     if (k->kept == NULL || k->direction == NULL || k->kinds == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to check tensors of %lld elements",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to check tensors of %lld elements",
                         (long long)largest);
     images = (IMAGES_MIN + k->m.group - 1) / k->m.group * k->m.group;
     struct vrt_ctx *c = &k->m.ctx;

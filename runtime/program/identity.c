@@ -45,7 +45,7 @@ static json_t *data_json(const struct vrt_dataset *d, struct vrt_error *e)
         j = NULL;
     }
     if (j == NULL)
-        vrt_fail(e, VRT_BAD_INPUT, "no memory for the list of the pictures");
+        vrt_fail(e, VRT_NO_MEMORY, "no memory for the list of the pictures");
     free(classes);
     vrt_listing_free(&l);
     return j;
@@ -121,7 +121,7 @@ static bool sum_file(const char *path, char sum[SUM_SIZE], struct vrt_error *e)
     int fd = vrt_file_open(path, &size, e);
     XXH3_state_t *state = fd >= 0 ? XXH3_createState() : NULL;
     bool ok =
-        fd >= 0 && (state != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path));
+        fd >= 0 && (state != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path));
     if (ok)
         XXH3_128bits_reset(state);
     for (uint64_t at = 0; ok && at < size; at += PART) {
@@ -155,7 +155,7 @@ static bool put_weights(struct vrt_run *r, json_t *path, json_t *sum, struct vrt
 {
     bool ok = json_object_set(r->identity, "weights", path) == 0 &&
               json_object_set(r->identity, "weights_sum", sum) == 0;
-    return ok || vrt_fail(e, VRT_BAD_INPUT, "no memory for the run's identity");
+    return ok || vrt_fail(e, VRT_NO_MEMORY, "no memory for the run's identity");
 }
 
 /* The file of weights that the run begins with, and its checksum. Once there is a state both stay
@@ -199,7 +199,7 @@ bool vrt_identity_make(struct vrt_run *r, const struct vrt_options *o,
                             "images_per_call", (json_int_t)images_per_call, "keys",
                             vrt_settings_json(o), "data", train, "val", val);
     return r->identity != NULL ? add_weights(r, o, e)
-                               : vrt_fail(e, VRT_BAD_INPUT, "no memory for the run's identity");
+                               : vrt_fail(e, VRT_NO_MEMORY, "no memory for the run's identity");
 }
 
 /* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */

@@ -92,6 +92,7 @@ static int run_command(const struct vrt_program *p, const struct vrt_command *co
 /* Results that could not be written (a full disk behind stdout) are no success. */
 static int finish(int status, struct vrt_error *e)
 {
+    status = status == VRT_NO_MEMORY ? VRT_BAD_INPUT : status;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     if (status == VRT_OK)

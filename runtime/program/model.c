@@ -68,7 +68,7 @@ static bool map_regions(struct vrt_model *m, struct vrt_error *e)
         void *block = mmap(NULL, (size_t)m->bytes[i], PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED)
-            return vrt_fail(e, VRT_BAD_INPUT, "no memory: %s at %.2f GiB%s", strerror(errno),
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory: %s at %.2f GiB%s", strerror(errno),
                             (double)total / 0x1p30,
                             m->program->micro > m->group
                                 ? "; build the program with a smaller train.micro"
@@ -90,7 +90,7 @@ bool vrt_model_open(struct vrt_model *m, const struct vrt_program *p, enum vrt_u
         return vrt_fail(e, VRT_INTERNAL, "the program's table has an impossible size");
     m->balance = calloc((size_t)m->nbalance + 1, sizeof *m->balance);
     if (m->balance == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the counts of the experts");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the counts of the experts");
     bool blas = p->blas && use != VRT_FOR_EVAL;
     if (map_regions(m, e) && (!blas || vrt_blas_open(threads, e)) &&
         vrt_threads_start(&m->ctx, threads, p->scratch_bytes, e))
@@ -241,7 +241,7 @@ bool vrt_model_load(struct vrt_model *m, const char *path, const struct vrt_adap
     bool ok = load_tensors(m, t, &adapt, e);
     const char *names = vrt_tensors_meta(t, "classes");
     if (ok && names != NULL && (*classes = strdup(names)) == NULL)
-        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", path);
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
     vrt_tensors_close(t);
     return ok;
 }
@@ -328,7 +328,7 @@ bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const cha
         {"preprocessing", preprocessing != NULL ? preprocessing : "{}"},
     };
     size_t n = 5;
-    bool ok = network != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", path);
+    bool ok = network != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
     if (positions != NULL)
         meta[n++] = (struct vrt_meta){"positions", positions};
     if (ok && network[0] != '\0')

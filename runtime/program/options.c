@@ -179,7 +179,7 @@ static bool start_options(struct vrt_options *o, const struct vrt_program *p, st
 {
     o->keys = calloc((size_t)p->nkeys + 1, sizeof *o->keys);
     if (o->keys == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the options");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the options");
     for (int64_t i = 0; i < p->nkeys; i++)
         o->keys[i] = (struct vrt_value){
             .number = p->keys[i].number, .unit = p->keys[i].unit, .text = p->keys[i].text};
@@ -207,7 +207,7 @@ bool vrt_options_parse(struct vrt_options *o, const struct vrt_program *program,
         return false;
     o->files = calloc((size_t)argc + 1, sizeof *o->files);
     if (o->files == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the options");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the options");
     bool only_files = false;
     for (int i = 2; i < argc; i++) {
         bool is_flag = !only_files && argv[i][0] == '-' && argv[i][1] != '\0';

@@ -120,7 +120,7 @@ static bool spares(const struct vrt_output *t, const char *root, const struct vr
     struct stat s;
     bool there = stat(t->path, &s) == 0;
     char *target = vrt_file_target(t->path);
-    bool ok = target != NULL || vrt_fail(e, VRT_BAD_INPUT, "no memory to write %s", t->path);
+    bool ok = target != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", t->path);
 
     if (ok && (!there || S_ISREG(s.st_mode)) && vrt_data_takes(target) &&
         vrt_data_reaches(root, target))

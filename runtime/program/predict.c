@@ -281,7 +281,7 @@ static bool add_entry(struct predict *p, const char *path, int64_t item, const c
     entry->path = strdup(path);
     entry->item = item;
     if (entry->path == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the names of the pictures");
     snprintf(entry->why, sizeof entry->why, "%s", why);
     p->all++;
     if (++p->used == p->m.program->micro)
@@ -312,7 +312,7 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
         char *below = NULL;
         if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/",
                            list[i]->d_name) < 0)
-            ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the names of the pictures");
+            ok = vrt_fail(e, VRT_NO_MEMORY, "no memory for the names of the pictures");
         ok = ok && add_path(p, below, depth + 1, false, e);
         free(below);
         free(list[i]);
@@ -415,7 +415,7 @@ static bool open_predict(struct predict *p, struct vrt_error *e)
         p->images[i].exif = o->exif ? VRT_EXIF_TURN : VRT_EXIF_IGNORE;
     p->order = calloc((size_t)o->program->classes + 1, sizeof *p->order);
     if (ok && (p->window == NULL || p->images == NULL || p->order == NULL))
-        ok = vrt_fail(e, VRT_BAD_INPUT, "no memory for the pictures");
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory for the pictures");
     if (ok)
         o->program->pack_eval(&p->m.ctx);
     return ok;

@@ -342,7 +342,7 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
     json_decref(j);
     free(listed);
     ok = text != NULL ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
-                      : vrt_fail(e, VRT_BAD_INPUT, "no memory to write run.json");
+                      : vrt_fail(e, VRT_NO_MEMORY, "no memory to write run.json");
     free(text);
     return ok;
 }
@@ -403,7 +403,7 @@ bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct 
         return false;
     r->dead = all_alive(m->program);
     if (r->dead == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the experts");
     if (r->before != NULL && !vrt_identity_compare(r, data, e))
         return false;
     if (r->state != NULL) {

@@ -49,7 +49,7 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     char *text = json_dumps(j, JSON_COMPACT);
     json_decref(j);
     if (text == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to save the state");
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to save the state");
     bool ok = vrt_state_save(vrt_run_path(r, "state", path), r->sequence + 1, text, blocks,
                              state_blocks(m, blocks), e);
     r->sequence += ok;

@@ -138,7 +138,7 @@ static bool open_data(struct vrt_training *t, struct vrt_error *e)
     t->classes = vrt_classes_text(t->train);
     t->labels = calloc((size_t)t->o->program->micro, sizeof *t->labels);
     return (t->classes != NULL && t->labels != NULL) ||
-           vrt_fail(e, VRT_BAD_INPUT, "no memory for the labels");
+           vrt_fail(e, VRT_NO_MEMORY, "no memory for the labels");
 }
 
 /* All of one class: told each time, and kept in the metrics once. */

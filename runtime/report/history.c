@@ -125,7 +125,7 @@ static bool read_lines(struct vrt_history *h, const struct vrt_buffer *file, str
     h->steps = calloc(steps + 1, sizeof *h->steps);
     h->epochs = calloc(others + 1, sizeof *h->epochs);
     if (h->steps == NULL || h->epochs == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu lines of metrics.jsonl",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the %zu lines of metrics.jsonl",
                         steps + others);
     for (at = first; next_line(&at, end, &line, &n);)
         if (is_step(line, n)) {
@@ -160,7 +160,7 @@ static bool read_json(const char *folder, const char *name, json_t **out, struct
     vrt_buffer_free(&text);
     if (ok && *out == NULL && why.text[0] != '\0' &&
         json_error_code(&why) == json_error_out_of_memory)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to read %s", name);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", name);
     return ok;
 }
 

@@ -22,7 +22,7 @@ bool vrt_layer_read(struct vrt_layer *l, const struct vrt_history *h, const json
                             .experts = experts < EXPERTS ? experts : EXPERTS};
     l->block = calloc((4 + l->experts) * room + 1, sizeof *l->block);
     if (l->block == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the experts of %.60s in the report",
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the experts of %.60s in the report",
                         l->name);
     l->epoch = l->block;
     l->step = l->epoch + room;
@@ -110,7 +110,7 @@ bool vrt_meeting_read(struct vrt_meeting *t, const struct vrt_history *h, const 
     t->share = calloc(n * t->experts + 1, sizeof *t->share);
     if (met == NULL || t->order == NULL || t->share == NULL) {
         free(met);
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory for the %zu classes of %.60s in the report", n,
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the %zu classes of %.60s in the report", n,
                         layer);
     }
     for (size_t c = 0; c < n; c++) {

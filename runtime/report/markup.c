@@ -39,7 +39,7 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
     if (n >= 0)
         add(m, longer, (size_t)n);
     else
-        m->failed = m->failed || !vrt_fail(m->e, VRT_BAD_INPUT, "no memory for the report");
+        m->failed = m->failed || !vrt_fail(m->e, VRT_NO_MEMORY, "no memory for the report");
     free(longer);
 }
 

@@ -37,7 +37,7 @@ static struct class *read_classes(struct vrt_page *p, const json_t *list, size_t
             c[(*n)++] = one;
     }
     if (c == NULL && !p->m.failed)
-        p->m.failed = !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for %zu classes in the report",
+        p->m.failed = !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for %zu classes in the report",
                                 json_array_size(list));
     else
         qsort(c, *n, sizeof *c, by_share);

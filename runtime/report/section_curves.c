@@ -18,7 +18,7 @@ static bool column_open(struct column *c, struct vrt_page *p)
     c->x = calloc(2 * c->n + 1, sizeof *c->x);
     c->y = c->x != NULL ? c->x + c->n : NULL;
     if (c->x == NULL && !p->m.failed)
-        p->m.failed = !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for the curves of the report");
+        p->m.failed = !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the curves of the report");
     for (size_t i = 0; c->x != NULL && i < c->n; i++)
         c->x[i] = vrt_page_x(p, p->h->epochs[i].step);
     return c->x != NULL;

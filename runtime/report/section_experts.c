@@ -114,7 +114,7 @@ static void load_figure(struct vrt_page *p, const struct vrt_layer *l)
     }
     if (x == NULL)
         p->m.failed = p->m.failed ||
-                      !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for the loads in the report");
+                      !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the loads in the report");
     else if (l->experts <= BANDS || n == 0)
         vrt_plot_bands(&p->m, &plot, x, y, l->experts, n);
     else
@@ -135,7 +135,7 @@ static void router_figures(struct vrt_page *p, const struct vrt_layer *l)
     bool sure = false;
     if (percent == NULL) {
         p->m.failed = p->m.failed ||
-                      !vrt_fail(p->m.e, VRT_BAD_INPUT, "no memory for the routers in the report");
+                      !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the routers in the report");
         return;
     }
     for (size_t i = 0; i < l->n; i++) {

@@ -143,7 +143,7 @@ static void shell_word(struct vrt_markup *m, const char *word)
     if (quoted != NULL)
         vrt_html_text(m, vrt_quote(quoted, size, word));
     else
-        m->failed = m->failed || !vrt_fail(m->e, VRT_BAD_INPUT, "no memory for the report");
+        m->failed = m->failed || !vrt_fail(m->e, VRT_NO_MEMORY, "no memory for the report");
     free(quoted);
 }
 
