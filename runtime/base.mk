@@ -9,7 +9,7 @@ runtime_base_SOURCES = \
 	%D%/base/blas.c %D%/base/blas.h \
 	%D%/base/quota.c %D%/base/quota.h \
 	%D%/base/processor.c %D%/base/processor.h \
-	%D%/base/json_file.c %D%/base/json_file.h \
+	%D%/base/json.c %D%/base/json.h \
 	%D%/base/thread.c %D%/base/thread.h
 
 EXTRA_DIST += %D%/base/README.md

@@ -27,6 +27,7 @@ unit_tests = \
 	%D%/unit/test_base \
 	%D%/unit/test_processor \
 	%D%/unit/test_quota \
+	%D%/unit/test_json \
 	%D%/unit/test_io \
 	%D%/unit/test_adapt \
 	%D%/unit/test_names \
@@ -81,6 +82,10 @@ TESTS += $(unit_tests)
 %C%_unit_test_quota_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_quota_CFLAGS = $(unit_cflags)
 %C%_unit_test_quota_LDADD = $(runtime_libs)
+%C%_unit_test_json_SOURCES = %D%/unit/test_json.c
+%C%_unit_test_json_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_json_CFLAGS = $(unit_cflags)
+%C%_unit_test_json_LDADD = $(runtime_libs)
 
 unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c \
 	%D%/unit/fixture.h

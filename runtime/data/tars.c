@@ -13,9 +13,8 @@
 #include <strings.h>
 #include <sys/resource.h>
 
-#include <jansson.h>
-
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/data/shards.h"
 #include "runtime/data/source.h"
 #include "runtime/data/tar.h"
@@ -182,7 +181,7 @@ static bool take_number(struct tars *t, const struct vrt_member *m, struct vrt_e
 }
 
 /* 3 or 3.0: tables of floats become such texts. What is no number does no harm beside a .cls. */
-static bool take_label(struct tars *t, const char *name, const json_t *label, struct vrt_error *e)
+static bool take_label(struct tars *t, const char *name, json_t *label, struct vrt_error *e)
 {
     double real = json_is_real(label) ? json_real_value(label) : -1;
     char *text;
@@ -191,27 +190,28 @@ static bool take_label(struct tars *t, const char *name, const json_t *label, st
         return set_label(t, name, json_integer_value(label), e);
     if (real >= 0 && real < VRT_MAX_CLASSES && real == floor(real))
         return set_label(t, name, (json_int_t)real, e);
-    text = json_dumps(label, JSON_ENCODE_ANY | JSON_COMPACT);
-    snprintf(t->sample.odd, sizeof t->sample.odd, "%s", text != NULL ? text : "in it");
+    text = vrt_json_write(json_incref(label), JSON_ENCODE_ANY | JSON_COMPACT, name, e);
+    snprintf(t->sample.odd, sizeof t->sample.odd, "%s", text != NULL ? text : "");
     free(text);
-    return true;
+    return text != NULL;
 }
 
 /* "label" or "cls"; other texts about a picture have neither. */
 static bool take_json(struct tars *t, const struct vrt_member *m, struct vrt_error *e)
 {
     const uint8_t *text;
+    struct vrt_error why;
     size_t size;
-    json_error_t where;
     json_t *root, *label;
     bool ok;
 
     if (!read_text(t, m, &text, &size, e))
         return false;
-    root = size > 0 ? json_loadb((const char *)text, size, JSON_REJECT_DUPLICATES, &where) : NULL;
+    if (size == 0)
+        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is empty, not JSON", t->path, m->name);
+    root = vrt_json_read((const char *)text, size, JSON_REJECT_DUPLICATES, m->name, &why);
     if (root == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "%s: %s is not JSON: %s", t->path, m->name,
-                        size > 0 ? where.text : "empty");
+        return vrt_fail(e, why.code, "%s: %s", t->path, why.text);
     label = json_object_get(root, "label");
     label = label != NULL ? label : json_object_get(root, "cls");
     ok = label == NULL || take_label(t, m->name, label, e);

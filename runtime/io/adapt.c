@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/base/show.h"
+#include "runtime/base/json.h"
 #include "runtime/io/adapt_rules.h"
 #include "runtime/io/report.h"
 
@@ -155,7 +156,7 @@ static bool bad_list(const struct adapt *a, struct vrt_error *e)
         a->p->nmoes > 1 ? ", ..." : "", a->how->keep);
 }
 
-/* "0,2,5": different numbers. */
+/* "0,2,5": different numbers. False with `keep` NULL: no memory. */
 static bool read_numbers(struct layer *l, const char *text)
 {
     l->keep = calloc(strlen(text) + 1, sizeof *l->keep);
@@ -176,7 +177,7 @@ static bool read_numbers(struct layer *l, const char *text)
 }
 
 /* One part of the list: for a layer, or for all. */
-static bool read_part(struct adapt *a, char *part)
+static bool read_part(struct adapt *a, char *part, struct vrt_error *e)
 {
     char *equals = strrchr(part, '=');
     bool any = false;
@@ -189,19 +190,19 @@ static bool read_part(struct adapt *a, char *part)
         any = true;
         l->named = equals != NULL;
         if (l->keep != NULL || !read_numbers(l, equals != NULL ? equals + 1 : part))
-            return false;
+            return l->keep != NULL ? bad_list(a, e) : vrt_adapt_no_memory(a, e);
     }
-    return any;
+    return any || bad_list(a, e);
 }
 
 static bool read_keep(struct adapt *a, struct vrt_error *e)
 {
     char *all = strdup(a->how->keep), *rest = all, *part;
-    bool ok = all != NULL;
+    bool ok = all != NULL || vrt_adapt_no_memory(a, e);
     while (ok && (part = strsep(&rest, ";")) != NULL)
-        ok = read_part(a, part);
+        ok = read_part(a, part, e);
     free(all);
-    return ok || bad_list(a, e);
+    return ok;
 }
 
 static bool check_keep(const struct adapt *a, const struct layer *l, struct vrt_error *e)
@@ -281,6 +282,15 @@ static void note_head(const struct adapt *a, struct vrt_buffer *notes)
              kept, (long long)h->count - kept, (long long)h->in_file - kept);
     if (h->moved)
         note(notes, text);
+}
+
+/* A text that is no JSON says nothing. */
+static bool read_grids(struct adapt *a, struct vrt_error *e)
+{
+    const char *text = vrt_tensors_meta(a->t, "positions");
+    struct vrt_error why = {.code = VRT_OK};
+    a->grids = text != NULL ? vrt_json_read(text, strlen(text), 0, "positions", &why) : NULL;
+    return vrt_may_fail(&why, e);
 }
 
 /* -- decisions -- */
@@ -442,7 +452,7 @@ static bool prepare(struct adapt *a, struct vrt_buffer *notes, struct vrt_error 
 {
     if (a->how->noise > 0 && !a->how->upcycle)
         return vrt_fail(e, VRT_USAGE, "--upcycle-noise goes with --upcycle");
-    if (!allocate(a, e) || !unwrap(a, notes, e) || !name_sources(a, e) ||
+    if (!allocate(a, e) || !read_grids(a, e) || !unwrap(a, notes, e) || !name_sources(a, e) ||
         (a->how->keep != NULL && !read_keep(a, e)))
         return false;
     survey(a);
@@ -475,6 +485,7 @@ bool vrt_adapt_load(const struct vrt_tensors *t, const struct vrt_program *p,
     for (int64_t i = 0; a.layers != NULL && i < p->nmoes; i++)
         free(a.layers[i].keep);
     free(a.head.rows);
+    json_decref(a.grids);
     free(a.names.at);
     free(a.sources);
     free(a.layers);

@@ -94,9 +94,7 @@ const char *vrt_adapt_behind(const char *text, const char *word)
 static bool old_grid(const struct adapt *a, const struct source *from, int64_t before,
                      struct vrt_grid *out, bool *told)
 {
-    const char *text = vrt_tensors_meta(a->t, "positions");
-    json_t *all = text != NULL ? json_loads(text, 0, NULL) : NULL;
-    const json_t *grid = json_object_get(all, from->tensor->name);
+    const json_t *grid = json_object_get(a->grids, from->tensor->name);
     int64_t rows =
         from->tensor->shape[1] < INT32_MAX ? (int64_t)from->tensor->shape[1] - before : 0;
     out->height = json_integer_value(json_array_get(grid, 0));
@@ -104,7 +102,6 @@ static bool old_grid(const struct adapt *a, const struct source *from, int64_t b
     *told = grid != NULL;
     if (grid == NULL && rows > 0)
         out->height = out->width = (int64_t)sqrt((double)rows);
-    json_decref(all);
     return out->height > 0 && out->width > 0 && out->height <= GRID_LIMIT &&
            out->width <= GRID_LIMIT && out->height * out->width == rows;
 }

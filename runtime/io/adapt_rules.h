@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "runtime/io/adapt.h"
 #include "runtime/io/rename.h"
 #include "runtime/io/safetensors.h"
@@ -62,6 +64,7 @@ struct adapt {
     struct source *sources; /* sorted by name */
     struct layer *layers;
     struct step *steps;
+    json_t *grids;         /* of the file's positions, by name; NULL: it does not say */
     size_t nsources, skip; /* skip: bytes of the wrappers' prefixes */
     struct head head;
     unsigned advice; /* bits of `enum need` */

@@ -23,7 +23,8 @@ struct vrt_manifest {
     bool damaged;                      /* there is a file, but it cannot be understood */
 };
 
-void vrt_manifest_read(struct vrt_manifest *m, const char *folder);
+/* False: no memory to read it, which says nothing of it. */
+bool vrt_manifest_read(struct vrt_manifest *m, const char *folder, struct vrt_error *e);
 
 /* Put a row in front, in place of the one with its file's name, and write the list. */
 bool vrt_manifest_write(struct vrt_manifest *m, const char *folder, const struct vrt_listed *newest,

@@ -40,6 +40,12 @@ static bool open_at(int *fd, const char *folder, const char *name, int64_t *byte
     return true;
 }
 
+/* The length of a line that was formatted. */
+static bool formatted(int n, struct vrt_error *e)
+{
+    return n >= 0 || vrt_fail(e, VRT_NO_MEMORY, "no memory for a line of the metrics");
+}
+
 /* The place is told by a path: a run writes into many. */
 static bool append(const struct vrt_metrics *m, int fd, int64_t *bytes, const char *line,
                    size_t length, const char *name, struct vrt_error *e)
@@ -96,7 +102,7 @@ bool vrt_metrics_step(struct vrt_metrics *m, const struct vrt_step_record *r, st
                      (long long)r->step, (long long)r->epoch, number(t[0], "%.9g", r->loss),
                      number(t[1], "%.9g", r->balance_loss), number(t[2], "%.9g", r->lr),
                      number(t[3], "%.9g", r->grad_norm), number(t[4], "%.1f", r->images_per_s));
-    return append_jsonl(m, line, (size_t)n, e);
+    return formatted(n, e) && append_jsonl(m, line, (size_t)n, e);
 }
 
 static double mean_loss(const struct vrt_score *s)
@@ -139,7 +145,7 @@ bool vrt_metrics_epoch(struct vrt_metrics *m, const struct vrt_epoch_record *r, 
                      (long long)r->epoch, (long long)r->step, r->lr, r->train_loss, r->balance_loss,
                      (long long)r->val.images, (long long)r->val.top1, (long long)r->val.top5,
                      mean_loss(&r->val), r->images_per_s, r->seconds);
-    return append_csv(m, line, (size_t)n, e);
+    return formatted(n, e) && append_csv(m, line, (size_t)n, e);
 }
 
 bool vrt_metrics_lines(struct vrt_metrics *m, const char *lines, size_t size, struct vrt_error *e)

@@ -1,12 +1,13 @@
 /* Text for files: see put.h. */
 #include "runtime/io/put.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "runtime/base/json.h"
 
 bool vrt_put(struct vrt_buffer *b, struct vrt_error *e, const char *format, ...)
 {
@@ -19,7 +20,7 @@ bool vrt_put(struct vrt_buffer *b, struct vrt_error *e, const char *format, ...)
         int n = vsnprintf((char *)b->data + b->size, b->room - b->size, format, args);
         va_end(args);
         if (n < 0)
-            return vrt_fail(e, VRT_INTERNAL, "a text cannot be formatted");
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory for a line; free some and try again");
         need = (size_t)n + 1;
         if (need <= b->room - b->size)
             break;
@@ -35,11 +36,9 @@ bool vrt_put_number(struct vrt_buffer *b, double value, struct vrt_error *e)
 
 bool vrt_put_string(struct vrt_buffer *b, const char *text, struct vrt_error *e)
 {
-    json_t *j = json_string(text);
-    char *quoted = j != NULL ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
-    bool ok = vrt_put(b, e, "%s", quoted != NULL ? quoted : "\"\"");
+    char *quoted = vrt_json_write(vrt_json_text(text), JSON_ENCODE_ANY, "a name", e);
+    bool ok = quoted != NULL && vrt_put(b, e, "%s", quoted);
     free(quoted);
-    json_decref(j);
     return ok;
 }
 

@@ -10,8 +10,7 @@ bool vrt_put(struct vrt_buffer *b, struct vrt_error *e, const char *format, ...)
 
 /* JSON has no infinities: a number that is not finite becomes null. */
 bool vrt_put_number(struct vrt_buffer *b, double value, struct vrt_error *e);
-bool vrt_put_string(struct vrt_buffer *b, const char *text,
-                    struct vrt_error *e); /* with its quotes; "" if it is not UTF-8 */
+bool vrt_put_string(struct vrt_buffer *b, const char *text, struct vrt_error *e); /* quoted */
 
 /* A cell of CSV that is text; numbers go as they are. In quotes if it holds what separates
  * (RFC 4180, and the semicolon and tab of some spreadsheets). A text that begins with = + - @,

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/base/json_file.h"
+#include "runtime/base/json.h"
 #include "runtime/io/verdict.h"
 
 enum { CLASSES = 1000, NAME_SIZE = 2048 };
@@ -39,7 +39,7 @@ bool vrt_real_read(struct vrt_real *r, const char *path, struct vrt_error *e)
     struct vrt_error why;
 
     *r = (struct vrt_real){.path = path};
-    r->list = vrt_json_file(path, &why);
+    r->list = vrt_json_read_file(path, &why);
     if (r->list == NULL)
         return vrt_fail(e, why.code, "%.1000s; --real needs the file of the ReaL labels", why.text);
     return check_list(r, e);

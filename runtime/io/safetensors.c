@@ -2,13 +2,13 @@
  * is checked here before it is used as an offset. The file is read, not mapped: one that another
  * process cuts is an error then, not the end of the program. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/base/file.h"
 #include "runtime/base/finite.h"
+#include "runtime/base/json.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/vrt.h"
 
@@ -207,17 +207,17 @@ static bool measure_header(struct vrt_tensors *t, uint64_t *length, struct vrt_e
 
 static bool parse_header(struct vrt_tensors *t, uint64_t length, struct vrt_error *e)
 {
-    json_error_t error;
+    struct vrt_error why;
     char *text = malloc((size_t)length);
     bool ok = text != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", t->path);
     ok = ok && vrt_file_read_at(t->fd, t->path, text, (size_t)length, 8, e);
     if (ok)
-        t->header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
+        t->header = vrt_json_read(text, (size_t)length, JSON_REJECT_DUPLICATES, "its header", &why);
     free(text);
     if (ok && t->header == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT,
-                        "%s is not a sound safetensors file: its header is no valid JSON (%.150s)",
-                        t->path, error.text);
+        return vrt_fail(e, why.code, "%s%s: %s", t->path,
+                        why.code == VRT_NO_MEMORY ? "" : " is not a sound safetensors file",
+                        why.text);
     return ok;
 }
 
@@ -331,7 +331,7 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams,
 {
     json_t *header = json_object(), *texts = json_object();
     for (size_t i = 0; i < nmeta; i++)
-        json_object_set_new(texts, meta[i].key, json_string(meta[i].value));
+        json_object_set_new(texts, meta[i].key, vrt_json_text(meta[i].value));
     json_object_set_new(header, metadata, texts);
     int64_t at = 0;
     for (int64_t i = 0; i < nparams; i++) {
@@ -347,13 +347,14 @@ static json_t *make_header(const struct vrt_param *params, int64_t nparams,
     return header;
 }
 
-/* The header is padded with spaces so that the data begin at a multiple of 64 bytes. */
-static bool write_header(struct vrt_writer *w, const json_t *header, uint64_t data_bytes,
+/* The header is given up; it is padded with spaces so that the data begin at a multiple of 64
+ * bytes. */
+static bool write_header(struct vrt_writer *w, json_t *header, uint64_t data_bytes,
                          struct vrt_error *e)
 {
-    char *text = json_dumps(header, JSON_COMPACT);
+    char *text = vrt_json_write(header, JSON_COMPACT, w->path, e);
     if (text == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", w->path);
+        return false;
     static const char spaces[DATA_ALIGN + 1] =
         "                                                                ";
     size_t length = strlen(text), padding = (DATA_ALIGN - (8 + length) % DATA_ALIGN) % DATA_ALIGN;
@@ -383,9 +384,7 @@ bool vrt_tensors_save(const char *path, const struct vrt_param *params, int64_t 
     }
     if (!vrt_writer_begin(&w, path, e))
         return false;
-    json_t *header = make_header(params, nparams, meta, nmeta);
-    bool ok = write_header(&w, header, bytes, e);
-    json_decref(header);
+    bool ok = write_header(&w, make_header(params, nparams, meta, nmeta), bytes, e);
     for (int64_t i = 0; ok && i < nparams; i++)
         ok = vrt_writer_write(&w, (const char *)block + params[i].offset,
                               (size_t)params[i].count * 4, e);

@@ -1,6 +1,5 @@
 /* The files that resuming reads: see state.h. */
 #include <errno.h>
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <xxhash.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/io/manifest.h"
 #include "runtime/io/state.h"
 
@@ -84,25 +84,24 @@ static bool put_all(struct vrt_writer *w, XXH3_state_t *sum, const struct head *
 }
 
 /* The step that a text speaks of, for people who read the list; -1 if it speaks of none. */
-static int64_t step_of(const char *text)
+static bool step_of(const char *text, int64_t *out, struct vrt_error *e)
 {
-    json_t *j = json_loads(text, 0, NULL);
+    json_t *j = vrt_json_read(text, strlen(text), 0, "the text of the state", e);
     const json_t *step = json_object_get(j, "step");
-    int64_t value = json_is_integer(step) ? (int64_t)json_integer_value(step) : -1;
+    *out = json_is_integer(step) ? (int64_t)json_integer_value(step) : -1;
     json_decref(j);
-    return value;
+    return j != NULL;
 }
 
 static bool list_state(const char *folder, const struct head *head, const char *text,
                        const XXH128_canonical_t *digest, struct vrt_error *e)
 {
-    struct vrt_listed row = {
-        .sequence = head->sequence, .bytes = head_size(head), .step = step_of(text)};
+    struct vrt_listed row = {.sequence = head->sequence, .bytes = head_size(head)};
     struct vrt_manifest m;
     state_name(row.file, head->sequence);
     sum_text(row.sum, digest);
-    vrt_manifest_read(&m, folder);
-    return vrt_manifest_write(&m, folder, &row, e);
+    return step_of(text, &row.step, e) && vrt_manifest_read(&m, folder, e) &&
+           vrt_manifest_write(&m, folder, &row, e);
 }
 
 bool vrt_state_save(const char *folder, uint64_t sequence, const char *text,
@@ -258,7 +257,8 @@ bool vrt_state_open(struct vrt_state **out, const char *folder, uint64_t below, 
     char name[24];
     *out = NULL;
     note[0] = '\0';
-    vrt_manifest_read(&manifest, folder);
+    if (!vrt_manifest_read(&manifest, folder, e))
+        return false;
     for (uint64_t i = 0; i < VRT_STATES; i++) {
         state_name(name, i);
         const struct vrt_listed *listed = vrt_manifest_find(&manifest, name);

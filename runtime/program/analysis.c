@@ -1,11 +1,11 @@
 /* An evaluation as JSON: see analysis.h. */
 #include "runtime/program/analysis.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/io/put.h"
 
 static const int64_t most_confused = 100;
@@ -66,9 +66,9 @@ static bool put_classes(struct vrt_buffer *b, const struct vrt_analysis *a, int6
     struct vrt_class_count *counts = calloc((size_t)outputs + 1, sizeof *counts);
     if (counts == NULL)
         return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)outputs);
-    json_t *names = json_loads(classes, 0, NULL);
+    json_t *names = vrt_json_read(classes, strlen(classes), 0, "the names of the classes", e);
     vrt_count_classes(counts, a->verdicts, n);
-    bool ok = vrt_put(b, e, ",\n\"classes\":[");
+    bool ok = names != NULL && vrt_put(b, e, ",\n\"classes\":[");
     for (int64_t c = 0; ok && c < outputs; c++)
         ok = vrt_put(b, e, c > 0 ? ",\n{\"name\":" : "\n{\"name\":") && put_name(b, names, c, e) &&
              vrt_put(b, e, ",\"images\":%lld,\"top1\":%lld,\"top5\":%lld}",

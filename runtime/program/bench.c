@@ -1,14 +1,15 @@
 /* The command `bench`: the speed of the network alone, on made-up pictures; with --data, that of
  * loading alone: bench_data.c. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/json.h"
 #include "runtime/base/random.h"
 #include "runtime/base/thread.h"
 #include "runtime/io/progress.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
@@ -72,12 +73,13 @@ static double median_time(struct vrt_model *m, bool train, double seconds, doubl
 
 /* Of a forward pass: 2 per multiply-add; training costs about three of them (the convention of the
  * field). */
-static double flops_per_image(const struct vrt_program *p, bool train)
+static bool flops_per_image(const struct vrt_program *p, bool train, double *out,
+                            struct vrt_error *e)
 {
-    json_t *info = json_loads(p->info_json, 0, NULL);
-    double macs = json_number_value(json_object_get(info, "macs"));
+    json_t *info = vrt_json_read(p->info_json, strlen(p->info_json), 0, "the program's table", e);
+    *out = (train ? 6.0 : 2.0) * json_number_value(json_object_get(info, "macs"));
     json_decref(info);
-    return (train ? 6.0 : 2.0) * macs;
+    return info != NULL;
 }
 
 /* How many tokens each expert gets, and so the speed, depends on the weights: --weights gives those
@@ -119,20 +121,23 @@ static bool set_up(struct vrt_model *m, const struct vrt_options *o, const struc
     return set_weights(m, o, s, e);
 }
 
-static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds)
+static void report(const struct vrt_model *m, const struct vrt_options *o, double seconds,
+                   double flops)
 {
     const char *mode = o->train ? "train" : "eval";
     int threads = vrt_threads_count(&m->ctx);
     double images = (double)m->ctx.images, speed = images / seconds, each = 1e3 * seconds / images;
-    double gflops = flops_per_image(m->program, o->train) * speed / 1e9;
+    double gflops = flops * speed / 1e9;
     if (o->json)
-        printf("{\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"images_per_s\":%.3f,\"ms_per_"
-               "image\":%.6f,"
-               "\"gflops\":%.3f}\n",
-               mode, (long long)m->ctx.images, threads, speed, each, gflops);
+        vrt_print(stdout,
+                  "{\"mode\":\"%s\",\"batch\":%lld,\"threads\":%d,\"images_per_s\":%.3f,\"ms_per_"
+                  "image\":%.6f,"
+                  "\"gflops\":%.3f}\n",
+                  mode, (long long)m->ctx.images, threads, speed, each, gflops);
     else
-        printf("%s: batch %lld, %d threads: %.1f images/s, %.3f ms per image, %.1f GFLOP/s\n", mode,
-               (long long)m->ctx.images, threads, speed, each, gflops);
+        vrt_print(stdout,
+                  "%s: batch %lld, %d threads: %.1f images/s, %.3f ms per image, %.1f GFLOP/s\n",
+                  mode, (long long)m->ctx.images, threads, speed, each, gflops);
 }
 
 static bool asks_for_data(const struct vrt_options *o)
@@ -149,11 +154,11 @@ int vrt_command_bench(const struct vrt_options *o, struct vrt_error *e)
         return (int)e->code;
     if (asks_for_data(o))
         return vrt_bench_data(o, &s, e);
-    double *times = calloc(TIMES_MAX, sizeof *times);
+    double flops, *times = calloc(TIMES_MAX, sizeof *times);
     bool ok = times != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for the measurements");
-    ok = ok && set_up(&m, o, &s, e);
+    ok = ok && flops_per_image(o->program, o->train, &flops, e) && set_up(&m, o, &s, e);
     if (ok)
-        report(&m, o, median_time(&m, o->train, o->seconds, times));
+        report(&m, o, median_time(&m, o->train, o->seconds, times), flops);
     vrt_model_close(&m);
     free(times);
     return ok ? VRT_OK : (int)e->code;

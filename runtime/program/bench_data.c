@@ -13,6 +13,7 @@
 #include "runtime/data/resample.h"
 #include "runtime/io/progress.h"
 #include "runtime/program/command.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 #include "runtime/program/splits.h"
@@ -151,13 +152,17 @@ static bool measure(struct vrt_loader_options *o, double seconds, struct measure
 static void report(const struct vrt_options *o, int threads, struct measured m)
 {
     if (o->json)
-        printf("{\"mode\":\"data\",\"threads\":%d,\"images_per_s\":%.3f,\"bare_images_per_s\":%.3f,"
-               "\"ratio\":%.4f}\n",
-               threads, m.loaded, m.bare, m.loaded / m.bare);
+        vrt_print(
+            stdout,
+            "{\"mode\":\"data\",\"threads\":%d,\"images_per_s\":%.3f,\"bare_images_per_s\":%.3f,"
+            "\"ratio\":%.4f}\n",
+            threads, m.loaded, m.bare, m.loaded / m.bare);
     else
-        printf("data: %d threads: %.1f images/s; decoding and resizing alone %.1f images/s: %.0f "
-               "%% of it\n",
-               threads, m.loaded, m.bare, 100.0 * m.loaded / m.bare);
+        vrt_print(
+            stdout,
+            "data: %d threads: %.1f images/s; decoding and resizing alone %.1f images/s: %.0f "
+            "%% of it\n",
+            threads, m.loaded, m.bare, 100.0 * m.loaded / m.bare);
 }
 
 int vrt_bench_data(const struct vrt_options *o, const struct vrt_settings *s, struct vrt_error *e)

@@ -1,13 +1,14 @@
 /* The command `check-data`: reads every picture once, as training would, and lists what a person
  * should look at. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <jansson.h>
 #include <xxhash.h>
 
+#include "runtime/base/json.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/doubt.h"
@@ -49,6 +50,7 @@ struct picture {
 struct split {
     struct vrt_dataset *data;
     int64_t count, first;
+    int64_t *sizes; /* pictures of each class */
 };
 
 struct check {
@@ -60,6 +62,7 @@ struct check {
     int64_t total;
     struct vrt_image *images; /* of each thread */
     int64_t found[FINDINGS];
+    atomic_bool lacking; /* there was no memory for a picture */
 };
 
 static const struct split *split_of(const struct check *c, int64_t i)
@@ -108,6 +111,8 @@ static void check_picture(void *data, int64_t i, int thread)
     if (!vrt_dataset_read(split_of(c, i)->data, item_of(c, i), 3, image, &e)) {
         p->found = 1u << UNREADABLE;
         p->error = strdup(e.text);
+        if (p->error == NULL || e.code == VRT_NO_MEMORY)
+            c->lacking = true;
         return;
     }
     name_of(c, i, name);
@@ -162,7 +167,7 @@ static void tell(const struct check *c, enum finding f, int64_t i, char *text, s
     char other[NAME_SIZE];
     text[0] = '\0';
     if (f == UNREADABLE)
-        snprintf(text, size, "%s", p->error != NULL ? p->error : "no memory");
+        snprintf(text, size, "%s", p->error);
     else if (f == TINY)
         snprintf(text, size, "%d x %d", p->width, p->height);
     else if (f == TURNED)
@@ -200,7 +205,7 @@ static void list_text(const struct check *c, enum finding f)
     int64_t shown = 0;
     if (c->found[f] == 0)
         return;
-    printf("%lld pictures %s:\n", (long long)c->found[f], findings[f].text);
+    vrt_print(stdout, "%lld pictures %s:\n", (long long)c->found[f], findings[f].text);
     for (int64_t i = 0; i < c->total && shown < SHOWN; i++)
         if (c->pictures[i].found & 1u << f) {
             name_of(c, i, name);
@@ -213,43 +218,44 @@ static void list_text(const struct check *c, enum finding f)
             shown++;
         }
     if (c->found[f] > shown)
-        printf("  ... and %lld more (--json lists all)\n", (long long)(c->found[f] - shown));
+        vrt_print(stdout, "  ... and %lld more (--json lists all)\n",
+                  (long long)(c->found[f] - shown));
 }
 
-/* Pictures of each class; owned by the caller. */
-static int64_t *class_sizes(const struct split *s)
+/* Pictures of each class. */
+static bool count_classes(struct split *s, struct vrt_error *e)
 {
-    int64_t *sizes = calloc((size_t)vrt_dataset_classes(s->data) + 1, sizeof *sizes);
-    for (int64_t i = 0; sizes != NULL && i < vrt_dataset_count(s->data); i++)
-        sizes[vrt_dataset_label(s->data, i)]++;
-    return sizes;
+    int64_t classes = vrt_dataset_classes(s->data);
+    s->sizes = calloc((size_t)classes + 1, sizeof *s->sizes);
+    if (s->sizes == NULL)
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)classes);
+    for (int64_t i = 0; i < vrt_dataset_count(s->data); i++)
+        s->sizes[vrt_dataset_label(s->data, i)]++;
+    return true;
 }
 
 static void sizes_text(const struct split *s)
 {
-    int64_t *sizes = class_sizes(s), least = 0, most = 0;
-    for (int64_t c = 1; sizes != NULL && c < vrt_dataset_classes(s->data); c++) {
-        least = sizes[c] < sizes[least] ? c : least;
-        most = sizes[c] > sizes[most] ? c : most;
+    int64_t least = 0, most = 0;
+    for (int64_t c = 1; c < vrt_dataset_classes(s->data); c++) {
+        least = s->sizes[c] < s->sizes[least] ? c : least;
+        most = s->sizes[c] > s->sizes[most] ? c : most;
     }
-    vrt_print(stdout, "%s\n", vrt_dataset_describe(s->data));
-    if (sizes != NULL)
-        vrt_print(stdout, "  classes have %lld (%s) to %lld (%s) pictures\n",
-                  (long long)sizes[least], vrt_dataset_class_name(s->data, least),
-                  (long long)sizes[most], vrt_dataset_class_name(s->data, most));
-    free(sizes);
+    vrt_print(stdout, "%s\n  classes have %lld (%s) to %lld (%s) pictures\n",
+              vrt_dataset_describe(s->data), (long long)s->sizes[least],
+              vrt_dataset_class_name(s->data, least), (long long)s->sizes[most],
+              vrt_dataset_class_name(s->data, most));
 }
 
 static json_t *split_json(const struct split *s)
 {
-    int64_t *sizes = class_sizes(s);
     json_t *classes = json_object();
-    for (int64_t c = 0; sizes != NULL && c < vrt_dataset_classes(s->data); c++) {
+    for (int64_t c = 0; c < vrt_dataset_classes(s->data); c++) {
         json_t *name = vrt_json_text(vrt_dataset_class_name(s->data, c));
-        json_object_set_new(classes, json_string_value(name), json_integer((json_int_t)sizes[c]));
+        json_object_set_new(classes, json_string_value(name),
+                            json_integer((json_int_t)s->sizes[c]));
         json_decref(name);
     }
-    free(sizes);
     const struct vrt_odd *odd = vrt_dataset_odd(s->data);
     json_t *names = json_array();
     for (int i = 0; i < odd->named; i++)
@@ -268,13 +274,7 @@ static bool print_json(const struct check *c, struct vrt_error *e)
     json_object_set_new(all, "splits", splits);
     for (int f = 0; f < FINDINGS; f++)
         json_object_set_new(all, findings[f].key, list_json(c, f));
-    char *text = json_dumps(all, JSON_COMPACT);
-    json_decref(all);
-    if (text == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory for the results");
-    puts(text);
-    free(text);
-    return true;
+    return vrt_print_json(all, 0, e);
 }
 
 static void print_text(const struct check *c)
@@ -284,7 +284,7 @@ static void print_text(const struct check *c)
         sizes_text(&c->split[i]);
     for (int f = 0; f < FINDINGS; f++)
         list_text(c, f);
-    printf("%lld of %lld pictures can be read\n", (long long)good, (long long)c->total);
+    vrt_print(stdout, "%lld of %lld pictures can be read\n", (long long)good, (long long)c->total);
 }
 
 /* -- all -- */
@@ -317,8 +317,11 @@ static bool open_check(struct check *c, struct vrt_error *e)
                          : !vrt_open_all(&s, &c->split[0].data, &c->split[1].data, e))
         return false;
     doubt_classes(c->split[0].data, o->split != NULL ? o->split : s.data_train);
-    for (int i = 0; i < 2 && c->split[i].data != NULL; i++)
+    for (int i = 0; i < 2 && c->split[i].data != NULL; i++) {
         count_split(c, s.limit);
+        if (!count_classes(&c->split[i], e))
+            return false;
+    }
     c->pictures = calloc((size_t)c->total + 1, sizeof *c->pictures);
     c->images = calloc((size_t)threads, sizeof *c->images);
     if (c->pictures == NULL || c->images == NULL)
@@ -335,8 +338,10 @@ static void close_check(struct check *c)
         vrt_image_free(&c->images[i]);
     free(c->pictures);
     free(c->images);
-    for (int i = 2; i-- > 0;)
+    for (int i = 2; i-- > 0;) {
+        free(c->split[i].sizes);
         vrt_dataset_close(c->split[i].data);
+    }
 }
 
 int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e)
@@ -345,6 +350,9 @@ int vrt_command_check_data(const struct vrt_options *o, struct vrt_error *e)
     bool ok = open_check(&c, e);
     if (ok)
         vrt_threads_share(&c.ctx, c.total, check_picture, &c);
+    if (c.lacking)
+        ok = vrt_fail(e, VRT_NO_MEMORY,
+                      "no memory to read some of the pictures; free some, or use fewer --threads");
     ok = ok && find_duplicates(&c, e);
     for (int64_t i = 0; ok && i < c.total; i++)
         for (int f = 0; f < FINDINGS; f++)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/json.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/labels.h"
 #include "runtime/io/class_map.h"
@@ -14,6 +15,16 @@
 #include "runtime/program/settings.h"
 
 /* -- names -- */
+
+bool vrt_classes_known(json_t **out, const char *known, struct vrt_error *e)
+{
+    struct vrt_error why = {.code = VRT_OK};
+
+    *out = known != NULL ? vrt_json_read(known, strlen(known), JSON_DISABLE_EOF_CHECK,
+                                         "the names of the classes", &why)
+                         : NULL;
+    return vrt_may_fail(&why, e);
+}
 
 static bool all_digits(const char *s)
 {
@@ -128,24 +139,25 @@ static bool find_classes(const struct vrt_dataset *d, const char *const *of,
                          struct vrt_error *e)
 {
     json_t *index = json_object();
-    bool ok = index != NULL;
+    bool ok;
 
     *missing = NULL;
-    for (int64_t i = 0; ok && i < n; i++)
-        ok = names[i] == NULL ||
-             json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i)) == 0;
+    for (int64_t i = 0; i < n; i++)
+        if (names[i] != NULL)
+            json_object_set_new_nocheck(index, names[i], json_integer((json_int_t)i));
+    ok = vrt_json_whole("the names of the classes", e);
     for (int64_t c = 0; ok && c < vrt_dataset_classes(d); c++) {
         const char *name = of != NULL ? of[at[c]] : vrt_dataset_class_name(d, c);
         json_t *own = vrt_json_text(name);
         const json_t *found = json_object_get(index, json_string_value(own));
-        ok = own != NULL;
         if (found == NULL && *missing == NULL)
             *missing = name;
         at[c] = found != NULL ? (int32_t)json_integer_value(found) : -1;
         json_decref(own);
+        ok = vrt_json_whole("the names of the classes", e);
     }
     json_decref(index);
-    return ok || vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld names of classes", (long long)n);
+    return ok;
 }
 
 /* Class `17` is the 18th of n sorted classes, wherever a folder of that name sorts
@@ -332,13 +344,11 @@ static bool start(struct vrt_classes *c, const struct vrt_class_rules *r,
                   const struct vrt_dataset *d, struct vrt_error *e)
 {
     *c = (struct vrt_classes){.outputs = r->outputs, .count = vrt_dataset_classes(d)};
-    json_error_t error;
-    bool ok = true;
-    if (r->known != NULL && (c->own = json_loads(r->known, JSON_DISABLE_EOF_CHECK, &error)) == NULL)
-        ok = json_error_code(&error) != json_error_out_of_memory;
+    if (!vrt_classes_known(&c->own, r->known, e))
+        return false;
     c->map = calloc((size_t)c->count + 1, sizeof *c->map);
     c->names = calloc((size_t)c->outputs + 1, sizeof *c->names);
-    return (ok && c->map != NULL && c->names != NULL) ||
+    return (c->map != NULL && c->names != NULL) ||
            vrt_fail(e, VRT_NO_MEMORY, "no memory for %lld classes", (long long)c->outputs);
 }
 

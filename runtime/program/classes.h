@@ -31,6 +31,9 @@ struct vrt_classes {
     json_t *own;        /* owner of names */
 };
 
+/* The names that weights have, as a document; NULL: they have none, or no list of them. */
+bool vrt_classes_known(json_t **out, const char *known, struct vrt_error *e);
+
 /* Close it after an error, too; the data set and the rules stay open as long. */
 bool vrt_classes_open(struct vrt_classes *c, const struct vrt_class_rules *r,
                       const struct vrt_dataset *d, struct vrt_error *e);

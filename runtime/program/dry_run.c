@@ -8,6 +8,7 @@
 #include "runtime/base/file.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
+#include "runtime/program/message.h"
 #include "runtime/program/options.h"
 #include "runtime/program/signals.h"
 #include "runtime/program/training.h"
@@ -49,18 +50,20 @@ static void tell_dry(const struct vrt_training *t, const struct dry *d)
     double seconds = d->step * (double)t->steps + d->evaluate * pictures + d->save;
     getrusage(RUSAGE_SELF, &use);
     if (t->o->json)
-        printf("{\"step_seconds\":%.6f,\"images_per_s\":%.3f,\"epoch_seconds\":%.3f,\"train_"
-               "seconds\":%.1f,\"save_seconds\":%.3f,"
-               "\"memory_bytes\":%lld}\n",
-               d->step, batch / (d->step + 1e-9), seconds, seconds * t->s.epochs, d->save,
-               (long long)use.ru_maxrss * 1024);
+        vrt_print(stdout,
+                  "{\"step_seconds\":%.6f,\"images_per_s\":%.3f,\"epoch_seconds\":%.3f,\"train_"
+                  "seconds\":%.1f,\"save_seconds\":%.3f,"
+                  "\"memory_bytes\":%lld}\n",
+                  d->step, batch / (d->step + 1e-9), seconds, seconds * t->s.epochs, d->save,
+                  (long long)use.ru_maxrss * 1024);
     else
-        printf("dry run: a step takes %.3f s (%.0f img/s), an epoch with its evaluation %s, %lld "
-               "epochs %s; memory %.0f MiB; "
-               "nothing was kept\n",
-               d->step, batch / (d->step + 1e-9), vrt_duration(epoch, seconds),
-               (long long)t->s.epochs, vrt_duration(all, seconds * t->s.epochs),
-               (double)use.ru_maxrss / 1024);
+        vrt_print(
+            stdout,
+            "dry run: a step takes %.3f s (%.0f img/s), an epoch with its evaluation %s, %lld "
+            "epochs %s; memory %.0f MiB; "
+            "nothing was kept\n",
+            d->step, batch / (d->step + 1e-9), vrt_duration(epoch, seconds), (long long)t->s.epochs,
+            vrt_duration(all, seconds * t->s.epochs), (double)use.ru_maxrss / 1024);
 }
 
 int vrt_dry_run(const struct vrt_options *given, struct vrt_error *e)

@@ -263,8 +263,8 @@ static void print_loads(const struct vrt_training *t)
         }
         vrt_print(stdout, "  %-14s load", moe->name);
         for (int32_t j = 0; j < moe->experts; j++)
-            printf(" %.1f", all > 0 ? 100.0 * chosen[j] / all : 0.0);
-        printf(" %%  dropped %.2f %%\n", all > 0 ? 100.0 * lost / all : 0.0);
+            vrt_print(stdout, " %.1f", all > 0 ? 100.0 * chosen[j] / all : 0.0);
+        vrt_print(stdout, " %%  dropped %.2f %%\n", all > 0 ? 100.0 * lost / all : 0.0);
     }
 }
 
@@ -284,13 +284,15 @@ static bool print_epoch(const struct vrt_training *t, const struct vrt_epoch_rec
         if (!ok)
             return false;
     } else {
-        printf("epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss "
-               "%.4f  lr %.3g  "
-               "%.0f img/s  %s%s%s\n",
-               (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
-               (long long)r->val.images, 100.0 * (double)r->val.top1 / n,
-               100.0 * (double)r->val.top5 / n, r->val.loss / n, r->lr, r->images_per_s,
-               vrt_duration(took, r->seconds), unread, best ? "  best" : "");
+        vrt_print(
+            stdout,
+            "epoch %lld/%lld  loss %.4f  val top-1 %lld/%lld %.2f %%  top-5 %.2f %%  val loss "
+            "%.4f  lr %.3g  "
+            "%.0f img/s  %s%s%s\n",
+            (long long)r->epoch, (long long)t->s.epochs, r->train_loss, (long long)r->val.top1,
+            (long long)r->val.images, 100.0 * (double)r->val.top1 / n,
+            100.0 * (double)r->val.top5 / n, r->val.loss / n, r->lr, r->images_per_s,
+            vrt_duration(took, r->seconds), unread, best ? "  best" : "");
         print_loads(t);
     }
     fflush(stdout);

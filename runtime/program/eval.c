@@ -1,5 +1,4 @@
 /* The command `eval`: one set or several, and what is told of each. */
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "runtime/data/dataset.h"
 #include "runtime/io/class_map.h"
 #include "runtime/io/experts.h"
+#include "runtime/io/put.h"
 #include "runtime/io/real.h"
 #include "runtime/io/verdict.h"
 #include "runtime/program/classes.h"
@@ -43,18 +43,16 @@ struct set {
     struct vrt_real_score real;
 };
 
-static void print_name(const struct set *set, FILE *out)
+/* How the line in JSON begins. */
+static bool put_name(struct vrt_buffer *b, const struct set *set, struct vrt_error *e)
 {
-    json_t *name = set->name != NULL ? vrt_json_text(set->name) : NULL;
-    char *text = json_dumps(name, JSON_ENCODE_ANY);
-    fprintf(out, "{%s%s%s", text != NULL ? "\"set\":" : "", text != NULL ? text : "",
-            text != NULL ? "," : "");
-    free(text);
-    json_decref(name);
+    return vrt_put(b, e, "{") &&
+           (set->name == NULL ||
+            (vrt_put(b, e, "\"set\":") && vrt_put_string(b, set->name, e) && vrt_put(b, e, ",")));
 }
 
-static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
-                        const struct set *set, bool as_json, FILE *out)
+static bool print_score(const struct vrt_score *s, const struct vrt_verdict *v,
+                        const struct set *set, bool as_json, FILE *out, struct vrt_error *e)
 {
     double n = s->images > 0 ? (double)s->images : 1.0, loss = s->loss / n, low, high,
            ece = vrt_calibration_error(v, s->images);
@@ -79,14 +77,19 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
         snprintf(unread, sizeof unread,
                  as_json ? ",\"bad\":%lld" : ", %lld unreadable and so wrong",
                  (long long)s->unread);
+    struct vrt_buffer name = {0};
+    if (!put_name(&name, set, e)) {
+        vrt_buffer_free(&name);
+        return false;
+    }
     if (as_json) {
-        print_name(set, out);
-        fprintf(out,
-                "\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_"
-                "high\":%.6f,"
-                "\"calibration_error\":%.6f%s%s%s}\n",
-                (long long)s->images, (long long)s->top1, (long long)s->top5, number, low, high,
-                ece, scored, right, unread);
+        vrt_print(
+            out,
+            "%s\"images\":%lld,\"top1\":%lld,\"top5\":%lld,\"loss\":%s,\"top1_low\":%.6f,\"top1_"
+            "high\":%.6f,"
+            "\"calibration_error\":%.6f%s%s%s}\n",
+            (char *)name.data, (long long)s->images, (long long)s->top1, (long long)s->top5, number,
+            low, high, ece, scored, right, unread);
     } else
         vrt_print(out,
                   "%s: top-1 %lld of %lld (%.2f %%, 95 %% interval %.2f .. %.2f), top-5 %lld (%.2f "
@@ -94,6 +97,8 @@ static void print_score(const struct vrt_score *s, const struct vrt_verdict *v,
                   set->what, (long long)s->top1, (long long)s->images, 100.0 * (double)s->top1 / n,
                   100.0 * low, 100.0 * high, (long long)s->top5, 100.0 * (double)s->top5 / n, loss,
                   ece, scored, right, unread);
+    vrt_buffer_free(&name);
+    return true;
 }
 
 static bool put_table(enum vrt_table t, struct vrt_buffer *b, const struct vrt_evaluation *v,
@@ -186,10 +191,10 @@ static bool eval_set(struct eval *x, struct set *set, struct vrt_error *e)
         x->m.program->pack_eval(&x->m.ctx);
         ok = vrt_evaluate(&x->m, &v, &score, e);
     }
-    ok = ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) &&
-         write_tables(&x->outputs, &v, score.images, e);
-    if (ok)
-        print_score(&score, v.verdicts, set, x->o->json, x->outputs.to_stdout ? stderr : stdout);
+    ok =
+        ok && (x->real.path == NULL || count_real(x, &v, score.images, set, e)) &&
+        write_tables(&x->outputs, &v, score.images, e) &&
+        print_score(&score, v.verdicts, set, x->o->json, x->outputs.to_stdout ? stderr : stdout, e);
     vrt_experts_close(&experts);
     vrt_classes_close(&set->classes);
     vrt_unread_close(&unread);

@@ -1,10 +1,10 @@
 /* Classifying a split: see evaluate.h. */
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime/base/finite.h"
+#include "runtime/base/json.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/experts.h"
@@ -167,12 +167,10 @@ bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, s
     return true;
 }
 
-char *vrt_classes_text(const struct vrt_dataset *d)
+char *vrt_classes_text(const struct vrt_dataset *d, struct vrt_error *e)
 {
     json_t *list = json_array();
     for (int64_t c = 0; c < vrt_dataset_classes(d); c++)
         json_array_append_new(list, vrt_json_text(vrt_dataset_class_name(d, c)));
-    char *text = json_dumps(list, JSON_COMPACT);
-    json_decref(list);
-    return text;
+    return vrt_json_write(list, JSON_COMPACT, "the names of the classes", e);
 }

@@ -44,6 +44,6 @@ bool vrt_evaluate(struct vrt_model *m, const struct vrt_evaluation *v, struct vr
 bool vrt_check_classes(const struct vrt_model *m, const struct vrt_dataset *d, struct vrt_error *e);
 
 /* The names of a data set's classes as a JSON list; malloc'ed, NULL without memory. */
-char *vrt_classes_text(const struct vrt_dataset *d);
+char *vrt_classes_text(const struct vrt_dataset *d, struct vrt_error *e);
 
 #endif

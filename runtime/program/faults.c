@@ -1,13 +1,13 @@
 /* What a training bears by itself: see faults.h. */
 #include "runtime/program/faults.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/json.h"
 #include "runtime/base/show.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
@@ -21,12 +21,10 @@ static bool write_warning(struct vrt_training *t, const char *text, struct vrt_e
 {
     json_t *j = json_pack("{s:o, s:I, s:I}", "warning", vrt_json_text(text), "step",
                           (json_int_t)t->at.step, "epoch", (json_int_t)t->at.epoch + 1);
-    char *line = json_dumps(j, JSON_COMPACT);
+    char *line = vrt_json_write(j, JSON_COMPACT, "a warning", e);
     struct vrt_buffer b = {0};
-    json_decref(j);
-    bool ok = line != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for a warning");
-    ok = ok && vrt_put(&b, e, "%s\n", line) &&
-         vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
+    bool ok = line != NULL && vrt_put(&b, e, "%s\n", line) &&
+              vrt_metrics_lines(&t->run.metrics, (const char *)b.data, b.size, e);
     vrt_buffer_free(&b);
     free(line);
     return ok;

@@ -189,11 +189,12 @@ void vrt_flags_help(const struct vrt_options *o)
     if (c->bit & VRT_SET_COMMANDS)
         help_keys(o);
     if (c->bit == VRT_TRAIN)
-        printf("\nExit status: 0 done; 1 bad input, data that have gone, a disk that is "
-               "full, or losses that are not finite;\n"
-               "2 wrong usage; 3 a fault of the program; 129, 130, 143 or 152 stopped by "
-               "SIGHUP, SIGINT, SIGTERM or SIGXCPU\n"
-               "after its step, with the state saved. SIGUSR1 saves the state and goes on. "
-               "train --resume --out FOLDER goes\n"
-               "on from the newest good state; no other flag is needed.\n");
+        vrt_print(stdout,
+                  "\nExit status: 0 done; 1 bad input, data that have gone, a disk that is "
+                  "full, or losses that are not finite;\n"
+                  "2 wrong usage; 3 a fault of the program; 129, 130, 143 or 152 stopped by "
+                  "SIGHUP, SIGINT, SIGTERM or SIGXCPU\n"
+                  "after its step, with the state saved. SIGUSR1 saves the state and goes on. "
+                  "train --resume --out FOLDER goes\n"
+                  "on from the newest good state; no other flag is needed.\n");
 }

@@ -349,40 +349,28 @@ static json_t *kind_json(const struct kind *kind)
         "ok", kind->failed == 0);
 }
 
-static void report_json(const struct check *k, int64_t failed)
+static bool report_json(const struct check *k, int64_t failed, struct vrt_error *e)
 {
     json_t *list = json_array();
     for (int64_t i = 0; i < k->nkinds; i++)
         json_array_append_new(list, kind_json(&k->kinds[i]));
-    json_t *all = json_pack("{s:b, s:I, s:o}", "passed", failed == 0, "failed", (json_int_t)failed,
-                            "kinds", list);
-    char *text = json_dumps(all, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (text != NULL)
-        puts(text);
-    free(text);
-    json_decref(all);
+    return vrt_print_json(json_pack("{s:b, s:I, s:o}", "passed", failed == 0, "failed",
+                                    (json_int_t)failed, "kinds", list),
+                          JSON_REAL_PRECISION(9), e);
 }
 
-static int64_t report(const struct check *k, bool as_json)
+static void report_text(const struct check *k, int64_t failed)
 {
-    int64_t failed = 0;
-    for (int64_t i = 0; i < k->nkinds; i++)
-        failed += k->kinds[i].failed;
-    if (as_json) {
-        report_json(k, failed);
-        return failed;
-    }
-    printf("%-4s %-48s %7s %12s %14s %14s\n", "", "parameter", "tensors", "worst error", "gradient",
-           "difference");
+    vrt_print(stdout, "%-4s %-48s %7s %12s %14s %14s\n", "", "parameter", "tensors", "worst error",
+              "gradient", "difference");
     for (int64_t i = 0; i < k->nkinds; i++) {
         const struct kind *kind = &k->kinds[i];
         vrt_print(stdout, "%-4s %-48s %7lld %12.2e %14.6e %14.6e\n", kind->failed ? "FAIL" : "ok",
                   kind->name, (long long)kind->tensors, kind->worst, kind->example.analytic,
                   kind->example.numeric);
     }
-    printf("%lld kinds of parameters, %lld tensors that fail\n", (long long)k->nkinds,
-           (long long)failed);
-    return failed;
+    vrt_print(stdout, "%lld kinds of parameters, %lld tensors that fail\n", (long long)k->nkinds,
+              (long long)failed);
 }
 
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e)
@@ -391,10 +379,14 @@ int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e)
     struct vrt_settings s;
     bool ok = vrt_settings_read(&s, o, e) && set_up(&k, o, &s, e);
     int64_t failed = 0;
-    if (ok) {
+    if (ok)
         check_all(&k, (uint64_t)s.seed);
-        failed = report(&k, o->json);
-    }
+    for (int64_t i = 0; ok && i < k.nkinds; i++)
+        failed += k.kinds[i].failed;
+    if (ok && o->json)
+        ok = report_json(&k, failed, e);
+    else if (ok)
+        report_text(&k, failed);
     free(k.kept);
     free(k.direction);
     free(k.kinds);

@@ -3,7 +3,6 @@
 #include "runtime/program/identity.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/listing.h"
 #include "runtime/io/adapt.h"
@@ -35,32 +35,32 @@ static json_t *sum_json(uint64_t sum)
 static json_t *data_json(const struct vrt_dataset *d, struct vrt_error *e)
 {
     struct vrt_listing l;
-    char *classes = vrt_classes_text(d);
+    char *classes = NULL;
     json_t *j = NULL;
-    if (vrt_listing_make(&l, d, e) && classes != NULL)
+    bool ok = vrt_listing_make(&l, d, e) && (classes = vrt_classes_text(d, e)) != NULL;
+    if (ok)
         j = json_pack("{s:I, s:o, s:o}", "pictures", (json_int_t)vrt_dataset_count(d), "classes",
                       sum_json(XXH3_64bits(classes, strlen(classes))), "names", sum_json(l.names));
-    if (j != NULL && l.sized && json_object_set_new(j, "sizes", sum_json(l.sizes)) != 0) {
+    if (ok && l.sized)
+        json_object_set_new(j, "sizes", sum_json(l.sizes));
+    if (ok && !vrt_json_whole("the list of the pictures", e)) {
         json_decref(j);
         j = NULL;
     }
-    if (j == NULL)
-        vrt_fail(e, VRT_NO_MEMORY, "no memory for the list of the pictures");
     free(classes);
     vrt_listing_free(&l);
     return j;
 }
 
-char *vrt_identity_classes(const struct vrt_dataset *d)
+char *vrt_identity_classes(const struct vrt_dataset *d, struct vrt_error *e)
 {
-    struct vrt_error ignored;
     struct vrt_listing l;
     struct vrt_buffer b = {0};
-    bool ok = vrt_listing_make(&l, d, &ignored);
+    bool ok = vrt_listing_make(&l, d, e);
     for (int64_t c = 0; ok && c < l.nclasses; c++)
-        ok = vrt_put(&b, &ignored, "%s%" PRId64 ":%08" PRIx32, c > 0 ? " " : "",
-                     l.classes[c].pictures, (uint32_t)l.classes[c].names);
-    ok = ok && vrt_buffer_append(&b, "", 1, &ignored);
+        ok = vrt_put(&b, e, "%s%" PRId64 ":%08" PRIx32, c > 0 ? " " : "", l.classes[c].pictures,
+                     (uint32_t)l.classes[c].names);
+    ok = ok && vrt_buffer_append(&b, "", 1, e);
     vrt_listing_free(&l);
     if (ok)
         return (char *)b.data;
@@ -71,7 +71,8 @@ char *vrt_identity_classes(const struct vrt_dataset *d)
 /* "; class `b`: 24 then, 23 now": of the first class that differs. */
 static void tell_class(const char *classes, const struct vrt_dataset *d, char *text, size_t size)
 {
-    char *now = vrt_identity_classes(d);
+    struct vrt_error ignored;
+    char *now = vrt_identity_classes(d, &ignored);
     const char *a = classes, *b = now;
     for (int64_t c = 0; b != NULL && *a != '\0' && *b != '\0'; c++) {
         size_t n = strcspn(a, " "), m = strcspn(b, " ");
@@ -153,9 +154,9 @@ static void tell_weights(const struct vrt_run *r, const char *path)
 
 static bool put_weights(struct vrt_run *r, json_t *path, json_t *sum, struct vrt_error *e)
 {
-    bool ok = json_object_set(r->identity, "weights", path) == 0 &&
-              json_object_set(r->identity, "weights_sum", sum) == 0;
-    return ok || vrt_fail(e, VRT_NO_MEMORY, "no memory for the run's identity");
+    json_object_set(r->identity, "weights", path);
+    json_object_set(r->identity, "weights_sum", sum);
+    return vrt_json_whole("the run's identity", e);
 }
 
 /* The file of weights that the run begins with, and its checksum. Once there is a state both stay
@@ -198,19 +199,18 @@ bool vrt_identity_make(struct vrt_run *r, const struct vrt_options *o,
     r->identity = json_pack("{s:s, s:I, s:o, s:o, s:o}", "spec_hash", o->program->spec_hash,
                             "images_per_call", (json_int_t)images_per_call, "keys",
                             vrt_settings_json(o), "data", train, "val", val);
-    return r->identity != NULL ? add_weights(r, o, e)
-                               : vrt_fail(e, VRT_NO_MEMORY, "no memory for the run's identity");
+    return vrt_json_whole("the run's identity", e) && add_weights(r, o, e);
 }
 
 /* "train.seed: 1 then, 2 now"; false, with room left in `text`, if the two are the same. */
-static bool tell_difference(const char *name, const json_t *then, const json_t *now, char *text,
-                            size_t size)
+static bool tell_difference(const char *name, json_t *then, json_t *now, char *text, size_t size)
 {
-    size_t used = strlen(text);
+    const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT, used = strlen(text);
+    struct vrt_error ignored; /* the error is told, if with less of it */
     if (json_equal(then, now) || used >= size)
         return false;
-    char *a = then != NULL ? json_dumps(then, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
-    char *b = now != NULL ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    char *a = then != NULL ? vrt_json_write(json_incref(then), flags, name, &ignored) : NULL;
+    char *b = now != NULL ? vrt_json_write(json_incref(now), flags, name, &ignored) : NULL;
     snprintf(text + used, size - used, "\n  %s: %.100s then, %.100s now", name, a ? a : "nothing",
              b ? b : "nothing");
     free(a);
@@ -222,7 +222,8 @@ static void tell_data(const struct vrt_run *r, const char *key, const struct vrt
                       char *text, size_t size)
 {
     char path[PATH_MAX];
-    json_t *run = json_load_file(vrt_run_path(r, "run.json", path), 0, NULL);
+    struct vrt_error ignored;
+    json_t *run = vrt_json_read_file(vrt_run_path(r, "run.json", path), &ignored);
     const char *classes =
         strcmp(key, "data") == 0 ? json_string_value(json_object_get(run, "listed")) : NULL;
     tell_list(key, json_object_get(r->before, key), json_object_get(r->identity, key), classes, d,

@@ -29,6 +29,6 @@ bool vrt_identity_compare(const struct vrt_run *r, const struct vrt_run_data *da
 
 /* How many pictures each class has, and a checksum of their names: "24:1a2b3c4d 23:...". malloc'ed;
  * NULL: no memory. */
-char *vrt_identity_classes(const struct vrt_dataset *d);
+char *vrt_identity_classes(const struct vrt_dataset *d, struct vrt_error *e);
 
 #endif

@@ -10,12 +10,12 @@
 
 static void print_threads(const struct vrt_quota *q)
 {
-    printf("threads: %d (of %d processors", q->threads, q->processors);
+    vrt_print(stdout, "threads: %d (of %d processors", q->threads, q->processors);
     if (q->allowed < q->processors)
-        printf(", %d of them allowed", q->allowed);
+        vrt_print(stdout, ", %d of them allowed", q->allowed);
     if (q->cpus > 0)
-        printf("; CPU quota %.3g", q->cpus);
-    printf(")\n");
+        vrt_print(stdout, "; CPU quota %.3g", q->cpus);
+    vrt_print(stdout, ")\n");
 }
 
 /* The object of the compiler with the same as members; a quota of 0: there is none. */

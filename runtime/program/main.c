@@ -47,7 +47,7 @@ static void print_help(const struct vrt_program *p, const char *name)
     vrt_print(stdout, "usage: %s COMMAND [flags]\n", word);
     vrt_print(stdout, "\n");
     for (int i = 0; i < NCOMMANDS; i++)
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        vrt_print(stdout, "  %-10s %s\n", commands[i].name, commands[i].summary);
     vrt_print(stdout, "\n");
     vrt_print(stdout, "%s COMMAND --help tells the flags of a command.\n", word);
 }
@@ -93,10 +93,11 @@ static int run_command(const struct vrt_program *p, const struct vrt_command *co
 static int finish(int status, struct vrt_error *e)
 {
     status = status == VRT_NO_MEMORY ? VRT_BAD_INPUT : status;
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    struct vrt_error why;
+    if (vrt_printed(&why))
         return status;
     if (status == VRT_OK)
-        vrt_fail(e, VRT_BAD_INPUT, "the output could not be written");
+        *e = why;
     return status == VRT_OK ? VRT_BAD_INPUT : status;
 }
 

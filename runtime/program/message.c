@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "runtime/base/json.h"
 #include "runtime/base/show.h"
 
 /* In few writes: stderr has no buffer, and others may write there, too. */
@@ -53,19 +54,41 @@ void vrt_message(const char *who, const char *text)
     vrt_messagef(who, "%s", text);
 }
 
+static bool lacking;
+
+/* What finds no memory leaves no trace in the stream. */
 void vrt_print(FILE *out, const char *format, ...)
 {
     char *text;
     va_list arguments;
+    int n;
 
     va_start(arguments, format);
     if (!isatty(fileno(out)))
-        vfprintf(out, format, arguments);
-    else if (vasprintf(&text, format, arguments) >= 0) {
+        n = vfprintf(out, format, arguments);
+    else if ((n = vasprintf(&text, format, arguments)) >= 0) {
         put_shown(text, out);
         free(text);
     }
     va_end(arguments);
+    lacking = lacking || n < 0;
+}
+
+bool vrt_printed(struct vrt_error *e)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return vrt_fail(e, VRT_BAD_INPUT, "the output could not be written");
+    return !lacking || vrt_fail(e, VRT_NO_MEMORY,
+                                "no memory for a line of the output; free some and try again");
+}
+
+bool vrt_print_json(json_t *j, size_t flags, struct vrt_error *e)
+{
+    char *text = vrt_json_write(j, JSON_COMPACT | flags, "a line of JSON", e);
+    if (text != NULL)
+        puts(text);
+    free(text);
+    return text != NULL;
 }
 
 /* main() has opened what was closed for reading only. */

@@ -1,6 +1,5 @@
 /* Memory and weights of the network: see model.h. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "runtime/base/blas.h"
+#include "runtime/base/json.h"
 #include "runtime/base/random.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/mix.h"
@@ -285,9 +285,9 @@ bool vrt_model_begin(struct vrt_model *m, const char *path, const struct vrt_ada
     return ok;
 }
 
-/* The grids of positions, for whoever resamples them: {"pos_embed": [14,14]}; NULL if there are
+/* The grids of positions, for whoever resamples them: {"pos_embed": [14,14]}; {} if there are
  * none. */
-static char *positions_text(const struct vrt_program *p)
+static char *positions_text(const struct vrt_program *p, struct vrt_error *e)
 {
     json_t *j = json_object();
     for (int64_t i = 0; i < p->nroles; i++)
@@ -295,13 +295,11 @@ static char *positions_text(const struct vrt_program *p)
             json_object_set_new(
                 j, p->params[p->roles[i].param].name,
                 json_pack("[i,i]", p->roles[i].grid_height, p->roles[i].grid_width));
-    char *text = json_object_size(j) > 0 ? json_dumps(j, JSON_COMPACT) : NULL;
-    json_decref(j);
-    return text;
+    return vrt_json_write(j, JSON_COMPACT, "the grids of the positions", e);
 }
 
 /* How pictures become input, for whoever uses the weights elsewhere. */
-static char *preprocessing_text(const struct vrt_program *p)
+static char *preprocessing_text(const struct vrt_program *p, struct vrt_error *e)
 {
     json_t *j =
         json_pack("{s:[I,I,I], s:[f,f,f], s:[f,f,f], s:f, s:s, s:s}", "input_size",
@@ -309,27 +307,28 @@ static char *preprocessing_text(const struct vrt_program *p)
                   p->mean[0], p->mean[1], p->mean[2], "std", p->std[0], p->std[1], p->std[2],
                   "crop_pct", p->crop_pct, "crop_mode", p->squash ? "squash" : "center",
                   "interpolation", p->resample == 0 ? "bilinear" : "bicubic");
-    char *text = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(j);
-    return text;
+    return vrt_json_write(j, JSON_COMPACT | JSON_REAL_PRECISION(9), "the preprocessing", e);
 }
 
 bool vrt_model_save(const struct vrt_model *m, enum vrt_region region, const char *path,
                     const char *classes, struct vrt_error *e)
 {
     const struct vrt_program *p = m->program;
-    char *preprocessing = preprocessing_text(p), *positions = positions_text(p),
-         *network = vrt_network_text(p->spec_text);
+    char *preprocessing = preprocessing_text(p, e),
+         *positions = preprocessing != NULL ? positions_text(p, e) : NULL,
+         *network = positions != NULL ? vrt_network_text(p->spec_text) : NULL;
     struct vrt_meta meta[8] = {
         {"format", "pt"}, /* shapes and layouts are PyTorch's, and readers ask for this word */
         {"producer", p->compiler},
         {"model", p->name},
         {"spec_hash", p->spec_hash},
-        {"preprocessing", preprocessing != NULL ? preprocessing : "{}"},
+        {"preprocessing", preprocessing},
     };
     size_t n = 5;
-    bool ok = network != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
-    if (positions != NULL)
+    bool ok = positions != NULL;
+    if (ok && network == NULL)
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
+    if (ok && strcmp(positions, "{}") != 0)
         meta[n++] = (struct vrt_meta){"positions", positions};
     if (ok && network[0] != '\0')
         meta[n++] = (struct vrt_meta){"network", network};

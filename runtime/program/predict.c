@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +11,13 @@
 #include <sys/stat.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/image.h"
 #include "runtime/data/loader.h"
 #include "runtime/data/odd.h"
+#include "runtime/program/classes.h"
 #include "runtime/program/command.h"
 #include "runtime/program/evaluate.h"
 #include "runtime/program/message.h"
@@ -159,25 +160,16 @@ static json_t *floats_json(const float *values, int64_t n)
     return list;
 }
 
-static void print_json(json_t *row)
+static bool print_json(json_t *row, struct vrt_error *e)
 {
-    char *text = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (text != NULL)
-        puts(text);
-    free(text);
-    json_decref(row);
+    return vrt_print_json(row, JSON_REAL_PRECISION(9), e);
 }
 
-static void row_json(struct predict *p, const struct entry *entry, int64_t at)
+static json_t *predictions_json(struct predict *p, const float *logits)
 {
-    int64_t classes = p->m.program->classes;
-    const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
-    int64_t top = sort_classes(p, logits);
+    int64_t classes = p->m.program->classes, top = sort_classes(p, logits);
     double largest = (double)logits[p->order[0]], sum = softmax_sum(logits, classes, largest);
-    json_t *list = json_array(), *row = json_pack("{s:o}", "file", vrt_json_text(entry->path));
-    if (entry->item >= 0)
-        json_object_set_new(row, "label", vrt_json_text(true_class(p, entry)));
-    json_object_set_new(row, "predictions", list);
+    json_t *list = json_array();
     for (int64_t i = 0; i < top; i++) {
         char text[32];
         int32_t c = p->order[i];
@@ -185,6 +177,17 @@ static void row_json(struct predict *p, const struct entry *entry, int64_t at)
                                               class_name(p, c, text), "probability",
                                               number_json(exp((double)logits[c] - largest) / sum)));
     }
+    return list;
+}
+
+static bool row_json(struct predict *p, const struct entry *entry, int64_t at, struct vrt_error *e)
+{
+    int64_t classes = p->m.program->classes;
+    const float *logits = vrt_model_floats(&p->m, VRT_OUTPUT) + at * classes;
+    json_t *row = json_pack("{s:o}", "file", vrt_json_text(entry->path));
+    if (entry->item >= 0)
+        json_object_set_new(row, "label", vrt_json_text(true_class(p, entry)));
+    json_object_set_new(row, "predictions", predictions_json(p, logits));
     if (p->o->logits)
         json_object_set_new(row, "logits", floats_json(logits, classes));
     if (p->o->features)
@@ -192,14 +195,14 @@ static void row_json(struct predict *p, const struct entry *entry, int64_t at)
             row, "features",
             floats_json(vrt_model_floats(&p->m, VRT_FEATURES) + at * p->m.program->features,
                         p->m.program->features));
-    print_json(row);
+    return print_json(row, e);
 }
 
 static void print_floats(const char *title, const float *values, int64_t n)
 {
-    printf("  %s", title);
+    vrt_print(stdout, "  %s", title);
     for (int64_t i = 0; i < n; i++)
-        printf(" %.6g", (double)values[i]);
+        vrt_print(stdout, " %.6g", (double)values[i]);
     putchar('\n');
 }
 
@@ -224,13 +227,14 @@ static void row_text(struct predict *p, const struct entry *entry, int64_t at)
         print_floats("features", vrt_model_floats(&p->m, VRT_FEATURES) + at * features, features);
 }
 
-static void row_error(const struct predict *p, const struct entry *entry)
+static bool row_error(const struct predict *p, const struct entry *entry, struct vrt_error *e)
 {
     if (p->o->json)
-        print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error",
-                             vrt_json_text(entry->why)));
-    else
-        vrt_print(stdout, "%s: error: %s\n", entry->path, entry->why);
+        return print_json(json_pack("{s:o, s:o}", "file", vrt_json_text(entry->path), "error",
+                                    vrt_json_text(entry->why)),
+                          e);
+    vrt_print(stdout, "%s: error: %s\n", entry->path, entry->why);
+    return true;
 }
 
 /* Logits that are not finite have no order. */
@@ -246,8 +250,9 @@ static bool check_row(const struct predict *p, struct entry *entry, int64_t row)
 }
 
 /* Classify what stands in the window and print its rows. */
-static void flush_window(struct predict *p)
+static bool flush_window(struct predict *p, struct vrt_error *e)
 {
+    bool ok = true;
     read_window(p);
     int64_t n = close_gaps(p), at = 0;
     if (n > 0) {
@@ -257,12 +262,12 @@ static void flush_window(struct predict *p)
     for (int64_t i = 0; i < p->used; i++) {
         struct entry *entry = &p->window[i];
         int64_t row = entry->ok ? at++ : -1;
-        entry->ok = entry->ok && check_row(p, entry, row);
-        if (!entry->ok)
-            row_error(p, entry);
-        else if (p->o->json)
-            row_json(p, entry, row);
-        else
+        entry->ok = entry->ok && (!ok || check_row(p, entry, row));
+        if (ok && !entry->ok)
+            ok = row_error(p, entry, e);
+        else if (ok && p->o->json)
+            ok = row_json(p, entry, row, e);
+        else if (ok)
             row_text(p, entry, row);
         p->failed = p->failed || !entry->ok;
         free(entry->path);
@@ -270,6 +275,7 @@ static void flush_window(struct predict *p)
     }
     p->used = 0;
     fflush(stdout);
+    return ok;
 }
 
 /* One more picture (item: its number in the data set, or -1), or with a reason one that failed
@@ -284,9 +290,7 @@ static bool add_entry(struct predict *p, const char *path, int64_t item, const c
         return vrt_fail(e, VRT_NO_MEMORY, "no memory for the names of the pictures");
     snprintf(entry->why, sizeof entry->why, "%s", why);
     p->all++;
-    if (++p->used == p->m.program->micro)
-        flush_window(p);
-    return true;
+    return ++p->used < p->m.program->micro || flush_window(p, e);
 }
 
 static int visible(const struct dirent *d)
@@ -307,7 +311,9 @@ static bool add_folder(struct predict *p, const char *path, int depth, struct vr
 {
     struct dirent **list;
     int n = depth < DEPTH_LIMIT ? scandir(path, &list, visible, by_name) : -1;
-    bool ok = n >= 0 || add_entry(p, path, -1, "the folder cannot be read", e);
+    bool lacks = n < 0 && depth < DEPTH_LIMIT && errno == ENOMEM,
+         ok = lacks ? vrt_fail(e, VRT_NO_MEMORY, "no memory for the names in %.300s", path)
+                    : n >= 0 || add_entry(p, path, -1, "the folder cannot be read", e);
     for (int i = 0; i < n; i++) {
         char *below = NULL;
         if (ok && asprintf(&below, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/",
@@ -352,10 +358,10 @@ static bool add_list(struct predict *p, struct vrt_error *e)
         path[strcspn(path, "\r\n")] = '\0';
         ok = ok && (path[0] == '\0' || add_path(p, path, 0, true, e));
     }
-    if (ok && ferror(stdin))
-        ok = vrt_fail(e, VRT_BAD_INPUT, "cannot read the list on stdin: %s", strerror(errno));
+    int why = errno;
     free(line);
-    return ok;
+    return ok && (feof(stdin) ||
+                  vrt_fail(e, VRT_BAD_INPUT, "cannot read the list on stdin: %s", strerror(why)));
 }
 
 static bool add_data(struct predict *p, struct vrt_error *e)
@@ -405,8 +411,7 @@ static bool open_predict(struct predict *p, struct vrt_error *e)
         !vrt_model_open(&p->m, o->program, VRT_FOR_EVAL, vrt_threads_wanted(o), e))
         return false;
     bool ok = vrt_load_weights(&p->m, o, &s, &classes, e);
-    if (ok && classes != NULL)
-        p->names = json_loads(classes, 0, NULL);
+    ok = ok && vrt_classes_known(&p->names, classes, e);
     free(classes);
     p->transform = vrt_settings_transform(&s, o->program, false);
     p->window = calloc((size_t)o->program->micro, sizeof *p->window);
@@ -448,8 +453,7 @@ int vrt_command_predict(const struct vrt_options *o, struct vrt_error *e)
         vrt_message("note", text);
     }
     ok = ok && add_data(&p, e);
-    if (ok && p.used > 0)
-        flush_window(&p);
+    ok = ok && (p.used == 0 || flush_window(&p, e));
     if (ok && p.all == 0)
         ok = vrt_fail(e, VRT_BAD_INPUT, "there are no pictures in what predict was given");
     close_predict(&p);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/base/show.h"
 #include "runtime/program/command.h"
 #include "runtime/program/keep.h"
@@ -34,24 +35,23 @@ static bool write_report(const char *folder, const struct vrt_program *p,
     return vrt_report_write(&r, e) && (!h->metrics || vrt_events_write(folder, h, e));
 }
 
-static void tell(const struct vrt_error *e, const char *folder)
-{
-    char quoted[4 * PATH_MAX];
-    vrt_messagef("note", "%s; the training does not need it, and `report --out %s` makes it again",
-                 e->text, vrt_quote(quoted, sizeof quoted, folder));
-}
-
-void vrt_training_report(const struct vrt_training *t, bool ended)
+bool vrt_training_report(const struct vrt_training *t, bool ended, struct vrt_error *e)
 {
     enum vrt_run_state state = vrt_training_over(t) ? VRT_RUN_FINISHED
                                : ended              ? VRT_RUN_STOPPED
                                                     : VRT_RUN_GOES_ON;
     struct vrt_history h;
-    struct vrt_error e;
-    if (!vrt_history_read(&h, t->run.folder, &e) ||
-        !write_report(t->run.folder, t->m.program, &h, state, &e))
-        tell(&e, t->run.folder);
+    struct vrt_error why;
+    bool ok = vrt_history_read(&h, t->run.folder, &why) &&
+              write_report(t->run.folder, t->m.program, &h, state, &why);
     vrt_history_free(&h);
+    if (ok)
+        return true;
+    char quoted[4 * PATH_MAX];
+    return vrt_fail(e, why.code,
+                    "%.1000s; the training does not need it, and `report --out %.900s` makes it "
+                    "again",
+                    why.text, vrt_quote(quoted, sizeof quoted, t->run.folder));
 }
 
 /* A training holds the lock of its folder. */
@@ -75,18 +75,14 @@ static enum vrt_run_state state_of(const char *folder, const struct vrt_history 
     return is_running(folder) ? VRT_RUN_GOES_ON : over ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
 }
 
-static void print_path(const struct vrt_options *o, const char *folder)
+static bool print_path(const struct vrt_options *o, const char *folder, struct vrt_error *e)
 {
     char path[PATH_MAX + 20];
     snprintf(path, sizeof path, "%s/report.html", folder);
-    json_t *j = o->json ? json_pack("{s:o}", "report", vrt_json_text(path)) : NULL;
-    char *text = j != NULL ? json_dumps(j, JSON_COMPACT) : NULL;
-    if (text != NULL)
-        puts(text);
-    else
-        vrt_print(stdout, "%s\n", path);
-    free(text);
-    json_decref(j);
+    if (o->json)
+        return vrt_print_json(json_pack("{s:o}", "report", vrt_json_text(path)), 0, e);
+    vrt_print(stdout, "%s\n", path);
+    return true;
 }
 
 static bool is_report(const char *name)
@@ -120,7 +116,6 @@ int vrt_command_report(const struct vrt_options *o, struct vrt_error *e)
             folder);
     ok = ok && try_page(folder, e) && write_report(folder, o->program, &h, state_of(folder, &h), e);
     vrt_history_free(&h);
-    if (ok)
-        print_path(o, folder);
+    ok = ok && print_path(o, folder, e);
     return ok ? VRT_OK : (int)e->code;
 }

@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
-#include "runtime/base/json_file.h"
+#include "runtime/base/json.h"
 #include "runtime/base/quota.h"
 #include "runtime/base/show.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/io/adapt.h"
+#include "runtime/io/put.h"
 #include "runtime/io/state.h"
 #include "runtime/program/identity.h"
 #include "runtime/program/message.h"
@@ -102,14 +103,16 @@ static bool is_odd(int folder, const char *name)
     return n > 0 && name[n] == '\0' && fstatat(folder, name, &s, 0) == 0 && !S_ISREG(s.st_mode);
 }
 
-/* Remove leftovers and count the rest; *count is -1 if there is no folder to read. */
+/* Remove leftovers and count the rest; there is none in a folder that is not there. */
 static bool sweep_folder(const char *path, int *count, struct vrt_error *e)
 {
     DIR *d = opendir(path);
     bool ok = true;
-    *count = d != NULL ? 0 : -1;
-    for (struct dirent *entry = d != NULL ? readdir(d) : NULL; ok && entry != NULL;
-         entry = readdir(d)) {
+    *count = 0;
+    if (d == NULL)
+        return errno == ENOENT || vrt_fail(e, errno == ENOMEM ? VRT_NO_MEMORY : VRT_BAD_INPUT,
+                                           "cannot read the folder %s: %s", path, strerror(errno));
+    for (struct dirent *entry = readdir(d); ok && entry != NULL; entry = readdir(d)) {
         const char *name = entry->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
@@ -118,8 +121,7 @@ static bool sweep_folder(const char *path, int *count, struct vrt_error *e)
         else if (!is_leftover(name) || unlinkat(dirfd(d), name, 0) != 0)
             (*count)++;
     }
-    if (d != NULL)
-        closedir(d);
+    closedir(d);
     return ok;
 }
 
@@ -150,37 +152,42 @@ static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct 
 
 /* The first state is saved at the end of the first epoch at the latest: a run without one has a
  * line of results at most. */
-static bool past_first_epoch(const struct vrt_run *r)
+static bool past_first_epoch(const struct vrt_run *r, bool *past, struct vrt_error *e)
 {
     char path[PATH_MAX];
     struct vrt_buffer b = {0};
-    struct vrt_error ignored;
     int lines = 0;
-    bool read = vrt_file_read(vrt_run_path(r, "metrics.csv", path), SIZE_MAX - 1, &b, &ignored);
+    *past = false;
+    if (access(vrt_run_path(r, "metrics.csv", path), F_OK) != 0)
+        return true;
+    bool read = vrt_file_read(path, SIZE_MAX - 1, &b, e);
     for (size_t i = 0; read && i < b.size; i++)
         lines += b.data[i] == '\n';
     vrt_buffer_free(&b);
-    return lines > 2; /* the first has the names */
+    *past = lines > 2; /* the first has the names */
+    return read;
 }
 
 /* What is left of an earlier training: its newest state, else its run.json. */
 static bool find_before(struct vrt_run *r, struct vrt_error *e)
 {
     char path[PATH_MAX], note[PATH_MAX + 100];
-    struct vrt_error ignored;
+    struct vrt_error why;
+    bool past;
     if (!vrt_state_open(&r->state, vrt_run_path(r, "state", path), UINT64_MAX, note, sizeof note,
                         e))
         return false;
     if (r->state != NULL) {
         r->sequence = vrt_state_sequence(r->state);
-        r->before = json_loads(vrt_state_text(r->state), 0, NULL);
-        if (note[0] != '\0')
+        r->before = vrt_run_text(r->state, e);
+        if (r->before != NULL && note[0] != '\0')
             vrt_messagef("warning", "%s; going on from the state of step %lld", note,
                          (long long)json_integer_value(json_object_get(r->before, "step")));
-        return r->before != NULL ||
-               vrt_fail(e, VRT_BAD_INPUT, "the state in %s was saved by another version", path);
+        return r->before != NULL;
     }
-    if (past_first_epoch(r)) {
+    if (!past_first_epoch(r, &past, e))
+        return false;
+    if (past) {
         char last[PATH_MAX], weights[4 * PATH_MAX];
         vrt_quote(weights, sizeof weights, vrt_run_path(r, "last.safetensors", last));
         return vrt_fail(
@@ -189,9 +196,10 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
             "put it back, or start from the weights there: --weights %s --out ANOTHER",
             r->folder, path, weights);
     }
-    r->before = vrt_json_file(vrt_run_path(r, "run.json", path), &ignored);
-    return r->before != NULL ||
-           vrt_fail(e, VRT_BAD_INPUT,
+    r->before = vrt_json_read_file(vrt_run_path(r, "run.json", path), &why);
+    if (r->before != NULL || !vrt_may_fail(&why, e))
+        return r->before != NULL;
+    return vrt_fail(e, VRT_BAD_INPUT,
                     "%s is not empty, and holds no run to go on with (no run.json); "
                     "choose another --out",
                     r->folder);
@@ -284,23 +292,20 @@ static json_t *command_json(const struct vrt_run *r, const struct vrt_options *o
     return list;
 }
 
-/* With 15 digits, as people write numbers, unless that loses something; a newline at the end. */
-static char *readable_json(const json_t *j)
+/* With 15 digits, as people write numbers, unless that loses something. */
+static char *readable_json(json_t *j, const char *what, struct vrt_error *e)
 {
-    char *text = json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15)), *line = NULL;
-    json_t *again = text != NULL ? json_loads(text, 0, NULL) : NULL;
-    if (text != NULL && !json_equal(j, again)) {
+    char *text = vrt_json_write(json_incref(j), JSON_INDENT(2) | JSON_REAL_PRECISION(15), what, e);
+    json_t *again = text != NULL ? vrt_json_read(text, strlen(text), 0, what, e) : NULL;
+    if (!json_equal(j, again)) {
         free(text);
-        text = json_dumps(j, JSON_INDENT(2));
+        text = again != NULL ? vrt_json_write(json_incref(j), JSON_INDENT(2), what, e) : NULL;
     }
     json_decref(again);
-    if (text == NULL || asprintf(&line, "%s\n", text) < 0)
-        line = NULL;
-    free(text);
-    return line;
+    return text;
 }
 
-/* What was permitted with the weights: null where nothing was; NULL: no memory. */
+/* What was permitted with the weights: null where nothing was. */
 static json_t *adapt_json(const struct vrt_run *r, const struct vrt_options *o)
 {
     struct vrt_adapt how;
@@ -316,13 +321,15 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                            const struct vrt_dataset *train, int threads, struct vrt_error *e)
 {
     const struct vrt_program *p = o->program;
-    json_t *adapt = adapt_json(r, o);
-    char *listed = vrt_identity_classes(train);
+    json_t *adapt;
+    char *listed = vrt_identity_classes(train, e);
     struct utsname host;
     struct vrt_quota q;
     char started[40] = "", path[PATH_MAX];
     time_t now = time(NULL);
     struct tm utc;
+    if (listed == NULL)
+        return false;
     vrt_quota_read(&q, "");
     if (uname(&host) != 0)
         memset(&host, 0, sizeof host);
@@ -333,17 +340,21 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
                           command_json(r, o), "started", started, "threads", threads, "classes",
                           (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename,
                           "system", host.release, "machine", host.machine, "processors", q.allowed);
-    bool ok = json_is_null(adapt) || json_object_set_new(j, "adapt", adapt) == 0;
-    ok = ok && (r->stand_in == NULL ||
-                json_object_set_new(j, "stand_in", vrt_json_text(r->stand_in)) == 0);
-    ok = ok && json_object_update(j, r->identity) == 0 &&
-         json_object_set_new(j, "listed", json_string(listed)) == 0;
-    char *text = ok ? readable_json(j) : NULL;
-    json_decref(j);
+    adapt = adapt_json(r, o);
+    if (!json_is_null(adapt))
+        json_object_set_new(j, "adapt", adapt);
+    if (r->stand_in != NULL)
+        json_object_set_new(j, "stand_in", vrt_json_text(r->stand_in));
+    json_object_update(j, r->identity);
+    json_object_set_new(j, "listed", json_string(listed));
     free(listed);
-    ok = text != NULL ? vrt_file_write(vrt_run_path(r, "run.json", path), text, strlen(text), e)
-                      : vrt_fail(e, VRT_NO_MEMORY, "no memory to write run.json");
+    char *text = readable_json(j, vrt_run_path(r, "run.json", path), e);
+    json_decref(j);
+    struct vrt_buffer b = {0};
+    bool ok =
+        text != NULL && vrt_put(&b, e, "%s\n", text) && vrt_file_write(path, b.data, b.size, e);
     free(text);
+    vrt_buffer_free(&b);
     return ok;
 }
 

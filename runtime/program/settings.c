@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/json.h"
 #include "runtime/base/quota.h"
 #include "runtime/io/adapt.h"
 #include "runtime/program/command.h"
@@ -198,31 +199,6 @@ struct vrt_transform vrt_settings_transform(const struct vrt_settings *s,
 struct vrt_mix_options vrt_settings_mix(const struct vrt_settings *s)
 {
     return (struct vrt_mix_options){s->mixup, s->cutmix, s->mix_probability, s->mix_switch};
-}
-
-json_t *vrt_json_text(const char *text)
-{
-    json_t *whole = json_string(text);
-    size_t n = strlen(text), used = 0;
-    if (whole != NULL)
-        return whole;
-    char *clean = malloc(3 * n + 1);
-    if (clean == NULL)
-        return json_string("");
-    while (*text != '\0') {
-        size_t length = 1; /* the shortest prefix that is a character by itself */
-        json_t *one = json_stringn(text, 1);
-        while (one == NULL && length < 4 && text[length] != '\0')
-            one = json_stringn(text, ++length);
-        length = one != NULL ? length : 1;
-        memcpy(clean + used, one != NULL ? text : "\xEF\xBF\xBD", one != NULL ? length : 3);
-        used += one != NULL ? length : 3;
-        text += length;
-        json_decref(one);
-    }
-    whole = json_stringn(clean, used);
-    free(clean);
-    return whole;
 }
 
 static json_t *value_json(const struct vrt_key *key, const struct vrt_value *v)

@@ -52,7 +52,4 @@ json_t *vrt_settings_json(const struct vrt_options *o);
 /* Take over the values of an earlier run for keys that the command line does not give. */
 bool vrt_settings_adopt(const struct vrt_options *o, const json_t *keys, struct vrt_error *e);
 
-/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. */
-json_t *vrt_json_text(const char *text);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/json.h"
 #include "runtime/io/state.h"
 #include "runtime/program/message.h"
 #include "runtime/program/model.h"
@@ -46,10 +47,9 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
     json_object_set_new(j, "jsonl_bytes", json_integer(r->metrics.jsonl_bytes));
     json_object_set_new(j, "csv_bytes", json_integer(r->metrics.csv_bytes));
     json_object_update(j, r->identity);
-    char *text = json_dumps(j, JSON_COMPACT);
-    json_decref(j);
+    char *text = vrt_json_write(j, JSON_COMPACT, "the text of the state", e);
     if (text == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to save the state");
+        return false;
     bool ok = vrt_state_save(vrt_run_path(r, "state", path), r->sequence + 1, text, blocks,
                              state_blocks(m, blocks), e);
     r->sequence += ok;
@@ -82,13 +82,19 @@ bool vrt_run_restore(struct vrt_run *r, const struct vrt_state *state, const jso
     return true;
 }
 
-static int64_t state_step(const struct vrt_state *s)
+json_t *vrt_run_text(const struct vrt_state *s, struct vrt_error *e)
 {
-    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
+    const char *text = vrt_state_text(s);
+    return vrt_json_read(text, strlen(text), 0, "the text of the state", e);
+}
+
+static bool state_step(const struct vrt_state *s, int64_t *out, struct vrt_error *e)
+{
+    json_t *text = vrt_run_text(s, e);
     const json_t *step = json_object_get(text, "step");
-    int64_t value = json_is_integer(step) ? (int64_t)json_integer_value(step) : INT64_MAX;
+    *out = json_is_integer(step) ? (int64_t)json_integer_value(step) : INT64_MAX;
     json_decref(text);
-    return value;
+    return text != NULL;
 }
 
 /* The metrics as the state has them, and after these the warnings that came since: those steps are
@@ -97,8 +103,9 @@ static bool restore_metrics(struct vrt_run *r, const struct vrt_state *s, struct
                             struct vrt_position *at, struct vrt_error *e)
 {
     struct vrt_buffer warnings = {0};
-    json_t *text = json_loads(vrt_state_text(s), 0, NULL);
+    json_t *text = vrt_run_text(s, e);
     bool ok =
+        text != NULL &&
         vrt_metrics_warnings(&r->metrics, json_integer_value(json_object_get(text, "jsonl_bytes")),
                              &warnings, e) &&
         vrt_run_restore(r, s, text, m, at, e) &&
@@ -108,22 +115,39 @@ static bool restore_metrics(struct vrt_run *r, const struct vrt_state *s, struct
     return ok;
 }
 
+/* The newest state before `step`; *out is NULL if there is none. */
+static bool open_before(struct vrt_state **out, const char *folder, int64_t step,
+                        struct vrt_error *e)
+{
+    struct vrt_error why;
+    char note[PATH_MAX + 100];
+    uint64_t below = UINT64_MAX;
+    int64_t saved;
+    for (;;) {
+        if (!vrt_state_open(out, folder, below, note, sizeof note, &why))
+            return vrt_may_fail(&why, e);
+        if (*out == NULL)
+            return true;
+        bool ok = state_step(*out, &saved, e);
+        if (ok && saved < step)
+            return true;
+        below = vrt_state_sequence(*out);
+        vrt_state_close(*out);
+        *out = NULL;
+        if (!ok)
+            return false;
+    }
+}
+
 /* The next state is written over a newer one that is passed by: its weights are of no use. */
 bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at,
                      bool *found, struct vrt_error *e)
 {
     struct vrt_state *s = NULL;
-    struct vrt_error ignored;
-    char path[PATH_MAX], note[PATH_MAX + 100];
-    uint64_t below = UINT64_MAX;
+    char path[PATH_MAX];
     *found = false;
-    vrt_run_path(r, "state", path);
-    while (vrt_state_open(&s, path, below, note, sizeof note, &ignored) && s != NULL &&
-           state_step(s) >= step) {
-        below = vrt_state_sequence(s);
-        vrt_state_close(s);
-        s = NULL;
-    }
+    if (!open_before(&s, vrt_run_path(r, "state", path), step, e))
+        return false;
     if (s == NULL)
         return true;
     *found = true;

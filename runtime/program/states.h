@@ -24,6 +24,9 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
 bool vrt_run_restore(struct vrt_run *r, const struct vrt_state *state, const json_t *text,
                      struct vrt_model *m, struct vrt_position *at, struct vrt_error *e);
 
+/* What a state says of the training: owned by the caller. */
+json_t *vrt_run_text(const struct vrt_state *s, struct vrt_error *e);
+
 /* Restore the newest state that was saved before `step`; its weights have not seen it. Warnings of
  * later steps stay in the metrics. *found is false, and nothing changed, where there is none. */
 bool vrt_run_go_back(struct vrt_run *r, int64_t step, struct vrt_model *m, struct vrt_position *at,

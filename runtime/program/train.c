@@ -39,15 +39,16 @@ void vrt_training_tell(const struct vrt_training *t)
         (long long)t->steps, (long long)t->s.epochs, (long long)t->s.seed,
         vrt_threads_count(&t->m.ctx), t->run.folder);
     if (t->s.overfit > 0)
-        printf("  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on "
-               "themselves; the loss should\n"
-               "  fall towards 0 and all become hits. If they do not, look for a mistake in the "
-               "network, the labels (check-data)\n"
-               "  or the learning rate\n",
-               (long long)t->s.overfit);
+        vrt_print(stdout,
+                  "  overfit: %lld pictures, no augmentation, drop path or smoothing, evaluated on "
+                  "themselves; the loss should\n"
+                  "  fall towards 0 and all become hits. If they do not, look for a mistake in the "
+                  "network, the labels (check-data)\n"
+                  "  or the learning rate\n",
+                  (long long)t->s.overfit);
     if (!t->run.fresh)
-        printf("  going on after step %lld of %lld\n", (long long)t->at.step,
-               (long long)t->schedule.total);
+        vrt_print(stdout, "  going on after step %lld of %lld\n", (long long)t->at.step,
+                  (long long)t->schedule.total);
     fflush(stdout);
 }
 
@@ -65,14 +66,29 @@ static int stopped(struct vrt_training *t, struct vrt_error *e)
 static void tell_end(const struct vrt_training *t)
 {
     if (t->at.skipped > 0 || t->at.went_back > 0)
-        printf("steps skipped: %lld, returns to an earlier state: %lld; the warnings in "
-               "metrics.jsonl tell more\n",
-               (long long)t->at.skipped, (long long)t->at.went_back);
+        vrt_print(stdout,
+                  "steps skipped: %lld, returns to an earlier state: %lld; the warnings in "
+                  "metrics.jsonl tell more\n",
+                  (long long)t->at.skipped, (long long)t->at.went_back);
     if (t->at.epoch < (int64_t)t->s.epochs)
-        printf("no better top-1 for %lld epochs (train.patience): ",
-               (long long)(t->at.epoch - t->at.best_epoch));
+        vrt_print(stdout, "no better top-1 for %lld epochs (train.patience): ",
+                  (long long)(t->at.epoch - t->at.best_epoch));
     vrt_print(stdout, "done: best top-1 %lld after epoch %lld; weights in %s/best.safetensors\n",
               (long long)t->at.best_top1, (long long)t->at.best_epoch, t->run.folder);
+}
+
+/* The page is made again after the next epoch; of a training that is done it is a result like the
+ * others. */
+static bool report(const struct vrt_training *t, bool ended, bool done, struct vrt_error *e)
+{
+    struct vrt_error why;
+    if (vrt_training_report(t, ended, &why))
+        return true;
+    if (done)
+        *e = why;
+    else
+        vrt_message("note", why.text);
+    return !done;
 }
 
 int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
@@ -91,14 +107,14 @@ int vrt_command_train(const struct vrt_options *o, struct vrt_error *e)
     while (ok && vrt_stop_signal == 0 && !vrt_training_over(&t)) {
         ok = vrt_training_steps(&t, e) && (vrt_stop_signal != 0 || vrt_training_end_epoch(&t, e));
         if (ok && vrt_stop_signal == 0 && !vrt_training_over(&t))
-            vrt_training_report(&t, false);
+            report(&t, false, false, e);
     }
     if (ok && !vrt_training_over(&t))
         status = stopped(&t, e);
     else if (ok && !o->json)
         tell_end(&t);
-    if (began)
-        vrt_training_report(&t, true);
+    if (began && !report(&t, true, ok && status == VRT_OK, e))
+        ok = false;
     vrt_training_close(&t);
     return ok ? status : (int)e->code;
 }

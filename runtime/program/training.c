@@ -135,10 +135,11 @@ static bool open_data(struct vrt_training *t, struct vrt_error *e)
     if (!ok || !vrt_check_classes(&t->m, t->train, e))
         return false;
     t->run.stand_in = vrt_dataset_stand_in(t->val);
-    t->classes = vrt_classes_text(t->train);
+    t->classes = vrt_classes_text(t->train, e);
+    if (t->classes == NULL)
+        return false;
     t->labels = calloc((size_t)t->o->program->micro, sizeof *t->labels);
-    return (t->classes != NULL && t->labels != NULL) ||
-           vrt_fail(e, VRT_NO_MEMORY, "no memory for the labels");
+    return t->labels != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory for the labels");
 }
 
 /* All of one class: told each time, and kept in the metrics once. */

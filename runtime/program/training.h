@@ -67,8 +67,8 @@ bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e);
 bool vrt_training_save_weights(const struct vrt_training *t, const char *name, struct vrt_error *e);
 
 /* report.html and the TensorBoard file, from what the run folder holds. They are made from it
- * alone, so where they cannot be written a note says so and the training goes on. */
-void vrt_training_report(const struct vrt_training *t, bool ended);
+ * alone, so a training goes on where they cannot be written. */
+bool vrt_training_report(const struct vrt_training *t, bool ended, struct vrt_error *e);
 
 void vrt_training_tell(const struct vrt_training *t); /* what begins here, on stdout */
 int vrt_dry_run(const struct vrt_options *o,

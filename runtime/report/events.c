@@ -196,15 +196,18 @@ bool vrt_events_named(const char *name)
 }
 
 /* Ours of an earlier beginning: its steps are not of this run any more. */
-static void remove_others(const char *folder, const char *keep)
+static bool remove_others(const char *folder, const char *keep, struct vrt_error *e)
 {
-    DIR *d = opendir(folder);
+    DIR *d;
+    if (!vrt_folder_look(&d, folder, e))
+        return false;
     for (struct dirent *entry = d != NULL ? readdir(d) : NULL; entry != NULL; entry = readdir(d)) {
         if (vrt_events_named(entry->d_name) && strcmp(entry->d_name, keep) != 0)
             unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d != NULL)
         closedir(d);
+    return true;
 }
 
 /* Bytes at the beginning of the file that are already right. */
@@ -243,9 +246,8 @@ bool vrt_events_write(const char *folder, const struct vrt_history *h, struct vr
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     if (n <= 0 || n >= (int)sizeof path)
         return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long", folder);
-    bool ok = vrt_events_make(&b, h, e) && replace_rest(path, &b, e);
-    if (ok)
-        remove_others(folder, name);
+    bool ok =
+        vrt_events_make(&b, h, e) && replace_rest(path, &b, e) && remove_others(folder, name, e);
     vrt_buffer_free(&b);
     return ok;
 }

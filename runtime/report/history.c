@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 
 enum { LINE = 1024 };
 
@@ -75,17 +76,21 @@ static void add_step(struct vrt_history *h, const char *line)
         memcpy(&h->steps[h->nsteps++], value, sizeof value);
 }
 
-static void add_other(struct vrt_history *h, const char *line, size_t n)
+static bool add_other(struct vrt_history *h, const char *line, size_t n, struct vrt_error *e)
 {
-    json_t *j = json_loadb(line, n, 0, NULL);
+    struct vrt_error why;
+    json_t *j = vrt_json_read(line, n, 0, "a line of metrics.jsonl", &why);
     const char *split = json_string_value(json_object_get(j, "eval"));
     if (j == NULL)
-        return; /* cut off while it was written */
-    json_array_append_new(h->lines, j);
+        return vrt_may_fail(&why, e); /* cut off while it was written */
+    json_array_append_new(h->lines, json_incref(j));
     if (json_is_string(json_object_get(j, "warning")))
         json_array_append(h->warnings, j);
+    json_decref(j);
+    if (!vrt_json_whole("the lines of metrics.jsonl", e))
+        return false;
     if (split == NULL || strcmp(split, "val") != 0)
-        return;
+        return true;
     struct vrt_epoch_point *p = &h->epochs[h->nepochs++];
     double value[NEPOCH];
     for (size_t i = 0; i < NEPOCH; i++)
@@ -93,6 +98,7 @@ static void add_other(struct vrt_history *h, const char *line, size_t n)
     memcpy(p, value, sizeof value);
     p->moe = json_object_get(j, "moe");
     p->steps_before = h->nsteps;
+    return true;
 }
 
 static bool is_step(const char *line, size_t n)
@@ -132,8 +138,8 @@ static bool read_lines(struct vrt_history *h, const struct vrt_buffer *file, str
             memcpy(text, line, n);
             text[n] = '\0';
             add_step(h, text);
-        } else if (n > 0)
-            add_other(h, line, n);
+        } else if (n > 0 && !add_other(h, line, n, e))
+            return false;
     return true;
 }
 
@@ -153,15 +159,12 @@ static bool read_file(const char *folder, const char *name, struct vrt_buffer *b
 static bool read_json(const char *folder, const char *name, json_t **out, struct vrt_error *e)
 {
     struct vrt_buffer text = {0};
-    json_error_t why = {.text = ""};
+    struct vrt_error why = {.code = VRT_OK};
     bool ok = read_file(folder, name, &text, e);
     if (ok && text.data != NULL)
-        *out = json_loadb((const char *)text.data, text.size, 0, &why);
+        *out = vrt_json_read((const char *)text.data, text.size, 0, name, &why);
     vrt_buffer_free(&text);
-    if (ok && *out == NULL && why.text[0] != '\0' &&
-        json_error_code(&why) == json_error_out_of_memory)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", name);
-    return ok;
+    return ok && vrt_may_fail(&why, e);
 }
 
 bool vrt_history_read(struct vrt_history *h, const char *folder, struct vrt_error *e)

@@ -43,6 +43,16 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...)
     free(longer);
 }
 
+void *vrt_html_room(struct vrt_markup *m, size_t n, size_t size)
+{
+    void *room = calloc(n, size);
+    if (room == NULL && !m->failed)
+        m->failed =
+            !vrt_fail(m->e, VRT_NO_MEMORY,
+                      "no memory for a part of the report, which takes %zu bytes", n * size);
+    return room;
+}
+
 void vrt_html_text(struct vrt_markup *m, const char *text)
 {
     char shown[VRT_SHOWN];

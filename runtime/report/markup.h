@@ -26,6 +26,9 @@ void vrt_htmlf(struct vrt_markup *m, const char *format, ...) __attribute__((for
  * terminal would be shown as \x1b is written so here. */
 void vrt_html_text(struct vrt_markup *m, const char *text);
 
+/* Zeroed memory, to be freed; NULL is a failure of the page. */
+void *vrt_html_room(struct vrt_markup *m, size_t n, size_t size);
+
 /* -- tables -- */
 
 /* Down to "<tbody>". `kind`: classes of the style sheet. `heads`: of the columns, with | between

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/report/section.h"
 
 enum { USUAL = 1 << 20 }; /* bytes of a page, so that it seldom has to grow */
@@ -110,15 +111,19 @@ static void page_foot(struct vrt_page *p)
 }
 
 /* The program's own description, if it is the program of this run. */
-static json_t *info_of_run(const struct vrt_report *r)
+static bool info_of_run(json_t **out, const struct vrt_report *r, struct vrt_error *e)
 {
-    const char *hash = json_string_value(json_object_get(r->history->run, "spec_hash"));
-    json_t *info = r->info_json != NULL ? json_loads(r->info_json, 0, NULL) : NULL;
+    const char *hash = json_string_value(json_object_get(r->history->run, "spec_hash")),
+               *text = r->info_json;
+    *out = NULL;
+    if (text == NULL)
+        return true;
+    json_t *info = vrt_json_read(text, strlen(text), 0, "the program's table", e);
     const char *own = json_string_value(json_object_get(info, "spec_hash"));
     if (hash != NULL && own != NULL && strcmp(hash, own) == 0)
-        return info;
+        *out = json_incref(info);
     json_decref(info);
-    return NULL;
+    return info != NULL;
 }
 
 bool vrt_report_write(const struct vrt_report *r, struct vrt_error *e)
@@ -130,8 +135,7 @@ bool vrt_report_write(const struct vrt_report *r, struct vrt_error *e)
     if (n <= 0 || n >= (int)sizeof path)
         return vrt_fail(e, VRT_BAD_INPUT, "the name of the folder %.100s... is too long",
                         r->folder);
-    p.m.failed = !vrt_buffer_reserve(&p.m.b, USUAL, e);
-    p.info = info_of_run(r);
+    p.m.failed = !vrt_buffer_reserve(&p.m.b, USUAL, e) || !info_of_run(&p.info, r, e);
     page_head(&p);
     vrt_section_head(&p);
     vrt_html(&p.m, "<main>");

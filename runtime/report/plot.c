@@ -317,7 +317,7 @@ static void bands(struct vrt_markup *m, const struct axes *a, const double *x, c
 void vrt_plot_bands(struct vrt_markup *m, const struct vrt_plot *p, const double *x,
                     const double *y, size_t parts, size_t n)
 {
-    double *edge = calloc(2 * n + 1, sizeof *edge);
+    double *edge = vrt_html_room(m, 2 * n + 1, sizeof *edge);
     if (edge == NULL || n == 0) {
         free(edge);
         nothing(m, p);

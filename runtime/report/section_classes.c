@@ -26,7 +26,7 @@ static int by_share(const void *a, const void *b)
 /* Classes with pictures, the best first; *n of them. NULL: none, or no memory. */
 static struct class *read_classes(struct vrt_page *p, const json_t *list, size_t *n)
 {
-    struct class *c = calloc(json_array_size(list) + 1, sizeof *c);
+    struct class *c = vrt_html_room(&p->m, json_array_size(list) + 1, sizeof *c);
     *n = 0;
     for (size_t i = 0; c != NULL && i < json_array_size(list); i++) {
         const json_t *j = json_array_get(list, i);
@@ -36,10 +36,7 @@ static struct class *read_classes(struct vrt_page *p, const json_t *list, size_t
         if (one.images > 0 && isfinite(one.share))
             c[(*n)++] = one;
     }
-    if (c == NULL && !p->m.failed)
-        p->m.failed = !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for %zu classes in the report",
-                                json_array_size(list));
-    else
+    if (c != NULL)
         qsort(c, *n, sizeof *c, by_share);
     return c;
 }

@@ -15,10 +15,8 @@ struct column {
 static bool column_open(struct column *c, struct vrt_page *p)
 {
     c->n = p->h->nepochs;
-    c->x = calloc(2 * c->n + 1, sizeof *c->x);
+    c->x = vrt_html_room(&p->m, 2 * c->n + 1, sizeof *c->x);
     c->y = c->x != NULL ? c->x + c->n : NULL;
-    if (c->x == NULL && !p->m.failed)
-        p->m.failed = !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the curves of the report");
     for (size_t i = 0; c->x != NULL && i < c->n; i++)
         c->x[i] = vrt_page_x(p, p->h->epochs[i].step);
     return c->x != NULL;
@@ -119,7 +117,7 @@ void vrt_section_curves(struct vrt_page *p)
 {
     const struct vrt_history *h = p->h;
     const struct vrt_step_point *first = h->steps;
-    struct vrt_thin *t = malloc(sizeof *t);
+    struct vrt_thin *t = vrt_html_room(&p->m, 1, sizeof *t);
     struct column c = {0}, d = {0};
     vrt_section_begin(p, "curves", "Curves", NULL);
     if (!h->metrics)

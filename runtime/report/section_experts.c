@@ -102,7 +102,8 @@ static void load_map(struct vrt_page *p, const double *y, size_t experts, size_t
 static void load_figure(struct vrt_page *p, const struct vrt_layer *l)
 {
     size_t n = l->n < COLUMNS ? l->n : COLUMNS;
-    double *x = calloc((l->experts + 1) * n + 1, sizeof *x), *y = x != NULL ? x + n : NULL;
+    double *x = vrt_html_room(&p->m, (l->experts + 1) * n + 1, sizeof *x),
+           *y = x != NULL ? x + n : NULL;
     struct vrt_plot plot = {
         .title = "Load of each expert", .unit = "%", .x_name = "epoch", .low = 0, .high = 100};
     for (size_t i = 0; x != NULL && i < n; i++) {
@@ -113,9 +114,8 @@ static void load_figure(struct vrt_page *p, const struct vrt_layer *l)
                 y[k * n + i] += 100 * l->load[k * l->n + j] / (double)(end - first);
     }
     if (x == NULL)
-        p->m.failed = p->m.failed ||
-                      !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the loads in the report");
-    else if (l->experts <= BANDS || n == 0)
+        return;
+    if (l->experts <= BANDS || n == 0)
         vrt_plot_bands(&p->m, &plot, x, y, l->experts, n);
     else
         load_map(p, y, l->experts, n, l->epoch[0], l->epoch[l->n - 1]);
@@ -130,14 +130,11 @@ static void router_figures(struct vrt_page *p, const struct vrt_layer *l)
                             .zero = true,
                             .low = NAN,
                             .high = NAN};
-    double *percent = calloc(l->n + 1, sizeof *percent), even = log((double)l->experts), ends[2],
-           evens[2] = {even, even};
+    double *percent = vrt_html_room(&p->m, l->n + 1, sizeof *percent),
+           even = log((double)l->experts), ends[2], evens[2] = {even, even};
     bool sure = false;
-    if (percent == NULL) {
-        p->m.failed = p->m.failed ||
-                      !vrt_fail(p->m.e, VRT_NO_MEMORY, "no memory for the routers in the report");
+    if (percent == NULL)
         return;
-    }
     for (size_t i = 0; i < l->n; i++) {
         percent[i] = 100 * l->dropped[i];
         sure = sure || isfinite(l->entropy[i]);
@@ -209,7 +206,7 @@ static void class_cells(struct vrt_page *p, const struct vrt_meeting *t)
 static void class_map(struct vrt_page *p, const struct vrt_meeting *t)
 {
     size_t n = t->classes < CLASS_COLUMNS ? t->classes : CLASS_COLUMNS;
-    double *cell = calloc(t->experts * n + 1, sizeof *cell), top = 0;
+    double *cell = vrt_html_room(&p->m, t->experts * n + 1, sizeof *cell), top = 0;
     for (size_t i = 0; cell != NULL && i < n; i++) {
         size_t first = i * t->classes / n, end = (i + 1) * t->classes / n;
         for (size_t k = 0; k < t->experts; k++) {

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/io/experts.h"
 #include "runtime/io/metrics.h"
 #include "runtime/program/analysis.h"
@@ -195,9 +195,10 @@ static void writes_analysis(void **state)
         assert_true(
             json_equal(json_object_get(got, members[i]), json_object_get(wanted, members[i])));
     assert_true(number_of(got, "loss") == 1);
+    const size_t flags = JSON_SORT_KEYS | JSON_REAL_PRECISION(6);
     char *texts[2] = {
-        json_dumps(json_object_get(got, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6)),
-        json_dumps(json_object_get(wanted, "moe"), JSON_SORT_KEYS | JSON_REAL_PRECISION(6))};
+        vrt_json_write(json_incref(json_object_get(got, "moe")), flags, "what there is", &e),
+        vrt_json_write(json_incref(json_object_get(wanted, "moe")), flags, "what is wanted", &e)};
     assert_string_equal(texts[0], texts[1]);
     /* |1 - 0.9| of one picture, |1 - 1.0| of the two in the bin of 0.5, of three. */
     assert_true(fabs(number_of(calibration, "error") - 0.1 / 3) < 1e-6);

@@ -18,6 +18,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/file.h"
+#include "runtime/base/json.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/metrics.h"
 #include "runtime/io/verdict.h"
