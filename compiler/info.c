@@ -185,14 +185,9 @@ static void print_info(struct arena *a, const struct plan *p, FILE *f)
 
 const char *info_text(struct arena *a, const struct plan *p)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-    print_info(a, p, f);
-    fclose(f);
-    char *copy = arena_copy(a, text, size);
-    free(text);
-    return copy;
+    struct arena_text text;
+    print_info(a, p, arena_text_begin(&text));
+    return arena_text_end(a, &text);
 }
 
 /* -- JSON -- */
@@ -240,8 +235,10 @@ static json_t *placed_json(const struct plan *p)
     return list;
 }
 
+/* jansson tells a lack of memory by the result of each call; here none comes back from it. */
 const char *info_json(struct arena *a, const struct plan *p)
 {
+    json_set_alloc_funcs(arena_malloc, free);
     const struct graph *g = p->eval;
     struct cost c = graph_cost(g);
     json_t *moes = json_array();

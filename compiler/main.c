@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "compiler/files/scratch.h"
 #include "compiler/pipeline.h"
+#include "lang/base/arena.h"
 #include "lang/base/text.h"
 
 static const char usage[] =
@@ -84,12 +86,9 @@ static bool add_define(struct lang_define **list, size_t *n, char *text)
     char *equals = strchr(text, '=');
     if (!equals || equals == text)
         return false;
-    struct lang_define *grown = realloc(*list, (*n + 1) * sizeof **list);
-    if (!grown)
-        return false;
     *equals = '\0';
-    *list = grown;
-    grown[(*n)++] = (struct lang_define){text, equals + 1};
+    *list = arena_realloc(*list, (*n + 1) * sizeof **list);
+    (*list)[(*n)++] = (struct lang_define){text, equals + 1};
     return true;
 }
 
@@ -172,6 +171,18 @@ static int run_command(struct request *r, int argc, char **argv)
     return pipeline_run(r);
 }
 
+/* LLVM ends the process so where it finds no memory, having said it. That is a status, not a core.
+ */
+static void on_abort(int number)
+{
+    static const char text[] = "vmoec: stopped by lack of memory or a fault of the compiler\n";
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+    (void)number;
+    scratch_remove();
+    _exit(STATUS_INTERNAL);
+}
+
 /* Descriptors 0 to 2 that were closed are opened, lest a file of ours gets the number of stdout and
  * with it what is printed. In the contrary direction: writing goes on to fail. A file beyond the
  * limit of its size is an error of its write. */
@@ -181,6 +192,7 @@ static bool prepare(void)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
             return false;
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGABRT, on_abort);
     return true;
 }
 

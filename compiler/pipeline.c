@@ -167,14 +167,9 @@ static bool run_checks(struct run *x)
 
 static char *frozen(struct run *x)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-    lang_print_spec(x->spec, f);
-    fclose(f);
-    char *copy = arena_copy(x->arena, text, size);
-    free(text);
-    return copy;
+    struct arena_text text;
+    lang_print_spec(x->spec, arena_text_begin(&text));
+    return arena_text_end(x->arena, &text);
 }
 
 static bool emit(struct run *x)

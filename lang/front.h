@@ -42,7 +42,7 @@ struct front {
 
 /* scan.l: the scanner over front->src, and its next token for Bison. */
 union GRAMMAR_STYPE;
-bool scan_open(struct front *f);
+void scan_open(struct front *f);
 void scan_close(struct front *f);
 
 /* ast.c: nodes. */

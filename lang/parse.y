@@ -32,6 +32,8 @@ int grammar_lex(union GRAMMAR_STYPE *value, struct loc *loc, struct front *f);
 #include "lang/lang.h"
 #include "lang/unit.h"
 
+#define YYMALLOC arena_malloc
+#define YYFREE   free
 #define YYLLOC_DEFAULT(Current, Rhs, N)                                     \
     ((Current).src = f->src,                                                \
      (Current).begin = (N) ? YYRHSLOC(Rhs, 1).begin : YYRHSLOC(Rhs, 0).end, \
@@ -342,10 +344,7 @@ static bool run(struct front *f, int start)
     f->start = start;
     f->ast = arena_alloc(f->arena, sizeof *f->ast);
     f->ast->src = f->src;
-    if (!scan_open(f)) {
-        front_error(f, DIAG_TOO_LARGE, (struct loc){f->src, 0, 0}, "no memory for the scanner");
-        return false;
-    }
+    scan_open(f);
     if (yyparse(f) != 0)
         f->failed = true;
     scan_close(f);

@@ -389,11 +389,8 @@ bool place_eval(struct run *r, const struct network *net, const struct scope *s,
 
 const char *place_print(struct run *r, const struct network *net, const bool *set)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return "";
+    struct arena_text text;
+    FILE *out = arena_text_begin(&text);
     const char *comma = "";
     for (size_t s = 0; s < net->nstages; s++)
         for (size_t j = 0; j < net->stages[s].depth; j++) {
@@ -402,8 +399,5 @@ const char *place_print(struct run *r, const struct network *net, const bool *se
             fprintf(out, "%s%s[%zu]", comma, net->stages[s].name, j + 1);
             comma = ", ";
         }
-    fclose(out);
-    const char *copy = arena_copy(r->arena, text ? text : "", size);
-    free(text);
-    return copy;
+    return arena_text_end(r->arena, &text);
 }

@@ -136,16 +136,9 @@ static void write_expr(FILE *out, const struct expr *e)
 
 const char *expr_print(struct arena *a, const struct expr *e)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (!out)
-        return "";
-    write_expr(out, e);
-    fclose(out);
-    const char *copy = arena_copy(a, text ? text : "", n);
-    free(text);
-    return copy;
+    struct arena_text text;
+    write_expr(arena_text_begin(&text), e);
+    return arena_text_end(a, &text);
 }
 
 struct printer {

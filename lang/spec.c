@@ -47,15 +47,10 @@ const char *spec_text(const struct spec *s, const char *path)
 
 void spec_hash(struct spec *s, struct arena *a)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (out) {
-        lang_print_spec(s, out);
-        fclose(out);
-    }
-    XXH128_hash_t h = XXH3_128bits(text ? text : "", n);
+    struct arena_text text;
+    lang_print_spec(s, arena_text_begin(&text));
+    const char *frozen = arena_text_end(a, &text);
+    XXH128_hash_t h = XXH3_128bits(frozen, strlen(frozen));
     s->hash = arena_printf(a, "%016llx%016llx", (unsigned long long)h.high64,
                            (unsigned long long)h.low64);
-    free(text);
 }

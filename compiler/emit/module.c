@@ -65,7 +65,7 @@ LLVMModuleRef module_new(struct emit *e, const char *name)
 {
     LLVMModuleRef m = LLVMModuleCreateWithNameInContext(name, e->context);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(e->machine);
-    char *triple = LLVMGetTargetMachineTriple(e->machine);
+    char *triple = arena_made(LLVMGetTargetMachineTriple(e->machine));
     LLVMSetTarget(m, triple);
     LLVMSetModuleDataLayout(m, layout);
     LLVMDisposeMessage(triple);
@@ -406,7 +406,7 @@ static void join(struct emit *e)
 void module_print(struct module *m, FILE *out)
 {
     join(&m->e);
-    char *text = LLVMPrintModuleToString(m->e.module);
+    char *text = arena_made(LLVMPrintModuleToString(m->e.module));
     fputs(text, out);
     LLVMDisposeMessage(text);
 }

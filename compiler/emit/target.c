@@ -57,6 +57,7 @@ static uint64_t needed(const char *name, const char *host_features)
 
 static const char *take(struct arena *a, char *message)
 {
+    arena_made(message);
     const char *copy = arena_copy(a, message, strlen(message));
     LLVMDisposeMessage(message);
     return copy;

@@ -123,6 +123,49 @@ char *arena_printf(struct arena *a, const char *format, ...)
     return p;
 }
 
+void *arena_made(void *block)
+{
+    if (!block)
+        arena_die("out of memory");
+    return block;
+}
+
+void *arena_realloc(void *block, size_t size)
+{
+    return arena_made(realloc(block, size ? size : 1));
+}
+
+void *arena_malloc(size_t size)
+{
+    return arena_realloc(NULL, size);
+}
+
+static ssize_t text_write(void *data, const char *part, size_t size)
+{
+    struct arena_text *t = data;
+    if (t->room - t->size < size)
+        t->text = arena_realloc(t->text, t->room = 2 * t->room + size);
+    memcpy(t->text + t->size, part, size);
+    t->size += size;
+    return (ssize_t)size;
+}
+
+FILE *arena_text_begin(struct arena_text *t)
+{
+    *t = (struct arena_text){.text = NULL};
+    t->file = arena_made(fopencookie(t, "w", (cookie_io_functions_t){.write = text_write}));
+    return t->file;
+}
+
+char *arena_text_end(struct arena *a, struct arena_text *t)
+{
+    if (fclose(t->file))
+        arena_die("a text could not be formatted");
+    char *copy = arena_copy(a, t->text, t->size);
+    free(t->text);
+    return copy;
+}
+
 size_t arena_used(const struct arena *a)
 {
     return a->total;

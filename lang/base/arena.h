@@ -7,6 +7,7 @@
 #define LANG_BASE_ARENA_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 struct arena;
 
@@ -17,6 +18,22 @@ void *arena_array(struct arena *a, size_t count, size_t size);   /* checks count
 char *arena_copy(struct arena *a, const char *text, size_t len); /* adds a NUL */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 size_t arena_used(const struct arena *a); /* bytes handed out */
+
+/* A text that is written as to a file, then goes into an arena. The stream of the C library that
+ * does this forgets what it had no memory for. */
+struct arena_text {
+    char *text;
+    size_t size, room;
+    FILE *file;
+};
+FILE *arena_text_begin(struct arena_text *t);
+char *arena_text_end(struct arena *a, struct arena_text *t);
+
+/* realloc() for what is freed by itself, malloc() for libraries that take one, and what a library
+ * made: NULL means that it found no memory. */
+void *arena_realloc(void *block, size_t size);
+void *arena_malloc(size_t size);
+void *arena_made(void *block);
 
 /* ARENA_PUSH(a, items, n, cap) makes room for one more element behind `items` and returns a pointer
  * to it: *ARENA_PUSH(a, list->items, list->n, list->cap) = x; */
