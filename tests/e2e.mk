@@ -8,6 +8,7 @@ e2e_tests = \
 	%D%/e2e/bad_files.sh \
 	%D%/e2e/guards.sh \
 	%D%/e2e/faults.sh \
+	%D%/e2e/allocations.sh \
 	%D%/e2e/emit.sh \
 	%D%/e2e/outputs.sh \
 	%D%/e2e/build_outputs.sh \
@@ -31,10 +32,12 @@ e2e_tests = \
 	%D%/e2e/begin.sh \
 	%D%/e2e/surroundings.sh
 TESTS += $(e2e_tests)
+EXTRA_DIST += %D%/long/allocations.sh
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe
 
 check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so %D%/e2e/odd_calls.so
+check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so %D%/e2e/fail_memory.so
 
 %C%_e2e_make_data_SOURCES = %D%/e2e/make_data.c
 %C%_e2e_make_data_CFLAGS = $(AM_CFLAGS) $(JPEG_CFLAGS) $(PNG_CFLAGS)
@@ -57,6 +60,10 @@ check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e
 %C%_e2e_odd_calls_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_odd_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared
 %C%_e2e_odd_calls_so_LDADD = -ldl
+# Preloaded by allocations.sh.
+%C%_e2e_fail_memory_so_SOURCES = %D%/e2e/fail_memory.c
+%C%_e2e_fail_memory_so_CFLAGS = $(AM_CFLAGS) -fPIC
+%C%_e2e_fail_memory_so_LDFLAGS = $(AM_LDFLAGS) -shared
 
 # The check of the checker: a gradient that is wrong must fail.
 check_PROGRAMS += %D%/unit/test_gradcheck

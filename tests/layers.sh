@@ -27,4 +27,21 @@ rule runtime/base runtime/base/ runtime/vrt.h runtime/abi.def runtime/processor.
 rule runtime/data runtime/data/ runtime/base/
 rule runtime/io runtime/io/ runtime/base/ runtime/vrt.h
 rule runtime/report runtime/report/ runtime/base/ runtime/io/verdict.h
+
+# What forgets a lack of memory is called where that is seen to, if anywhere: a call, and files.
+only() {
+    call=$1
+    shift
+    n=$((n + 1))
+    bad=$(cd "$top_srcdir" && grep -rnE "\<$call\(" --include='*.[chly]' runtime compiler lang | grep -vE "^($(echo "$*" | tr ' ' '|')):")
+    if [ -z "$bad" ]; then
+        echo "ok $n - $call"
+    else
+        echo "not ok $n - $call is not for these"
+        echo "$bad" | sed 's/^/# /'
+    fi
+}
+only 'json_(dump|load)[a-z_]*' runtime/base/json.c compiler/info.c
+only 'open_memstream'
+only 'v?printf' 'compiler/[^:]*' 'lang/[^:]*' 'runtime/program/message.[ch]'
 echo "1..$n"
