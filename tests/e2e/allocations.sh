@@ -23,6 +23,7 @@ unfinished() { find now -name '*.tmp*' | grep .; }
 whole_files() { diff -rq right now | grep -v '^Only in right' >different; ! grep . different; }
 
 # The run of a failed call, which ended with $status: what is wrong with it, if anything.
+# shellcheck disable=SC2254
 judge() {
     case $status in
     0)
@@ -109,7 +110,7 @@ program "$here/tiny_maps.vmoe" ./maps
 program "$here/tiny_tokens.vmoe" ./tokens
 "$make_data" idx gray 16 64 16 4
 "$make_data" tree colour 16 64 8 4
-mkdir empty stopped done keys flat flat/test shards
+mkdir empty stopped finished keys flat flat/test shards
 find "$PWD/colour/test" -type f | sort >list
 tar czf colour.tgz -C colour train test
 n=0
@@ -129,7 +130,7 @@ train_colour="$tokens train --data $work/colour --out run --threads 1 --epochs 1
 with_maps="--weights $work/whole/best.safetensors --threads 1" with_tokens="--weights $work/whole_colour/best.safetensors --threads 1"
 # shellcheck disable=SC2086
 {
-    undisturbed $train && cp -r right/run whole && cp -r right/run done
+    undisturbed $train && cp -r right/run whole && cp -r right/run finished
     undisturbed $train_colour && cp -r right/run whole_colour
 }
 
@@ -146,19 +147,28 @@ find stopped -name '*.tmp' -exec rm {} +
 
 # shellcheck disable=SC2086
 walks() {
-    afterwards="ends_as whole $train" walk "train" $train
-    from=stopped afterwards="ends_as whole $train" walk "train --resume" $train --resume
-    afterwards="ends_as whole_colour $train_colour" walk "train on JPEG and PNG" $train_colour
-    walk "train --weights --json" $maps train --data $work/gray --out run --threads 1 --epochs 1 --json --weights $work/whole/best.safetensors
-    from=done walk "report" $maps report --out run
-    from=done walk "report --json" $maps report --out run --json
-    walk "eval" $maps eval --data $work/gray $with_maps
-    afterwards=whole_files walk "eval --json and all tables" $maps eval --data $work/gray $with_maps --json \
+    afterwards="ends_as whole $train"
+    walk "train" $train
+    from=stopped
+    walk "train --resume" $train --resume
+    from=empty afterwards="ends_as whole_colour $train_colour"
+    walk "train on JPEG and PNG" $train_colour
+    afterwards=true
+    walk "train --weights --json" $maps train --data $work/gray --out run --epochs 1 --json $with_maps
+    from=finished
+    walk "report" $maps report --out run
+    walk "report --json" $maps report --out run --json
+    from=empty afterwards=whole_files
+    walk "eval --json and all tables" $maps eval --data $work/gray $with_maps --json \
         --per-class classes.csv --confusion pairs.csv --experts experts.csv --similarity similarity.csv
+    afterwards=true
+    walk "eval" $maps eval --data $work/gray $with_maps
     walk "eval of two sets" $tokens eval a=$work/colour b=$work/colour $with_tokens --json
     walk "predict" $tokens predict $with_tokens $work/colour/test --features
     walk "predict --json" $tokens predict $with_tokens --json --logits --data $work/colour
-    input=$work/list walk "predict, a list on stdin" $tokens predict $with_tokens --json -
+    input=$work/list
+    walk "predict, a list on stdin" $tokens predict $with_tokens --json -
+    input=/dev/null
     walk "check-data" $tokens check-data --data $work/colour --threads 1
     walk "check-data --json" $tokens check-data --data $work/colour --threads 1 --json
     walk "check-data of a compressed tar" $tokens check-data --data $work/colour.tgz --threads 1
@@ -181,13 +191,14 @@ compiler_walks() {
     for form in ast spec plan; do
         walk "vmoec build --emit $form" $build --emit $form
     done
-    afterwards=whole_program walk "vmoec build" $build -o net
+    afterwards=whole_program
+    walk "vmoec build" $build -o net
 }
 compiler_walks
 undisturbed $build -o net
 all=$(sed -n 's/^llvm //p' places)
 while [ $runs -lt "$llvm" ]; do
-    afterwards=whole_program try MEMORY_LLVM=$((all * (runs + 1) / (llvm + 1))) MEMORY_TRACE= MEMORY_REST= $build -o net
+    try MEMORY_LLVM=$((all * (runs + 1) / (llvm + 1))) MEMORY_TRACE= MEMORY_REST= $build -o net
 done
 tell "vmoec build: of $all allocations of LLVM $runs fail"
 finish
