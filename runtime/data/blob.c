@@ -13,6 +13,7 @@
 #include <archive_entry.h>
 
 #include "runtime/base/file.h"
+#include "runtime/data/tar.h"
 
 #define MEMORY_LIMIT (1ull << 30) /* bytes inflated before a file takes over */
 #define TEMPORARY    "a temporary file (set TMPDIR to a folder with room, or inflate it yourself)"
@@ -89,43 +90,51 @@ static bool put(struct vrt_blob *b, const void *data, size_t size, struct vrt_er
     return (b->fd >= 0 || spill(b, e)) && vrt_file_put(b->fd, TEMPORARY, data, size, e);
 }
 
-static bool pump(struct archive *a, struct vrt_blob *b, const char *path, struct vrt_error *e)
+static bool fail_inflate(struct archive *a, const char *path, struct vrt_error *e)
 {
-    struct archive_entry *entry;
+    if (vrt_archive_lacking(a))
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "cannot inflate %s: %s; it may be cut or damaged: get it again", path,
+                    archive_error_string(a) != NULL ? archive_error_string(a) : "damaged");
+}
+
+static bool pump(struct archive *a, struct archive_entry *entry, struct vrt_blob *b,
+                 const char *path, struct vrt_error *e)
+{
     const void *data;
     size_t size;
     la_int64_t offset;
-    int status = archive_read_next_header(a, &entry);
+    int status = archive_read_next_header2(a, entry);
     struct vrt_error inner;
 
     while (status == ARCHIVE_OK &&
            (status = archive_read_data_block(a, &data, &size, &offset)) == ARCHIVE_OK)
         if (!put(b, data, size, &inner))
             return vrt_fail(e, inner.code, "cannot inflate %s: %s", path, inner.text);
-    if (status != ARCHIVE_EOF && archive_errno(a) == ENOMEM)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
-    if (status != ARCHIVE_EOF)
-        return vrt_fail(e, VRT_BAD_INPUT,
-                        "cannot inflate %s: %s; it may be cut or damaged: get it again", path,
-                        archive_error_string(a) != NULL ? archive_error_string(a) : "damaged");
-    return true;
+    return status == ARCHIVE_EOF || fail_inflate(a, path, e);
 }
 
 static bool inflate(struct vrt_blob *b, const char *path, int fd, struct vrt_error *e)
 {
     struct archive *a = archive_read_new();
+    /* libarchive's own is used unseen */
+    struct archive_entry *entry = a != NULL ? archive_entry_new2(a) : NULL;
     bool ok;
 
-    if (a == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_filter_xz(a);
-    archive_read_support_format_raw(a);
-    if (archive_read_open_fd(a, fd, BLOCK) == ARCHIVE_OK)
-        ok = pump(a, b, path, e);
+    errno = 0;
+    if (entry == NULL)
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to inflate %s", path);
+    else if (archive_read_support_filter_gzip(a) == ARCHIVE_OK &&
+             archive_read_support_filter_zstd(a) == ARCHIVE_OK &&
+             archive_read_support_filter_xz(a) == ARCHIVE_OK &&
+             archive_read_support_format_raw(a) == ARCHIVE_OK &&
+             archive_read_set_callback_data(a, NULL) == ARCHIVE_OK && /* else open() does, unseen */
+             archive_read_open_fd(a, fd, BLOCK) == ARCHIVE_OK)
+        ok = pump(a, entry, b, path, e);
     else
-        ok = vrt_fail(e, VRT_BAD_INPUT, "cannot inflate %s: %s", path, archive_error_string(a));
+        ok = fail_inflate(a, path, e);
+    archive_entry_free(entry);
     archive_read_free(a);
     return ok;
 }

@@ -48,11 +48,16 @@ static la_int64_t on_skip(struct archive *a, void *data, la_int64_t request)
     return (la_int64_t)n;
 }
 
+bool vrt_archive_lacking(struct archive *a)
+{
+    return errno == ENOMEM || archive_errno(a) == ENOMEM;
+}
+
 static bool fail_walk(const struct walk *w, struct archive *a)
 {
     const char *why = archive_error_string(a);
 
-    if (archive_errno(a) == ENOMEM)
+    if (vrt_archive_lacking(a))
         return vrt_fail(w->error, VRT_NO_MEMORY, "no memory to read %s", w->path);
     return vrt_fail(w->error, VRT_BAD_INPUT,
                     "%s: %s; it must be a tar (plain, gzip, zstd or xz): if it is, it is cut or "
@@ -159,16 +164,23 @@ static char kind_of(struct archive_entry *entry)
                                                                                               : 'l';
 }
 
-static bool each_member(const struct walk *w, struct archive *a, vrt_member_rule *rule, void *data)
+static int next_member(struct archive *a, struct archive_entry *entry)
 {
-    struct archive_entry *entry;
+    errno = 0;
+    int status = archive_read_next_header2(a, entry);
+    return status == ARCHIVE_WARN ? ARCHIVE_OK : status;
+}
+
+static bool each_member(const struct walk *w, struct archive *a, struct archive_entry *entry,
+                        vrt_member_rule *rule, void *data)
+{
     char name[VRT_MAX_NAME];
     int status;
 
-    for (int64_t n = 0;
-         (status = archive_read_next_header(a, &entry)) == ARCHIVE_OK || status == ARCHIVE_WARN;
-         n++) {
+    for (int64_t n = 0; (status = next_member(a, entry)) == ARCHIVE_OK; n++) {
         const char *path = archive_entry_pathname(entry);
+        if (vrt_archive_lacking(a))
+            break;
         struct vrt_member m = {.name = name, .kind = kind_of(entry), .blob = w->blob};
         if (n >= MAX_MEMBERS)
             return vrt_fail(w->error, VRT_BAD_INPUT, "%s has more than %lld members", w->path,
@@ -191,14 +203,20 @@ bool vrt_tar_walk(const char *path, const struct vrt_blob *blob, uint64_t start,
 {
     struct walk w = {path, blob, start, start + size, start, {0}, e};
     struct archive *a = archive_read_new();
+    /* libarchive's own is used unseen */
+    struct archive_entry *entry = a != NULL ? archive_entry_new2(a) : NULL;
     bool ok;
 
-    if (a == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
-    archive_read_support_format_tar(a);
-    ok = archive_read_open2(a, &w, NULL, on_read, on_skip, NULL) == ARCHIVE_OK
-             ? each_member(&w, a, rule, data)
-             : fail_walk(&w, a);
+    errno = 0;
+    if (entry == NULL)
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to read %s", path);
+    else if (archive_read_support_format_tar(a) == ARCHIVE_OK &&
+             archive_read_set_callback_data(a, NULL) == ARCHIVE_OK && /* else open() does, unseen */
+             archive_read_open2(a, &w, NULL, on_read, on_skip, NULL) == ARCHIVE_OK)
+        ok = each_member(&w, a, entry, rule, data);
+    else
+        ok = fail_walk(&w, a);
+    archive_entry_free(entry);
     archive_read_free(a);
     vrt_buffer_free(&w.block);
     return ok;

@@ -29,6 +29,11 @@ bool vrt_tar_walk(const char *path, const struct vrt_blob *blob, uint64_t start,
 /* Is it a picture, by its name or its first bytes? What has no bytes to look at counts as one. */
 bool vrt_member_is_picture(const struct vrt_member *m);
 
+/* Was it memory that libarchive had none of? It does not always say so; malloc() does, if errno was
+ * 0 before. */
+struct archive;
+bool vrt_archive_lacking(struct archive *a);
+
 /* Is this member a file that can be read as a picture? Else an error that says what to do. */
 bool vrt_member_usable(const char *path, const struct vrt_member *m, struct vrt_error *e);
 
