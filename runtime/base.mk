@@ -6,6 +6,7 @@ runtime_base_SOURCES = \
 	%D%/base/file.c %D%/base/file.h \
 	%D%/base/show.c %D%/base/show.h \
 	%D%/base/finite.c %D%/base/finite.h \
+	%D%/base/claim.c %D%/base/claim.h \
 	%D%/base/blas.c %D%/base/blas.h \
 	%D%/base/quota.c %D%/base/quota.h \
 	%D%/base/processor.c %D%/base/processor.h \

@@ -31,6 +31,8 @@ e2e_tests = \
 	%D%/e2e/ranges.sh \
 	%D%/e2e/begin.sh \
 	%D%/e2e/surroundings.sh
+	%D%/e2e/surroundings.sh \
+	%D%/e2e/claims.sh
 TESTS += $(e2e_tests)
 EXTRA_DIST += %D%/long/allocations.sh
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
@@ -55,7 +57,7 @@ check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e
 %C%_e2e_fail_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared
 %C%_e2e_fail_calls_so_LDADD = -ldl
 
-# Preloaded by surroundings.sh.
+# Preloaded by surroundings.sh and claims.sh.
 %C%_e2e_odd_calls_so_SOURCES = %D%/e2e/odd_calls.c
 %C%_e2e_odd_calls_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_odd_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared

@@ -26,6 +26,7 @@ unit_tests = \
 	%D%/unit/test_loader \
 	%D%/unit/test_base \
 	%D%/unit/test_processor \
+	%D%/unit/test_claim \
 	%D%/unit/test_quota \
 	%D%/unit/test_json \
 	%D%/unit/test_io \
@@ -86,6 +87,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_json_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_json_CFLAGS = $(unit_cflags)
 %C%_unit_test_json_LDADD = $(runtime_libs)
+
+%C%_unit_test_claim_SOURCES = %D%/unit/test_claim.c %D%/unit/fixture_folder.c %D%/unit/fixture.h
+%C%_unit_test_claim_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_claim_CFLAGS = $(unit_cflags)
+%C%_unit_test_claim_LDADD = $(runtime_libs)
 
 unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/unit/pictures.h %D%/unit/fixture_folder.c \
 	%D%/unit/fixture.h

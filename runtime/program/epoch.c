@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/claim.h"
 #include "runtime/base/thread.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/loader.h"
@@ -156,6 +157,8 @@ static bool train_step(struct vrt_training *t, bool *back, struct vrt_error *e)
     struct vrt_ctx *c = &t->m.ctx;
     double began = vrt_seconds(), loss, balance;
     int64_t bad;
+    if (!vrt_claim_holds(t->run.claim, e))
+        return false;
     c->lr = t->at.lr_factor * vrt_schedule_lr(&t->schedule, t->at.step);
     if (!accumulate(t, &loss, &balance, &bad, e))
         return vrt_training_keep(t, e);
@@ -327,7 +330,8 @@ static bool record_epoch(struct vrt_training *t, const struct vrt_analysis *a,
     r.balance_loss = steps > 0 ? t->at.epoch_balance / steps : NAN;
     r.images_per_s = steps * (double)(t->images * t->calls) / (r.seconds + 1e-9);
     bool best;
-    if (!written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
+    if (!vrt_claim_holds(t->run.claim, e) ||
+        !written(t, vrt_metrics_epoch(&t->run.metrics, &r, e), e) || !write_analysis(t, a, &r, e) ||
         !vrt_keep_best(t, r.epoch, r.val.top1, &best, e) ||
         !vrt_training_save_weights(t, "last.safetensors", e) ||
         !written(t, vrt_training_review(t, e), e))

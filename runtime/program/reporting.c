@@ -1,13 +1,11 @@
 /* The page of a run: after each epoch, and by the command `report` for any run folder. */
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "runtime/base/claim.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/show.h"
@@ -54,16 +52,6 @@ bool vrt_training_report(const struct vrt_training *t, bool ended, struct vrt_er
                     why.text, vrt_quote(quoted, sizeof quoted, t->run.folder));
 }
 
-/* A training holds the lock of its folder. */
-static bool is_running(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0;
-    if (fd >= 0)
-        close(fd);
-    return held;
-}
-
 static enum vrt_run_state state_of(const char *folder, const struct vrt_history *h)
 {
     double all = vrt_history_key(h, "train.epochs"),
@@ -72,7 +60,7 @@ static enum vrt_run_state state_of(const char *folder, const struct vrt_history 
     long best = vrt_history_best(h);
     bool over =
         done >= all || (patience > 0 && best >= 0 && done - h->epochs[best].epoch >= patience);
-    return is_running(folder) ? VRT_RUN_GOES_ON : over ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
+    return vrt_claim_seen(folder) ? VRT_RUN_GOES_ON : over ? VRT_RUN_FINISHED : VRT_RUN_STOPPED;
 }
 
 static bool print_path(const struct vrt_options *o, const char *folder, struct vrt_error *e)

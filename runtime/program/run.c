@@ -1,17 +1,16 @@
 /* The run folder: see run.h. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/base/claim.h"
 #include "runtime/base/file.h"
 #include "runtime/base/json.h"
 #include "runtime/base/quota.h"
@@ -114,7 +113,7 @@ static bool sweep_folder(const char *path, int *count, struct vrt_error *e)
                                            "cannot read the folder %s: %s", path, strerror(errno));
     for (struct dirent *entry = readdir(d); ok && entry != NULL; entry = readdir(d)) {
         const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || vrt_claim_entry(name))
             continue;
         if (is_odd(dirfd(d), name))
             ok = vrt_fail(e, VRT_BAD_INPUT, "%s/%s is not a regular file; remove it", path, name);
@@ -136,18 +135,23 @@ bool vrt_run_folder(const struct vrt_options *o, char folder[VRT_RUN_FOLDER], st
 
 static bool enter_folder(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
 {
+    char who[VRT_CLAIM_WHO];
     if (!vrt_run_folder(o, r->folder, e) || !vrt_outputs_folder(o, r->folder, e))
         return false;
     if (!make_folder(r->folder, &r->made, e))
         return false;
-    r->lock = open(r->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (r->lock < 0 || access(r->folder, W_OK | X_OK) != 0)
+    if (access(r->folder, R_OK | W_OK | X_OK) != 0)
         return vrt_fail(e, VRT_BAD_INPUT, "cannot write into %s: %s; choose another --out",
                         r->folder, strerror(errno));
-    if (flock(r->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return vrt_fail(e, VRT_BAD_INPUT, "another training is running in %s; choose another --out",
-                        r->folder);
-    return true;
+    if (o->dry_run) /* nobody else knows its folder */
+        return true;
+    if (vrt_claim_take(&r->claim, r->folder, who, e))
+        return true;
+    if (who[0] == '\0')
+        return false;
+    r->made = 0; /* not ours to remove */
+    return vrt_fail(e, VRT_BAD_INPUT,
+                    "another training is running in %s (%s); choose another --out", r->folder, who);
 }
 
 /* The first state is saved at the end of the first epoch at the latest: a run without one has a
@@ -208,7 +212,7 @@ static bool find_before(struct vrt_run *r, struct vrt_error *e)
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e)
 {
     char path[PATH_MAX];
-    *r = (struct vrt_run){.lock = -1, .metrics = {.jsonl = -1, .csv = -1}};
+    *r = (struct vrt_run){.metrics = {.jsonl = -1, .csv = -1}};
     if (!enter_folder(r, o, e))
         return false;
     int files, states;
@@ -236,6 +240,8 @@ void vrt_run_undo(struct vrt_run *r)
         unlink(vrt_run_path(r, begun[i], path));
     if (r->empty)
         rmdir(vrt_run_path(r, "state", path));
+    vrt_claim_drop(r->claim);
+    r->claim = NULL;
     for (size_t n = strlen(r->folder); r->made > 0 && n >= r->made; n--) {
         if (r->folder[n] != '/' && r->folder[n] != '\0')
             continue;
@@ -251,8 +257,7 @@ void vrt_run_close(struct vrt_run *r)
     json_decref(r->before);
     json_decref(r->identity);
     free(r->dead);
-    if (r->lock >= 0)
-        close(r->lock);
+    vrt_claim_drop(r->claim);
 }
 
 const char *vrt_run_weights(const struct vrt_run *r, const struct vrt_options *o,

@@ -17,6 +17,7 @@
 #include "runtime/program/position.h"
 
 struct vrt_adapt;
+struct vrt_claim;
 struct vrt_dataset;
 struct vrt_model;
 struct vrt_options;
@@ -27,11 +28,11 @@ enum { VRT_RUN_FOLDER = PATH_MAX - 64 };
 
 struct vrt_run {
     char folder[VRT_RUN_FOLDER];
-    int lock;          /* the open folder, locked against a second training in it; -1: closed */
-    bool fresh;        /* no state was found */
-    bool empty;        /* the folder was, when it was opened */
-    size_t made;       /* bytes of `folder` that name the outermost one made here; 0: none */
-    uint64_t sequence; /* of the last state */
+    struct vrt_claim *claim; /* on the folder, against a second training in it; NULL: none */
+    bool fresh;              /* no state was found */
+    bool empty;              /* the folder was, when it was opened */
+    size_t made;             /* bytes of `folder` that name the outermost one made here; 0: none */
+    uint64_t sequence;       /* of the last state */
     char *dead; /* a letter for each expert of the network: `x` was told to be without choices, else
                    `.` */
     struct vrt_state *state; /* found by open, NULL after it was restored */
@@ -41,7 +42,7 @@ struct vrt_run {
     struct vrt_metrics metrics;
 };
 
-/* Make or enter the folder of --out and lock it. Without --resume it must be empty; with it, the
+/* Make or enter the folder of --out and claim it. Without --resume it must be empty; with it, the
  * newest state is found and the values of keys that the command line does not give are those of the
  * run. */
 bool vrt_run_open(struct vrt_run *r, const struct vrt_options *o, struct vrt_error *e);

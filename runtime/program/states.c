@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/claim.h"
 #include "runtime/base/json.h"
 #include "runtime/io/state.h"
 #include "runtime/program/message.h"
@@ -40,7 +41,7 @@ bool vrt_run_save(struct vrt_run *r, const struct vrt_model *m, const struct vrt
 {
     struct vrt_state_block blocks[VRT_STATE_BLOCKS];
     char path[PATH_MAX];
-    if (!vrt_metrics_sync(&r->metrics, e))
+    if (!vrt_claim_holds(r->claim, e) || !vrt_metrics_sync(&r->metrics, e))
         return false;
     json_t *j = vrt_position_json(at);
     json_object_set_new(j, "dead", json_string(r->dead));

@@ -230,7 +230,7 @@ const char *vrt_training_command(const struct vrt_training *t, char text[VRT_COM
 
 bool vrt_training_open(struct vrt_training *t, const struct vrt_options *o, struct vrt_error *e)
 {
-    *t = (struct vrt_training){.o = o, .run = {.lock = -1, .metrics = {.jsonl = -1, .csv = -1}}};
+    *t = (struct vrt_training){.o = o, .run = {.metrics = {.jsonl = -1, .csv = -1}}};
     if (open_all(t, o, e))
         return true;
     vrt_run_undo(&t->run);
