@@ -379,7 +379,7 @@ bool vrt_claim_take(struct vrt_claim **out, const char *folder, char who[VRT_CLA
     *out = NULL;
     who[0] = '\0';
     if (c == NULL)
-        return vrt_fail(e, VRT_BAD_INPUT, "no memory to claim %s", folder);
+        return vrt_fail(e, VRT_NO_MEMORY, "no memory to claim %s", folder);
     if (claim_folder(c, folder, who, e)) {
         *out = c;
         return true;
