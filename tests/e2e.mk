@@ -30,16 +30,14 @@ e2e_tests = \
 	%D%/e2e/names.sh \
 	%D%/e2e/ranges.sh \
 	%D%/e2e/begin.sh \
-	%D%/e2e/surroundings.sh
 	%D%/e2e/surroundings.sh \
 	%D%/e2e/claims.sh
 TESTS += $(e2e_tests)
-EXTRA_DIST += %D%/long/allocations.sh
-EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/faults_long.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
+EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe
 
-check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so %D%/e2e/odd_calls.so
-check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so %D%/e2e/fail_memory.so
+check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e/fail_calls.so
+check_PROGRAMS += %D%/e2e/odd_calls.so %D%/e2e/fail_memory.so
 
 %C%_e2e_make_data_SOURCES = %D%/e2e/make_data.c
 %C%_e2e_make_data_CFLAGS = $(AM_CFLAGS) $(JPEG_CFLAGS) $(PNG_CFLAGS)
@@ -51,7 +49,7 @@ check_PROGRAMS += %D%/e2e/make_data %D%/e2e/peak %D%/e2e/count_malloc.so %D%/e2e
 %C%_e2e_count_malloc_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_count_malloc_so_LDFLAGS = $(AM_LDFLAGS) -shared
 
-# Preloaded by faults.sh and faults_long.sh.
+# Preloaded by faults.sh.
 %C%_e2e_fail_calls_so_SOURCES = %D%/e2e/fail_calls.c
 %C%_e2e_fail_calls_so_CFLAGS = $(AM_CFLAGS) $(BLAS_CFLAGS) -fPIC
 %C%_e2e_fail_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared

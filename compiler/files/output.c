@@ -58,11 +58,11 @@ static const char *follow(struct arena *a, const char *path)
 
 /* -- opening -- */
 
-static bool start(struct output *o, int fd, struct diag *d)
+static bool start(struct output *o, int fd)
 {
     o->fd = fd;
-    o->file = open_memstream(&o->bytes, &o->size);
-    return o->file || failed(o, d, strerror(errno));
+    o->file = arena_text_begin(&o->text);
+    return true;
 }
 
 static bool open_descriptor(struct output *o, int number, bool program, struct diag *d)
@@ -80,7 +80,7 @@ static bool open_descriptor(struct output *o, int number, bool program, struct d
         o->device = s.st_dev;
         o->inode = s.st_ino;
     }
-    return start(o, fd, d);
+    return start(o, fd);
 }
 
 static bool no_file(const struct output *o, const char *name, int error, struct diag *d)
@@ -112,7 +112,7 @@ static bool open_beside(struct output *o, struct arena *a, const char *name, con
     }
     o->name = name;
     int fd = scratch_file(a, name);
-    return fd < 0 ? no_file(o, name, errno, d) : start(o, fd, d);
+    return fd < 0 ? no_file(o, name, errno, d) : start(o, fd);
 }
 
 /* The system is asked for the file as it is: it knows what may be written, and which links of
@@ -140,7 +140,7 @@ bool output_open(struct output *o, struct arena *a, const char *path, bool progr
     if ((fd < 0 && !runs) || (runs ? stat(path, &s) : fstat(fd, &s)))
         return failed(o, d, strerror(errno));
     if (!S_ISREG(s.st_mode))
-        return start(o, fd, d);
+        return start(o, fd);
     if (!runs)
         close(fd);
     return open_beside(o, a, name, &s, program, d);
@@ -170,11 +170,11 @@ bool output_copy(struct output *o, const char *from, struct diag *d)
 
 static bool finish(struct output *o)
 {
-    bool whole = !ferror(o->file);
-    whole &= !fclose(o->file);
+    bool whole = !fclose(o->file); /* a cookie's write finds memory, or ends the compiler */
     o->file = NULL;
     errno = whole ? errno : ENOMEM;
-    if (!whole || !scratch_write(o->fd, o->bytes, o->size) || (o->name && fchmod(o->fd, o->mode)))
+    if (!whole || !scratch_write(o->fd, o->text.text, o->text.size) ||
+        (o->name && fchmod(o->fd, o->mode)))
         return false;
     int fd = o->fd;
     o->fd = -1;
@@ -194,6 +194,6 @@ void output_close(struct output *o)
         fclose(o->file);
     if (o->fd >= 0)
         close(o->fd);
-    free(o->bytes);
+    free(o->text.text);
     *o = (struct output){0};
 }

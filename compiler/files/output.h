@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-struct arena;
+#include "lang/base/arena.h"
+
 struct diag;
 
 struct output {
@@ -17,8 +18,7 @@ struct output {
     FILE *file;       /* to print to: in memory, until output_commit() */
     /* the rest is output.c's */
     int fd; /* of the new file, or of what is written in place */
-    char *bytes;
-    size_t size;
+    struct arena_text text;
     const char *name; /* of the regular file; NULL: written in place */
     dev_t device;     /* of the regular file that is there; 0, 0: none is */
     ino_t inode;

@@ -174,64 +174,63 @@ bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b)
     return a->device == b->device && a->inode == b->inode;
 }
 
-char *vrt_file_target(const char *path)
+/* To PATH_MAX bytes, as the system takes them. False with errno: it is longer. */
+static bool put_path(char to[PATH_MAX], const char *folder, int length, const char *name)
 {
-    char *at = path[0] != '\0' ? strdup(path) : NULL, *next, link[PATH_MAX];
-
-    if (path[0] == '\0')
-        errno = ENOENT;
-    for (int i = 0; at != NULL; i++, at = next) {
-        ssize_t n = readlink(at, link, sizeof link - 1);
-        const char *slash = strrchr(at, '/');
-        if (n < 0)
-            return at;
-        link[n] = '\0';
-        if (i == MOST_LINKS)
-            errno = ELOOP;
-        if (i == MOST_LINKS ||
-            asprintf(&next, "%.*s%s", link[0] == '/' || slash == NULL ? 0 : (int)(slash + 1 - at),
-                     at, link) < 0)
-            next = NULL;
-        free(at);
-    }
-    return NULL;
+    errno = ENAMETOOLONG;
+    return snprintf(to, PATH_MAX, "%.*s%s", length, folder, name) < PATH_MAX;
 }
 
-/* The folder of a path, "." where it names none; owned by the caller. */
-static char *folder_of(const char *path)
+bool vrt_file_target(const char *path, char target[PATH_MAX])
+{
+    char link[PATH_MAX], at[PATH_MAX];
+
+    if (!put_path(target, "", 0, path))
+        return false;
+    for (int i = 0; i <= MOST_LINKS; i++) {
+        ssize_t n = readlink(strcpy(at, target), link, sizeof link - 1);
+        const char *slash = strrchr(at, '/');
+        if (n < 0)
+            return path[0] != '\0';
+        link[n] = '\0';
+        if (!put_path(target, at, link[0] == '/' || slash == NULL ? 0 : (int)(slash + 1 - at),
+                      link))
+            return false;
+    }
+    errno = ELOOP;
+    return false;
+}
+
+/* The folder of a path, "." where it names none. */
+static bool folder_of(const char *path, char folder[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
 
-    return slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    return slash == NULL ? put_path(folder, "", 0, ".")
+                         : put_path(folder, path, slash == path ? 1 : (int)(slash - path), "");
 }
 
 /* Of paths without links to files that are not there: the same name in the same folder. */
 static bool same_place(const char *a, const char *b)
 {
-    char *in_a = folder_of(a), *in_b = folder_of(b);
+    char in_a[PATH_MAX], in_b[PATH_MAX];
     const char *name_a = strrchr(a, '/'), *name_b = strrchr(b, '/');
     struct vrt_file_id id_a, id_b;
-    bool same = strcmp(name_a != NULL ? name_a + 1 : a, name_b != NULL ? name_b + 1 : b) == 0 &&
-                in_a != NULL && in_b != NULL && vrt_file_find(in_a, &id_a) &&
-                vrt_file_find(in_b, &id_b) && vrt_file_same(&id_a, &id_b);
 
-    free(in_a);
-    free(in_b);
-    return same;
+    return strcmp(name_a != NULL ? name_a + 1 : a, name_b != NULL ? name_b + 1 : b) == 0 &&
+           folder_of(a, in_a) && folder_of(b, in_b) && vrt_file_find(in_a, &id_a) &&
+           vrt_file_find(in_b, &id_b) && vrt_file_same(&id_a, &id_b);
 }
 
 bool vrt_path_same(const char *a, const char *b)
 {
+    char to_a[PATH_MAX], to_b[PATH_MAX];
     struct vrt_file_id id_a, id_b;
     bool there_a = vrt_file_find(a, &id_a), there_b = vrt_file_find(b, &id_b);
 
     if (there_a || there_b)
         return there_a && there_b && vrt_file_same(&id_a, &id_b);
-    char *to_a = vrt_file_target(a), *to_b = vrt_file_target(b);
-    bool same = to_a != NULL && to_b != NULL && same_place(to_a, to_b);
-    free(to_a);
-    free(to_b);
-    return same;
+    return vrt_file_target(a, to_a) && vrt_file_target(b, to_b) && same_place(to_a, to_b);
 }
 
 /* 1 or 2 if stdout or stderr go to this file, else -1. */
@@ -276,10 +275,10 @@ static bool make_temporary(struct vrt_writer *w, const struct stat *s, struct vr
     mode_t mode = s != NULL ? s->st_mode & 0777 : 0666;
 
     for (long number = getpid();; number++) {
-        if (asprintf(&w->temporary, "%s.%ld.tmp", w->target, number) < 0)
+        if (asprintf(&w->temporary, "%s.%ld.tmp", w->target, number) < 0) {
             w->temporary = NULL;
-        if (w->temporary == NULL)
-            break;
+            return vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", w->path);
+        }
         w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (w->fd >= 0 || errno != EEXIST)
             break;
@@ -297,12 +296,17 @@ static bool make_temporary(struct vrt_writer *w, const struct stat *s, struct vr
 
 bool vrt_writer_begin(struct vrt_writer *w, const char *path, struct vrt_error *e)
 {
+    char target[PATH_MAX];
     struct stat s;
     bool there = stat(path, &s) == 0, ok;
 
-    *w = (struct vrt_writer){.path = strdup(path), .target = vrt_file_target(path), .fd = -1};
+    *w = (struct vrt_writer){.fd = -1};
+    if (!vrt_file_target(path, target))
+        return fail(e, "write", path);
+    w->path = strdup(path);
+    w->target = strdup(target);
     if (w->path == NULL || w->target == NULL)
-        ok = fail(e, "write", path);
+        ok = vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
     else if (there && S_ISDIR(s.st_mode))
         ok = vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: it is a folder", path);
     else if (there && !is_replaced(w, &s))
@@ -338,18 +342,17 @@ bool vrt_writer_write(struct vrt_writer *w, const void *data, size_t size, struc
  * is no failure. */
 bool vrt_file_sync_name(const char *path, struct vrt_error *e)
 {
-    char *folder = folder_of(path);
+    char folder[PATH_MAX];
     bool ok = true;
     int fd;
 
-    if (folder == NULL)
-        return vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", path);
+    if (!folder_of(path, folder))
+        return fail(e, "make durable", path);
     fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
         ok = fail(e, "make durable", folder);
     if (fd >= 0)
         close(fd);
-    free(folder);
     return ok;
 }
 

@@ -48,9 +48,9 @@ struct vrt_file_id {
 bool vrt_file_find(const char *path, struct vrt_file_id *id);
 bool vrt_file_same(const struct vrt_file_id *a, const struct vrt_file_id *b);
 
-/* Where the links of a path lead, to something or nothing: a path to be freed. NULL: no memory,
- * links in a circle, or an empty path; errno tells. */
-char *vrt_file_target(const char *path);
+/* Where the links of a path lead, to something or nothing. False: links in a circle, a path that is
+ * empty or too long; errno tells. */
+bool vrt_file_target(const char *path, char target[PATH_MAX]);
 
 /* Do two paths mean one file, which need not be there yet? */
 bool vrt_path_same(const char *a, const char *b);

@@ -31,27 +31,32 @@ static void put_shown(const char *text, FILE *out)
     fwrite(part, 1, used, out);
 }
 
-void vrt_messagef(const char *who, const char *format, ...)
+/* Without memory: it may be what the message is about. */
+void vrt_message(const char *who, const char *text)
 {
-    char *text;
-    va_list arguments;
-
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        text = NULL;
-    va_end(arguments);
     if (who != NULL) {
         put_shown(who, stderr);
         fputs(": ", stderr);
     }
-    put_shown(text != NULL ? text : format, stderr); /* no memory: what is known */
+    put_shown(text, stderr);
     fputc('\n', stderr);
-    free(text);
 }
 
-void vrt_message(const char *who, const char *text)
+void vrt_messagef(const char *who, const char *format, ...)
 {
-    vrt_messagef(who, "%s", text);
+    char part[4096], *whole = NULL;
+    va_list arguments, again;
+    int n;
+
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    n = vsnprintf(part, sizeof part, format, arguments);
+    if (n >= (int)sizeof part && vasprintf(&whole, format, again) < 0)
+        whole = NULL;
+    va_end(again);
+    va_end(arguments);
+    vrt_message(who, whole != NULL ? whole : n >= 0 ? part : "no memory to say more");
+    free(whole);
 }
 
 static bool lacking;

@@ -2,6 +2,7 @@
 #include "runtime/program/outputs.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,8 +120,9 @@ static bool spares(const struct vrt_output *t, const char *root, const struct vr
     struct vrt_file_id id;
     struct stat s;
     bool there = stat(t->path, &s) == 0;
-    char *target = vrt_file_target(t->path);
-    bool ok = target != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to write %s", t->path);
+    char target[PATH_MAX];
+    bool ok = vrt_file_target(t->path, target) ||
+              vrt_fail(e, VRT_BAD_INPUT, "cannot write %s: %s", t->path, strerror(errno));
 
     if (ok && (!there || S_ISREG(s.st_mode)) && vrt_data_takes(target) &&
         vrt_data_reaches(root, target))
@@ -133,7 +135,6 @@ static bool spares(const struct vrt_output *t, const char *root, const struct vr
         ok = vrt_fail(e, VRT_USAGE,
                       "--%s %s would write over a file of the data, %s; write it elsewhere",
                       t->flag, t->path, root);
-    free(target);
     return ok;
 }
 

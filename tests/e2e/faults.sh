@@ -1,6 +1,6 @@
 #!/bin/sh
 # Faults of the machine: killed at any moment, calls that fail, a disk that is full, states that are damaged, losses that are not finite. A
-# training that goes on by --resume alone ends in the bits of one that was left alone. The long form is faults_long.sh.
+# training that goes on by --resume alone ends in the bits of one that was left alone. The long form is long/faults.sh.
 . "$top_srcdir/tests/e2e/common.sh"
 
 kills=${FAULTS_KILLS:-5}                # of one training, at random moments

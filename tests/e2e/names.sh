@@ -27,9 +27,10 @@ holds "the weights to begin with" test "$(words "$line")" = "$folder/last.safete
 ends 2 "see './my net'.''s' train --help" "help that is named" "./my net's" train --nothing
 ends 2 "see './my net'.''s' train --help" "for a short flag, too" "./my net's" train -x
 cp "$here/tiny_tokens.vmoe" "my spec.vmoe"
-ends 0 built "a program" "$vmoec" build "my spec.vmoe" -o named -v
+mkdir "my folder"
+ends 0 built "a program" env TMPDIR="$PWD/my folder" "$vmoec" build "my spec.vmoe" -o named -v
 tail -2 err | head -1 >line
-holds "the command that links" sh -c 'eval "set -- $(cat line)" && printf "%s\n" "$@" | grep -qx named'
+holds "the command that links" sh -c 'eval "set -- $(cat line)" && printf "%s\n" "$@" | grep -qx "$PWD/my folder/.*/program"'
 ends 2 "vmoec build 'my spec.vmoe' -D classes=VALUE" "how to rebuild" ./named train --classes 3
 ends 2 "vmoec build 'my spec.vmoe' --set" "by a key" ./named train --set model.dim=3
 
