@@ -1,6 +1,7 @@
 /* The command line of vmoec. */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -196,15 +197,13 @@ static bool prepare(void)
     return true;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const char *const commands[] = {"build", "check", "info", NULL};
     struct request r = {.emit = "exe", .target = "native", .fuse = true, .sanitize = false};
 #ifdef VMOE_SANITIZE
     r.sanitize = true;
 #endif
-    if (!prepare())
-        return STATUS_SPEC;
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         fputs(usage, argc < 2 ? stderr : stdout);
         return argc < 2 ? STATUS_USAGE : STATUS_OK;
@@ -226,4 +225,18 @@ int main(int argc, char **argv)
             return status;
         }
     return wrong("`%s` is no command", argv[1]);
+}
+
+/* A list of keys that is half one is no success to the program that reads it. */
+static int finish(int status)
+{
+    if ((!fflush(stdout) && !ferror(stdout)) || status != STATUS_OK)
+        return status;
+    fprintf(stderr, "vmoec: the output could not be written: %s\n", strerror(errno));
+    return STATUS_SPEC;
+}
+
+int main(int argc, char **argv)
+{
+    return prepare() ? finish(run(argc, argv)) : STATUS_SPEC;
 }

@@ -8,6 +8,7 @@ e2e_tests = \
 	%D%/e2e/bad_files.sh \
 	%D%/e2e/guards.sh \
 	%D%/e2e/faults.sh \
+	%D%/e2e/writes.sh \
 	%D%/e2e/allocations.sh \
 	%D%/e2e/emit.sh \
 	%D%/e2e/outputs.sh \
