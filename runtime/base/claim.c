@@ -52,19 +52,20 @@ static void read_word(const char *path, char *word, size_t size)
     word[strcspn(word, "\n,/")] = '\0';
 }
 
-/* When a process began; 0: there is none. A zombie does not count. "17 (a name) S 1 ..": the name
- * may hold anything, and the 20th word after the state is the time. */
-static unsigned long long start_of(long pid)
+/* When a process began; 0: it is gone, or (without memory, or where /proc is hidden) not known. A
+ * zombie does not count. "17 (a name) S 1 ..": the name may hold anything, and the 20th word after
+ * the state is the time. */
+static unsigned long long start_of(long pid, bool *known)
 {
     char path[40], text[1024] = "", state = 'X';
     unsigned long long start = 0;
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (f == NULL)
-        return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = '\0';
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    *known = n > 0;
+    text[n > 0 ? n : 0] = '\0';
     const char *end = strrchr(text, ')');
     if (end == NULL || sscanf(end + 1,
                               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
@@ -78,7 +79,9 @@ static void find_self(struct owner *o)
 {
     char link[40];
     ssize_t n = readlink("/proc/self/ns/pid", link, sizeof link - 1);
-    *o = (struct owner){.pid = (long)getpid(), .start = start_of((long)getpid()), .pids = "-"};
+    bool known;
+    *o = (struct owner){.pid = (long)getpid(), .pids = "-"};
+    o->start = start_of(o->pid, &known);
     link[n > 0 ? n : 0] = '\0';
     sscanf(link, "pid:[%20[0-9]", o->pids);
     read_word("/proc/sys/kernel/random/boot_id", o->boot, sizeof o->boot);
@@ -100,17 +103,23 @@ static bool read_owner(const char *name, struct owner *o)
 static bool is_dead(const struct owner *o)
 {
     struct owner self;
+    bool known;
     find_self(&self);
     bool here = strcmp(o->boot, "-") != 0 && strcmp(o->boot, self.boot) == 0 &&
                 strcmp(o->pids, "-") != 0 && strcmp(o->pids, self.pids) == 0;
-    return here && self.start != 0 && start_of(o->pid) != o->start;
+    if (!here || self.start == 0)
+        return false;
+    if (kill((pid_t)o->pid, 0) != 0 && errno == ESRCH)
+        return true;
+    unsigned long long start = start_of(o->pid, &known);
+    return known && start != o->start;
 }
 
 /* May the claim of that name, last renewed at `time`, be taken over at `now`? */
 static bool is_free(const char *name, time_t time, time_t now)
 {
     struct owner o;
-    return (read_owner(name, &o) && is_dead(&o)) || now - time > STALE;
+    return read_owner(name, &o) && (is_dead(&o) || now - time > STALE);
 }
 
 /* -- the folder inside -- */
@@ -145,6 +154,21 @@ static bool find_holder(int folder, char name[NAME_MAX + 1], time_t *time)
     if (d != NULL)
         closedir(d);
     return name[0] != '\0';
+}
+
+/* Is a folder `claim` there that no claim made? It is the user's. */
+static bool is_foreign(int folder)
+{
+    char name[NAME_MAX + 1], path[2 * NAME_MAX];
+    struct owner o;
+    struct stat s;
+    time_t time;
+    if (fstatat(folder, CLAIM, &s, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(s.st_mode))
+        return true;
+    return find_holder(folder, name, &time) &&
+           (!read_owner(name, &o) ||
+            (fstatat(folder, in_folder(path, CLAIM, name), &s, AT_SYMLINK_NOFOLLOW) == 0 &&
+             !S_ISREG(s.st_mode)));
 }
 
 static void remove_unready(int folder, const char *unready)
@@ -349,6 +373,14 @@ static enum lock lock_folder(int fd)
     }
 }
 
+/* Does the path no longer lead to what was opened and locked? */
+static bool is_gone(int fd, const char *path)
+{
+    struct stat opened, there;
+    return fstat(fd, &opened) == 0 && (stat(path, &there) != 0 || opened.st_dev != there.st_dev ||
+                                       opened.st_ino != there.st_ino);
+}
+
 static bool claim_folder(struct vrt_claim *c, const char *folder, char who[VRT_CLAIM_WHO],
                          struct vrt_error *e)
 {
@@ -360,6 +392,12 @@ static bool claim_folder(struct vrt_claim *c, const char *folder, char who[VRT_C
         snprintf(who, VRT_CLAIM_WHO, "a process on this machine");
         return false;
     }
+    if (l == LOCKED && is_gone(c->folder, folder))
+        return vrt_fail(e, VRT_BAD_INPUT, "%s was removed while it was opened; try again", folder);
+    if (is_foreign(c->folder))
+        return vrt_fail(e, VRT_BAD_INPUT,
+                        "%s holds a `%s` that no training made; choose another --out", folder,
+                        CLAIM);
     if (l == LOCKED && !is_shared(c->folder) && faccessat(c->folder, CLAIM, F_OK, 0) != 0)
         return true;
     if (claim_inside(c, folder, who, e)) {
@@ -369,7 +407,8 @@ static bool claim_folder(struct vrt_claim *c, const char *folder, char who[VRT_C
         return false;
     }
     c->name[0] = '\0';
-    return l == LOCKED && who[0] == '\0'; /* where no folder can be made a lock is something */
+    /* where no folder can be made a lock is something */
+    return l == LOCKED && who[0] == '\0' && faccessat(c->folder, CLAIM, F_OK, 0) != 0;
 }
 
 bool vrt_claim_take(struct vrt_claim **out, const char *folder, char who[VRT_CLAIM_WHO],

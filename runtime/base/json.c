@@ -9,6 +9,8 @@
 
 #include "runtime/base/file.h"
 
+enum { LIMIT = 1 << 28 }; /* bytes of a file */
+
 /* Before each block of jansson's. Those that one reading makes stand in a ring, so that it can be
  * left at any of them. */
 struct block {
@@ -173,7 +175,7 @@ json_t *vrt_json_read_file(const char *path, struct vrt_error *e)
     struct vrt_buffer b = {0};
     json_t *j = NULL;
 
-    if (vrt_file_read(path, SIZE_MAX - 1, &b, e))
+    if (vrt_file_read_text(path, LIMIT, &b, e))
         j = vrt_json_read((const char *)b.data, b.size, 0, path, e);
     vrt_buffer_free(&b);
     return j;

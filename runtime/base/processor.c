@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/show.h"
+
 enum state { PLAIN, YMM, ZMM, APX };
 enum where { EAX, EBX, ECX, EDX };
 
@@ -97,8 +99,9 @@ bool vrt_processor_check(uint64_t needs, uint64_t has, const char *spec, struct 
                         "this processor lacks instructions of the program (%s), and vmoec builds "
                         "for none older than x86-64-v2; run it on another machine",
                         text);
+    char file[VRT_WORD];
     return vrt_fail(e, VRT_BAD_INPUT,
                     "this processor lacks instructions of the program (%s); build it for this one "
                     "with: vmoec build %s --target x86-64-v%d",
-                    text, spec, level);
+                    text, vrt_quote(file, sizeof file, spec), level);
 }

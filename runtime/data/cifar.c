@@ -212,6 +212,7 @@ bool vrt_cifar_open(struct vrt_dataset *d, const char *split, const struct vrt_d
                                     c.folder, e);
     }
     vrt_buffer_free(&c.text);
+    free(c.folder);
     return ok;
 }
 

@@ -132,6 +132,7 @@ static bool first_kind(int at, const char *name, char *kind, struct vrt_error *e
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
+    int why = errno;
 
     *kind = 0;
     while (dir != NULL && *kind == 0 && (entry = readdir(dir)) != NULL) {
@@ -145,7 +146,9 @@ static bool first_kind(int at, const char *name, char *kind, struct vrt_error *e
         closedir(dir);
     else if (fd >= 0)
         close(fd);
-    return fd < 0 || dir != NULL || vrt_fail(e, VRT_NO_MEMORY, "no memory to look into %s", name);
+    if (dir != NULL || (fd < 0 && why != ENOMEM && why != EMFILE && why != ENFILE))
+        return true;
+    return vrt_fail(e, VRT_NO_MEMORY, "cannot look into %s: %s", name, strerror(why));
 }
 
 bool vrt_folder_bare(const char *root, bool *bare, struct vrt_error *e)

@@ -35,6 +35,8 @@ static bool written(const struct vrt_training *t, bool ok, struct vrt_error *e)
 bool vrt_training_save_state(struct vrt_training *t, struct vrt_error *e)
 {
     double began = vrt_seconds();
+    if (!vrt_claim_holds(t->run.claim, e))
+        return false;
     vrt_save_signal = 0;
     bool ok = written(t, vrt_run_save(&t->run, &t->m, &t->at, e), e);
     t->saved_at = vrt_seconds();

@@ -244,11 +244,13 @@ static bool eval_operand(struct eval *x, const char *operand, struct vrt_error *
 static int eval_all(struct eval *x, struct vrt_error *e)
 {
     int failed = 0;
+    bool lacking = false;
     if (x->o->nfiles < 2)
         return eval_operand(x, x->o->nfiles > 0 ? x->o->files[0] : NULL, e) ? VRT_OK : (int)e->code;
-    for (int i = 0; i < x->o->nfiles; i++)
+    for (int i = 0; i < x->o->nfiles && !lacking; i++)
         if (!eval_operand(x, x->o->files[i], e)) {
             vrt_message(x->o->files[i], e->text);
+            lacking = e->code == VRT_NO_MEMORY;
             failed++;
         }
     if (failed > 0)

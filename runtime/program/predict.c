@@ -32,6 +32,7 @@ struct entry {    /* one picture of a window */
     char *path;   /* owned; of a picture of the data set: its name there */
     int64_t item; /* its number in the data set, -1: a file */
     bool ok;
+    bool lacking;  /* memory for it */
     char why[300]; /* where it is not */
 };
 
@@ -81,6 +82,7 @@ static void read_entry(void *data, int64_t i, int thread)
     entry->ok = read_picture(p, entry, &p->images[thread], &e) &&
                 vrt_transform_eval(&p->transform, &p->images[thread],
                                    vrt_model_floats(&p->m, VRT_INPUT) + i * size, &e);
+    entry->lacking = !entry->ok && e.code == VRT_NO_MEMORY;
     if (!entry->ok)
         tell_why(entry, e.text);
 }
@@ -262,6 +264,8 @@ static bool flush_window(struct predict *p, struct vrt_error *e)
     for (int64_t i = 0; i < p->used; i++) {
         struct entry *entry = &p->window[i];
         int64_t row = entry->ok ? at++ : -1;
+        if (ok && entry->lacking) /* that says nothing of the picture */
+            ok = vrt_fail(e, VRT_NO_MEMORY, "%s: %s", entry->path, entry->why);
         entry->ok = entry->ok && (!ok || check_row(p, entry, row));
         if (ok && !entry->ok)
             ok = row_error(p, entry, e);

@@ -40,8 +40,8 @@ bool vrt_training_report(const struct vrt_training *t, bool ended, struct vrt_er
                                                     : VRT_RUN_GOES_ON;
     struct vrt_history h;
     struct vrt_error why;
-    if (!vrt_claim_holds(t->run.claim, e))
-        return false; /* the page is another's now */
+    if (!vrt_claim_holds(t->run.claim, &why))
+        return true; /* the page is another's now, and whoever writes next is told so */
     bool ok = vrt_history_read(&h, t->run.folder, &why) &&
               write_report(t->run.folder, t->m.program, &h, state, &why);
     vrt_history_free(&h);

@@ -236,6 +236,9 @@ void vrt_run_undo(struct vrt_run *r)
     static const char *const begun[] = {"run.json", "spec.vmoe", "metrics.jsonl", "metrics.csv",
                                         "bad_pictures.txt"};
     char path[PATH_MAX];
+    struct vrt_error lost;
+    if (!vrt_claim_holds(r->claim, &lost)) /* all of it is another's now */
+        return;
     for (size_t i = 0; r->empty && i < sizeof begun / sizeof *begun; i++)
         unlink(vrt_run_path(r, begun[i], path));
     if (r->empty)
@@ -340,11 +343,12 @@ static bool write_run_json(const struct vrt_run *r, const struct vrt_options *o,
         memset(&host, 0, sizeof host);
     if (gmtime_r(&now, &utc) != NULL)
         strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *j = json_pack("{s:s, s:s, s:s, s:o, s:s, s:i, s:I, s:{s:s, s:s, s:s, s:i}}", "model",
-                          p->name, "spec_file", p->spec_file, "compiler", p->compiler, "command",
-                          command_json(r, o), "started", started, "threads", threads, "classes",
-                          (json_int_t)vrt_dataset_classes(train), "host", "name", host.nodename,
-                          "system", host.release, "machine", host.machine, "processors", q.allowed);
+    json_t *j = json_pack("{s:s, s:o, s:s, s:o, s:s, s:i, s:I, s:{s:o, s:s, s:s, s:i}}", "model",
+                          p->name, "spec_file", vrt_json_text(p->spec_file), "compiler",
+                          p->compiler, "command", command_json(r, o), "started", started, "threads",
+                          threads, "classes", (json_int_t)vrt_dataset_classes(train), "host",
+                          "name", vrt_json_text(host.nodename), "system", host.release, "machine",
+                          host.machine, "processors", q.allowed);
     adapt = adapt_json(r, o);
     if (!json_is_null(adapt))
         json_object_set_new(j, "adapt", adapt);
@@ -421,6 +425,8 @@ bool vrt_run_begin(struct vrt_run *r, const struct vrt_options *o, const struct 
     if (r->dead == NULL)
         return vrt_fail(e, VRT_NO_MEMORY, "no memory for the experts");
     if (r->before != NULL && !vrt_identity_compare(r, data, e))
+        return false;
+    if (!vrt_claim_holds(r->claim, e)) /* looking at the data may have taken long */
         return false;
     if (r->state != NULL) {
         bool ok = vrt_run_restore(r, r->state, r->before, m, at, e);

@@ -29,6 +29,15 @@ end() { kill -"$1" $pid; wait $pid 2>/dev/null; }
 state() { sed -n 's/.*class="state \([a-z]*\)">.*/\1/p' "$1/report.html"; }
 other=node3,17,5,4026531836,another-boot,0
 
+# A folder of the user is none, however old, with locks or without.
+mkdir -p theirs/claim/deep && echo precious >theirs/claim/notes.txt && touch -d '1 hour ago' theirs/claim/notes.txt theirs/claim/deep
+for with in env without_locks; do
+    ends 1 'theirs holds a .claim. that no training made; choose another --out' "a folder of the user's, $with" $with ./maps train --data gray --out theirs
+done
+rm -r theirs/claim/deep
+ends 1 'that no training made' "with a file alone" ./maps train --data gray --out theirs
+holds "is as it was" grep -qx precious theirs/claim/notes.txt
+
 begin FLOCK_FAILS run
 ends 1 'another training is running in run .process [0-9]* on .*choose another --out' "a second training is told of the first" \
     without_locks train --out run

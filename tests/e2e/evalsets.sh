@@ -256,7 +256,7 @@ ends 1 'no picture is called ILSVRC2012_val_00000001.JPEG' "other pictures" ./ne
 sed 's/\], \[[^]]*\]\]$/]]/' real.json >short.json
 ends 1 'short.json has labels for 239 pictures, but none for n[0-9]*/ILSVRC2012_val_00000240.JPEG' "too few labels" \
     ./net eval --weights $w real --real short.json
-for bad in '{}|no list of lists' '[1]|entry 1 is no list' '[[1], [1000]]|entry 2 has a label' '[[1|x.json is no valid JSON (line 2.*ReaL labels'; do
+for bad in '{}|no list of lists' '[1]|entry 1 is no list' '[[1], [1000]]|entry 2 has a label' '[[1|x.json is no valid JSON .line 2.*ReaL labels'; do
     echo "${bad%|*}" >x.json
     ends 1 "${bad#*|}" "labels that are wrong: ${bad#*|}" ./net eval --weights $w real --real x.json
 done

@@ -31,6 +31,9 @@ mkdir "my folder"
 ends 0 built "a program" env TMPDIR="$PWD/my folder" "$vmoec" build "my spec.vmoe" -o named -v
 tail -2 err | head -1 >line
 holds "the command that links" sh -c 'eval "set -- $(cat line)" && printf "%s\n" "$@" | grep -qx "$PWD/my folder/.*/program"'
+cp "$here/tiny_maps.vmoe" "$(printf 'odd\377.vmoe')"
+ends 0 built "a spec of a name that is no UTF-8" "$vmoec" build "$(printf 'odd\377.vmoe')" -o odd
+ends 0 "^done" "is trained" ./odd train --data data --out odd_run --epochs 1
 ends 2 "vmoec build 'my spec.vmoe' -D classes=VALUE" "how to rebuild" ./named train --classes 3
 ends 2 "vmoec build 'my spec.vmoe' --set" "by a key" ./named train --set model.dim=3
 
