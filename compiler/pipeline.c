@@ -225,8 +225,8 @@ static bool spares(struct run *x, const char *input)
 static bool spares_inputs(struct run *x)
 {
     struct lang_options o = options(x);
-    size_t n;
-    const char *const *files = lang_files(x->arena, x->ast, &o, &n);
+    size_t n = x->spec ? x->spec->nfiles : 0;
+    const char *const *files = x->spec ? x->spec->files : lang_files(x->arena, x->ast, &o, &n);
     for (size_t i = 0; i < n; i++)
         if (!spares(x, files[i]))
             return false;

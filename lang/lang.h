@@ -43,8 +43,9 @@ struct lang_options {
 struct ast *lang_parse(struct arena *a, const struct source *src, struct diag *d);
 void lang_print_ast(const struct ast *ast, FILE *out);
 
-/* The files that are read for a tree: its own, then those that it uses, as far as they can be
- * found. Nothing is reported. */
+/* The files that a tree stands for: its own, then those that it uses, as far as they can be found
+ * and are regular ones, which can be read more than once. Nothing is reported. For a tree that is
+ * not resolved: a spec has its files. */
 const char *const *lang_files(struct arena *a, const struct ast *ast, const struct lang_options *o,
                               size_t *n);
 

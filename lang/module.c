@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lang/base/arena.h"
 #include "lang/front.h"
@@ -312,18 +314,69 @@ static bool check_params(struct run *r, struct module *m)
     return good;
 }
 
-void module_load_files(struct run *r, const struct ast *ast)
-{
-    r->main = module_new(r, "", ast->src->path, ast);
-    load_items(r, r->main);
-}
-
 bool module_load_main(struct run *r, const struct ast *ast)
 {
-    module_load_files(r, ast);
-    if (r->main->state != STATE_DONE)
+    r->main = module_new(r, "", ast->src->path, ast);
+    if (!load_items(r, r->main))
         return false;
     return apply_defines(r, r->main) && check_params(r, r->main);
+}
+
+/* ---- paths alone ---- */
+
+static bool is_regular(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && S_ISREG(s.st_mode);
+}
+
+static const char *used_path(struct run *r, const char *file, const struct item *i)
+{
+    if (!i->label)
+        return beside(r, file, i->text);
+    for (size_t k = 0; i->label->n == 2 && k < r->options->nsearch; k++) {
+        const char *folder = r->options->search[k];
+        const char *path = arena_printf(r->arena, "%s/%s.vmoe", folder, i->label->at[1]);
+        if (!access(path, F_OK))
+            return path;
+    }
+    return "";
+}
+
+static void list_used(struct run *r, const char *file, const struct body *b)
+{
+    for (size_t i = 0; i < b->n && r->nmodules < LIMIT_MODULES; i++) {
+        if (b->items[i]->kind != ITEM_USE)
+            continue;
+        const char *path = used_path(r, file, b->items[i]);
+        if (is_regular(path) && !loaded(r, path))
+            module_new(r, "", arena_copy(r->arena, path, strlen(path)), NULL);
+    }
+}
+
+/* A tree is needed only until its files are known: many large ones take no more room than one. */
+void module_list(struct run *r, const struct ast *ast)
+{
+    module_new(r, "", ast->src->path, ast);
+    list_used(r, ast->src->path, ast->body);
+    for (size_t i = 1; i < r->nmodules; i++) {
+        struct arena *own = arena_new();
+        const char *path = r->modules[i]->path;
+        const struct source *src = source_read(own, path);
+        struct diag *silent = diag_new(own, NULL, DIAG_TEXT, UINT_MAX);
+        const struct ast *used = src ? lang_parse(own, src, silent) : NULL;
+        if (used)
+            list_used(r, path, used->body);
+        arena_free(own);
+    }
+}
+
+const char *const *module_paths(struct run *r, size_t *n)
+{
+    const char **paths = arena_array(r->arena, r->nmodules, sizeof *paths);
+    for (*n = 0; *n < r->nmodules; ++*n)
+        paths[*n] = r->modules[*n]->path;
+    return paths;
 }
 
 /* ---- names ---- */

@@ -1,6 +1,5 @@
 /* The resolver: the order of its passes. Input: the tree of the main file and what the command line
  * chose. Output: the resolved spec, or reports. */
-#include <limits.h>
 #include <string.h>
 
 #include "lang/base/arena.h"
@@ -166,6 +165,7 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
     struct spec *spec = arena_alloc(r->arena, sizeof *spec);
     spec->file = r->main->path;
     spec->name = name;
+    spec->files = module_paths(r, &spec->nfiles);
     spec->ops = r->ops;
     bool good = model_build(r, model, &spec->model);
     good &= experiment_export(r, experiment, spec);
@@ -181,12 +181,9 @@ static struct spec *build(struct run *r, struct node *experiment, const char *na
 const char *const *lang_files(struct arena *a, const struct ast *ast, const struct lang_options *o,
                               size_t *n)
 {
-    struct run r = {.arena = a, .diag = diag_new(a, NULL, DIAG_TEXT, UINT_MAX), .options = o};
-    module_load_files(&r, ast);
-    const char **paths = arena_array(a, r.nmodules, sizeof *paths);
-    for (*n = 0; *n < r.nmodules; ++*n)
-        paths[*n] = r.modules[*n]->path;
-    return paths;
+    struct run r = {.arena = a, .options = o};
+    module_list(&r, ast);
+    return module_paths(&r, n);
 }
 
 struct spec *lang_resolve(struct arena *a, const struct ast *ast, const struct lang_options *o,

@@ -75,7 +75,8 @@ struct decl {
 };
 
 bool module_load_main(struct run *r, const struct ast *ast);
-void module_load_files(struct run *r, const struct ast *ast); /* what it uses, no more */
+void module_list(struct run *r, const struct ast *ast); /* what it uses: paths, no more */
+const char *const *module_paths(struct run *r, size_t *n);
 
 /* A dotted name from inside a module: what it stands for, if it is of one of the kinds ("model",
  * "block", ...; NULL: any). Reports and returns NULL otherwise. */

@@ -169,6 +169,8 @@ struct spec_group { /* parameters whose name matches the glob `match` */
 
 struct spec {
     const char *file;
+    const char *const *files; /* that were read for it, `file` first */
+    size_t nfiles;
     const char *name; /* of the experiment, or of the model without one */
     struct spec_model model;
     struct spec_key *keys;

@@ -55,6 +55,25 @@ ends 1 'V0703' "output that is appended to SOURCE" append
 stays net net.copy "output that is appended to SOURCE"
 read_twice() { "$vmoec" build /dev/stdin --emit ast <net >ast.1 && "$vmoec" build net --emit ast -o ast.2 && sed 1d ast.1 >1 && sed 1d ast.2 >2 && cmp 1 2; }
 holds "a source that is piped" read_twice
+mkfifo used.vmoe
+sed 's/lib\.vmoe/used.vmoe/' uses >uses_pipe
+read_once() {
+    timeout 20 "$vmoec" build uses_pipe --emit ast -o ast.3 && {
+        timeout 20 cp lib.vmoe used.vmoe &
+        timeout 20 "$vmoec" build uses_pipe --model m --emit spec -o spec.3
+    }
+}
+holds "a file that is used and is a pipe is read once, and not for its path" read_once
+large() {       # as many large files as check takes
+    { echo 'vmoe 1' && yes "# $(printf %0998d 0)" | head -1040; } >part.vmoe
+    { echo 'vmoe 1' && for n in $(seq 36); do ln part.vmoe part$n.vmoe && echo "use \"./part$n.vmoe\" as part$n"; done; sed 1d uses; } >many
+    "$vmoec" check many --model m && "$vmoec" build many --model m --emit spec -o many.spec && "$vmoec" build many --emit ast -o many.ast
+}
+holds "what check takes is built" large
+for form in ast spec; do
+    refused "--emit $form -o a file used after many large ones" lib.vmoe many --emit $form --model m -o lib.vmoe
+done
+rm part*.vmoe
 clean "refused"
 
 # What is no regular file is written in place; links are followed.
