@@ -186,13 +186,14 @@ static void on_abort(int number)
 
 /* Descriptors 0 to 2 that were closed are opened, lest a file of ours gets the number of stdout and
  * with it what is printed. In the contrary direction: writing goes on to fail. A file beyond the
- * limit of its size is an error of its write. */
+ * limit of its size is an error of its write. Where SIGCHLD is ignored no child has a status. */
 static bool prepare(void)
 {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
             return false;
     signal(SIGXFSZ, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
     signal(SIGABRT, on_abort);
     return true;
 }

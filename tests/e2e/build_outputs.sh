@@ -248,6 +248,13 @@ closed() { "$vmoec" build "$tiny" -o kept <&- >&- 2>&-; }
 holds "streams that are closed" closed
 holds "the program is the same" cmp peace kept
 
+# A parent that wants to hear nothing of its children says so to ours.
+rm -f kept
+holds "SIGCHLD ignored" env --ignore-signal=CHLD "$vmoec" build "$tiny" -o kept
+holds "SIGCHLD ignored: the program is the same" cmp peace kept
+fails 'V0802.*false could not link kept .status 1' "SIGCHLD ignored: the linker's status is heard" \
+    env --ignore-signal=CHLD CC=false "$vmoec" build "$tiny"
+
 # What a linker lacks.
 script lacks <<'END'
 case " $* " in *" -ljansson "* | *" -lz "*) echo "the linker's own words" >&2; exit 1 ;; esac
