@@ -32,7 +32,8 @@ e2e_tests = \
 	%D%/e2e/ranges.sh \
 	%D%/e2e/begin.sh \
 	%D%/e2e/surroundings.sh \
-	%D%/e2e/claims.sh
+	%D%/e2e/claims.sh \
+	%D%/e2e/by_status.sh
 TESTS += $(e2e_tests)
 EXTRA_DIST += $(e2e_tests) %D%/e2e/common.sh %D%/e2e/tiny_maps.vmoe %D%/e2e/tiny_tokens.vmoe %D%/e2e/recipes.vmoe \
 	%D%/e2e/twin_maps.vmoe %D%/e2e/twin_tokens.vmoe

@@ -6,5 +6,6 @@ long_tests = \
 EXTRA_DIST += $(long_tests)
 
 long: all $(check_PROGRAMS)
-	@$(AM_TESTS_ENVIRONMENT) for t in $(long_tests); do case $$t in *$(LONG)*) $(SHELL) "$$top_srcdir/$$t" $(MINUTES) || exit 1 ;; esac; done
+	@$(AM_TESTS_ENVIRONMENT) status=0; for t in $(long_tests); do case $$t in *$(LONG)*) \
+		TAP_STATUS=1 $(SHELL) "$$top_srcdir/$$t" $(MINUTES) || status=1 ;; esac; done; exit $$status
 .PHONY: long

@@ -9,15 +9,16 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/vmoe-e2e-XXXXXX") || exit 1
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 cd "$work" || exit 1
-count=0
+count=0 failed=0
 sanitized=
 grep -q '^#define VMOE_SANITIZE 1' "$top_builddir/config.h" && sanitized=1
 
 pass() { count=$((count + 1)); echo "ok $count - $1"; }
-fail() { count=$((count + 1)); echo "not ok $count - $1"; }
+fail() { count=$((count + 1)) failed=$((failed + 1)); echo "not ok $count - $1"; }
 skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
 note() { sed 's/^/#   /' | cut -c1-300 | head -20; }
-finish() { echo "1..$count"; exit 0; }
+# Who reads TAP counts the failures; who reads the status sets TAP_STATUS=1.
+finish() { echo "1..$count"; exit $((failed > 0 && ${TAP_STATUS:-0})); }
 
 # holds NAME COMMAND...: the command succeeds.
 holds() {
