@@ -54,14 +54,14 @@ try() {
 }
 
 undisturbed() {
-    rm -rf now right && cp -r "$from" now
+    rm -rf now right places && cp -r "$from" now
     runs=0 harmless=0 told=0 wrong=0
     : >wrong.log
     run MEMORY_LIST="$work/places" MEMORY_LLVM=0 "$@" && mv now right && mv now.out right.out
 }
 
 tell() {
-    holds "$1: $harmless do no harm, $told are told" test $wrong = 0
+    holds "$1: $harmless do no harm, $told are told" test $wrong = 0 -a $runs -gt 0 -a $told -gt 0
     [ $wrong = 0 ] && return
     note <wrong.log
     [ -z "${ALLOCATIONS_LOG:-}" ] || { echo "== $1, $wrong of $runs are wrong"; cat wrong.log; } >>"$ALLOCATIONS_LOG"
@@ -197,7 +197,8 @@ compiler_walks() {
 compiler_walks
 undisturbed $build -o net
 all=$(sed -n 's/^llvm //p' places)
-while [ $runs -lt "$llvm" ]; do
+holds "vmoec build: LLVM allocates" test "${all:-0}" -gt 0
+while [ "${all:-0}" -gt 0 ] && [ $runs -lt "$llvm" ]; do
     try MEMORY_LLVM=$((all * (runs + 1) / (llvm + 1))) MEMORY_TRACE= MEMORY_REST= $build -o net
 done
 tell "vmoec build: of $all allocations of LLVM $runs fail"
