@@ -236,6 +236,7 @@ if mount -t tmpfs -o size=300k none disk 2>/dev/null; then
     holds "it says so" grep -q 'the disk of .*disk/vmoec-[^ ]* has [0-9]* KiB left, a program may take [0-9]*: set TMPDIR' err
     holds "and accuses no library" sh -c '! grep packages err'
     mount -o remount,size=64k disk && mkdir -m 700 disk/cache
+    rm -f kept
     holds "a cache on a full disk" env VMOE_CACHE=$work/disk/cache "$vmoec" build "$tiny" -o kept
     holds "fails no build" cmp peace kept
     holds "no part of an object is left" sh -c '! find disk/cache -name "*.o.*" | grep .'
@@ -245,6 +246,7 @@ fi
 
 # Streams that are closed: what is said goes into no output.
 closed() { "$vmoec" build "$tiny" -o kept <&- >&- 2>&-; }
+rm -f kept
 holds "streams that are closed" closed
 holds "the program is the same" cmp peace kept
 
