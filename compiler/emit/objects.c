@@ -193,10 +193,12 @@ enum objects module_objects(struct module *m, const char *path, struct diag *d)
     kept_close(&w.kept);
     enum objects result = all_made(&w, d) ? OBJECTS_WRITTEN : OBJECTS_REFUSED;
     if (result == OBJECTS_WRITTEN && !write_archive(&w, path)) {
+        int error = errno;
         result = OBJECTS_UNWRITTEN;
         diag_report(d, DIAG_FILE_WRITE, (struct loc){0}, "cannot write %s: %s", path,
-                    strerror(errno));
-        diag_help(d, "set TMPDIR to a folder with room");
+                    strerror(error));
+        if (error == ENOSPC || error == EDQUOT)
+            diag_help(d, "set TMPDIR to a folder with room");
     }
     free_jobs(&w);
     return result;

@@ -146,6 +146,8 @@ fails 'V0802.*could not link kept: Segmentation' "a linker that falls" env CC=./
 small_files() (ulimit -f "$1" && shift && exec "$@")
 fails 'V0702.*File too large' "a limit on sizes" small_files 1 "$vmoec" build "$tiny" --emit graph
 fails 'V0702.*File too large' "for objects" small_files 100 "$vmoec" build "$tiny" --emit obj
+fails 'V0702.*objects\.a: File too large' "for what is linked" small_files 100 "$vmoec" build "$tiny"
+holds "more room would not help" sh -c '! grep "room" err'
 fails 'V0802.*could not link|V0702.*File too large' "for the linker" small_files 2000 "$vmoec" build "$tiny"
 
 # Signals, at the linker and on the way to it.
