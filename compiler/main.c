@@ -58,6 +58,7 @@ enum {
     OPT_HELP
 };
 
+static const char letters[] = "o:D:O:v";
 static const struct option options[] = {
     {"set", required_argument, NULL, OPT_SET},
     {"emit", required_argument, NULL, OPT_EMIT},
@@ -101,15 +102,19 @@ static bool one_of(const char *word, const char *const *list)
     return false;
 }
 
-static int unknown_option(char *const *argv)
+/* getopt's `optopt` is the option's where only its value is wrong, and 0 for an unknown word. */
+static int bad_option(char *const *argv)
 {
-    const char *given = optopt && optopt < 256 ? NULL : argv[optind - 1];
-    char letter[3] = {'-', (char)optopt, '\0'};
-    if (!given)
-        return wrong("unknown option %s, or it lacks its value", letter);
+    const char letter[3] = {'-', (char)optopt, '\0'}, *given = argv[optind - 1];
+    for (const struct option *o = options; o->name; o++)
+        if (o->val == optopt)
+            return wrong(o->has_arg ? "--%s needs a value" : "--%s takes no value", o->name);
+    if (optopt)
+        return wrong(optopt != ':' && strchr(letters, optopt) ? "%s needs a value"
+                                                              : "unknown option %s",
+                     letter);
     fputs("vmoec: unknown option ", stderr);
     text_write_shown(stderr, given);
-    fputs(", or it lacks its value", stderr);
     struct suggest near = suggest_start(given + strspn(given, "-"));
     for (const struct option *o = options; o->name; o++)
         suggest_add(&near, o->name);
@@ -153,7 +158,7 @@ static int take_option(struct request *r, int c, char *const *argv)
         return r->diag_json || !strcmp(optarg, "text")
                    ? -1
                    : wrong("--diag %s is neither text nor json", optarg);
-    default: return unknown_option(argv);
+    default: return bad_option(argv);
     }
 }
 
@@ -161,7 +166,7 @@ static int run_command(struct request *r, int argc, char **argv)
 {
     int c, status;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "o:D:O:v", options, NULL)) != -1)
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1)
         if ((status = take_option(r, c, argv)) >= 0)
             return status;
     if (optind >= argc)

@@ -38,6 +38,11 @@ for form in asm obj; do
     holds "--emit $form is not empty" test -s "tiny.$form"
 done
 holds "the assembly defines the table" grep -q '^vrt_program_table:' tiny.asm
+ends 2 'vmoec: --set needs a value; see' "a flag that lacks its value" "$vmoec" check "$here/tiny_tokens.vmoe" --set
+ends 2 'vmoec: -o needs a value; see' "a letter that does" "$vmoec" build "$here/tiny_tokens.vmoe" -o
+ends 2 'vmoec: --json takes no value; see' "a flag with a value too many" "$vmoec" info "$here/tiny_tokens.vmoe" --json=x
+ends 2 'unknown option --sett; did you mean --set.; see' "a flag that is none" "$vmoec" check "$here/tiny_tokens.vmoe" --sett
+ends 2 'unknown option -x; see' "a letter that is none" "$vmoec" check "$here/tiny_tokens.vmoe" -x
 ends 2 'no form' "--emit of no form" "$vmoec" build "$here/tiny_tokens.vmoe" --emit wasm
 ends 1 'V0702|cannot write' "an output that cannot be written" "$vmoec" build "$here/tiny_tokens.vmoe" --emit spec -o absent/x
 
