@@ -21,6 +21,8 @@
 #include "lang/base/diag.h"
 #include "lang/base/text.h"
 
+#define BLANKS " \t\n"
+
 struct arguments {
     const char **at;
     size_t n, cap;
@@ -34,8 +36,8 @@ static void push(struct arena *a, struct arguments *w, const char *word)
 /* The words of a text, split at blanks. */
 static void push_all(struct arena *a, struct arguments *w, const char *text)
 {
-    while (*(text += strspn(text, " "))) {
-        size_t length = strcspn(text, " ");
+    while (*(text += strspn(text, BLANKS))) {
+        size_t length = strcspn(text, BLANKS);
         push(a, w, arena_copy(a, text, length));
         text += length;
     }
@@ -52,7 +54,7 @@ static const char *const *split(struct arena *a, const char *text)
 static const char *compiler_command(void)
 {
     const char *cc = getenv("CC");
-    return cc && cc[strspn(cc, " ")] ? cc : DEFAULT_CC;
+    return cc && cc[strspn(cc, BLANKS)] ? cc : DEFAULT_CC;
 }
 
 static const char *const *link_command(struct arena *a, const struct link *l)

@@ -150,6 +150,14 @@ fails 'V0702.*objects\.a: File too large' "for what is linked" small_files 100 "
 holds "more room would not help" sh -c '! grep "room" err'
 fails 'V0802.*could not link|V0702.*File too large' "for the linker" small_files 2000 "$vmoec" build "$tiny"
 
+# shellcheck disable=SC2059
+blanks() { env CC="$(printf "$1")" "$vmoec" build "$tiny" -o kept; }
+for cc in 'cc\t-O1' '\tcc\n -O1\t' ' \t\n '; do
+    rm -f kept
+    holds "CC='$cc'" blanks "$cc"
+    holds "CC='$cc': the program is the same" cmp peace kept
+done
+
 # Signals, at the linker and on the way to it.
 script signals <<'END'
 echo $$ >pid
