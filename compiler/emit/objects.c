@@ -89,6 +89,7 @@ static void do_job(const struct work *w, struct job *j)
 static void *worker(void *data)
 {
     struct work *w = data;
+    scratch_thread();
     for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->n;)
         do_job(w, &w->jobs[w->n - 1 - i]);
     return NULL;

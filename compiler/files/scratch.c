@@ -2,7 +2,8 @@
  * where the system sweeps, and the output's disk needs room for the output only. The file stands
  * beside the output, since renaming does not leave a disk.
  *
- * Input: requests. Output: files that are gone when the compiler is, whichever way it ends. */
+ * Input: requests. Output: files that are gone when the compiler is, whichever way it ends except
+ * by SIGKILL. */
 #include "config.h"
 
 #include "compiler/files/scratch.h"
@@ -74,18 +75,39 @@ static void end(int number)
     raise(number);
 }
 
+/* One that has a stack of its own, the address sanitizer's, keeps it. */
+void scratch_thread(void)
+{
+    static _Thread_local char spare[1 << 16];
+    const stack_t stack = {.ss_sp = spare, .ss_size = sizeof spare};
+    stack_t before;
+    if (!sigaltstack(NULL, &before) && before.ss_flags & SS_DISABLE)
+        sigaltstack(&stack, NULL);
+}
+
+static bool ends_process(int number)
+{
+    static const int harmless[] = {SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP,
+                                   SIGTTIN, SIGTTOU, SIGURG,  SIGWINCH};
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (harmless[i] == number)
+            return false;
+    return true;
+}
+
 /* A signal that is ignored stays so. */
 static void watch(void)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU};
     static bool watched;
-    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART}, before;
+    struct sigaction action = {.sa_handler = end, .sa_flags = SA_RESTART | SA_ONSTACK}, before;
     if (watched)
         return;
     watched = true;
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (!sigaction(numbers[i], NULL, &before) && before.sa_handler == SIG_DFL)
-            sigaction(numbers[i], &action, NULL);
+    scratch_thread();
+    for (int number = 1; number <= SIGRTMAX; number++)
+        if (ends_process(number) && !sigaction(number, NULL, &before) &&
+            before.sa_handler == SIG_DFL)
+            sigaction(number, &action, NULL);
     atexit(scratch_remove);
 }
 

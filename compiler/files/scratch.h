@@ -1,6 +1,6 @@
 /* What must not outlive the compiler: a folder to work in, a file that is to become the output, and
  * the process that works for it. All of it goes by scratch_remove(), at exit() and when a signal
- * ends the compiler. For the main thread. */
+ * other than SIGKILL ends the compiler. For the main thread. */
 #ifndef COMPILER_FILES_SCRATCH_H
 #define COMPILER_FILES_SCRATCH_H
 
@@ -27,6 +27,9 @@ int scratch_run(const char *const *argv, bool quiet);
 
 /* All of `size` bytes, or false with errno. From any thread. */
 bool scratch_write(int fd, const void *data, size_t size);
+
+/* At the start of another thread: when its stack overflows all goes, too. */
+void scratch_thread(void);
 
 void scratch_remove(void); /* before the arenas go that names were taken from */
 

@@ -171,7 +171,7 @@ gone() {
     done
     return 1
 }
-for signal in HUP:129 INT:130 TERM:143; do
+for signal in HUP:129 INT:130 QUIT:131 ILL:132 TRAP:133 BUS:135 FPE:136 USR1:138 SEGV:139 USR2:140 ALRM:142 TERM:143 PROF:155 RTMIN:162; do
     SIGNAL=${signal%:*} CC=./signals
     export SIGNAL CC
     cp peace kept
@@ -185,6 +185,18 @@ script ignored <<'END'
 kill -s HUP "$PPID"
 exec cc "$@"
 END
+small_stack() (ulimit -s "$1" && ulimit -c 0 && exec "$vmoec" build "$tiny" -o kept)
+overflows() {
+    fallen=0
+    for size in 32 40 48 56 64 80 96; do
+        cp peace kept
+        VMOE_CACHE='' small_stack $size
+        [ $? != 139 ] || fallen=$((fallen + 1))
+        cmp peace kept && is_clean || return 1
+    done
+    [ $fallen -gt 0 ]
+}
+[ -n "$sanitized" ] || holds "stacks that overflow: nothing is left" overflows
 ignoring() (trap '' HUP && exec "$@")
 holds "a signal that is ignored stays so" ignoring env CC=./ignored "$vmoec" build "$tiny" -o kept
 at_moments() {
