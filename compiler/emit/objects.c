@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,13 +96,19 @@ static void *worker(void *data)
     return NULL;
 }
 
+/* Those that the compiler may run on. A mask that is smaller than the kernel's is an error of the
+ * call: this one has room for 65536. */
+static size_t processors(void)
+{
+    cpu_set_t set[64];
+    int n = sched_getaffinity(0, sizeof set, set) ? 1 : CPU_COUNT_S(sizeof set, set);
+    return n < MOST_THREADS ? (size_t)n : MOST_THREADS;
+}
+
 static void do_all(struct work *w)
 {
     pthread_t threads[MOST_THREADS];
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t n = 0, most = processors < 1              ? 1
-                         : processors > MOST_THREADS ? MOST_THREADS
-                                                     : (size_t)processors;
+    size_t n = 0, most = processors();
     while (n + 1 < most && n + 1 < w->n && !pthread_create(&threads[n], NULL, worker, w))
         n++;
     worker(w);

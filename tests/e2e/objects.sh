@@ -16,6 +16,15 @@ holds "the program is the same" cmp first first.again
 VMOE_CACHE='' "$vmoec" build "$here/tiny_tokens.vmoe" -o alone 2>log
 holds "and the same where nothing is kept" cmp first alone
 
+# Its main thread makes all allocations: there is no other.
+alone_on() { COUNT_MALLOC=counts VMOE_CACHE='' LD_PRELOAD=$tools/count_malloc.so taskset -c "$1" "$vmoec" build "$here/tiny_tokens.vmoe" -o alone; }
+if [ -n "$sanitized" ]; then
+    skip "one processor" "the sanitizer wants to be loaded first"
+else
+    holds "one processor" alone_on "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')"
+    holds "has one thread" awk '{ exit $1 != $2 }' counts
+fi
+
 holds "with another learning rate" build --set train.optim.lr=0.123 -o other
 names >names.3
 holds "no kernel is made" cmp names.1 names.3
