@@ -51,7 +51,7 @@ check_PROGRAMS += %D%/e2e/odd_calls.so %D%/e2e/fail_memory.so
 %C%_e2e_count_malloc_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_count_malloc_so_LDFLAGS = $(AM_LDFLAGS) -shared
 
-# Preloaded by faults.sh.
+# Preloaded by faults.sh, guards.sh, allocations.sh, build_outputs.sh and writes.sh.
 %C%_e2e_fail_calls_so_SOURCES = %D%/e2e/fail_calls.c
 %C%_e2e_fail_calls_so_CFLAGS = $(AM_CFLAGS) $(BLAS_CFLAGS) -fPIC
 %C%_e2e_fail_calls_so_LDFLAGS = $(AM_LDFLAGS) -shared

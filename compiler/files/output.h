@@ -26,7 +26,7 @@ struct output {
 };
 
 /* Before the work: what cannot be written is reported here. "-" is standard output. `program`: who
- * may read it may run it, and it must be a file. */
+ * may read it may run it. It may be a device or a FIFO by name, but no open descriptor. */
 bool output_open(struct output *o, struct arena *a, const char *path, bool program, struct diag *d);
 bool output_replaces(const struct output *o, const char *path); /* this very file? */
 bool output_copy(struct output *o, const char *from, struct diag *d);
