@@ -4,29 +4,52 @@ bin_PROGRAMS += vmoec
 
 %C%_libcompiler_a_SOURCES = \
 	%D%/graph/graph.c %D%/graph/graph.h \
-	%D%/graph/ops.def \
-	%D%/graph/nodes.def \
 	%D%/graph/build.c %D%/graph/build.h \
-	%D%/graph/build_layers.c \
-	%D%/graph/build_moe.c \
-	%D%/graph/gradient.c \
+	%D%/graph/tensor.c \
+	%D%/graph/gradient.c %D%/graph/differ.h \
 	%D%/graph/cost.c \
 	%D%/graph/print.c \
 	%D%/graph/interpret.c %D%/graph/interpret.h \
 	%D%/graph/interpret_node.h \
-	%D%/graph/interpret_rows.c \
-	%D%/graph/interpret_maps.c \
-	%D%/graph/interpret_attention.c \
-	%D%/graph/interpret_route.c \
-	%D%/graph/interpret_router.c \
+	%D%/ops/op.h %D%/ops/ops.def %D%/ops/facts.h \
+	%D%/ops/activation.c \
+	%D%/ops/add.c \
+	%D%/ops/attention.c \
+	%D%/ops/balance.c %D%/ops/balance.h \
+	%D%/ops/class_token.c \
+	%D%/ops/codes.c \
+	%D%/ops/concat.c \
+	%D%/ops/conv.c \
+	%D%/ops/cross_entropy.c \
+	%D%/ops/dispatch.c \
+	%D%/ops/drop.c \
+	%D%/ops/experts.c \
+	%D%/ops/gain.c \
+	%D%/ops/layernorm.c \
+	%D%/ops/linear.c \
+	%D%/ops/matmul.c \
+	%D%/ops/mean_pool.c \
+	%D%/ops/mul.c \
+	%D%/ops/ops.c \
+	%D%/ops/pool.c \
+	%D%/ops/positions.c \
+	%D%/ops/repeat.c \
+	%D%/ops/route.c \
+	%D%/ops/scale.c \
+	%D%/ops/shape.c \
+	%D%/ops/shapes.c %D%/ops/shapes.h \
+	%D%/ops/slice.c \
+	%D%/ops/softmax.c \
+	%D%/ops/take_tokens.c \
+	%D%/ops/transpose.c \
+	%D%/ops/window.c %D%/ops/window.h \
 	%D%/plan/plan.c %D%/plan/plan.h \
 	%D%/plan/kernels.def \
 	%D%/plan/fuse.c \
 	%D%/plan/launch.c %D%/plan/launch.h \
+	%D%/plan/rules.c \
+	%D%/plan/product.c \
 	%D%/plan/lower.c %D%/plan/lower.h \
-	%D%/plan/lower_rows.c \
-	%D%/plan/lower_maps.c \
-	%D%/plan/lower_moe.c \
 	%D%/plan/decisions.c \
 	%D%/plan/weights.c \
 	%D%/plan/update.c \

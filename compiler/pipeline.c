@@ -49,6 +49,7 @@ struct run {
     const struct plan *plan;
     struct module *module;
     struct output output;
+    bool wrong; /* a graph failed its verifier */
 };
 
 const char *const *pipeline_forms(void)
@@ -69,6 +70,14 @@ static struct loc nowhere(void)
     return (struct loc){NULL, 0, 0};
 }
 
+/* A form that its verifier rejects is our fault. */
+static bool verified(bool ok, const char *form)
+{
+    if (!ok)
+        fprintf(stderr, "vmoec: the %s is wrong; this is a fault of the compiler\n", form);
+    return ok;
+}
+
 /* -- stages: false ends the run with the status of what was reported -- */
 
 static bool parse(struct run *x)
@@ -86,7 +95,7 @@ static bool parse(struct run *x)
 static struct lang_options options(struct run *x)
 {
     size_t nops, nsearch;
-    const struct lang_op *ops = graph_layers(&nops);
+    const struct lang_op *ops = graph_layers(x->arena, &nops);
     const char *const *search = parts_stdlib_folders(x->arena, x->r->stdlib, &nsearch);
     return (struct lang_options){.ops = ops,
                                  .nops = nops,
@@ -128,7 +137,8 @@ static bool build_graphs(struct run *x, enum recompute level)
         return false;
     graph_differentiate(train, level);
     x->train = train;
-    return true;
+    x->wrong = !verified(graph_verify(x->eval, stderr) && graph_verify(x->train, stderr), "graph");
+    return !x->wrong;
 }
 
 static void make_plan(struct run *x)
@@ -308,13 +318,6 @@ static bool print_info(struct run *x)
 
 /* -- the line of stages -- */
 
-static bool verified(bool ok, const char *form)
-{
-    if (!ok)
-        fprintf(stderr, "vmoec: the %s is wrong; this is a fault of the compiler\n", form);
-    return ok;
-}
-
 static enum status stages(struct run *x)
 {
     if (!parse(x))
@@ -326,9 +329,7 @@ static enum status stages(struct run *x)
     if (x->stop == FORM_SPEC)
         return write_result(x);
     if (!open_target(x) || !fit_memory(x))
-        return STATUS_SPEC;
-    if (!verified(graph_verify(x->eval, stderr) && graph_verify(x->train, stderr), "graph"))
-        return STATUS_INTERNAL;
+        return x->wrong ? STATUS_INTERNAL : STATUS_SPEC;
     if (x->stop == FORM_GRAPH)
         return write_result(x);
     if (!verified(plan_verify(x->plan, stderr), "plan"))

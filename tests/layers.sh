@@ -17,8 +17,9 @@ rule() {        # folder, allowed prefixes
 }
 rule lang/base lang/base/
 rule lang lang/
-rule compiler/graph compiler/graph/ lang/
-rule compiler/plan compiler/plan/ compiler/graph/ lang/
+rule compiler/graph compiler/graph/ compiler/ops/op.h lang/
+rule compiler/ops compiler/ops/ compiler/graph/ compiler/plan/ lang/
+rule compiler/plan compiler/plan/ compiler/graph/ compiler/ops/op.h lang/
 rule compiler/emit compiler/emit/ compiler/plan/ compiler/graph/ lang/ compiler/files/ runtime/vrt.h runtime/abi.def runtime/processor.def llvm-c/
 rule compiler/link compiler/link/ compiler/files/ lang/base/
 rule compiler/files compiler/files/ lang/base/

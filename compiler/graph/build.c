@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 #include "lang/base/text.h"
@@ -15,19 +16,6 @@
 
 /* Several hundred blocks; what a plan of that size takes stays far below a second. */
 #define NODE_LIMIT 4000
-
-static layer_rule *const rules[] = {
-#define OP(name, per_token, signature, doc) layer_##name,
-#include "compiler/graph/ops.def"
-#undef OP
-};
-
-const char *join_names(struct arena *a, const char *prefix, const char *label)
-{
-    if (!*label)
-        return prefix;
-    return *prefix ? arena_printf(a, "%s.%s", prefix, label) : label;
-}
 
 static bool build_sequence(struct builder *b, const struct spec_layer *l, struct tensor x,
                            struct tensor *y)
@@ -39,19 +27,21 @@ static bool build_sequence(struct builder *b, const struct spec_layer *l, struct
     return true;
 }
 
-static bool same_shape(struct tensor a, struct tensor b)
+bool build_join(struct builder *b, const struct op *op, const struct spec_layer *l, struct loc at,
+                struct tensor *x, struct tensor y)
 {
-    return a.v->rows == b.v->rows && a.v->cols == b.v->cols;
-}
-
-struct tensor build_binary(struct builder *b, enum node_op op, const struct spec_layer *l,
-                           struct tensor x, struct tensor y)
-{
-    struct node *n = layer_node(b, op, l, x);
+    int64_t cols = op->joined(x->v, y.v);
+    if (!cols) {
+        diag_report(b->diag, DIAG_SHAPE_MISMATCH, at,
+                    "this branch ends in %s, the ones before in %s", tensor_text(b, y),
+                    tensor_text(b, *x));
+        return false;
+    }
+    struct node *n = layer_node(b, op, l, *x);
     node_input(n, y.v);
-    n->experts = x.v->experts;
-    int64_t cols = op == NODE_concat ? x.v->cols + y.v->cols : x.v->cols;
-    return tensor_like(x, node_output(b->g, n, x.v->rows, cols, x.v->experts));
+    n->experts = x->v->experts;
+    *x = tensor_like(*x, node_output(b->g, n, x->v->rows, cols, x->v->experts));
+    return true;
 }
 
 static bool build_residual(struct builder *b, const struct spec_layer *l, struct tensor x,
@@ -60,40 +50,30 @@ static bool build_residual(struct builder *b, const struct spec_layer *l, struct
     struct tensor z;
     if (!build_sequence(b, l, x, &z))
         return false;
-    if (!same_shape(x, z)) {
+    if (x.v->rows != z.v->rows || x.v->cols != z.v->cols) {
         diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->loc, "the residual's branch turns %s into %s",
                     tensor_text(b, x), tensor_text(b, z));
         diag_help(b->diag, "the branch must end in the shape it starts from");
         return false;
     }
-    *y = build_binary(b, NODE_add, l, x, z);
-    return true;
+    *y = x;
+    return build_join(b, op_joining(LAYER_SUM), l, l->loc, y, z);
 }
 
 static bool build_branches(struct builder *b, const struct spec_layer *l, struct tensor x,
                            struct tensor *y)
 {
-    enum node_op op = l->kind == LAYER_SUM       ? NODE_add
-                      : l->kind == LAYER_PRODUCT ? NODE_mul
-                                                 : NODE_concat;
-    struct tensor sum = x;
+    const struct op *op = op_joining(l->kind);
+    *y = x;
     for (size_t i = 0; i < l->nkids; i++) {
         struct tensor z;
         if (!build_layer(b, l->kids[i], x, &z))
             return false;
-        if (i == 0) {
-            sum = z;
-            continue;
-        }
-        if (op == NODE_concat ? sum.v->rows != z.v->rows : !same_shape(sum, z)) {
-            diag_report(b->diag, DIAG_SHAPE_MISMATCH, l->kids[i]->loc,
-                        "this branch ends in %s, the ones before in %s", tensor_text(b, z),
-                        tensor_text(b, sum));
+        if (i == 0)
+            *y = z;
+        else if (!build_join(b, op, l, l->kids[i]->loc, y, z))
             return false;
-        }
-        sum = build_binary(b, op, l, sum, z);
     }
-    *y = sum;
     return true;
 }
 
@@ -104,7 +84,7 @@ bool build_layer(struct builder *b, const struct spec_layer *l, struct tensor x,
     b->title = join_names(b->g->arena, title, l->label);
     bool ok = false;
     switch (l->kind) {
-    case LAYER_OP:       ok = rules[l->op](b, l, x, y); break;
+    case LAYER_OP:       ok = layer_table[l->op]->build(b, l, x, y); break;
     case LAYER_SEQ:      ok = build_sequence(b, l, x, y); break;
     case LAYER_RESIDUAL: ok = build_residual(b, l, x, y); break;
     case LAYER_SUM:
@@ -200,9 +180,7 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
 {
     g->target = graph_value(g, 1, logits->cols, NULL);
     g->target->name = "target";
-    bool binary = strcmp(spec_text(g->spec, "train.loss"), "binary_cross_entropy") == 0;
-    struct node *n =
-        graph_node(g, binary ? NODE_binary_cross_entropy : NODE_cross_entropy, "loss", loc);
+    struct node *n = graph_node(g, op_loss(spec_text(g->spec, "train.loss")), "loss", loc);
     node_input(n, logits);
     node_input(n, g->target);
     node_output(g, n, 1, 1, NULL);
@@ -221,11 +199,11 @@ static struct value *find_features(const struct graph *g)
                : g->logits;
 }
 
-/* The last layer, where it is linear: its tensors have a row for each class. */
+/* The last layer, where its tensors have a row for each class. */
 static void mark_head(struct graph *g)
 {
     const struct node *n = g->logits->from;
-    if (!n || n->op != NODE_linear)
+    if (!n || !n->op->rows_are_outputs)
         return;
     n->weight->role = PARAM_HEAD;
     if (n->bias)

@@ -5,9 +5,9 @@
 #include <math.h>
 
 #include "compiler/graph/graph.h"
+#include "compiler/ops/op.h"
 
-/* Of one picture at evaluation; kinds of experts share the rows by their number. */
-static int64_t routed_rows(const struct value *v)
+int64_t graph_rows(const struct value *v)
 {
     if (!v->experts)
         return v->rows;
@@ -18,17 +18,7 @@ static int64_t routed_rows(const struct value *v)
 
 int64_t graph_node_macs(const struct node *n)
 {
-    const struct value *x = n->nin ? n->in[0] : NULL;
-    switch (n->op) {
-    case NODE_linear:
-    case NODE_cosine:
-    case NODE_distance: return routed_rows(x) * x->cols * n->out[0]->cols;
-    case NODE_matmul:   return x->rows * x->cols * n->out[0]->cols;
-    case NODE_conv:
-        return n->out[0]->rows * n->out[0]->cols * (x->cols / n->groups) * n->kernel * n->kernel;
-    case NODE_attention: return 2 * x->rows * x->rows * (x->cols / 3);
-    default:             return 0;
-    }
+    return n->op->macs ? n->op->macs(n) : 0;
 }
 
 /* Experts of this kind that a token meets, on average. */

@@ -1,38 +1,27 @@
-/* The form itself: construction of values, nodes and params, and the tables made from ops.def and
- * nodes.def. */
+/* The form itself: construction of values, nodes and params. */
 #include "config.h"
 
 #include "compiler/graph/graph.h"
 
+#include <assert.h>
 #include <math.h>
 
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 #include "lang/lang.h"
-
-static const struct lang_op layers[] = {
-#define OP(name, per_token, signature, doc) {#name, signature, per_token, doc},
-#include "compiler/graph/ops.def"
-#undef OP
-};
-
-static const char *const names[] = {
-#define NODE(name, doc) #name,
-#include "compiler/graph/nodes.def"
-#undef NODE
-};
 
 const char *const recompute_words[] = {
     [RECOMPUTE_NONE] = "none", [RECOMPUTE_CHEAP] = "cheap", [RECOMPUTE_BLOCK] = "block"};
 
-const struct lang_op *graph_layers(size_t *n)
+const struct lang_op *graph_layers(struct arena *a, size_t *n)
 {
-    *n = LAYER_OP_COUNT;
-    return layers;
-}
-
-const char *node_op_name(enum node_op op)
-{
-    return names[op];
+    struct lang_op *list = arena_array(a, LAYER_COUNT, sizeof *list);
+    *n = LAYER_COUNT;
+    for (size_t i = 0; i < *n; i++) {
+        const struct layer *l = layer_table[i];
+        list[i] = (struct lang_op){l->name, l->signature, l->mixes == MIXES_NOTHING, l->doc};
+    }
+    return list;
 }
 
 struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct experts *experts)
@@ -46,7 +35,7 @@ struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct ex
     return v;
 }
 
-struct node *graph_node(struct graph *g, enum node_op op, const char *name, struct loc loc)
+struct node *graph_node(struct graph *g, const struct op *op, const char *name, struct loc loc)
 {
     struct node *n = arena_alloc(g->arena, sizeof *n);
     n->id = (int)g->nnodes;
@@ -60,12 +49,14 @@ struct node *graph_node(struct graph *g, enum node_op op, const char *name, stru
 
 void node_input(struct node *n, struct value *v)
 {
+    assert(n->nin < NODE_IN);
     n->in[n->nin++] = v;
 }
 
 struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols,
                           struct experts *experts)
 {
+    assert(n->nout < NODE_OUT);
     struct value *v = graph_value(g, rows, cols, experts);
     v->from = n;
     v->name = n->name;
@@ -95,9 +86,16 @@ struct param *graph_param(struct graph *g, const char *name, int experts, int ra
     return p;
 }
 
-bool node_is_loss(const struct node *n)
+void node_set_facts(struct graph *g, struct node *n, const void *facts, size_t size)
 {
-    return n->op == NODE_cross_entropy || n->op == NODE_binary_cross_entropy;
+    n->facts = arena_copy(g->arena, facts, size);
+    n->facts_size = size;
+}
+
+const void *node_facts(const struct node *n, size_t size)
+{
+    assert(n->facts && n->facts_size == size);
+    return n->facts;
 }
 
 bool moe_has_losses(const struct moe *m)

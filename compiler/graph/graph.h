@@ -21,20 +21,7 @@ struct arena;
 struct diag;
 struct spec;
 struct lang_op;
-
-enum layer_op { /* primitive layers of the language */
-#define OP(name, per_token, signature, doc) LAYER_OP_##name,
-#include "compiler/graph/ops.def"
-#undef OP
-                LAYER_OP_COUNT
-};
-
-enum node_op { /* operations of the graph */
-#define NODE(name, doc) NODE_##name,
-#include "compiler/graph/nodes.def"
-#undef NODE
-               NODE_COUNT
-};
+struct op;
 
 /* Which values the backward pass makes again instead of finding them in memory: none; cheap
  * row-wise ones (activations, norms, gathered tokens); or also all those inside a block, from the
@@ -89,7 +76,7 @@ struct value {
 
 struct node {
     int id;
-    enum node_op op;
+    const struct op *op;
     bool backward;
     bool again; /* a forward node that the backward pass runs a second time */
     int block;  /* of the network that it belongs to; -1: none */
@@ -100,10 +87,8 @@ struct node {
     struct param *weight, *bias;
     struct moe *moe;         /* routing: its settings */
     struct experts *experts; /* whose rows it works on, gathers or gives back */
-    /* Sizes; which are used is said in nodes.def. */
-    int kernel, stride, padding, groups, index, height, width, out_height, out_width;
-    double eps, rate;
-    uint32_t key;     /* names this node's random numbers */
+    const void *facts;       /* what its operation alone knows of it (ops/facts.h), or NULL */
+    size_t facts_size;
     const char *name; /* "s3[9].mlp.fc1" */
     struct loc loc;
 };
@@ -191,23 +176,28 @@ struct cost {
 };
 struct cost graph_cost(const struct graph *g);
 int64_t graph_node_macs(const struct node *n); /* of one picture, forward nodes */
+/* Rows of one picture at evaluation; kinds of experts share those of a layer by their number. */
+int64_t graph_rows(const struct value *v);
 
 bool graph_verify(const struct graph *g, FILE *out); /* false: our fault; says what is wrong */
 void graph_print(const struct graph *g, FILE *out);
 
-const char *node_op_name(enum node_op op);
-const struct lang_op *graph_layers(size_t *n); /* the rows of ops.def, for lang_options */
+/* The layers of the table, for lang_options. */
+const struct lang_op *graph_layers(struct arena *a, size_t *n);
 
 /* Construction, used by build and differentiate. */
 struct value *graph_value(struct graph *g, int64_t rows, int64_t cols, struct experts *experts);
-struct node *graph_node(struct graph *g, enum node_op op, const char *name, struct loc loc);
+struct node *graph_node(struct graph *g, const struct op *op, const char *name, struct loc loc);
 void node_input(struct node *n, struct value *v);
 struct value *node_output(struct graph *g, struct node *n, int64_t rows, int64_t cols,
                           struct experts *experts);
 struct param *graph_param(struct graph *g, const char *name, int experts, int rank,
                           const int64_t *shape);
 
-bool node_is_loss(const struct node *n);
+/* Give a node its facts; read them, as the type that they were given in. */
+void node_set_facts(struct graph *g, struct node *n, const void *facts, size_t size);
+const void *node_facts(const struct node *n, size_t size);
+#define NODE_FACTS(n, type) ((const struct type *)node_facts((n), sizeof(struct type)))
 
 /* Routing: capacity of an expert for a group with `tokens` items, ceil(tokens * k * f / E), where
  * experts choose ceil(tokens * f / E); 0 means no limit. */

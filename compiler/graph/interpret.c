@@ -1,6 +1,5 @@
 /* The interpreter itself: its memory, its matrices and random numbers, the loss, and the loop over
- * the nodes. The nodes are in interpret_rows.c (row by row), interpret_maps.c (picture by picture),
- * interpret_attention.c and interpret_route.c.
+ * the nodes, each of which its operation's room computes.
  *
  * Uniforms are multiples of 2^-24: the same numbers in single and in double precision, and never
  * 1. */
@@ -9,9 +8,11 @@
 #include "compiler/graph/interpret_node.h"
 
 #include <math.h>
+#include <string.h>
 
 #include <Random123/philox.h>
 
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 
 static double *new_doubles(struct arena *a, int64_t n)
@@ -153,6 +154,19 @@ void interp_softmax(double *p, const double *x, int64_t n)
         p[i] /= sum;
 }
 
+void interp_zero(struct matrix m)
+{
+    memset(m.at, 0, (size_t)(m.rows * m.cols) * sizeof *m.at);
+}
+
+double interp_dot(const double *a, const double *b, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
 void interp_uniform(const struct interp *it, uint32_t c0, uint32_t c1, uint32_t key, double u[4])
 {
     const struct interp_settings *s = &it->settings;
@@ -163,24 +177,18 @@ void interp_uniform(const struct interp *it, uint32_t c0, uint32_t c1, uint32_t 
         u[i] = (words.v[i] >> 8) * 0x1p-24;
 }
 
-static void (*const interpret[NODE_COUNT])(struct interp *, const struct node *) = {
-#define NODE(name, doc) [NODE_##name] = interpret_##name,
-#include "compiler/graph/nodes.def"
-#undef NODE
-};
-
 void interp_run(struct interp *it, size_t first, size_t end)
 {
     for (size_t i = first; i < end; i++)
-        interpret[it->g->nodes[i]->op](it, it->g->nodes[i]);
+        it->g->nodes[i]->op->interpret(it, it->g->nodes[i]);
 }
 
 double interp_balance_loss(struct interp *it)
 {
     double sum = 0;
     for (size_t i = 0; i < it->g->nnodes; i++)
-        if (it->g->nodes[i]->op == NODE_route)
-            sum += interp_route_balance(it, it->g->nodes[i]);
+        if (it->g->nodes[i]->op->balance_loss)
+            sum += it->g->nodes[i]->op->balance_loss(it, it->g->nodes[i]);
     return sum;
 }
 
@@ -188,7 +196,7 @@ double interp_loss(struct interp *it)
 {
     double sum = 0;
     for (size_t i = 0; i < it->g->nnodes; i++)
-        if (node_is_loss(it->g->nodes[i])) {
+        if (it->g->nodes[i]->op->loss) {
             struct matrix loss = interp_out(it, it->g->nodes[i], 0);
             for (int64_t r = 0; r < loss.rows; r++)
                 sum += loss.at[r];

@@ -1,5 +1,5 @@
-/* Private to interpret_*.c: the state of an interpreter, matrices over it, and a function for each
- * node. */
+/* What the interpreting functions of operations are written with: the state of an interpreter, and
+ * matrices over it. */
 #ifndef COMPILER_GRAPH_INTERPRET_NODE_H
 #define COMPILER_GRAPH_INTERPRET_NODE_H
 
@@ -52,11 +52,7 @@ void interp_softmax(double *p, const double *x, int64_t n);
 /* The four uniform numbers in [0, 1) of counter (c0, c1, key, step). */
 void interp_uniform(const struct interp *it, uint32_t c0, uint32_t c1, uint32_t key, double u[4]);
 
-/* Balance losses of one layer, weighted, summed over the groups of the run before. */
-double interp_route_balance(struct interp *it, const struct node *route);
-
-#define NODE(name, doc) void interpret_##name(struct interp *it, const struct node *n);
-#include "compiler/graph/nodes.def"
-#undef NODE
+void interp_zero(struct matrix m);
+double interp_dot(const double *a, const double *b, int64_t n);
 
 #endif

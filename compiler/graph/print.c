@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "compiler/graph/graph.h"
+#include "compiler/ops/op.h"
 
 static void print_value(const struct value *v, FILE *out)
 {
@@ -15,17 +16,8 @@ static void print_value(const struct value *v, FILE *out)
 
 static void print_attributes(const struct node *n, FILE *out)
 {
-    if (n->kernel)
-        fprintf(out, " kernel=%d stride=%d padding=%d in=%dx%d out=%dx%d", n->kernel, n->stride,
-                n->padding, n->height, n->width, n->out_height, n->out_width);
-    if (n->groups)
-        fprintf(out, " groups=%d", n->groups);
-    if (n->index)
-        fprintf(out, " index=%d", n->index);
-    if (n->eps > 0)
-        fprintf(out, " eps=%g", n->eps);
-    if (n->rate > 0)
-        fprintf(out, " rate=%g", n->rate);
+    if (n->op->print)
+        n->op->print(n, out);
     const struct moe *m = n->experts ? n->experts->moe : n->moe;
     if (m)
         fprintf(out, " moe=%d", m->id);
@@ -44,7 +36,7 @@ static void print_node(const struct node *n, FILE *out)
         fputs(i ? ", " : "", out);
         print_value(n->out[i], out);
     }
-    fprintf(out, "%s%s(", n->nout ? " = " : "", node_op_name(n->op));
+    fprintf(out, "%s%s(", n->nout ? " = " : "", n->op->name);
     for (int i = 0; i < n->nin; i++)
         fprintf(out, "%s%%%d", i ? ", " : "", n->in[i]->id);
     fputs(")", out);
@@ -84,8 +76,8 @@ void graph_print(const struct graph *g, FILE *out)
     fprintf(out, "logits %%%d, features %%%d\n", g->logits->id, g->features->id);
 }
 
-/* Every value is made once, before it is used; sizes are positive; shapes of elementwise nodes
- * agree. */
+/* Every value is made once, before it is used; sizes are positive; the operation's room says
+ * whether shapes and params are such as it works on. */
 static bool node_ok(const struct graph *g, const struct node *n, FILE *out)
 {
     for (int i = 0; i < n->nin; i++) {
@@ -100,13 +92,11 @@ static bool node_ok(const struct graph *g, const struct node *n, FILE *out)
             fprintf(out, "node %d (%s): output %d is wrong\n", n->id, n->name, i);
             return false;
         }
-    if ((n->op == NODE_add || n->op == NODE_mul) &&
-        (n->nin != 2 || n->in[0]->rows != n->in[1]->rows || n->in[0]->cols != n->in[1]->cols ||
-         n->in[0]->experts != n->in[1]->experts)) {
-        fprintf(out, "node %d (%s): the two inputs differ in shape\n", n->id, n->name);
-        return false;
-    }
-    return true;
+    bool counted = n->nin == n->op->inputs && n->nout == n->op->outputs;
+    const char *wrong = counted ? n->op->wrong(n) : "the number of inputs or outputs is wrong";
+    if (wrong)
+        fprintf(out, "node %d (%s, %s): %s\n", n->id, n->op->name, n->name, wrong);
+    return !wrong;
 }
 
 bool graph_verify(const struct graph *g, FILE *out)

@@ -40,21 +40,50 @@ struct operand operand_shifted(struct operand o, int64_t bytes);
 struct operand operand_region(enum space space, int64_t offset, int64_t s1, int64_t s2);
 struct operand operand_nowhere(void);
 
-/* Rules, one for each row of nodes.def. */
-#define NODE(name, doc) void lower_##name(struct lowering *lo, const struct node *n);
-#include "compiler/graph/nodes.def"
-#undef NODE
+/* What rules of several operations share (rules.c). */
 
-/* Shared by rules. lower_gemm: size = N, K, ldc, lda. lower_weight_gradient: shape = N, taps, I,
- * row strides of dy and x, rows of a picture, for one group of channels. */
-void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
-                struct operand x, struct operand b, const struct param *bias,
-                const int64_t size[4]);
-void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy,
-                           struct operand x, int64_t shape[6], int group);
+/* Sums of a tile for a param's gradient: one row of `cols` for each tile of the open launch; and
+ * the launch that adds those of all tiles to the gradient, in their order. */
+struct operand lower_tile_sums(struct lowering *lo, const struct node *n, int64_t cols);
+void lower_reduce_tiles(struct lowering *lo, const struct node *n, const struct param *p,
+                        struct operand sums, int64_t cols);
+
+/* A kernel whose operands are the output and the inputs, row by row, and whose first size is the
+ * width. */
+struct call *lower_elementwise(struct lowering *lo, const struct node *n, enum kernel k);
+
+/* A kernel whose operands are the outputs and the inputs, picture by picture, in `parts`. */
+struct call *lower_by_images(struct lowering *lo, const struct node *n, enum kernel k,
+                             int64_t parts);
+
+/* Between the rows of a value and one row, picture by picture. */
+void lower_one_row(struct lowering *lo, const struct node *n, enum kernel k,
+                   const struct value *rows, bool mean);
+
+/* `count` columns of each row; zeros; and whole rows moved within each picture: a copy with m = 1
+ * and all its numbers in one row. */
 void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
                 struct operand x, int64_t count, int64_t ldy, int64_t ldx);
 void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
                 int64_t cols);
+void lower_move_rows(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                     struct operand x, int64_t count);
+
+/* The decisions of the node's routing. */
+struct operand operand_decisions(struct lowering *lo, const struct node *n);
+
+/* Products (product.c): size = N, K, ldc, lda; and rows of a value times the node's weight, or,
+ * transposed, the gradient of the rows. */
+void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
+                struct operand x, struct operand b, const struct param *bias,
+                const int64_t size[4]);
+void lower_rows_by_weight(struct lowering *lo, const struct node *n);
+void lower_rows_by_transpose(struct lowering *lo, const struct node *n);
+
+/* dw (N, I, taps) += dy^T x for one group of channels; shape = N, taps, I, row strides of dy and x,
+ * rows of a picture. And of a weight that rows are multiplied by: in 0 is dy, in 1 x. */
+void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy,
+                           struct operand x, int64_t shape[6], int group);
+void lower_rows_gradient(struct lowering *lo, const struct node *n);
 
 #endif

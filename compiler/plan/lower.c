@@ -1,20 +1,10 @@
-/* Graph -> launches: one rule for each kind of node, in order. The rules are in lower_rows.c,
- * lower_maps.c and lower_moe.c. */
+/* Graph -> launches: each node by the rule of its operation, in order. */
 #include "config.h"
 
 #include "compiler/plan/launch.h"
 
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
-
-typedef void lower_rule(struct lowering *lo, const struct node *n);
-
-static lower_rule *const rules[] = {
-#define NODE(name, doc) lower_##name,
-#include "compiler/graph/nodes.def"
-#undef NODE
-};
-
-/* -- a graph -- */
 
 static void place_value(struct lowering *lo, const struct value *v, enum space space)
 {
@@ -71,7 +61,7 @@ void lower_graph(struct lowering *lo)
         }
         if (!lo->fuse)
             close_launch(lo);
-        rules[g->nodes[i]->op](lo, g->nodes[i]);
+        g->nodes[i]->op->lower(lo, g->nodes[i]);
     }
     close_launch(lo);
     copy_features(lo);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "compiler/plan/launch.h"
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 
 double param_decay(const struct param *p)
@@ -39,40 +40,21 @@ static int64_t align(int64_t v)
     return (v + 63) / 64 * 64;
 }
 
-/* The weight of a linear or conv node as a product: for dx is the transpose needed as well. */
-static bool multiplies(const struct node *n, enum node_op linear, enum node_op conv)
+/* The nodes that read a weight packed, as it is or transposed. */
+static bool packs(const struct node *n, bool transposed)
 {
-    return n->op == linear || n->op == conv;
-}
-
-static bool depthwise(const struct node *n)
-{
-    return n->groups > 1 && n->weight->shape[0] == n->groups && n->weight->shape[1] == 1 &&
-           n->kernel > 0;
-}
-
-struct factor {
-    int64_t rows, taps, in, groups, experts;
-}; /* w (experts, groups * rows, in, taps) */
-
-static struct factor factor_of(const struct node *n)
-{
-    const struct param *w = n->weight;
-    int at = w->experts ? 1 : 0;
-    int64_t groups = n->kernel ? n->groups : 1;
-    return (struct factor){w->shape[at] / groups, n->kernel ? (int64_t)n->kernel * n->kernel : 1,
-                           w->shape[at + 1], groups, w->experts ? w->experts : 1};
+    return n->op->factor && n->op->transposed == transposed;
 }
 
 static void place_packed(struct plan *p, const struct node *n, bool transposed, int64_t *top)
 {
     struct placed_param *q = &p->params[n->weight->id];
     int64_t *at = transposed ? &q->packed_t : &q->packed;
-    struct factor f = factor_of(n);
+    struct factor f = n->op->factor(n);
     int64_t K = f.taps * f.in, bytes;
-    if (*at >= 0 || (transposed && depthwise(n)))
+    if (*at >= 0 || (transposed && f.single))
         return;
-    if (depthwise(n))
+    if (f.single)
         bytes = (n->weight->shape[0] + p->vector - 1) / p->vector * p->vector * K * 4;
     else
         bytes = f.groups * (transposed ? plan_packed_bytes(p->vector, K, f.rows)
@@ -95,11 +77,11 @@ void place_params(struct plan *p)
     }
     int64_t top = 0;
     for (size_t i = 0; i < g->nforward; i++)
-        if (multiplies(g->nodes[i], NODE_linear, NODE_conv))
+        if (packs(g->nodes[i], false))
             place_packed(p, g->nodes[i], false, &top);
     p->packed_eval_bytes = top;
     for (size_t i = g->nforward; i < g->nnodes; i++)
-        if (multiplies(g->nodes[i], NODE_linear_dx, NODE_conv_dx))
+        if (packs(g->nodes[i], true))
             place_packed(p, g->nodes[i], true, &top);
     p->packed_train_bytes = top;
     for (size_t i = 0; i < g->nmoes; i++) {
@@ -113,9 +95,9 @@ void place_params(struct plan *p)
 static void add_packing(struct plan *p, struct function *f, const struct node *n, bool transposed)
 {
     const struct placed_param *q = &p->params[n->weight->id];
-    struct factor w = factor_of(n);
+    struct factor w = n->op->factor(n);
     int64_t K = w.taps * w.in;
-    bool single = depthwise(n);
+    bool single = w.single;
     int64_t groups = single ? 1 : w.groups, rows = single ? n->weight->shape[0] : w.rows;
     int64_t width = transposed ? K : rows, depth = transposed ? rows : K;
     int64_t panel = single ? p->vector : plan_panel(p->vector, width);
@@ -142,10 +124,9 @@ static void pack_nodes(struct plan *p, struct function *f, bool transposed)
     bool *done = arena_array(p->arena, g->nparams + 1, sizeof *done);
     for (size_t i = 0; i < g->nnodes; i++) {
         const struct node *n = g->nodes[i];
-        if (!(transposed ? multiplies(n, NODE_linear_dx, NODE_conv_dx)
-                         : multiplies(n, NODE_linear, NODE_conv)))
+        if (!packs(n, transposed) || done[n->weight->id])
             continue;
-        if (done[n->weight->id] || (transposed && depthwise(n)))
+        if (transposed && n->op->factor(n).single)
             continue;
         done[n->weight->id] = true;
         add_packing(p, f, n, transposed);

@@ -76,7 +76,7 @@ static const struct spec *resolve(const struct fuzz *z, const struct input *in, 
     struct lang_options o = {.model = in->model};
     const char *folders[] = {z->own_folder, z->library_folder};
     struct lang_define set = {in->set, in->set + in->equals + 1};
-    o.ops = graph_layers(&o.nops);
+    o.ops = graph_layers(x->arena, &o.nops);
     o.search = in->module ? folders : folders + 1;
     o.nsearch = in->module ? 2 : 1;
     o.sets = &set;

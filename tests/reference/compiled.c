@@ -15,6 +15,8 @@
 
 #include "compiler/emit/module.h"
 #include "compiler/graph/graph.h"
+#include "compiler/ops/facts.h"
+#include "compiler/ops/op.h"
 #include "compiler/plan/plan.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
@@ -32,7 +34,7 @@ static const struct spec *resolve(struct arena *a, const char *file, const struc
                                   size_t nsets, struct diag *d)
 {
     size_t nops;
-    const struct lang_op *ops = graph_layers(&nops);
+    const struct lang_op *ops = graph_layers(a, &nops);
     const char *search[] = {arena_printf(a, "%s/stdlib", getenv("top_srcdir"))};
     struct lang_options o = {
         .ops = ops, .nops = nops, .search = search, .nsearch = 1, .sets = sets, .nsets = nsets};
@@ -52,8 +54,8 @@ static struct graph *make_graph(struct arena *a, const struct spec *spec, bool t
     diag_flush(d);
     assert_non_null(g);
     for (size_t i = 0; i < g->nnodes && eps > 0; i++)
-        if (g->nodes[i]->op == NODE_layernorm)
-            g->nodes[i]->eps = eps;
+        if (g->nodes[i]->op == &op_layernorm)
+            node_set_facts(g, g->nodes[i], &(struct norm){eps}, sizeof(struct norm));
     if (training)
         graph_differentiate(g, RECOMPUTE_CHEAP);
     assert_true(graph_verify(g, stderr));

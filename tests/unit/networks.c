@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "compiler/graph/graph.h"
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 #include "lang/spec.h"
@@ -42,7 +43,7 @@ static struct spec_layer *layer(enum spec_layer_kind kind)
     return l;
 }
 
-static struct spec_layer *op(enum layer_op what, size_t nargs, const struct spec_value *args)
+static struct spec_layer *op(enum layer_id what, size_t nargs, const struct spec_value *args)
 {
     struct spec_layer *l = layer(LAYER_OP);
     struct spec_value *copy = arena_array(arena, nargs + 1, sizeof *copy);
@@ -53,10 +54,10 @@ static struct spec_layer *op(enum layer_op what, size_t nargs, const struct spec
     return l;
 }
 
-#define OP_ARGS(what, ...)                                                                    \
-    op(LAYER_OP_##what, sizeof(struct spec_value[]){__VA_ARGS__} / sizeof(struct spec_value), \
+#define OP_ARGS(what, ...)                                                                 \
+    op(LAYER_##what, sizeof(struct spec_value[]){__VA_ARGS__} / sizeof(struct spec_value), \
        (struct spec_value[]){__VA_ARGS__})
-#define OP_PLAIN(what) op(LAYER_OP_##what, 0, (struct spec_value[]){ABSENT})
+#define OP_PLAIN(what) op(LAYER_##what, 0, (struct spec_value[]){ABSENT})
 
 static struct spec_layer *conv(int kernel, int stride, int padding, int groups, int out)
 {
@@ -605,7 +606,7 @@ static bool ends_in_vector(const struct spec_layer *l)
 {
     while (l->nkids)
         l = l->kids[l->nkids - 1];
-    return l->op == LAYER_OP_mean_pool || l->op == LAYER_OP_take_token;
+    return l->op == LAYER_mean_pool || l->op == LAYER_take_token;
 }
 
 static struct graph *build(struct arena *a, const struct network *c, bool training)

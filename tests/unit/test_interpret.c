@@ -12,6 +12,8 @@
 
 #include "compiler/graph/graph.h"
 #include "compiler/graph/interpret.h"
+#include "compiler/ops/facts.h"
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 #include "tests/unit/fixture.h"
 
@@ -24,7 +26,7 @@ static struct graph *new_graph(int64_t rows, int64_t cols)
     return g;
 }
 
-static struct node *add_node(struct graph *g, enum node_op op, struct moe *moe, struct value *a,
+static struct node *add_node(struct graph *g, const struct op *op, struct moe *moe, struct value *a,
                              struct value *b, struct value *c)
 {
     struct node *n = graph_node(g, op, "node", (struct loc){0});
@@ -76,19 +78,22 @@ struct node_case {
     double x[MAX_ELEMENTS], w[MAX_ELEMENTS], b[MAX_ELEMENTS], y[MAX_ELEMENTS];
 };
 
-#define POOL(o)       \
-    {.op = o,         \
-     .kernel = 2,     \
-     .stride = 2,     \
-     .padding = 1,    \
-     .height = 3,     \
-     .width = 3,      \
-     .out_height = 2, \
-     .out_width = 2}
+#define FACTS(type, ...) \
+    .facts = &(const struct type){__VA_ARGS__}, .facts_size = sizeof(struct type)
+#define WINDOW(k, s, p, h, w, oh, ow) \
+    {.kernel = k,                     \
+     .stride = s,                     \
+     .padding = p,                    \
+     .height = h,                     \
+     .width = w,                      \
+     .out_height = oh,                \
+     .out_width = ow}
+#define POOL(o) {.op = o, .facts = &pooling, .facts_size = sizeof pooling}
+static const struct window pooling = WINDOW(2, 2, 1, 3, 3, 2, 2);
 
 static struct node_case node_cases[] = {
     {"linear",
-     {.op = NODE_linear},
+     {.op = &op_linear},
      1,
      2,
      1,
@@ -97,10 +102,28 @@ static struct node_case node_cases[] = {
      {1, 2, 3, 4, 5, 6},
      {100, 200, 300},
      {105, 211, 317}},
-    {"layernorm", {.op = NODE_layernorm}, 1, 2, 1, 2, {1, 3}, {2, 4}, {1, 1}, {-1, 5}},
-    {"layernorm eps", {.op = NODE_layernorm, .eps = 3}, 1, 2, 1, 2, {1, 3}, {2, 4}, {1, 1}, {0, 3}},
+    {"layernorm",
+     {.op = &op_layernorm, FACTS(norm, .eps = 0)},
+     1,
+     2,
+     1,
+     2,
+     {1, 3},
+     {2, 4},
+     {1, 1},
+     {-1, 5}},
+    {"layernorm eps",
+     {.op = &op_layernorm, FACTS(norm, .eps = 3)},
+     1,
+     2,
+     1,
+     2,
+     {1, 3},
+     {2, 4},
+     {1, 1},
+     {0, 3}},
     {"gelu",
-     {.op = NODE_gelu},
+     {.op = &op_gelu},
      1,
      3,
      1,
@@ -109,9 +132,9 @@ static struct node_case node_cases[] = {
      {0},
      {0},
      {0, 0.8413447460685429, -0.1586552539314571}},
-    {"relu", {.op = NODE_relu}, 1, 3, 1, 3, {0, 2, -2}, {0}, {0}, {0, 2, 0}},
+    {"relu", {.op = &op_relu}, 1, 3, 1, 3, {0, 2, -2}, {0}, {0}, {0, 2, 0}},
     {"silu",
-     {.op = NODE_silu},
+     {.op = &op_silu},
      1,
      3,
      1,
@@ -120,9 +143,9 @@ static struct node_case node_cases[] = {
      {0},
      {0},
      {0, 0.7310585786300049, -0.2689414213699951}},
-    {"scale", {.op = NODE_scale}, 2, 2, 2, 2, {1, 2, 3, 4}, {10, 100}, {0}, {10, 200, 30, 400}},
+    {"scale", {.op = &op_scale}, 2, 2, 2, 2, {1, 2, 3, 4}, {10, 100}, {0}, {10, 200, 30, 400}},
     {"slice",
-     {.op = NODE_slice, .index = 1},
+     {.op = &op_slice, FACTS(range, 1)},
      2,
      3,
      2,
@@ -132,7 +155,7 @@ static struct node_case node_cases[] = {
      {0},
      {2, 3, 5, 6}},
     {"positions",
-     {.op = NODE_positions},
+     {.op = &op_positions},
      2,
      2,
      2,
@@ -142,7 +165,7 @@ static struct node_case node_cases[] = {
      {0},
      {11, 22, 33, 44}},
     {"sincos",
-     {.op = NODE_sincos, .height = 2, .width = 1, .rate = 100},
+     {.op = &op_sincos, FACTS(sincos, .height = 2, .width = 1, .temperature = 100)},
      2,
      8,
      2,
@@ -153,7 +176,7 @@ static struct node_case node_cases[] = {
      {0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0.8414709848078965, 0.09983341664682815,
       0.5403023058681398, 0.9950041652780258}},
     {"sincos after a class token",
-     {.op = NODE_sincos, .height = 1, .width = 2, .rate = 100},
+     {.op = &op_sincos, FACTS(sincos, .height = 1, .width = 2, .temperature = 100)},
      3,
      4,
      3,
@@ -163,15 +186,7 @@ static struct node_case node_cases[] = {
      {0},
      {0, 0, 0, 0, 0, 1, 0, 1, 0.8414709848078965, 0.5403023058681398, 0, 1}},
     {"conv padded, strided",
-     {.op = NODE_conv,
-      .kernel = 3,
-      .stride = 2,
-      .padding = 1,
-      .groups = 1,
-      .height = 3,
-      .width = 3,
-      .out_height = 2,
-      .out_width = 2},
+     {.op = &op_conv, FACTS(conv, WINDOW(3, 2, 1, 3, 3, 2, 2), .groups = 1)},
      9,
      1,
      4,
@@ -181,14 +196,7 @@ static struct node_case node_cases[] = {
      {1000},
      {1094, 1106, 1106, 1094}},
     {"conv of groups",
-     {.op = NODE_conv,
-      .kernel = 1,
-      .stride = 1,
-      .groups = 2,
-      .height = 1,
-      .width = 1,
-      .out_height = 1,
-      .out_width = 1},
+     {.op = &op_conv, FACTS(conv, WINDOW(1, 1, 0, 1, 1, 1, 1), .groups = 2)},
      1,
      4,
      1,
@@ -198,14 +206,7 @@ static struct node_case node_cases[] = {
      {0},
      {5, 11, 39, 53}},
     {"conv of patches",
-     {.op = NODE_conv,
-      .kernel = 2,
-      .stride = 2,
-      .groups = 1,
-      .height = 2,
-      .width = 3,
-      .out_height = 1,
-      .out_width = 1},
+     {.op = &op_conv, FACTS(conv, WINDOW(2, 2, 0, 2, 3, 1, 1), .groups = 1)},
      6,
      2,
      1,
@@ -215,7 +216,7 @@ static struct node_case node_cases[] = {
      {0},
      {1 + 30 + 500 + 7000 + 4 + 80 + 1200 + 16000}},
     {"attention",
-     {.op = NODE_attention},
+     {.op = &op_attention, FACTS(attention, .heads = 2)},
      2,
      6,
      2,
@@ -224,9 +225,9 @@ static struct node_case node_cases[] = {
      {0},
      {0},
      {17.5, 2, 15, 2}},
-    {"mean_pool", {.op = NODE_mean_pool}, 2, 2, 1, 2, {1, 2, 3, 6}, {0}, {0}, {2, 4}},
+    {"mean_pool", {.op = &op_mean_pool}, 2, 2, 1, 2, {1, 2, 3, 6}, {0}, {0}, {2, 4}},
     {"max_pool",
-     POOL(NODE_max_pool),
+     POOL(&op_max_pool),
      9,
      1,
      4,
@@ -236,7 +237,7 @@ static struct node_case node_cases[] = {
      {0},
      {-1, -2, -4, -5}},
     {"avg_pool",
-     POOL(NODE_avg_pool),
+     POOL(&op_avg_pool),
      9,
      1,
      4,
@@ -246,7 +247,7 @@ static struct node_case node_cases[] = {
      {0},
      {1, 2.5, 5.5, 7}},
     {"transpose",
-     {.op = NODE_transpose},
+     {.op = &op_transpose},
      2,
      3,
      3,
@@ -256,7 +257,7 @@ static struct node_case node_cases[] = {
      {0},
      {1, 4, 2, 5, 3, 6}},
     {"class_token",
-     {.op = NODE_class_token},
+     {.op = &op_class_token},
      2,
      2,
      3,
@@ -266,7 +267,7 @@ static struct node_case node_cases[] = {
      {0},
      {8, 9, 1, 2, 3, 4}},
     {"take_tokens",
-     {.op = NODE_take_tokens, .index = 1},
+     {.op = &op_take_tokens, FACTS(range, 1)},
      3,
      2,
      1,
@@ -304,11 +305,13 @@ static void test_saved_values(void **state)
 {
     (void)state;
     struct graph *g = new_graph(2, 6);
-    struct node *norm = add_node(g, NODE_layernorm, NULL, g->input, NULL, NULL);
+    struct node *norm = add_node(g, &op_layernorm, NULL, g->input, NULL, NULL);
+    node_set_facts(g, norm, &(struct norm){0}, sizeof(struct norm));
     norm->weight = norm->bias = graph_param(g, "w", 0, 1, &(int64_t){6});
     node_output(g, norm, 2, 6, NULL);
     node_output(g, norm, 2, 2, NULL);
-    struct node *attention = add_node(g, NODE_attention, NULL, g->input, NULL, NULL);
+    struct node *attention = add_node(g, &op_attention, NULL, g->input, NULL, NULL);
+    node_set_facts(g, attention, &(struct attention){.heads = 2}, sizeof(struct attention));
     node_output(g, attention, 2, 2, NULL);
     node_output(g, attention, 2, 2, NULL);
     struct interp *it = start(g, 1, (double[]){1, 0, 0, 5, 10, 2, -3, 3, -3, 3, -3, 3});
@@ -323,10 +326,10 @@ static void test_two_inputs(void **state)
 {
     (void)state;
     struct graph *g = new_graph(1, 2);
-    static const enum node_op ops[] = {NODE_add, NODE_mul, NODE_concat};
+    static const struct op *const ops[] = {&op_add, &op_mul, &op_concat};
     for (int i = 0; i < 3; i++)
         node_output(g, add_node(g, ops[i], NULL, g->input, g->input, NULL), 1,
-                    ops[i] == NODE_concat ? 4 : 2, NULL);
+                    ops[i] == &op_concat ? 4 : 2, NULL);
     struct interp *it = start(g, 2, (double[]){3, 5, 7, 9});
     run(it, g);
     assert_near(interp_value(it, g->nodes[0]->out[0]), (double[]){6, 10, 14, 18}, 4);
@@ -339,7 +342,7 @@ static void test_cross_entropy(void **state)
     (void)state;
     struct graph *g = new_graph(1, 2);
     struct value *target = graph_value(g, 1, 2, NULL);
-    struct node *n = add_node(g, NODE_cross_entropy, NULL, g->input, target, NULL);
+    struct node *n = add_node(g, &op_cross_entropy, NULL, g->input, target, NULL);
     node_output(g, n, 1, 1, NULL);
     node_output(g, n, 1, 2, NULL);
     struct interp *it = start(g, 2, (double[]){0, log(3), 1000, 1000});
@@ -358,12 +361,10 @@ static void test_drops(void **state)
     static double ones[PICTURES * ROWS * COLS];
     (void)state;
     struct graph *g = new_graph(ROWS, COLS);
-    struct node *path = add_node(g, NODE_drop_path, NULL, g->input, NULL, NULL);
-    struct node *out = add_node(g, NODE_dropout, NULL, g->input, NULL, NULL);
-    path->rate = 0.5;
-    out->rate = 0.25;
-    path->key = 17;
-    out->key = 18;
+    struct node *path = add_node(g, &op_drop_path, NULL, g->input, NULL, NULL);
+    struct node *out = add_node(g, &op_dropout, NULL, g->input, NULL, NULL);
+    node_set_facts(g, path, &(struct mask){.rate = 0.5, .key = 17}, sizeof(struct mask));
+    node_set_facts(g, out, &(struct mask){.rate = 0.25, .key = 18}, sizeof(struct mask));
     double *y[] = {NULL, NULL}, sum[] = {0, 0};
     node_output(g, path, ROWS, COLS, NULL);
     node_output(g, out, ROWS, COLS, NULL);
@@ -420,15 +421,15 @@ static struct routing route(struct moe settings, int64_t images, const double *l
     r.moe->span = r.moe->share = 1;
     r.moe->rows = settings.tokens * settings.top_k;
     *ARENA_PUSH(arena, r.g->moes, r.g->nmoes, r.g->cap_moes) = r.moe;
-    struct node *n = add_node(r.g, NODE_route, r.moe, r.g->input, NULL, NULL);
+    struct node *n = add_node(r.g, &op_route, r.moe, r.g->input, NULL, NULL);
     r.z = node_output(r.g, n, settings.tokens, settings.experts, NULL);
     r.gates = node_output(r.g, n, settings.tokens, settings.top_k, NULL);
     struct value *decisions = node_output(r.g, n, settings.tokens, settings.top_k, NULL);
     decisions->raw = true;
-    n = add_node(r.g, NODE_dispatch, r.moe, r.g->input, decisions, NULL);
+    n = add_node(r.g, &op_dispatch, r.moe, r.g->input, decisions, NULL);
     struct value *x =
         node_output(r.g, n, settings.tokens * settings.top_k, settings.experts, all_experts(r.moe));
-    n = add_node(r.g, NODE_combine, r.moe, x, r.gates, decisions);
+    n = add_node(r.g, &op_combine, r.moe, x, r.gates, decisions);
     r.y = node_output(r.g, n, settings.tokens, settings.experts, NULL);
     r.it = start(r.g, images, logits);
     run(r.it, r.g);

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "compiler/ops/op.h"
 #include "lang/base/arena.h"
 #include "lang/base/diag.h"
 
@@ -144,7 +145,7 @@ static bool check_moe(struct builder *b, const struct spec_layer *l, struct tens
     return true;
 }
 
-static struct tensor plain(struct builder *b, enum node_op op, const struct spec_layer *l,
+static struct tensor plain(struct builder *b, const struct op *op, const struct spec_layer *l,
                            struct tensor x, int64_t rows, int64_t cols)
 {
     return tensor_tokens(node_output(b->g, layer_node(b, op, l, x), rows, cols, NULL));
@@ -154,7 +155,7 @@ static struct tensor plain(struct builder *b, enum node_op op, const struct spec
 static struct tensor build_product(struct builder *b, const struct spec_layer *l,
                                    struct tensor left, struct tensor right)
 {
-    struct node *n = layer_node(b, NODE_matmul, l, left);
+    struct node *n = layer_node(b, &op_matmul, l, left);
     node_input(n, right.v);
     return tensor_tokens(node_output(b->g, n, left.v->rows, right.v->cols, NULL));
 }
@@ -165,7 +166,7 @@ static bool build_router(struct builder *b, const struct spec_layer *l, struct t
     const struct spec_moe *s = l->moe;
     int64_t wanted = s->choice == CHOICE_SOFT ? (int64_t)s->experts * s->slots : s->experts;
     if (s->per_image) {
-        x = plain(b, NODE_mean_pool, l, x, 1, x.v->cols);
+        x = plain(b, &op_mean_pool, l, x, 1, x.v->cols);
         x.kind = TENSOR_VECTOR;
     }
     if (!build_layer(b, l->kids[0], x, logits))
@@ -201,7 +202,7 @@ static bool build_kind(struct builder *b, const struct spec_layer *l, size_t kin
 {
     struct experts *experts = arena_alloc(b->g->arena, sizeof *experts);
     *experts = (struct experts){m, first, l->moe->kinds[kind].count};
-    struct node *dispatch = layer_node(b, NODE_dispatch, l, x);
+    struct node *dispatch = layer_node(b, &op_dispatch, l, x);
     dispatch->moe = m;
     dispatch->experts = experts;
     node_input(dispatch, m->decisions);
@@ -221,14 +222,17 @@ static bool build_experts(struct builder *b, const struct spec_layer *l, struct 
         struct tensor out;
         if (!build_kind(b, l, i, (int)first, m, x, &out))
             return false;
-        struct node *back = layer_node(b, gates ? NODE_combine : NODE_collect, l, out);
+        struct node *back = layer_node(b, gates ? &op_combine : &op_collect, l, out);
         back->moe = m;
         back->experts = out.v->experts;
         if (gates)
             node_input(back, gates);
         node_input(back, m->decisions);
         struct tensor part = tensor_like(x, node_output(b->g, back, x.v->rows, x.v->cols, NULL));
-        *y = i ? build_binary(b, NODE_add, l, *y, part) : part;
+        if (i == 0)
+            *y = part;
+        else if (!build_join(b, op_joining(LAYER_SUM), l, l->loc, y, part))
+            return false;
     }
     return true;
 }
@@ -245,7 +249,7 @@ static bool build_chosen(struct builder *b, const struct spec_layer *l, struct t
     struct moe *m = new_moe(b, l->moe, x.v->rows);
     if (!check_size(b, l, m))
         return false;
-    struct node *route = layer_node(b, NODE_route, l, logits);
+    struct node *route = layer_node(b, &op_route, l, logits);
     route->moe = m;
     node_output(b->g, route, m->tokens, m->experts, NULL);
     struct value *gates = node_output(b->g, route, m->tokens, m->top_k, NULL);
@@ -260,7 +264,7 @@ static bool build_chosen(struct builder *b, const struct spec_layer *l, struct t
         m->bias->lr_factor = 0;
     }
     if (m->span > 1)
-        gates = plain(b, NODE_repeat, l, tensor_tokens(gates), m->span, m->top_k).v;
+        gates = plain(b, &op_repeat, l, tensor_tokens(gates), m->span, m->top_k).v;
     return build_experts(b, l, m, x, gates, y);
 }
 
@@ -271,15 +275,15 @@ static bool build_soft(struct builder *b, const struct spec_layer *l, struct ten
     struct moe *m = new_moe(b, l->moe, tokens);
     if (!check_size(b, l, m))
         return false;
-    struct tensor over_tokens = plain(
-        b, NODE_softmax, l, plain(b, NODE_transpose, l, logits, slots, tokens), slots, tokens);
+    struct tensor over_tokens =
+        plain(b, &op_softmax, l, plain(b, &op_transpose, l, logits, slots, tokens), slots, tokens);
     struct tensor mixed = build_product(b, l, over_tokens, x), out;
-    struct node *n = graph_node(b->g, NODE_slots, b->title, l->loc);
+    struct node *n = graph_node(b->g, &op_slots, b->title, l->loc);
     n->moe = m;
     add_decisions(b, n, m);
     if (!build_experts(b, l, m, mixed, NULL, &out))
         return false;
-    struct tensor over_slots = plain(b, NODE_softmax, l, logits, tokens, slots);
+    struct tensor over_slots = plain(b, &op_softmax, l, logits, tokens, slots);
     *y = tensor_like(x, build_product(b, l, over_slots, out).v);
     return true;
 }
@@ -295,6 +299,5 @@ bool build_moe(struct builder *b, const struct spec_layer *l, struct tensor x, s
         return true;
     if (!build_body(b, l->kids[l->nkids - 1], x, &shared))
         return false;
-    *y = build_binary(b, NODE_add, l, *y, shared);
-    return true;
+    return build_join(b, op_joining(LAYER_SUM), l, l->loc, y, shared);
 }
