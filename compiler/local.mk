@@ -44,7 +44,9 @@ bin_PROGRAMS += vmoec
 	%D%/ops/transpose.c \
 	%D%/ops/window.c %D%/ops/window.h \
 	%D%/plan/plan.c %D%/plan/plan.h \
-	%D%/plan/kernels.def \
+	%D%/plan/operand.h \
+	%D%/plan/kernels.c %D%/plan/kernels.h %D%/plan/kernels.def \
+	%D%/plan/steps.def %D%/plan/activations.def \
 	%D%/plan/fuse.c \
 	%D%/plan/launch.c %D%/plan/launch.h \
 	%D%/plan/rules.c \
@@ -65,6 +67,8 @@ bin_PROGRAMS += vmoec
 	%D%/emit/gemm_tn.c \
 	%D%/emit/pack.c \
 	%D%/emit/rows.c \
+	%D%/emit/activation.c \
+	%D%/emit/masks.c \
 	%D%/emit/conv.c \
 	%D%/emit/depthwise.c \
 	%D%/emit/attention.c \

@@ -22,13 +22,13 @@ struct head {
     V room;                       /* scratch not yet used */
 };
 
-static struct head head_of(struct emit *e, const struct kernel_args *k, V qkv, V scratch)
+static struct head head_of(struct emit *e, const struct kernel_args *k, struct attention_sizes s,
+                           V qkv, V scratch)
 {
-    const int64_t *s = k->call->size;
-    struct head h = {.T = s[0],
-                     .D = s[1],
-                     .d = s[1] / s[2],
-                     .share = tile_attention(s[0]),
+    struct head h = {.T = s.T,
+                     .D = s.D,
+                     .d = s.D / s.heads,
+                     .share = tile_attention(s.T),
                      .ctx = k->ctx,
                      .room = scratch};
     h.wide = (h.T + e->W - 1) / e->W * e->W;
@@ -103,7 +103,10 @@ static void pass_begin(struct emit *e, const struct head *h, struct pass *p)
 static void product(struct emit *e, const struct head *h, V c, int64_t ldc, V a, int64_t lda, V b,
                     int64_t N, int64_t K, V m)
 {
-    gemm_call(e, (int64_t[]){N, K, ldc, lda, 1, START_ZERO}, c, a, b, m, h->ctx);
+    gemm_call(
+        e,
+        (struct gemm_sizes){.N = N, .K = K, .ldc = ldc, .lda = lda, .step = 1, .start = START_ZERO},
+        c, a, b, m, h->ctx);
 }
 
 struct norm {
@@ -119,11 +122,12 @@ static void norm_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_attention(struct emit *e, const struct kernel_args *k)
 {
-    struct head h = head_of(e, k, k->p[2], k->p[3]);
-    int64_t ld = 3 * h.D, heads = k->call->size[2];
+    struct head h =
+        head_of(e, k, k->call->size.attention, k->p.attention.qkv, k->p.attention.scratch);
+    int64_t ld = 3 * h.D, heads = k->call->size.attention.heads;
     V keys = packed_columns(e, &h, h.k, ld), values = packed_rows(e, &h, h.v, ld),
       sums = take(e, &h, h.share * 4), s = h.room;
-    V y = at(e, k->p[0], imulk(e, k->row, h.d)), lse = at(e, k->p[1], k->row);
+    V y = at(e, k->p.attention.y, imulk(e, k->row, h.d)), lse = at(e, k->p.attention.lse, k->row);
     struct pass p;
     struct loop r;
     pass_begin(e, &h, &p);
@@ -169,8 +173,8 @@ static void start_queries(struct emit *e, const struct head *h, const struct ker
 {
     struct loop i;
     loop_begin(e, &i, ki(e, 0), ki(e, h->T), 1, 0, NULL);
-    V place = imulk(e, i.i, h->D),
-      lse = at(e, at(e, k->p[4], k->row), imulk(e, i.i, k->call->size[2]));
+    V place = imulk(e, i.i, h->D), lse = at(e, at(e, k->p.attention_dx.lse, k->row),
+                                            imulk(e, i.i, k->call->size.attention_dx.heads));
     store(e, load(e, e->f32, lse), at(e, s->lse, i.i));
     store(e, dot(e, at(e, dy, place), at(e, y, place), h->d), at(e, s->delta, i.i));
     clear_floats(e, at(e, dq, imulk(e, place, 3)), ki(e, h->d));
@@ -179,10 +183,14 @@ static void start_queries(struct emit *e, const struct head *h, const struct ker
 
 void emit_attention_dx(struct emit *e, const struct kernel_args *k)
 {
-    struct head h = head_of(e, k, k->p[2], k->p[5]);
+    const struct attention_dx_sizes *size = &k->call->size.attention_dx;
+    struct attention_sizes sizes = {.T = size->T, .D = size->D, .heads = size->heads};
+    struct head h = head_of(e, k, sizes, k->p.attention_dx.qkv, k->p.attention_dx.scratch);
     int64_t ld = 3 * h.D;
-    V dq = at(e, k->p[0], imulk(e, k->row, h.d)), dk = atk(e, dq, h.D), dv = atk(e, dq, 2 * h.D);
-    V dy = at(e, k->p[1], imulk(e, k->row, h.d)), y = at(e, k->p[3], imulk(e, k->row, h.d));
+    V dq = at(e, k->p.attention_dx.dqkv, imulk(e, k->row, h.d)), dk = atk(e, dq, h.D),
+      dv = atk(e, dq, 2 * h.D);
+    V dy = at(e, k->p.attention_dx.dy, imulk(e, k->row, h.d)),
+      y = at(e, k->p.attention_dx.y, imulk(e, k->row, h.d));
     V q_columns = packed_columns(e, &h, h.q, ld), dy_columns = packed_columns(e, &h, dy, h.D);
     V q_rows = packed_rows(e, &h, h.q, ld), dy_rows = packed_rows(e, &h, dy, h.D);
     V key_rows = take(e, &h, plan_packed_bytes(e->W, h.d, h.share)),
@@ -206,7 +214,9 @@ void emit_attention_dx(struct emit *e, const struct kernel_args *k)
     product(e, &h, at(e, dk, place), ld, dp, h.wide, q_rows, h.d, h.T, p.m);
     /* Past the last keys ds holds another share's, which rows of zeros take out. */
     pack_rows(e, key_rows, keys, ld, h.d, p.m, h.share);
-    gemm_call(e, (int64_t[]){h.d, h.share, ld, 1, h.wide, START_C}, dq, dp, key_rows, ki(e, h.T),
-              h.ctx);
+    gemm_call(e,
+              (struct gemm_sizes){
+                  .N = h.d, .K = h.share, .ldc = ld, .lda = 1, .step = h.wide, .start = START_C},
+              dq, dp, key_rows, ki(e, h.T), h.ctx);
     loop_end(e, &p.l, NULL);
 }

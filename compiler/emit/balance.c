@@ -198,11 +198,11 @@ static V group_loss(struct emit *e, const struct routing *r)
 
 void emit_balance_sum(struct emit *e, const struct kernel_args *k)
 {
-    struct routing all = routing_of(e, k, k->p[0]);
+    struct routing all = routing_of(e, k, k->p.balance_sum.decisions);
     int64_t group = all.m->group;
     struct loop l;
     V sum = kf(e, 0);
-    all.stats = bytesk(e, k->p[0], all.at.stats);
+    all.stats = bytesk(e, k->p.balance_sum.decisions, all.at.stats);
     loop_begin(e, &l, ki(e, 0), groups_of(e, &all, k->m), 1, 1, &sum);
     struct routing r = with_group(e, &all, l.i);
     r.tokens = imulk(e, imin(e, ki(e, group), isub(e, k->m, imulk(e, l.i, group))), r.T);
@@ -338,7 +338,7 @@ static void load_slope(struct emit *e, const struct routing *r, const struct tok
 
 void emit_route_dx(struct emit *e, const struct kernel_args *k)
 {
-    struct routing r = routing_of(e, k, k->p[5]);
+    struct routing r = routing_of(e, k, k->p.route_dx.decisions);
     V slope1 = slot(e, e->f32, r.E), slope2 = slot(e, e->f32, r.E),
       count = LLVMBuildSIToFP(e->b, r.tokens, e->f32, "");
     V choice = int_at(e, routing_field(e, &r, r.at.choice), imulk(e, r.first_token, r.K)),
@@ -356,8 +356,9 @@ void emit_route_dx(struct emit *e, const struct kernel_args *k)
         spread_slopes(e, &r, load_stats(e, &r), slope2, r.m->load);
     loop_begin(e, &l, ki(e, 0), r.tokens, 1, 0, NULL);
     V wide = imulk(e, l.i, r.E), narrow = imulk(e, l.i, r.K);
-    struct token t = {at(e, k->p[0], wide), at(e, k->p[1], narrow), at(e, k->p[2], wide),
-                      at(e, k->p[3], wide), at(e, k->p[4], narrow), int_at(e, choice, narrow)};
+    struct token t = {at(e, k->p.route_dx.dlogits, wide), at(e, k->p.route_dx.dgates, narrow),
+                      at(e, k->p.route_dx.logits, wide),  at(e, k->p.route_dx.z, wide),
+                      at(e, k->p.route_dx.gates, narrow), int_at(e, choice, narrow)};
     task_slope(e, &r, &t);
     if (needs_softmax(r.m))
         softmax_slope(e, &r, &t, slope1, z_scale);
@@ -370,16 +371,17 @@ void emit_route_dx(struct emit *e, const struct kernel_args *k)
 
 void emit_balance_bias(struct emit *e, const struct kernel_args *k)
 {
-    int64_t E = k->call->size[0];
+    int64_t E = k->call->size.balance_bias.E;
     struct loop l;
     V sum = kf(e, 0), zero = kf(e, 0), up = kf(e, k->call->real[0]);
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 1, &sum);
-    sum = vadd(e, l.carry[0], load(e, e->f32, at(e, k->p[1], l.i)));
+    sum = vadd(e, l.carry[0], load(e, e->f32, at(e, k->p.balance_bias.balance, l.i)));
     loop_end(e, &l, &sum);
     V all = l.carry[0];
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 0, NULL);
-    V p = at(e, k->p[1], l.i), mine = vmul(e, load(e, e->f32, p), kf(e, (double)E));
-    add_to(e, at(e, k->p[0], l.i),
+    V p = at(e, k->p.balance_bias.balance, l.i),
+      mine = vmul(e, load(e, e->f32, p), kf(e, (double)E));
+    add_to(e, at(e, k->p.balance_bias.w, l.i),
            choose(e, vgt(e, all, mine), up, choose(e, vgt(e, mine, all), vneg(e, up), zero)));
     store(e, zero, p);
     loop_end(e, &l, NULL);

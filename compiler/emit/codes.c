@@ -44,17 +44,18 @@ static void inverse_lengths(struct emit *e, V w, V to, int64_t O, int64_t C)
 
 void emit_codes(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0], O = k->call->size[1];
-    bool cosine = k->call->size[2] == CODES_COSINE;
+    int64_t C = k->call->size.codes.C, O = k->call->size.codes.O;
+    bool cosine = k->call->size.codes.kind == CODES_COSINE;
     struct loop l, o;
     if (cosine)
-        inverse_lengths(e, k->p[2], k->p[3], O, C);
+        inverse_lengths(e, k->p.codes.w, k->p.codes.scratch, O, C);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V x = at(e, k->p[1], imulk(e, l.i, C)), inverse = cosine ? inverse_length(e, x, C) : NULL;
+    V x = at(e, k->p.codes.x, imulk(e, l.i, C)), inverse = cosine ? inverse_length(e, x, C) : NULL;
     loop_begin(e, &o, ki(e, 0), ki(e, O), 1, 0, NULL);
-    V y = (cosine ? dot : distance)(e, x, at(e, k->p[2], imulk(e, o.i, C)), C);
-    y = cosine ? vmul(e, y, vmul(e, inverse, load(e, e->f32, at(e, k->p[3], o.i)))) : vneg(e, y);
-    store(e, y, at(e, k->p[0], iadd(e, imulk(e, l.i, O), o.i)));
+    V y = (cosine ? dot : distance)(e, x, at(e, k->p.codes.w, imulk(e, o.i, C)), C);
+    y = cosine ? vmul(e, y, vmul(e, inverse, load(e, e->f32, at(e, k->p.codes.scratch, o.i))))
+               : vneg(e, y);
+    store(e, y, at(e, k->p.codes.y, iadd(e, imulk(e, l.i, O), o.i)));
     loop_end(e, &o, NULL);
     loop_end(e, &l, NULL);
 }
@@ -92,24 +93,24 @@ static void factors(struct emit *e, struct slopes *s, V dy, V y, V inverse_x, V 
 
 void emit_codes_dx(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0], O = k->call->size[1];
-    bool cosine = k->call->size[2] == CODES_COSINE;
+    int64_t C = k->call->size.codes_dx.C, O = k->call->size.codes_dx.O;
+    bool cosine = k->call->size.codes_dx.kind == CODES_COSINE;
     struct loop l, o;
-    clear_floats(e, k->p[5], ki(e, O * C));
+    clear_floats(e, k->p.codes_dx.pw, ki(e, O * C));
     if (cosine)
-        inverse_lengths(e, k->p[4], k->p[6], O, C);
+        inverse_lengths(e, k->p.codes_dx.w, k->p.codes_dx.scratch, O, C);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    struct slopes s = {.dx = at(e, k->p[0], imulk(e, l.i, C)),
-                       .x = at(e, k->p[2], imulk(e, l.i, C))};
+    struct slopes s = {.dx = at(e, k->p.codes_dx.dx, imulk(e, l.i, C)),
+                       .x = at(e, k->p.codes_dx.x, imulk(e, l.i, C))};
     V inverse = cosine ? inverse_length(e, s.x, C) : NULL;
     clear_floats(e, s.dx, ki(e, C));
     loop_begin(e, &o, ki(e, 0), ki(e, O), 1, 0, NULL);
     V place = iadd(e, imulk(e, l.i, O), o.i), code = imulk(e, o.i, C);
-    s.w = at(e, k->p[4], code);
-    s.dw = at(e, k->p[5], code);
-    factors(e, &s, load(e, e->f32, at(e, k->p[1], place)),
-            cosine ? load(e, e->f32, at(e, k->p[3], place)) : NULL, inverse,
-            cosine ? load(e, e->f32, at(e, k->p[6], o.i)) : NULL);
+    s.w = at(e, k->p.codes_dx.w, code);
+    s.dw = at(e, k->p.codes_dx.pw, code);
+    factors(e, &s, load(e, e->f32, at(e, k->p.codes_dx.dy, place)),
+            cosine ? load(e, e->f32, at(e, k->p.codes_dx.y, place)) : NULL, inverse,
+            cosine ? load(e, e->f32, at(e, k->p.codes_dx.scratch, o.i)) : NULL);
     each_vector(e, ki(e, C), slopes_body, &s, NULL, 0);
     loop_end(e, &o, NULL);
     loop_end(e, &l, NULL);
@@ -121,9 +122,9 @@ struct gain {
     V x, dy, to, factor;
 };
 
-static V factor_of(struct emit *e, const struct kernel_args *k, V w, V *slope)
+static V factor_of(struct emit *e, const struct kernel_args *k, bool exponential, V w, V *slope)
 {
-    if (!k->call->size[1]) {
+    if (!exponential) {
         *slope = kf(e, 1);
         return w;
     }
@@ -142,9 +143,10 @@ static void gain_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_gain(struct emit *e, const struct kernel_args *k)
 {
-    V slope, f = factor_of(e, k, load(e, e->f32, k->p[2]), &slope);
-    struct gain g = {.x = k->p[1], .to = k->p[0], .factor = splat(e, f)};
-    each_vector(e, imulk(e, k->m, k->call->size[0]), gain_body, &g, NULL, 0);
+    V slope,
+        f = factor_of(e, k, k->call->size.gain.exponential, load(e, e->f32, k->p.gain.w), &slope);
+    struct gain g = {.x = k->p.gain.x, .to = k->p.gain.y, .factor = splat(e, f)};
+    each_vector(e, imulk(e, k->m, k->call->size.gain.C), gain_body, &g, NULL, 0);
 }
 
 static void gain_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
@@ -157,8 +159,12 @@ static void gain_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_gain_dx(struct emit *e, const struct kernel_args *k)
 {
-    V slope, f = factor_of(e, k, load(e, e->f32, k->p[3]), &slope), sum = vkf(e, 0);
-    struct gain g = {.x = k->p[2], .dy = k->p[1], .to = k->p[0], .factor = splat(e, f)};
-    each_vector(e, imulk(e, k->m, k->call->size[0]), gain_dx_body, &g, &sum, 1);
-    store(e, vmul(e, hsum(e, sum), slope), k->p[4]);
+    V slope,
+        f = factor_of(e, k, k->call->size.gain_dx.exponential, load(e, e->f32, k->p.gain_dx.w),
+                      &slope),
+        sum = vkf(e, 0);
+    struct gain g = {
+        .x = k->p.gain_dx.x, .dy = k->p.gain_dx.dy, .to = k->p.gain_dx.dx, .factor = splat(e, f)};
+    each_vector(e, imulk(e, k->m, k->call->size.gain_dx.C), gain_dx_body, &g, &sum, 1);
+    store(e, vmul(e, hsum(e, sum), slope), k->p.gain_dx.pw);
 }

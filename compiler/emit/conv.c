@@ -69,16 +69,17 @@ static void copy_line(struct emit *e, const struct window *w, V to, V x, V y, V 
 
 void emit_im2col(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    struct window w = {s[0], s[1], s[2], s[3], s[4], s[5], s[8]};
-    int64_t OW = s[6], rows = s[7], K = w.C * w.k * w.k;
+    const struct im2col_sizes *s = &k->call->size.im2col;
+    struct window w = {s->H, s->W, s->C, s->k, s->stride, s->pad, s->groups};
+    int64_t OW = s->OW, rows = s->rows, K = w.C * w.k * w.k;
     struct loop r, ky;
     loop_begin(e, &r, ki(e, 0), k->m, 1, 0, NULL);
     V row = iadd(e, k->row, r.i), image = idiv(e, row, ki(e, rows)),
       position = irem(e, row, ki(e, rows));
     V y0 = iaddk(e, imulk(e, idiv(e, position, ki(e, OW)), w.stride), -w.pad);
     V x0 = iaddk(e, imulk(e, irem(e, position, ki(e, OW)), w.stride), -w.pad);
-    V x = at(e, k->p[1], imulk(e, image, w.H * w.W * w.C)), to = at(e, k->p[0], imulk(e, r.i, K));
+    V x = at(e, k->p.im2col.x, imulk(e, image, w.H * w.W * w.C)),
+      to = at(e, k->p.im2col.y, imulk(e, r.i, K));
     loop_begin(e, &ky, ki(e, 0), ki(e, w.k), 1, 0, NULL);
     copy_line(e, &w, to, x, iadd(e, y0, ky.i), x0, ky.i);
     loop_end(e, &ky, NULL);
@@ -101,10 +102,10 @@ static void add_tap_body(struct emit *e, V i, V mask, V *carry, void *data)
  * oy * stride. */
 void emit_col2im(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    struct window w = {s[0], s[1], s[2], s[3], s[4], s[5], s[8]};
-    int64_t OH = s[6], OW = s[7], I = w.C / w.groups, K = I * w.k * w.k;
-    V line = at(e, k->p[0], imulk(e, k->row, w.W * w.C));
+    const struct col2im_sizes *s = &k->call->size.col2im;
+    struct window w = {s->H, s->W, s->C, s->k, s->stride, s->pad, s->groups};
+    int64_t OH = s->OH, OW = s->OW, I = w.C / w.groups, K = I * w.k * w.k;
+    V line = at(e, k->p.col2im.dx, imulk(e, k->row, w.W * w.C));
     clear_floats(e, line, ki(e, w.W * w.C));
     struct loop oy, ox, kx, g;
     struct branch in_y, in_x;
@@ -119,7 +120,7 @@ void emit_col2im(struct emit *e, const struct kernel_args *k)
     V position = iadd(e, imulk(e, oy.i, OW), ox.i), tap = iadd(e, imulk(e, ky, w.k), kx.i);
     V column = iadd(e, imulk(e, g.i, K), imulk(e, tap, I));
     struct add_tap p = {at(e, line, iadd(e, imulk(e, x, w.C), imulk(e, g.i, I))),
-                        at(e, k->p[1], iadd(e, imulk(e, position, K * w.groups), column))};
+                        at(e, k->p.col2im.dcol, iadd(e, imulk(e, position, K * w.groups), column))};
     each_vector(e, ki(e, I), add_tap_body, &p, NULL, 0);
     loop_end(e, &g, NULL);
     if_end(e, &in_x);

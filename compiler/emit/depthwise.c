@@ -221,32 +221,32 @@ static V output_rows(struct emit *e, const struct depthwise *d, int rows, int64_
 
 void emit_dwconv(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    struct depthwise d = {.C = s[0],
-                          .H = s[1],
-                          .W = s[2],
-                          .k = s[3],
-                          .stride = s[4],
-                          .pad = s[5],
-                          .up = s[6],
-                          .OH = s[7],
-                          .OW = s[8],
-                          .flip = s[9]};
-    int64_t band = s[11], vectors = (d.C + e->W - 1) / e->W, bands = (d.OH + band - 1) / band;
+    const struct dwconv_sizes *s = &k->call->size.dwconv;
+    struct depthwise d = {.C = s->C,
+                          .H = s->H,
+                          .W = s->W,
+                          .k = s->k,
+                          .stride = s->stride,
+                          .pad = s->pad,
+                          .up = s->up,
+                          .OH = s->OH,
+                          .OW = s->OW,
+                          .flip = s->flip};
+    int64_t band = s->band, vectors = (d.C + e->W - 1) / e->W, bands = (d.OH + band - 1) / band;
     V first = imulk(e, irem(e, k->row, ki(e, bands)), band),
       end = imin(e, iaddk(e, first, band), ki(e, d.OH));
-    V from = imulk(e, idiv(e, k->row, ki(e, bands)), s[12]),
-      to = imin(e, iaddk(e, from, s[12]), ki(e, vectors));
+    V from = imulk(e, idiv(e, k->row, ki(e, bands)), s->group),
+      to = imin(e, iaddk(e, from, s->group), ki(e, vectors));
     struct block b = choose_block(e, &d);
     struct loop image, v;
     loop_begin(e, &image, ki(e, 0), k->m, 1, 0, NULL);
     loop_begin(e, &v, from, to, 1, 0, NULL);
     V c = imulk(e, v.i, e->W);
     d.mask = block_mask(e, v.i, d.C);
-    d.y = at(e, k->p[0], iadd(e, imulk(e, image.i, d.OH * d.OW * d.C), c));
-    d.x = at(e, k->p[1], iadd(e, imulk(e, image.i, d.H * d.W * d.C), c));
-    d.w = at(e, k->p[2], imulk(e, c, d.k * d.k));
-    d.bias = s[10] ? at(e, k->p[3], c) : NULL;
+    d.y = at(e, k->p.dwconv.y, iadd(e, imulk(e, image.i, d.OH * d.OW * d.C), c));
+    d.x = at(e, k->p.dwconv.x, iadd(e, imulk(e, image.i, d.H * d.W * d.C), c));
+    d.w = at(e, k->p.dwconv.w, imulk(e, c, d.k * d.k));
+    d.bias = s->biased ? at(e, k->p.dwconv.bias, c) : NULL;
     V rest = output_rows(e, &d, b.rows, b.n, first, end);
     if (band % b.rows || d.OH % band % b.rows)
         output_rows(e, &d, 1, b.n, rest, end);
@@ -432,27 +432,27 @@ static void picture_sums(struct emit *e, struct depthwise d, V scratch, bool bia
 
 void emit_dwconv_dw(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    struct depthwise d = {.C = s[0],
-                          .H = s[1],
-                          .W = s[2],
-                          .k = s[3],
-                          .stride = s[4],
-                          .pad = s[5],
+    const struct dwconv_dw_sizes *s = &k->call->size.dwconv_dw;
+    struct depthwise d = {.C = s->C,
+                          .H = s->H,
+                          .W = s->W,
+                          .k = s->k,
+                          .stride = s->stride,
+                          .pad = s->pad,
                           .up = 1,
-                          .OH = s[6],
-                          .OW = s[7]};
+                          .OH = s->OH,
+                          .OW = s->OW};
     int64_t vectors = (d.C + e->W - 1) / e->W, numbers = d.k * d.k + 1;
-    V from = imulk(e, k->row, s[9]), to = imin(e, iaddk(e, from, s[9]), ki(e, vectors));
+    V from = imulk(e, k->row, s->group), to = imin(e, iaddk(e, from, s->group), ki(e, vectors));
     struct loop v, image;
     loop_begin(e, &v, from, to, 1, 0, NULL);
-    V c = imulk(e, v.i, e->W), acc = at(e, k->p[0], imulk(e, c, numbers));
+    V c = imulk(e, v.i, e->W), acc = at(e, k->p.dwconv_dw.sums, imulk(e, c, numbers));
     d.mask = block_mask(e, v.i, d.C);
     clear_floats(e, acc, ki(e, numbers * e->W));
     loop_begin(e, &image, ki(e, 0), k->m, 1, 0, NULL);
-    d.y = at(e, k->p[1], iadd(e, imulk(e, image.i, d.OH * d.OW * d.C), c));
-    d.x = at(e, k->p[2], iadd(e, imulk(e, image.i, d.H * d.W * d.C), c));
-    picture_sums(e, d, s[10] ? k->p[3] : NULL, s[8], acc);
+    d.y = at(e, k->p.dwconv_dw.dy, iadd(e, imulk(e, image.i, d.OH * d.OW * d.C), c));
+    d.x = at(e, k->p.dwconv_dw.x, iadd(e, imulk(e, image.i, d.H * d.W * d.C), c));
+    picture_sums(e, d, s->copied ? k->p.dwconv_dw.scratch : NULL, s->biased, acc);
     loop_end(e, &image, NULL);
     loop_end(e, &v, NULL);
 }
@@ -471,22 +471,23 @@ static V slice_sum(struct emit *e, V x, V slices, int64_t stride)
 /* Sums (tap, lane) to dw (channel, tap) and db. */
 void emit_dwconv_sum(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    int64_t taps = s[1];
-    V lanes_on = imin(e, ki(e, e->W), isub(e, ki(e, s[0]), imulk(e, k->row, e->W))),
-      mask = block_mask(e, k->row, s[0]);
+    const struct dwconv_sum_sizes *s = &k->call->size.dwconv_sum;
+    int64_t taps = s->taps;
+    V lanes_on = imin(e, ki(e, e->W), isub(e, ki(e, s->C), imulk(e, k->row, e->W))),
+      mask = block_mask(e, k->row, s->C);
     V all = slot(e, e->f32, e->W);
     struct loop t, c;
     loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
-    vstore(e, slice_sum(e, at(e, k->p[2], imulk(e, t.i, e->W)), k->m, s[2]), all, NULL);
+    vstore(e, slice_sum(e, at(e, k->p.dwconv_sum.sums, imulk(e, t.i, e->W)), k->m, s->stride), all,
+           NULL);
     loop_begin(e, &c, ki(e, 0), lanes_on, 1, 0, NULL);
-    V to = at(e, k->p[0], iadd(e, imulk(e, c.i, taps), t.i));
+    V to = at(e, k->p.dwconv_sum.dw, iadd(e, imulk(e, c.i, taps), t.i));
     store(e, vadd(e, load(e, e->f32, to), load(e, e->f32, at(e, all, c.i))), to);
     loop_end(e, &c, NULL);
     loop_end(e, &t, NULL);
-    if (s[3])
+    if (s->biased)
         vstore(e,
-               vadd(e, vload(e, k->p[1], mask),
-                    slice_sum(e, atk(e, k->p[2], taps * e->W), k->m, s[2])),
-               k->p[1], mask);
+               vadd(e, vload(e, k->p.dwconv_sum.db, mask),
+                    slice_sum(e, atk(e, k->p.dwconv_sum.sums, taps * e->W), k->m, s->stride)),
+               k->p.dwconv_sum.db, mask);
 }

@@ -48,10 +48,32 @@ struct emit {
     LLVMBasicBlockRef entry; /* its first block: for stack slots */
 };
 
+/* The operands of a kernel as pointers: by name, as in kernels.def, or one after the other. */
+#define OUT(name)       V name;
+#define IN(name)        V name;
+#define INOUT(name)     V name;
+#define IN_RAW(name)    V name;
+#define INOUT_RAW(name) V name;
+union kernel_values {
+    V at[CALL_OPERANDS];
+#define KERNEL(name, operands, sizes, doc) \
+    struct {                               \
+        operands                           \
+    } name;
+#include "compiler/plan/kernels.def"
+#undef KERNEL
+};
+#undef OUT
+#undef IN
+#undef INOUT
+#undef IN_RAW
+#undef INOUT_RAW
+
 /* A kernel while it is being emitted. */
 struct kernel_args {
     const struct call *call;
-    V p[CALL_OPERANDS]; /* operands */
+    union kernel_values p;
+    V argument[THEN_STEPS], y[THEN_STEPS]; /* of the steps: NULL where there is none */
     V m, row, ctx;
 };
 typedef void kernel_rule(struct emit *e, const struct kernel_args *k);
@@ -62,7 +84,8 @@ typedef void kernel_rule(struct emit *e, const struct kernel_args *k);
 V emit_kernel(
     /* as declared in this module; emitted once for each list of sizes */
     struct emit *e, const struct call *c);
-void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx);
+/* operands: as call_uses() lists them. */
+void call_kernel(struct emit *e, const struct call *c, const V *operands, V m, V row, V ctx);
 
 /* -- vec.c: constants, arithmetic, memory -- */
 V ki(struct emit *e, int64_t v); /* i64 */
@@ -188,13 +211,14 @@ void pack_columns(struct emit *e, V to, V x, int64_t ld, int64_t N, int64_t K); 
 void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m,
                int64_t K); /* rows are m rows of x, the others zero */
 
-/* -- rows.c: kind: enum activation -- */
-V act_value(struct emit *e, V x, int kind);
-V act_slope(struct emit *e, V dy, V x, int kind); /* dy times the slope at x */
+/* -- activation.c -- */
+V act_value(struct emit *e, V x, enum activation act);
+V act_slope(struct emit *e, V dy, V x, enum activation act); /* dy times the slope at x */
 
 /* -- epilogue.c: what follows a product -- */
 struct epilogue_step {
-    int then;
+    enum then then;
+    enum activation act;
     V argument, y;
 };
 struct epilogue {
@@ -212,7 +236,7 @@ void epilogue_read(const struct kernel_args *k, struct epilogue *p);
 void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilogue_part *b);
 
 /* -- shared by kernels -- */
-void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx);
+void gemm_call(struct emit *e, struct gemm_sizes size, V c, V a, V b, V m, V ctx);
 void random_keys(struct emit *e, V ctx, V *key0, V *key1, V *step); /* i32 */
 
 /* -- step.c, module.c, target.c -- */

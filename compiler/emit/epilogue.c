@@ -3,17 +3,16 @@
  * the bits are the same. */
 #include "config.h"
 
+#include <assert.h>
+
 #include "compiler/emit/emit.h"
 
 void epilogue_read(const struct kernel_args *k, struct epilogue *p)
 {
-    int operand = 4;
-    p->n = 0;
-    for (int i = 6; i < k->call->nsizes; i++) {
-        struct epilogue_step *s = &p->step[p->n++];
-        s->then = THEN_OF(k->call->size[i]);
-        s->argument = THEN_TAKES(s->then) ? k->p[operand++] : NULL;
-        s->y = THEN_STORED(k->call->size[i]) ? k->p[operand++] : NULL;
+    p->n = k->call->nsteps;
+    for (int i = 0; i < p->n; i++) {
+        const struct step *s = &k->call->step[i];
+        p->step[i] = (struct epilogue_step){s->then, s->act, k->argument[i], k->y[i]};
     }
 }
 
@@ -38,17 +37,16 @@ static void keep(struct emit *e, const struct epilogue_step *s, const struct pla
 static V take_step(struct emit *e, const struct epilogue_step *s, const struct place *p, V v)
 {
     switch (s->then) {
-    case THEN_KEEP:       return v;
+    case THEN_KEEP:       break;
+    case THEN_ACT:        return act_value(e, v, s->act);
+    case THEN_ACT_DX:     return act_slope(e, v, argument(e, s, p), s->act);
+    case THEN_ACT_BESIDE: keep(e, s, p, act_value(e, argument(e, s, p), s->act)); break;
     case THEN_SCALE:      return vmul(e, v, vload(e, at(e, s->argument, p->column), p->mask));
     case THEN_SCALE_ROWS: return vmul(e, v, splat(e, load(e, e->f32, at(e, s->argument, p->row))));
     case THEN_ADD:        return vadd(e, v, argument(e, s, p));
     case THEN_MUL:        return vmul(e, v, argument(e, s, p));
+    case THEN_COUNT:      assert(!"a step");
     }
-    if (s->then < THEN_ACT_DX)
-        return act_value(e, v, s->then - THEN_ACT);
-    if (s->then < THEN_ACT_BESIDE)
-        return act_slope(e, v, argument(e, s, p), s->then - THEN_ACT_DX);
-    keep(e, s, p, act_value(e, argument(e, s, p), s->then - THEN_ACT_BESIDE));
     return v;
 }
 
@@ -67,7 +65,7 @@ void epilogue_block(struct emit *e, const struct epilogue *p, const struct epilo
         for (int i = 0; i < p->n; i++) {
             const struct epilogue_step *s = &p->step[i];
             sum = take_step(e, s, &at_, sum);
-            if (s->y && !THEN_BESIDE(s->then))
+            if (s->y && !then_beside(s->then))
                 keep(e, s, &at_, sum);
         }
     }

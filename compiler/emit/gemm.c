@@ -186,17 +186,17 @@ static void init_columns(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_gemm(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    struct gemm g = {.N = s[0],
-                     .K = s[1],
-                     .ldc = s[2],
-                     .lda = s[3],
-                     .step = s[4],
-                     .start = (int)s[5],
-                     .c = k->p[0],
-                     .a = k->p[1],
-                     .b = k->p[2],
-                     .bias = k->p[3],
+    const struct gemm_sizes *s = &k->call->size.gemm;
+    struct gemm g = {.N = s->N,
+                     .K = s->K,
+                     .ldc = s->ldc,
+                     .lda = s->lda,
+                     .step = s->step,
+                     .start = (int)s->start,
+                     .c = k->p.gemm.c,
+                     .a = k->p.gemm.a,
+                     .b = k->p.gemm.b,
+                     .bias = k->p.gemm.bias,
                      .m = k->m};
     epilogue_read(k, &g.epilogue);
     g.panel = plan_panel(e->W, g.N);
@@ -222,20 +222,19 @@ void emit_gemm(struct emit *e, const struct kernel_args *k)
     loop_end(e, &l, NULL);
 }
 
-void gemm_call(struct emit *e, const int64_t size[6], V c, V a, V b, V m, V ctx)
+void gemm_call(struct emit *e, struct gemm_sizes size, V c, V a, V b, V m, V ctx)
 {
-    struct call call = {.kernel = KERNEL_gemm, .noperands = 4, .nsizes = 6};
-    for (int i = 0; i < 6; i++)
-        call.size[i] = size[i];
-    call_kernel(e, &call, (V[]){c, a, b, LLVMConstNull(e->ptr)}, 4, m, ki(e, 0), ctx);
+    struct call call = {.kernel = KERNEL_gemm, .size.gemm = size};
+    call_kernel(e, &call, (V[]){c, a, b, LLVMConstNull(e->ptr)}, m, ki(e, 0), ctx);
 }
 
 /* -- products of values of one picture -- */
 
 void emit_matmul(struct emit *e, const struct kernel_args *k)
 {
-    int64_t R = k->call->size[0], M = k->call->size[1], C = k->call->size[2];
-    pack_rows(e, k->p[3], k->p[2], C, C, ki(e, M), M);
-    gemm_call(e, (int64_t[]){C, M, C, M, 1, START_ZERO}, k->p[0], k->p[1], k->p[3], ki(e, R),
-              k->ctx);
+    int64_t R = k->call->size.matmul.R, M = k->call->size.matmul.M, C = k->call->size.matmul.C;
+    pack_rows(e, k->p.matmul.scratch, k->p.matmul.b, C, C, ki(e, M), M);
+    gemm_call(
+        e, (struct gemm_sizes){.N = C, .K = M, .ldc = C, .lda = M, .step = 1, .start = START_ZERO},
+        k->p.matmul.y, k->p.matmul.a, k->p.matmul.scratch, ki(e, R), k->ctx);
 }

@@ -38,9 +38,10 @@ static void call_gemm_tn(struct emit *e, V c, int64_t ldc, V a, int64_t lda, V b
 
 /* The columns k0 .. k0 + columns of dw (n, I, taps) += col (n, wide), whose columns are (tap, i),
  * for `rows` n. */
-static void unpatch(struct emit *e, V dw, V col, V rows, V k0, V columns, const int64_t *s)
+static void unpatch(struct emit *e, V dw, V col, V rows, V k0, V columns,
+                    const struct linear_dw_sizes *s)
 {
-    int64_t taps = s[1], I = s[2], wide = s[4];
+    int64_t taps = s->taps, I = s->I, wide = s->wide;
     struct loop n, k;
     loop_begin(e, &k, ki(e, 0), columns, 1, 0, NULL);
     V column = iadd(e, k0, k.i), t = idiv(e, column, ki(e, I)), i = irem(e, column, ki(e, I));
@@ -289,20 +290,20 @@ static void product_tn(struct emit *e, struct gradient *g, V room)
 
 void emit_linear_dw(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    int64_t N = s[0], taps = s[1], block = s[3], wide = s[4], K = taps * s[2],
+    const struct linear_dw_sizes *s = &k->call->size.linear_dw;
+    int64_t N = s->N, taps = s->taps, block = s->block, wide = s->wide, K = taps * s->I,
             across = (K + wide - 1) / wide;
     V part = irem(e, k->row, ki(e, across));
     V n0 = imulk(e, idiv(e, k->row, ki(e, across)), block), k0 = imulk(e, part, wide);
     struct gradient g = {.ldw = K,
-                         .ldy = s[5],
-                         .ldx = s[6],
+                         .ldy = s->ldy,
+                         .ldx = s->ldx,
                          .panel = plan_panel(e->W, K),
                          .high = e->W == 16 ? 12 : 6,
                          .block = block,
-                         .db = s[7] ? at(e, k->p[1], n0) : NULL,
-                         .dy = at(e, k->p[2], n0),
-                         .x = at(e, k->p[3], k0),
+                         .db = s->biased ? at(e, k->p.linear_dw.db, n0) : NULL,
+                         .dy = at(e, k->p.linear_dw.dy, n0),
+                         .x = at(e, k->p.linear_dw.x, k0),
                          .m = k->m};
     g.tail = K % g.panel;
     g.turns = block / g.high * (wide / g.panel) < TILE_DW_CHUNK;
@@ -310,13 +311,13 @@ void emit_linear_dw(struct emit *e, const struct kernel_args *k)
     g.columns = imin(e, ki(e, wide), isub(e, ki(e, K), k0));
     g.biased = choose(e, ieq(e, part, ki(e, 0)), g.rows, ki(e, 0));
     if (taps == 1) {
-        g.dw = at(e, k->p[0], iadd(e, imulk(e, n0, K), k0));
-        product_tn(e, &g, k->p[4]);
+        g.dw = at(e, k->p.linear_dw.dw, iadd(e, imulk(e, n0, K), k0));
+        product_tn(e, &g, k->p.linear_dw.scratch);
     } else {
-        g.dw = k->p[4];
+        g.dw = k->p.linear_dw.scratch;
         g.ldw = wide;
         clear_floats(e, g.dw, imulk(e, g.rows, wide));
-        product_tn(e, &g, atk(e, k->p[4], block * wide));
-        unpatch(e, at(e, k->p[0], imulk(e, n0, K)), g.dw, g.rows, k0, g.columns, s);
+        product_tn(e, &g, atk(e, k->p.linear_dw.scratch, block * wide));
+        unpatch(e, at(e, k->p.linear_dw.dw, imulk(e, n0, K)), g.dw, g.rows, k0, g.columns, s);
     }
 }

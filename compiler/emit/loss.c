@@ -34,14 +34,14 @@ static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0];
+    int64_t C = k->call->size.cross_entropy.C;
     V scale = splat(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, loss_scale)));
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C);
-    struct entropy s = {.out = at(e, k->p[1], row),
-                        .logits = at(e, k->p[2], row),
-                        .target = at(e, k->p[3], row),
+    struct entropy s = {.out = at(e, k->p.cross_entropy.dlogits, row),
+                        .logits = at(e, k->p.cross_entropy.logits, row),
+                        .target = at(e, k->p.cross_entropy.target, row),
                         .scale = scale};
     V sum[3] = {vkf(e, 0), vkf(e, 0), vkf(e, 0)};
     s.max = splat(e, row_max(e, s.logits, C));
@@ -49,7 +49,7 @@ void emit_cross_entropy(struct emit *e, const struct kernel_args *k)
     V total = hsum(e, sum[0]);
     s.inverse = splat(e, vdiv(e, kf(e, 1), total));
     V loss = vsub(e, vmul(e, math_log(e, total), hsum(e, sum[2])), hsum(e, sum[1]));
-    store(e, loss, at(e, k->p[0], l.i));
+    store(e, loss, at(e, k->p.cross_entropy.loss, l.i));
     each_vector(e, ki(e, C), slope_body, &s, NULL, 0);
     loop_end(e, &l, NULL);
 }
@@ -73,26 +73,27 @@ static void binary_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_binary_cross_entropy(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0];
+    int64_t C = k->call->size.binary_cross_entropy.C;
     V share = kf(e, 1.0 / (double)C);
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C), sum = vkf(e, 0);
     struct binary s = {
-        .out = at(e, k->p[1], row),
-        .logits = at(e, k->p[2], row),
-        .target = at(e, k->p[3], row),
+        .out = at(e, k->p.binary_cross_entropy.dlogits, row),
+        .logits = at(e, k->p.binary_cross_entropy.logits, row),
+        .target = at(e, k->p.binary_cross_entropy.target, row),
         .scale =
             splat(e, vmul(e, ctx_float(e, k->ctx, offsetof(struct vrt_ctx, loss_scale)), share))};
     each_vector(e, ki(e, C), binary_body, &s, &sum, 1);
-    store(e, vmul(e, hsum(e, sum), share), at(e, k->p[0], l.i));
+    store(e, vmul(e, hsum(e, sum), share), at(e, k->p.binary_cross_entropy.loss, l.i));
     loop_end(e, &l, NULL);
 }
 
 /* Sets both losses: the balance losses of this call are added after. */
 void emit_loss_sum(struct emit *e, const struct kernel_args *k)
 {
-    store(e, sum_in_double(e, k->p[0], k->m), ctx_field(e, k->ctx, offsetof(struct vrt_ctx, loss)));
+    store(e, sum_in_double(e, k->p.loss_sum.loss, k->m),
+          ctx_field(e, k->ctx, offsetof(struct vrt_ctx, loss)));
     store(e, LLVMConstReal(e->f64, 0),
           ctx_field(e, k->ctx, offsetof(struct vrt_ctx, balance_loss)));
 }

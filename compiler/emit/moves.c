@@ -30,25 +30,27 @@ static V pair_of(struct emit *e, const struct kernel_args *k, V decisions, int64
 
 void emit_dispatch(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
+    const struct dispatch_sizes *s = &k->call->size.dispatch;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V token = idiv(e, pair_of(e, k, k->p[2], s[2], l.i), ki(e, s[1]));
-    struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), at(e, k->p[1], imulk(e, token, s[0])),
-                     NULL};
-    each_vector(e, ki(e, s[0]), move_body, &m, NULL, 0);
+    V token = idiv(e, pair_of(e, k, k->p.dispatch.decisions, s->pair_at, l.i), ki(e, s->K));
+    struct move m = {at(e, k->p.dispatch.y, imulk(e, l.i, s->C)),
+                     at(e, k->p.dispatch.x, imulk(e, token, s->C)), NULL};
+    each_vector(e, ki(e, s->C), move_body, &m, NULL, 0);
     loop_end(e, &l, NULL);
 }
 
 void emit_combine_dx(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
+    const struct combine_dx_sizes *s = &k->call->size.combine_dx;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V pair = pair_of(e, k, k->p[3], s[2], l.i), token = idiv(e, pair, ki(e, s[1]));
-    struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), at(e, k->p[1], imulk(e, token, s[0])),
-                     splat(e, load(e, e->f32, at(e, k->p[2], pair)))};
-    each_vector(e, ki(e, s[0]), move_body, &m, NULL, 0);
+    V pair = pair_of(e, k, k->p.combine_dx.decisions, s->pair_at, l.i),
+      token = idiv(e, pair, ki(e, s->K));
+    struct move m = {at(e, k->p.combine_dx.dx, imulk(e, l.i, s->C)),
+                     at(e, k->p.combine_dx.dy, imulk(e, token, s->C)),
+                     splat(e, load(e, e->f32, at(e, k->p.combine_dx.gates, pair)))};
+    each_vector(e, ki(e, s->C), move_body, &m, NULL, 0);
     loop_end(e, &l, NULL);
 }
 
@@ -83,19 +85,19 @@ static V slot_of(struct emit *e, const struct kernel_args *k, V decisions, int64
 
 void emit_combine(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
+    const struct combine_sizes *s = &k->call->size.combine;
     struct loop l, j;
     struct branch br;
-    struct range mine = range_of(e, k->p[3], s[4], s[5]);
+    struct range mine = range_of(e, k->p.combine.decisions, s->from_at, s->to_at);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    struct move m = {at(e, k->p[0], imulk(e, l.i, s[0])), NULL, NULL};
-    clear_floats(e, m.to, ki(e, s[0]));
-    loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
-    V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local);
+    struct move m = {at(e, k->p.combine.y, imulk(e, l.i, s->C)), NULL, NULL};
+    clear_floats(e, m.to, ki(e, s->C));
+    loop_begin(e, &j, ki(e, 0), ki(e, s->K), 1, 0, NULL);
+    V local, row = slot_of(e, k, k->p.combine.decisions, s->K, s->slot_at, l.i, j.i, &local);
     if_begin(e, &br, is_in(e, mine, row));
-    m.from = at(e, k->p[1], imulk(e, row, s[0]));
-    m.factor = s[3] ? splat(e, load(e, e->f32, at(e, k->p[2], local))) : NULL;
-    each_vector(e, ki(e, s[0]), add_body, &m, NULL, 0);
+    m.from = at(e, k->p.combine.x, imulk(e, row, s->C));
+    m.factor = s->gated ? splat(e, load(e, e->f32, at(e, k->p.combine.gates, local))) : NULL;
+    each_vector(e, ki(e, s->C), add_body, &m, NULL, 0);
     if_end(e, &br);
     loop_end(e, &j, NULL);
     loop_end(e, &l, NULL);
@@ -103,17 +105,18 @@ void emit_combine(struct emit *e, const struct kernel_args *k)
 
 void emit_combine_dgate(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
+    const struct combine_dgate_sizes *s = &k->call->size.combine_dgate;
     struct loop l, j;
     struct branch br;
-    struct range mine = range_of(e, k->p[3], s[3], s[4]);
+    struct range mine = range_of(e, k->p.combine_dgate.decisions, s->from_at, s->to_at);
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
-    V dy = at(e, k->p[1], imulk(e, l.i, s[0]));
-    loop_begin(e, &j, ki(e, 0), ki(e, s[1]), 1, 0, NULL);
-    V local, row = slot_of(e, k, k->p[3], s[1], s[2], l.i, j.i, &local), to = at(e, k->p[0], local);
+    V dy = at(e, k->p.combine_dgate.dy, imulk(e, l.i, s->C));
+    loop_begin(e, &j, ki(e, 0), ki(e, s->K), 1, 0, NULL);
+    V local, row = slot_of(e, k, k->p.combine_dgate.decisions, s->K, s->slot_at, l.i, j.i, &local),
+             to = at(e, k->p.combine_dgate.dgates, local);
     store(e, kf(e, 0), to);
     if_begin(e, &br, is_in(e, mine, row));
-    store(e, dot(e, dy, at(e, k->p[2], imulk(e, row, s[0])), s[0]), to);
+    store(e, dot(e, dy, at(e, k->p.combine_dgate.x, imulk(e, row, s->C)), s->C), to);
     if_end(e, &br);
     loop_end(e, &j, NULL);
     loop_end(e, &l, NULL);

@@ -14,22 +14,22 @@ static void square_body(struct emit *e, V i, V mask, V *carry, void *data)
     carry[0] = vfma(e, x, x, carry[0]);
 }
 
-static V chunk_length(struct emit *e, const struct kernel_args *k)
+static V chunk_length(struct emit *e, const struct kernel_args *k, int64_t n, int64_t chunk)
 {
-    int64_t n = k->call->size[0], chunk = k->call->size[1];
     return imin(e, ki(e, chunk), isub(e, ki(e, n), imulk(e, k->row, chunk)));
 }
 
 void emit_square_sum(struct emit *e, const struct kernel_args *k)
 {
     V sum = vkf(e, 0);
-    each_vector(e, chunk_length(e, k), square_body, k->p[1], &sum, 1);
-    store(e, hsum(e, sum), k->p[0]);
+    each_vector(e, chunk_length(e, k, k->call->size.square_sum.n, k->call->size.square_sum.chunk),
+                square_body, k->p.square_sum.x, &sum, 1);
+    store(e, hsum(e, sum), k->p.square_sum.y);
 }
 
 void emit_norm_sum(struct emit *e, const struct kernel_args *k)
 {
-    V sum = sum_in_double(e, k->p[0], ki(e, k->call->size[0]));
+    V sum = sum_in_double(e, k->p.norm_sum.x, ki(e, k->call->size.norm_sum.n));
     store(e, sum, ctx_field(e, k->ctx, offsetof(struct vrt_ctx, grad_norm2)));
 }
 
@@ -123,12 +123,13 @@ static void adamw_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_adamw(struct emit *e, const struct kernel_args *k)
 {
-    struct update u = {.p = k->p[0],
-                       .g = k->p[1],
-                       .m1 = k->p[2],
-                       .m2 = k->p[3],
-                       .ema = k->p[4],
-                       .count = chunk_length(e, k)};
+    struct update u = {.p = k->p.adamw.p,
+                       .g = k->p.adamw.g,
+                       .m1 = k->p.adamw.m1,
+                       .m2 = k->p.adamw.m2,
+                       .ema = k->p.adamw.ema,
+                       .count =
+                           chunk_length(e, k, k->call->size.adamw.n, k->call->size.adamw.chunk)};
     read_rates(e, k, &u);
     read_moments(e, k, &u);
     u.keep = splat(e, vsub(e, kf(e, 1), vmul(e, u.lr, u.decay)));
@@ -153,12 +154,15 @@ static void sgd_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_sgd(struct emit *e, const struct kernel_args *k)
 {
-    struct update u = {
-        .p = k->p[0], .g = k->p[1], .m1 = k->p[2], .ema = k->p[3], .count = chunk_length(e, k)};
+    struct update u = {.p = k->p.sgd.p,
+                       .g = k->p.sgd.g,
+                       .m1 = k->p.sgd.m1,
+                       .ema = k->p.sgd.ema,
+                       .count = chunk_length(e, k, k->call->size.sgd.n, k->call->size.sgd.chunk)};
     read_rates(e, k, &u);
     u.keep = splat(e, u.decay);
     u.momentum = splat(e, setting(e, k, offsetof(struct vrt_ctx, momentum)));
-    u.nesterov = k->call->size[2] != 0;
+    u.nesterov = k->call->size.sgd.nesterov != 0;
     apply(e, k, &u, sgd_body);
 }
 
@@ -174,9 +178,9 @@ struct chunk {
     int64_t per;
 }; /* `per` chunks make a slice */
 
-static struct chunk chunk_of(struct emit *e, const struct kernel_args *k)
+static struct chunk chunk_of(struct emit *e, const struct kernel_args *k, int64_t n, int64_t chunk)
 {
-    int64_t n = k->call->size[0], chunk = k->call->size[1], per = (n + chunk - 1) / chunk;
+    int64_t per = (n + chunk - 1) / chunk;
     V slice = idiv(e, k->row, ki(e, per)), first = imulk(e, irem(e, k->row, ki(e, per)), chunk);
     return (struct chunk){iadd(e, imulk(e, slice, n), first),
                           imin(e, ki(e, chunk), isub(e, ki(e, n), first)), slice, per};
@@ -194,12 +198,12 @@ static void lamb_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_lamb(struct emit *e, const struct kernel_args *k)
 {
-    struct chunk c = chunk_of(e, k);
-    struct update u = {.p = at(e, k->p[0], c.from),
-                       .g = at(e, k->p[1], c.from),
-                       .m1 = at(e, k->p[2], c.from),
-                       .m2 = at(e, k->p[3], c.from)};
-    V sum[2] = {vkf(e, 0), vkf(e, 0)}, to = at(e, k->p[4], imulk(e, k->row, 2));
+    struct chunk c = chunk_of(e, k, k->call->size.lamb.n, k->call->size.lamb.chunk);
+    struct update u = {.p = at(e, k->p.lamb.p, c.from),
+                       .g = at(e, k->p.lamb.g, c.from),
+                       .m1 = at(e, k->p.lamb.m1, c.from),
+                       .m2 = at(e, k->p.lamb.m2, c.from)};
+    V sum[2] = {vkf(e, 0), vkf(e, 0)}, to = at(e, k->p.lamb.sums, imulk(e, k->row, 2));
     read_rates(e, k, &u);
     read_moments(e, k, &u);
     u.keep = splat(e, u.decay);
@@ -218,9 +222,9 @@ static void lamb_apply_body(struct emit *e, V i, V mask, V *carry, void *data)
 }
 
 /* |p| / |step|; 1 where either is zero, or nothing decays. */
-static V trust(struct emit *e, const struct kernel_args *k, const struct chunk *c, V decay)
+static V trust(struct emit *e, V sums, const struct chunk *c, V decay)
 {
-    V first = at(e, k->p[2], imulk(e, c->slice, 2 * c->per)), sum[2] = {kf(e, 0), kf(e, 0)},
+    V first = at(e, sums, imulk(e, c->slice, 2 * c->per)), sum[2] = {kf(e, 0), kf(e, 0)},
       zero = kf(e, 0);
     struct loop l;
     loop_begin(e, &l, ki(e, 0), ki(e, c->per), 1, 2, sum);
@@ -236,12 +240,12 @@ static V trust(struct emit *e, const struct kernel_args *k, const struct chunk *
 
 void emit_lamb_apply(struct emit *e, const struct kernel_args *k)
 {
-    struct chunk c = chunk_of(e, k);
-    struct update u = {.p = at(e, k->p[0], c.from),
-                       .g = at(e, k->p[1], c.from),
-                       .ema = at(e, k->p[3], c.from),
+    struct chunk c = chunk_of(e, k, k->call->size.lamb_apply.n, k->call->size.lamb_apply.chunk);
+    struct update u = {.p = at(e, k->p.lamb_apply.p, c.from),
+                       .g = at(e, k->p.lamb_apply.g, c.from),
+                       .ema = at(e, k->p.lamb_apply.ema, c.from),
                        .count = c.count};
     read_rates(e, k, &u);
-    u.rate = splat(e, vmul(e, u.lr, trust(e, k, &c, u.decay)));
+    u.rate = splat(e, vmul(e, u.lr, trust(e, k->p.lamb_apply.sums, &c, u.decay)));
     apply(e, k, &u, lamb_apply_body);
 }

@@ -70,9 +70,9 @@ void pack_rows(struct emit *e, V to, V x, int64_t ld, int64_t N, V m, int64_t K)
 /* -- weights: panel `row` of the panels of all experts; w (E, N, I, taps), k = (tap, i) -- */
 
 /* Lanes of a panel are columns n of the product, rows of w. */
-static void pack_taps(struct emit *e, V to, V w, V n0, const int64_t *s)
+static void pack_taps(struct emit *e, V to, V w, V n0, const struct pack_sizes *s)
 {
-    int64_t N = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I;
+    int64_t N = s->N, taps = s->taps, I = s->I, panel = s->panel, K = taps * I;
     struct loop t, i;
     loop_begin(e, &t, ki(e, 0), ki(e, taps), 1, 0, NULL);
     loop_begin(e, &i, ki(e, 0), ki(e, I), 1, 0, NULL);
@@ -88,20 +88,21 @@ static void pack_taps(struct emit *e, V to, V w, V n0, const int64_t *s)
 
 void emit_pack(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    int64_t N = s[0], taps = s[1], panel = s[3], K = taps * s[2], count = (N + panel - 1) / panel;
+    const struct pack_sizes *s = &k->call->size.pack;
+    int64_t N = s->N, taps = s->taps, panel = s->panel, K = taps * s->I,
+            count = (N + panel - 1) / panel;
     V index = irem(e, k->row, ki(e, count)), n0 = imulk(e, index, panel);
-    V w = at(e, k->p[1], imulk(e, iadd(e, imulk(e, idiv(e, k->row, ki(e, count)), N), n0), K));
+    V w = at(e, k->p.pack.w, imulk(e, iadd(e, imulk(e, idiv(e, k->row, ki(e, count)), N), n0), K));
     struct branch last;
     if (taps > 1) {
-        pack_taps(e, k->p[0], w, n0, s);
+        pack_taps(e, k->p.pack.b, w, n0, s);
         return;
     }
     if_begin(e, &last, ilt(e, index, ki(e, N / panel)));
-    pack_panel(e, k->p[0], w, K, panel, K, panel);
+    pack_panel(e, k->p.pack.b, w, K, panel, K, panel);
     if (N % panel) {
         if_else(e, &last);
-        pack_panel(e, k->p[0], w, K, N % panel, K, panel);
+        pack_panel(e, k->p.pack.b, w, K, N % panel, K, panel);
     }
     if_end(e, &last);
 }
@@ -109,14 +110,14 @@ void emit_pack(struct emit *e, const struct kernel_args *k)
 /* Lanes are columns j = (tap, i), rows k are w's own rows. */
 void emit_pack_t(struct emit *e, const struct kernel_args *k)
 {
-    const int64_t *s = k->call->size;
-    int64_t rows = s[0], taps = s[1], I = s[2], panel = s[3], K = taps * I,
+    const struct pack_t_sizes *s = &k->call->size.pack_t;
+    int64_t rows = s->K, taps = s->taps, I = s->I, panel = s->panel, K = taps * I,
             count = (K + panel - 1) / panel;
     V j0 = imulk(e, irem(e, k->row, ki(e, count)), panel);
-    V w = at(e, k->p[1], imulk(e, idiv(e, k->row, ki(e, count)), rows * K));
+    V w = at(e, k->p.pack_t.w, imulk(e, idiv(e, k->row, ki(e, count)), rows * K));
     struct loop r;
     loop_begin(e, &r, ki(e, 0), ki(e, rows), 1, 0, NULL);
-    V from = at(e, w, imulk(e, r.i, K)), to = at(e, k->p[0], imulk(e, r.i, panel));
+    V from = at(e, w, imulk(e, r.i, K)), to = at(e, k->p.pack_t.b, imulk(e, r.i, panel));
     for (int64_t v = 0; v < panel; v += e->W) {
         V j = iaddk(e, j0, v), x;
         V mask = K % panel ? mask_below(e, isub(e, ki(e, K), j)) : NULL;

@@ -126,18 +126,19 @@ static void cut_tiles(struct emit *e, const struct routing *r, V first, V tile, 
 
 void emit_route_sort(struct emit *e, const struct kernel_args *k)
 {
-    struct routing r = routing_of(e, k, k->p[0]);
+    struct routing r = routing_of(e, k, k->p.route_sort.decisions);
     struct branch br;
     V counts = slot(e, e->i32, r.E), n = imulk(e, r.tokens, r.K);
     V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot),
       first = routing_field(e, &r, r.at.first);
-    bool training = k->call->size[1];
+    bool training = k->call->size.route_sort.training;
     if_begin(e, &br, LLVMBuildNot(e->b, routing_held(e, r.ctx), ""));
     if (!training)
-        clear_choices(e, &r, k->p[2], k->m);
-    count_choices(e, &r, choice, slots, counts, k->p[1], k->p[2], n, training);
+        clear_choices(e, &r, k->p.route_sort.choices, k->m);
+    count_choices(e, &r, choice, slots, counts, k->p.route_sort.balance, k->p.route_sort.choices, n,
+                  training);
     if (r.m->choice == CHOICE_TOKEN)
-        add_to(e, atk(e, k->p[1], 3 * r.E + 1), entropy_total(e, &r, k->m));
+        add_to(e, atk(e, k->p.route_sort.balance, 3 * r.E + 1), entropy_total(e, &r, k->m));
     first_rows(e, &r, counts, first);
     place_rows(e, &r, choice, slots, counts, routing_field(e, &r, r.at.pair), n);
     cut_tiles(e, &r, first, routing_field(e, &r, r.at.tile), routing_field(e, &r, r.at.tile_first));
@@ -147,7 +148,7 @@ void emit_route_sort(struct emit *e, const struct kernel_args *k)
 /* Item i of a picture with M of them goes to expert i / (M / E). */
 void emit_slots(struct emit *e, const struct kernel_args *k)
 {
-    struct routing r = routing_of(e, k, k->p[0]);
+    struct routing r = routing_of(e, k, k->p.slots.decisions);
     V choice = routing_field(e, &r, r.at.choice), slots = routing_field(e, &r, r.at.slot);
     struct loop l;
     struct branch br;

@@ -29,18 +29,18 @@ static void sum_body(struct emit *e, V i, V mask, V *carry, void *data)
     vstore(e, vmul(e, l.carry[0], vkf(e, p->share)), at(e, p->y, i), mask);
 }
 
-static double share_of(const struct kernel_args *k)
+static double share_of(int64_t rows, bool mean)
 {
-    return k->call->size[2] ? 1.0 / (double)k->call->size[0] : 1;
+    return mean ? 1.0 / (double)rows : 1;
 }
 
 void emit_sum_rows(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = {.y = k->p[0],
-                     .x = k->p[1],
-                     .n = k->call->size[0],
-                     .C = k->call->size[1],
-                     .share = share_of(k)};
+    struct pool p = {.y = k->p.sum_rows.y,
+                     .x = k->p.sum_rows.x,
+                     .n = k->call->size.sum_rows.T,
+                     .C = k->call->size.sum_rows.C,
+                     .share = share_of(k->call->size.sum_rows.T, k->call->size.sum_rows.mean)};
     each_vector(e, ki(e, p.C), sum_body, &p, NULL, 0);
 }
 
@@ -57,11 +57,12 @@ static void spread_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_spread_rows(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = {.dx = k->p[0],
-                     .dy = k->p[1],
-                     .n = k->call->size[0],
-                     .C = k->call->size[1],
-                     .share = share_of(k)};
+    struct pool p = {.dx = k->p.spread_rows.y,
+                     .dy = k->p.spread_rows.x,
+                     .n = k->call->size.spread_rows.T,
+                     .C = k->call->size.spread_rows.C,
+                     .share =
+                         share_of(k->call->size.spread_rows.T, k->call->size.spread_rows.mean)};
     each_vector(e, ki(e, p.C), spread_body, &p, NULL, 0);
 }
 
@@ -140,25 +141,24 @@ static void each_window(struct emit *e, const struct pool *p, vector_body *body)
     loop_end(e, &y, NULL);
 }
 
-static struct pool pool_of(const struct kernel_args *k)
+static struct pool pool_of(struct pool_sizes s)
 {
-    const int64_t *s = k->call->size;
-    return (struct pool){.H = s[0],
-                         .W = s[1],
-                         .C = s[2],
-                         .k = s[3],
-                         .stride = s[4],
-                         .pad = s[5],
-                         .OH = s[6],
-                         .OW = s[7],
-                         .average = s[8]};
+    return (struct pool){.H = s.H,
+                         .W = s.W,
+                         .C = s.C,
+                         .k = s.k,
+                         .stride = s.stride,
+                         .pad = s.pad,
+                         .OH = s.OH,
+                         .OW = s.OW,
+                         .average = s.average};
 }
 
 void emit_pool(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = pool_of(k);
-    p.y = k->p[0];
-    p.x = k->p[1];
+    struct pool p = pool_of(k->call->size.pool);
+    p.y = k->p.pool.y;
+    p.x = k->p.pool.x;
     each_window(e, &p, window_body);
 }
 
@@ -191,10 +191,12 @@ static void window_dx_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_pool_dx(struct emit *e, const struct kernel_args *k)
 {
-    struct pool p = pool_of(k);
-    p.dx = k->p[0];
-    p.dy = k->p[1];
-    p.x = k->p[2];
+    const struct pool_dx_sizes *s = &k->call->size.pool_dx;
+    struct pool p = pool_of(
+        (struct pool_sizes){s->H, s->W, s->C, s->k, s->stride, s->pad, s->OH, s->OW, s->average});
+    p.dx = k->p.pool_dx.dx;
+    p.dy = k->p.pool_dx.dy;
+    p.x = k->p.pool_dx.x;
     clear_floats(e, p.dx, ki(e, p.H * p.W * p.C));
     each_window(e, &p, window_dx_body);
 }
@@ -203,10 +205,10 @@ void emit_pool_dx(struct emit *e, const struct kernel_args *k)
 
 void emit_transpose(struct emit *e, const struct kernel_args *k)
 {
-    int64_t T = k->call->size[0], C = k->call->size[1];
+    int64_t T = k->call->size.transpose.T, C = k->call->size.transpose.C;
     struct loop c, t;
     loop_begin(e, &c, ki(e, 0), ki(e, C), 1, 0, NULL);
-    V from = at(e, k->p[1], c.i), to = at(e, k->p[0], imulk(e, c.i, T));
+    V from = at(e, k->p.transpose.x, c.i), to = at(e, k->p.transpose.y, imulk(e, c.i, T));
     loop_begin(e, &t, ki(e, 0), ki(e, T), e->W, 0, NULL);
     V mask = T % e->W ? mask_below(e, isub(e, ki(e, T), t.i)) : NULL;
     vstore(e, vgather(e, at(e, from, imulk(e, t.i, C)), lanes(e, e->i64, 0, C), mask),

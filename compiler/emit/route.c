@@ -294,20 +294,20 @@ static void keep_choices(struct emit *e, const struct group *g, V pictures, V co
 
 void emit_route(struct emit *e, const struct kernel_args *k)
 {
-    struct group g = {.r = routing_of(e, k, k->p[4]),
-                      .z = k->p[0],
-                      .logits = k->p[1],
-                      .gates = k->p[2],
-                      .bias = k->p[3],
+    struct group g = {.r = routing_of(e, k, k->p.route.decisions),
+                      .z = k->p.route.z,
+                      .logits = k->p.route.logits,
+                      .gates = k->p.route.gates,
+                      .bias = k->p.route.bias,
                       .hold = routing_held(e, k->ctx),
-                      .training = k->call->size[1]};
+                      .training = k->call->size.route.training};
     const struct moe *m = g.r.m;
-    int64_t most = m->group * m->tokens;
-    V room = k->p[5], counts = bytesk(e, room, 16 * most + 1024),
+    struct route_scratch s = plan_route_scratch(m);
+    V room = k->p.route.scratch, counts = bytesk(e, room, s.counts),
       first = imulk(e, g.r.first_token, g.r.K);
-    g.sort = (struct sort){room, bytesk(e, room, 4 * most), bytesk(e, room, 8 * most),
-                           bytesk(e, room, 12 * most), bytesk(e, room, 16 * most)};
-    g.scores = bytesk(e, counts, 4 * g.r.E);
+    g.sort = (struct sort){room, bytesk(e, room, s.index), bytesk(e, room, s.next_keys),
+                           bytesk(e, room, s.next_index), bytesk(e, room, s.buckets)};
+    g.scores = bytesk(e, room, s.scores);
     g.limited = (g.training ? m->capacity : m->eval_capacity) > 0;
     g.sorted = g.limited && m->choice == CHOICE_TOKEN && m->batch_priority;
     g.choice = int_at(e, routing_field(e, &g.r, g.r.at.choice), first);

@@ -75,11 +75,11 @@ static void softmax_body(struct emit *e, V i, V mask, V *carry, void *data)
 
 void emit_softmax(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0];
+    int64_t C = k->call->size.softmax.C;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C), max, sum;
-    struct row r = {.to = at(e, k->p[0], row), .x = at(e, k->p[1], row)};
+    struct row r = {.to = at(e, k->p.softmax.y, row), .x = at(e, k->p.softmax.x, row)};
     softmax_terms(e, r.x, C, &max, &sum);
     r.max = splat(e, max);
     r.scale = splat(e, vdiv(e, kf(e, 1), sum));
@@ -98,11 +98,13 @@ static void slope_body(struct emit *e, V i, V mask, V *carry, void *data)
 /* dx = y (dy - sum of dy y) */
 void emit_softmax_dx(struct emit *e, const struct kernel_args *k)
 {
-    int64_t C = k->call->size[0];
+    int64_t C = k->call->size.softmax_dx.C;
     struct loop l;
     loop_begin(e, &l, ki(e, 0), k->m, 1, 0, NULL);
     V row = imulk(e, l.i, C);
-    struct row r = {.to = at(e, k->p[0], row), .dy = at(e, k->p[1], row), .x = at(e, k->p[2], row)};
+    struct row r = {.to = at(e, k->p.softmax_dx.dx, row),
+                    .dy = at(e, k->p.softmax_dx.dy, row),
+                    .x = at(e, k->p.softmax_dx.y, row)};
     r.scale = splat(e, dot(e, r.dy, r.x, C));
     each_vector(e, ki(e, C), slope_body, &r, NULL, 0);
     loop_end(e, &l, NULL);

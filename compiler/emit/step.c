@@ -2,6 +2,7 @@
  * its tile's addresses and calls kernels on it. Nothing here walks a graph at run time. */
 #include "config.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -38,9 +39,17 @@ V ctx_region(struct emit *e, V ctx, int region)
 
 static bool same_kernel(const struct call *a, const struct call *b)
 {
-    return a->kernel == b->kernel && a->nsizes == b->nsizes &&
-           !memcmp(a->size, b->size, sizeof a->size[0] * (size_t)a->nsizes) &&
-           a->real[0] == b->real[0] && a->real[1] == b->real[1];
+    if (a->kernel != b->kernel || a->nsteps != b->nsteps || a->real[0] != b->real[0] ||
+        a->real[1] != b->real[1])
+        return false;
+    for (int i = 0; i < kernel_table[a->kernel].nsizes; i++)
+        if (a->size.at[i] != b->size.at[i])
+            return false;
+    for (int i = 0; i < a->nsteps; i++)
+        if (a->step[i].then != b->step[i].then || a->step[i].act != b->step[i].act ||
+            a->step[i].stored != b->step[i].stored)
+            return false;
+    return true;
 }
 
 static void begin_function(struct emit *e, V f)
@@ -65,9 +74,12 @@ static V new_function(struct emit *e, LLVMTypeRef type, const char *name, bool e
     return f;
 }
 
-static LLVMTypeRef kernel_type(struct emit *e, int operands)
+static LLVMTypeRef kernel_type(struct emit *e, const struct call *c)
 {
-    LLVMTypeRef t[CALL_OPERANDS + 3];
+    struct use use[CALL_ALL];
+    struct call copy = *c;
+    int operands = call_uses(&copy, use);
+    LLVMTypeRef t[CALL_ALL + 3];
     for (int i = 0; i < operands; i++)
         t[i] = e->ptr;
     t[operands] = t[operands + 1] = e->i64;
@@ -81,12 +93,16 @@ static kernel_rule *const rules[] = {
 #undef KERNEL
 };
 
-/* The identity of a kernel, as a name: what it does, its sizes, its real numbers by their bits. */
+/* The identity of a kernel, as a name: what it does, its sizes, its steps, its real numbers by
+ * their bits. */
 static const char *kernel_symbol(struct emit *e, const struct call *c)
 {
-    const char *s = arena_printf(e->arena, "k_%s", kernel_name(c->kernel));
-    for (int i = 0; i < c->nsizes; i++)
-        s = arena_printf(e->arena, "%s_%lld", s, (long long)c->size[i]);
+    const char *s = arena_printf(e->arena, "k_%s", kernel_table[c->kernel].name);
+    for (int i = 0; i < kernel_table[c->kernel].nsizes; i++)
+        s = arena_printf(e->arena, "%s_%lld", s, (long long)c->size.at[i]);
+    for (int i = 0; i < c->nsteps; i++)
+        s = arena_printf(e->arena, "%s_s%d.%d%s", s, (int)c->step[i].then, (int)c->step[i].act,
+                         c->step[i].stored ? "+" : "");
     for (int i = 0; i < 2; i++) {
         uint64_t bits;
         memcpy(&bits, &c->real[i], sizeof bits);
@@ -101,10 +117,28 @@ static V declared(struct emit *e, const struct call *c, const char *symbol)
 {
     V f = LLVMGetNamedFunction(e->module, symbol);
     if (!f) {
-        f = LLVMAddFunction(e->module, symbol, kernel_type(e, c->noperands));
+        f = LLVMAddFunction(e->module, symbol, kernel_type(e, c));
         LLVMSetVisibility(f, LLVMHiddenVisibility);
     }
     return f;
+}
+
+/* The parameters of f, in the order of call_uses(). */
+static struct kernel_args arguments_of(const struct call *c, V f)
+{
+    struct kernel_args k = {.call = c};
+    unsigned n = 0;
+    for (int i = 0; i < kernel_table[c->kernel].noperands; i++)
+        k.p.at[i] = LLVMGetParam(f, n++);
+    for (int i = 0; i < c->nsteps; i++) {
+        k.argument[i] = then_takes(c->step[i].then) ? LLVMGetParam(f, n++) : NULL;
+        k.y[i] = c->step[i].stored ? LLVMGetParam(f, n++) : NULL;
+    }
+    k.m = LLVMGetParam(f, n++);
+    k.row = LLVMGetParam(f, n++);
+    k.ctx = LLVMGetParam(f, n++);
+    assert(n == LLVMCountParams(f));
+    return k;
 }
 
 V emit_kernel(struct emit *e, const struct call *c)
@@ -116,17 +150,12 @@ V emit_kernel(struct emit *e, const struct call *c)
     LLVMModuleRef caller = e->module;
     e->module = module_new(e, symbol);
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b), entry = e->entry;
-    V outer = e->function, f = new_function(e, kernel_type(e, c->noperands), symbol, true);
+    V outer = e->function, f = new_function(e, kernel_type(e, c), symbol, true);
     LLVMSetVisibility(f, LLVMHiddenVisibility);
     *ARENA_PUSH(e->arena, e->kernels, e->nkernels, e->cap_kernels) =
         (struct kernel_entry){*c, symbol, e->module};
-    struct kernel_args k = {.call = c};
     begin_function(e, f);
-    for (int i = 0; i < c->noperands; i++)
-        k.p[i] = LLVMGetParam(f, (unsigned)i);
-    k.m = LLVMGetParam(f, (unsigned)c->noperands);
-    k.row = LLVMGetParam(f, (unsigned)c->noperands + 1);
-    k.ctx = LLVMGetParam(f, (unsigned)c->noperands + 2);
+    struct kernel_args k = arguments_of(c, f);
     rules[c->kernel](e, &k);
     end_function(e);
     e->function = outer;
@@ -137,14 +166,15 @@ V emit_kernel(struct emit *e, const struct call *c)
     return declared(e, c, symbol);
 }
 
-void call_kernel(struct emit *e, const struct call *c, const V *operands, int n, V m, V row, V ctx)
+void call_kernel(struct emit *e, const struct call *c, const V *operands, V m, V row, V ctx)
 {
-    V args[CALL_OPERANDS + 3], f = emit_kernel(e, c);
-    memcpy(args, operands, (size_t)n * sizeof *args);
+    V args[CALL_ALL + 3], f = emit_kernel(e, c);
+    unsigned n = LLVMCountParams(f) - 3;
+    memcpy(args, operands, n * sizeof *args);
     args[n] = m;
     args[n + 1] = row;
     args[n + 2] = ctx;
-    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n + 3, "");
+    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, n + 3, "");
 }
 
 /* -- tasks -- */
@@ -308,11 +338,11 @@ static V emit_task(struct emit *e, const struct launch *l, const char *name)
     begin_function(e, f);
     struct place p = place_of(e, l, ctx, LLVMGetParam(f, 1));
     for (size_t i = 0; i < l->ncalls; i++) {
-        const struct call *c = &l->calls[i];
-        V operands[CALL_OPERANDS];
-        for (int j = 0; j < c->noperands; j++)
-            operands[j] = address(e, &c->operand[j], &p, ctx, scratch);
-        call_kernel(e, c, operands, c->noperands, p.m, p.row, ctx);
+        struct use use[CALL_ALL];
+        V operands[CALL_ALL];
+        for (int j = 0, n = call_uses(&l->calls[i], use); j < n; j++)
+            operands[j] = address(e, use[j].operand, &p, ctx, scratch);
+        call_kernel(e, &l->calls[i], operands, p.m, p.row, ctx);
     }
     end_function(e);
     return f;

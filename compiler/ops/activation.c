@@ -121,32 +121,32 @@ static void grad_silu(struct differ *d, struct node *n, struct value *dy)
 
 static void lower_gelu(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act), ACT_GELU);
+    lower_elementwise(lo, n, KERNEL_act)->size.act.kind = ACT_gelu;
 }
 
 static void lower_relu(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act), ACT_RELU);
+    lower_elementwise(lo, n, KERNEL_act)->size.act.kind = ACT_relu;
 }
 
 static void lower_silu(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act), ACT_SILU);
+    lower_elementwise(lo, n, KERNEL_act)->size.act.kind = ACT_silu;
 }
 
 static void lower_gelu_dx(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act_dx), ACT_GELU);
+    lower_elementwise(lo, n, KERNEL_act_dx)->size.act_dx.kind = ACT_gelu;
 }
 
 static void lower_relu_dx(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act_dx), ACT_RELU);
+    lower_elementwise(lo, n, KERNEL_act_dx)->size.act_dx.kind = ACT_relu;
 }
 
 static void lower_silu_dx(struct lowering *lo, const struct node *n)
 {
-    call_size(lower_elementwise(lo, n, KERNEL_act_dx), ACT_SILU);
+    lower_elementwise(lo, n, KERNEL_act_dx)->size.act_dx.kind = ACT_silu;
 }
 
 const struct layer layer_gelu = {

@@ -134,27 +134,29 @@ static void differentiate(struct differ *d, struct node *n, struct value *dy)
     node_input(m, lse);
 }
 
-static void attention_sizes(struct lowering *lo, const struct node *n, struct call *c, int64_t T,
-                            int64_t D)
+static struct operand room(struct lowering *lo, const struct node *n, int64_t dim, bool backward)
 {
-    call_operand(c, operand_scratch(lo, n->name,
-                                    attention_scratch(lo->plan->vector, T, D / heads_of(n),
-                                                      c->kernel == KERNEL_attention_dx)));
-    call_size(c, T);
-    call_size(c, D);
-    call_size(c, heads_of(n));
+    int64_t bytes =
+        attention_scratch(lo->plan->vector, n->in[0]->rows, dim / heads_of(n), backward);
+    return operand_scratch(lo, n->name, bytes);
 }
 
 static void lower(struct lowering *lo, const struct node *n)
 {
-    attention_sizes(lo, n, lower_by_images(lo, n, KERNEL_attention, heads_of(n)), n->in[0]->rows,
-                    n->out[0]->cols);
+    int64_t dim = n->out[0]->cols;
+    struct call *c = lower_by_images(lo, n, KERNEL_attention, heads_of(n));
+    c->operand.attention.scratch = room(lo, n, dim, false);
+    c->size.attention =
+        (struct attention_sizes){.T = n->in[0]->rows, .D = dim, .heads = heads_of(n)};
 }
 
 static void lower_dx(struct lowering *lo, const struct node *n)
 {
-    attention_sizes(lo, n, lower_by_images(lo, n, KERNEL_attention_dx, heads_of(n)), n->in[0]->rows,
-                    n->in[0]->cols);
+    int64_t dim = n->in[0]->cols;
+    struct call *c = lower_by_images(lo, n, KERNEL_attention_dx, heads_of(n));
+    c->operand.attention_dx.scratch = room(lo, n, dim, true);
+    c->size.attention_dx =
+        (struct attention_dx_sizes){.T = n->in[0]->rows, .D = dim, .heads = heads_of(n)};
 }
 
 static const char *wrong_between(const struct node *n, const struct value *x, const struct value *y,

@@ -71,10 +71,10 @@ static void lower_dx(struct lowering *lo, const struct node *n)
     lower_move_rows(lo, l, n, operand_image(lo, n->out[0]),
                     operand_shifted(operand_image(lo, dy), cols * 4), n->out[0]->rows * cols);
     struct call *c = node_call(lo, later_launch(lo, DOMAIN_PARTS, n), KERNEL_reduce, n);
-    call_operand(c, operand_param(lo, n->weight, SPACE_GRADS));
-    call_operand(c, operand_start(lo, dy));
-    call_size(c, cols);
-    call_size(c, dy->rows * cols);
+    c->operand.reduce.y = operand_param(lo, n->weight, SPACE_GRADS);
+    c->operand.reduce.x = operand_start(lo, dy);
+    c->size.reduce.n = cols;
+    c->size.reduce.stride = dy->rows * cols;
 }
 
 static const char *wrong_between(const struct node *n, const struct value *x, const struct value *y)

@@ -123,13 +123,13 @@ static void grad_distance(struct differ *d, struct node *n, struct value *dy)
 static void lower_codes(struct lowering *lo, const struct node *n, enum codes kind)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_codes, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, operand_scratch(lo, n->name, n->out[0]->cols * 4));
-    call_size(c, n->in[0]->cols);
-    call_size(c, n->out[0]->cols);
-    call_size(c, kind);
+    c->operand.codes.y = operand_rows(lo, n->out[0]);
+    c->operand.codes.x = operand_rows(lo, n->in[0]);
+    c->operand.codes.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.codes.scratch = operand_scratch(lo, n->name, n->out[0]->cols * 4);
+    c->size.codes.C = n->in[0]->cols;
+    c->size.codes.O = n->out[0]->cols;
+    c->size.codes.kind = kind;
 }
 
 static void lower_codes_dx(struct lowering *lo, const struct node *n, enum codes kind)
@@ -138,16 +138,16 @@ static void lower_codes_dx(struct lowering *lo, const struct node *n, enum codes
     struct launch *l = row_launch(lo, n, n->out[0]);
     struct operand pw = lower_tile_sums(lo, n, cols * codes);
     struct call *c = node_call(lo, l, KERNEL_codes_dx, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, operand_rows(lo, n->in[1]));
-    call_operand(c, kind == CODES_COSINE ? operand_rows(lo, n->in[2]) : operand_nowhere());
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, pw);
-    call_operand(c, operand_scratch(lo, n->name, codes * 4));
-    call_size(c, cols);
-    call_size(c, codes);
-    call_size(c, kind);
+    c->operand.codes_dx.dx = operand_rows(lo, n->out[0]);
+    c->operand.codes_dx.dy = operand_rows(lo, n->in[0]);
+    c->operand.codes_dx.x = operand_rows(lo, n->in[1]);
+    c->operand.codes_dx.y = kind == CODES_COSINE ? operand_rows(lo, n->in[2]) : operand_nowhere();
+    c->operand.codes_dx.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.codes_dx.pw = pw;
+    c->operand.codes_dx.scratch = operand_scratch(lo, n->name, codes * 4);
+    c->size.codes_dx.C = cols;
+    c->size.codes_dx.O = codes;
+    c->size.codes_dx.kind = kind;
     lower_reduce_tiles(lo, n, n->weight, pw, cols * codes);
 }
 

@@ -199,13 +199,17 @@ static void im2col(struct lowering *lo, struct launch *l, const struct node *n, 
 {
     struct conv_shape s = conv_shape(n);
     struct call *c = node_call(lo, l, KERNEL_im2col, n);
-    call_operand(c, operand_rows_in(cols));
-    call_operand(c, operand_start(lo, x));
-    for (int i = 0; i < 6; i++)
-        call_size(c, (&s.H)[i]);
-    call_size(c, s.OW);
-    call_size(c, s.OH * s.OW);
-    call_size(c, s.groups);
+    c->operand.im2col.y = operand_rows_in(cols);
+    c->operand.im2col.x = operand_start(lo, x);
+    c->size.im2col = (struct im2col_sizes){.H = s.H,
+                                           .W = s.W,
+                                           .C = s.C,
+                                           .k = s.k,
+                                           .stride = s.stride,
+                                           .pad = s.pad,
+                                           .OW = s.OW,
+                                           .rows = s.OH * s.OW,
+                                           .groups = s.groups};
 }
 
 /* One kernel serves both directions: the gradient of the input is a convolution of dy, spread out
@@ -222,26 +226,24 @@ static void depthwise(struct lowering *lo, const struct node *n, const struct va
     l->tile = t.images;
     l->parts = t.parts;
     struct call *c = node_call(lo, l, KERNEL_dwconv, n);
-    call_operand(c, operand_image(lo, y));
-    call_operand(c, operand_image(lo, x));
-    call_operand(c, operand_packed(lo, n->weight, false));
-    call_operand(c, !backward && n->bias ? operand_param(lo, n->bias, SPACE_PARAMS)
-                                         : operand_nowhere());
-    int64_t sizes[] = {s.C,
-                       backward ? s.OH : s.H,
-                       backward ? s.OW : s.W,
-                       s.k,
-                       stride,
-                       backward ? s.k - 1 - s.pad : s.pad,
-                       backward ? s.stride : 1,
-                       oh,
-                       ow,
-                       backward,
-                       !backward && n->bias,
-                       t.band,
-                       t.group};
-    for (int i = 0; i < 13; i++)
-        call_size(c, sizes[i]);
+    c->operand.dwconv.y = operand_image(lo, y);
+    c->operand.dwconv.x = operand_image(lo, x);
+    c->operand.dwconv.w = operand_packed(lo, n->weight, false);
+    c->operand.dwconv.bias =
+        !backward && n->bias ? operand_param(lo, n->bias, SPACE_PARAMS) : operand_nowhere();
+    c->size.dwconv = (struct dwconv_sizes){.C = s.C,
+                                           .H = backward ? s.OH : s.H,
+                                           .W = backward ? s.OW : s.W,
+                                           .k = s.k,
+                                           .stride = stride,
+                                           .pad = backward ? s.k - 1 - s.pad : s.pad,
+                                           .up = backward ? s.stride : 1,
+                                           .OH = oh,
+                                           .OW = ow,
+                                           .flip = backward,
+                                           .biased = !backward && n->bias,
+                                           .band = t.band,
+                                           .group = t.group};
 }
 
 static void lower(struct lowering *lo, const struct node *n)
@@ -266,9 +268,10 @@ static void lower(struct lowering *lo, const struct node *n)
                    operand_shifted(operand_rows_in(cols), g * K * 4),
                    operand_shifted(operand_packed(lo, n->weight, false),
                                    g * plan_packed_bytes(lo->plan->vector, s.O, K)),
-                   n->bias, (int64_t[]){s.O, K, y->cols, K * s.groups});
+                   n->bias,
+                   (struct gemm_sizes){.N = s.O, .K = K, .ldc = y->cols, .lda = K * s.groups});
         if (n->bias)
-            l->calls[l->ncalls - 1].operand[3].offset += g * s.O * 4;
+            l->calls[l->ncalls - 1].operand.gemm.bias.offset += g * s.O * 4;
     }
 }
 
@@ -293,16 +296,24 @@ static void lower_dx(struct lowering *lo, const struct node *n)
                    operand_shifted(operand_rows(lo, dy), g * s.O * 4),
                    operand_shifted(operand_packed(lo, n->weight, true),
                                    g * plan_packed_bytes(lo->plan->vector, K, s.O)),
-                   NULL, (int64_t[]){K, s.O, K * s.groups, dy->cols});
+                   NULL,
+                   (struct gemm_sizes){.N = K, .K = s.O, .ldc = K * s.groups, .lda = dy->cols});
     l = open_launch(lo, DOMAIN_IMAGES, n);
     l->parts = s.H;
     struct call *c = node_call(lo, l, KERNEL_col2im, n);
     struct operand from = operand_whole(cols);
     from.s0 = dy->rows * K * s.groups * 4;
-    call_operand(c, operand_image(lo, dx));
-    call_operand(c, from);
-    for (int i = 0; i < 9; i++)
-        call_size(c, (&s.H)[i]);
+    c->operand.col2im.dx = operand_image(lo, dx);
+    c->operand.col2im.dcol = from;
+    c->size.col2im = (struct col2im_sizes){.H = s.H,
+                                           .W = s.W,
+                                           .C = s.C,
+                                           .k = s.k,
+                                           .stride = s.stride,
+                                           .pad = s.pad,
+                                           .OH = s.OH,
+                                           .OW = s.OW,
+                                           .groups = s.groups};
 }
 
 /* Slices of pictures are summed apart, then added in their order. Operands count pictures, not
@@ -323,15 +334,23 @@ static void depthwise_dw(struct lowering *lo, const struct node *n)
     l->tile = t.images;
     l->parts = t.parts;
     struct call *c = node_call(lo, l, KERNEL_dwconv_dw, n);
-    call_operand(c, to);
-    call_operand(c, operand_image(lo, n->in[0]));
-    call_operand(c, operand_image(lo, n->in[1]));
+    c->operand.dwconv_dw.sums = to;
+    c->operand.dwconv_dw.dy = operand_image(lo, n->in[0]);
+    c->operand.dwconv_dw.x = operand_image(lo, n->in[1]);
     int64_t copied = dwconv_dw_scratch((int)vector, s.H * s.W + s.OH * s.OW);
-    call_operand(c, copied ? operand_scratch(lo, n->name, copied) : operand_nowhere());
-    int64_t sizes[] = {s.C,     s.H,        s.W, s.k, s.stride, s.pad, s.OH, s.OW, n->bias != NULL,
-                       t.group, copied != 0};
-    for (int i = 0; i < 11; i++)
-        call_size(c, sizes[i]);
+    c->operand.dwconv_dw.scratch =
+        copied ? operand_scratch(lo, n->name, copied) : operand_nowhere();
+    c->size.dwconv_dw = (struct dwconv_dw_sizes){.C = s.C,
+                                                 .H = s.H,
+                                                 .W = s.W,
+                                                 .k = s.k,
+                                                 .stride = s.stride,
+                                                 .pad = s.pad,
+                                                 .OH = s.OH,
+                                                 .OW = s.OW,
+                                                 .biased = n->bias != NULL,
+                                                 .group = t.group,
+                                                 .copied = copied != 0};
     l = later_launch(lo, DOMAIN_PARTS, n);
     l->parts = vectors;
     l->tile = t.images;
@@ -341,13 +360,13 @@ static void depthwise_dw(struct lowering *lo, const struct node *n)
     dw.s2 = vector * s.taps * 4;
     db.s2 = vector * 4;
     from.s2 = one * 4;
-    call_operand(c, dw);
-    call_operand(c, db);
-    call_operand(c, from);
-    call_size(c, s.C);
-    call_size(c, s.taps);
-    call_size(c, step / 4 * t.images);
-    call_size(c, n->bias != NULL);
+    c->operand.dwconv_sum.dw = dw;
+    c->operand.dwconv_sum.db = db;
+    c->operand.dwconv_sum.sums = from;
+    c->size.dwconv_sum.C = s.C;
+    c->size.dwconv_sum.taps = s.taps;
+    c->size.dwconv_sum.stride = step / 4 * t.images;
+    c->size.dwconv_sum.biased = n->bias != NULL;
 }
 
 static void lower_dw(struct lowering *lo, const struct node *n)
@@ -369,9 +388,12 @@ static void lower_dw(struct lowering *lo, const struct node *n)
     l->rows = dy->rows;
     im2col(lo, l, n, cols, x);
     for (int g = 0; g < s.groups; g++)
-        lower_weight_gradient(lo, n, operand_shifted(operand_start(lo, dy), g * s.O * 4),
-                              operand_shifted(operand_whole(cols), g * K * 4),
-                              (int64_t[]){s.O, s.taps, s.I, dy->cols, K * s.groups, dy->rows}, g);
+        lower_weight_gradient(
+            lo, n, operand_shifted(operand_start(lo, dy), g * s.O * 4),
+            operand_shifted(operand_whole(cols), g * K * 4),
+            (struct linear_dw_sizes){
+                .N = s.O, .taps = s.taps, .I = s.I, .ldy = dy->cols, .ldx = K * s.groups},
+            dy->rows, g);
 }
 
 static const char *wrong_between(const struct node *n, const struct value *x, const struct value *y)

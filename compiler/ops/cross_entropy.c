@@ -44,34 +44,42 @@ static void interpret_binary_cross_entropy(struct interp *it, const struct node 
     }
 }
 
-static void lower_loss(struct lowering *lo, const struct node *n, enum kernel kernel)
+/* The losses of all pictures are one number, and so are those of all routing groups. */
+static void sum_losses(struct lowering *lo, const struct node *n)
 {
-    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), kernel, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->out[1]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, operand_rows(lo, n->in[1]));
-    call_size(c, n->in[0]->cols);
     struct launch *l = open_launch(lo, DOMAIN_PARTS, n);
-    call_operand(node_call(lo, l, KERNEL_loss_sum, n), operand_start(lo, n->out[0]));
+    struct call *c = node_call(lo, l, KERNEL_loss_sum, n);
+    c->operand.loss_sum.loss = operand_start(lo, n->out[0]);
     for (size_t i = 0; i < lo->g->nmoes; i++) {
         if (!moe_has_losses(lo->g->moes[i]))
             continue;
-        struct call *b = node_call(lo, l, KERNEL_balance_sum, n);
-        b->moe = lo->g->moes[i];
-        call_operand(b, operand_whole(decisions_buffer(lo, lo->g->moes[i])));
-        call_size(b, lo->g->moes[i]->id);
+        c = node_call(lo, l, KERNEL_balance_sum, n);
+        c->moe = lo->g->moes[i];
+        c->operand.balance_sum.decisions = operand_whole(decisions_buffer(lo, c->moe));
+        c->size.balance_sum.moe = c->moe->id;
     }
 }
 
 static void lower(struct lowering *lo, const struct node *n)
 {
-    lower_loss(lo, n, KERNEL_cross_entropy);
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_cross_entropy, n);
+    c->operand.cross_entropy.loss = operand_rows(lo, n->out[0]);
+    c->operand.cross_entropy.dlogits = operand_rows(lo, n->out[1]);
+    c->operand.cross_entropy.logits = operand_rows(lo, n->in[0]);
+    c->operand.cross_entropy.target = operand_rows(lo, n->in[1]);
+    c->size.cross_entropy.C = n->in[0]->cols;
+    sum_losses(lo, n);
 }
 
 static void lower_binary_cross_entropy(struct lowering *lo, const struct node *n)
 {
-    lower_loss(lo, n, KERNEL_binary_cross_entropy);
+    struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_binary_cross_entropy, n);
+    c->operand.binary_cross_entropy.loss = operand_rows(lo, n->out[0]);
+    c->operand.binary_cross_entropy.dlogits = operand_rows(lo, n->out[1]);
+    c->operand.binary_cross_entropy.logits = operand_rows(lo, n->in[0]);
+    c->operand.binary_cross_entropy.target = operand_rows(lo, n->in[1]);
+    c->size.binary_cross_entropy.C = n->in[0]->cols;
+    sum_losses(lo, n);
 }
 
 static const char *wrong(const struct node *n)

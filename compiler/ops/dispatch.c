@@ -95,35 +95,41 @@ static void grad_combine(struct differ *d, struct node *n, struct value *dy)
 static void lower(struct lowering *lo, const struct node *n)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_dispatch, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_start(lo, n->in[0]));
-    call_operand(c, operand_decisions(lo, n));
-    call_size(c, n->out[0]->cols);
-    call_size(c, n->moe->top_k);
-    call_size(c, plan_decisions(n->moe, lo->g->micro).pair);
+    c->operand.dispatch.y = operand_rows(lo, n->out[0]);
+    c->operand.dispatch.x = operand_start(lo, n->in[0]);
+    c->operand.dispatch.decisions = operand_decisions(lo, n);
+    c->size.dispatch.C = n->out[0]->cols;
+    c->size.dispatch.K = n->moe->top_k;
+    c->size.dispatch.pair_at = plan_decisions(n->moe, lo->g->micro).pair;
 }
 
-/* Where the decisions say which routed rows belong to these experts; 0, 0: to all. */
-static void call_range(struct lowering *lo, struct call *c, const struct experts *x)
+/* Where the decisions say which routed rows belong to these experts; 0, 0: all do. */
+struct part {
+    int64_t from_at, to_at;
+};
+
+static struct part rows_of(struct lowering *lo, const struct experts *x)
 {
     int64_t first = plan_decisions(x->moe, lo->g->micro).first;
-    bool all = x->count == x->moe->experts;
-    call_size(c, all ? 0 : first + 4 * x->first);
-    call_size(c, all ? 0 : first + 4 * (x->first + x->count));
+    if (x->count == x->moe->experts)
+        return (struct part){0, 0};
+    return (struct part){first + 4 * x->first, first + 4 * (x->first + x->count)};
 }
 
 static void combine(struct lowering *lo, const struct node *n, const struct value *gates)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_combine, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_start(lo, n->in[0]));
-    call_operand(c, gates ? operand_rows(lo, gates) : operand_nowhere());
-    call_operand(c, operand_decisions(lo, n));
-    call_size(c, n->out[0]->cols);
-    call_size(c, n->moe->top_k);
-    call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
-    call_size(c, gates != NULL);
-    call_range(lo, c, n->experts);
+    c->operand.combine.y = operand_rows(lo, n->out[0]);
+    c->operand.combine.x = operand_start(lo, n->in[0]);
+    c->operand.combine.gates = gates ? operand_rows(lo, gates) : operand_nowhere();
+    c->operand.combine.decisions = operand_decisions(lo, n);
+    c->size.combine.C = n->out[0]->cols;
+    c->size.combine.K = n->moe->top_k;
+    c->size.combine.slot_at = plan_decisions(n->moe, lo->g->micro).slot;
+    c->size.combine.gated = gates != NULL;
+    struct part mine = rows_of(lo, n->experts);
+    c->size.combine.from_at = mine.from_at;
+    c->size.combine.to_at = mine.to_at;
 }
 
 static void lower_combine(struct lowering *lo, const struct node *n)
@@ -139,26 +145,28 @@ static void lower_collect(struct lowering *lo, const struct node *n)
 static void lower_combine_dx(struct lowering *lo, const struct node *n)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_combine_dx, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_start(lo, n->in[0]));
-    call_operand(c, operand_start(lo, n->in[1]));
-    call_operand(c, operand_decisions(lo, n));
-    call_size(c, n->out[0]->cols);
-    call_size(c, n->moe->top_k);
-    call_size(c, plan_decisions(n->moe, lo->g->micro).pair);
+    c->operand.combine_dx.dx = operand_rows(lo, n->out[0]);
+    c->operand.combine_dx.dy = operand_start(lo, n->in[0]);
+    c->operand.combine_dx.gates = operand_start(lo, n->in[1]);
+    c->operand.combine_dx.decisions = operand_decisions(lo, n);
+    c->size.combine_dx.C = n->out[0]->cols;
+    c->size.combine_dx.K = n->moe->top_k;
+    c->size.combine_dx.pair_at = plan_decisions(n->moe, lo->g->micro).pair;
 }
 
 static void lower_combine_dgate(struct lowering *lo, const struct node *n)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->in[0]), KERNEL_combine_dgate, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, operand_start(lo, n->in[1]));
-    call_operand(c, operand_decisions(lo, n));
-    call_size(c, n->in[0]->cols);
-    call_size(c, n->moe->top_k);
-    call_size(c, plan_decisions(n->moe, lo->g->micro).slot);
-    call_range(lo, c, n->experts);
+    c->operand.combine_dgate.dgates = operand_rows(lo, n->out[0]);
+    c->operand.combine_dgate.dy = operand_rows(lo, n->in[0]);
+    c->operand.combine_dgate.x = operand_start(lo, n->in[1]);
+    c->operand.combine_dgate.decisions = operand_decisions(lo, n);
+    c->size.combine_dgate.C = n->in[0]->cols;
+    c->size.combine_dgate.K = n->moe->top_k;
+    c->size.combine_dgate.slot_at = plan_decisions(n->moe, lo->g->micro).slot;
+    struct part mine = rows_of(lo, n->experts);
+    c->size.combine_dgate.from_at = mine.from_at;
+    c->size.combine_dgate.to_at = mine.to_at;
 }
 
 /* Between a value of all items, `all`, and the rows that experts got of it; the last input holds

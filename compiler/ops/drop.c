@@ -98,29 +98,43 @@ static void interpret_dropout(struct interp *it, const struct node *n)
 }
 
 /* What tells a random mask's kernel which row it sees. */
-static void mask_sizes(struct lowering *lo, const struct node *n, struct call *c)
+struct seen {
+    struct operand decisions;
+    int64_t rows, K, pair_at;
+};
+
+static struct seen rows_seen(struct lowering *lo, const struct node *n)
 {
     const struct moe *m = n->experts ? n->experts->moe : NULL;
-    call_operand(c, m ? operand_whole(decisions_buffer(lo, m)) : operand_nowhere());
-    call_size(c, m ? m->tokens * m->span : n->out[0]->rows);
-    call_size(c, NODE_FACTS(n, mask)->key);
-    call_size(c, m ? m->top_k : 0);
-    call_size(c, m ? plan_decisions(m, lo->g->micro).pair : 0);
-    c->real[0] = NODE_FACTS(n, mask)->rate;
+    if (!m)
+        return (struct seen){operand_nowhere(), n->out[0]->rows, 0, 0};
+    return (struct seen){operand_whole(decisions_buffer(lo, m)), m->tokens * m->span, m->top_k,
+                         plan_decisions(m, lo->g->micro).pair};
 }
 
 static void lower_drop_path(struct lowering *lo, const struct node *n)
 {
     struct operand factors = operand_rows_in(row_buffer(lo, n->name, n->out[0]->rows, 1));
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_drop_factors, n);
-    call_operand(c, factors);
-    mask_sizes(lo, n, c);
-    call_operand(lower_elementwise(lo, n, KERNEL_scale_rows), factors);
+    struct seen s = rows_seen(lo, n);
+    c->operand.drop_factors.f = factors;
+    c->operand.drop_factors.decisions = s.decisions;
+    c->size.drop_factors = (struct drop_factors_sizes){
+        .rows = s.rows, .key = NODE_FACTS(n, mask)->key, .K = s.K, .pair_at = s.pair_at};
+    c->real[0] = NODE_FACTS(n, mask)->rate;
+    lower_elementwise(lo, n, KERNEL_scale_rows)->operand.scale_rows.f = factors;
 }
 
 static void lower_dropout(struct lowering *lo, const struct node *n)
 {
-    mask_sizes(lo, n, lower_elementwise(lo, n, KERNEL_dropout));
+    struct call *c = lower_elementwise(lo, n, KERNEL_dropout);
+    struct seen s = rows_seen(lo, n);
+    c->operand.dropout.decisions = s.decisions;
+    c->size.dropout.rows = s.rows;
+    c->size.dropout.key = NODE_FACTS(n, mask)->key;
+    c->size.dropout.K = s.K;
+    c->size.dropout.pair_at = s.pair_at;
+    c->real[0] = NODE_FACTS(n, mask)->rate;
 }
 
 static const char *wrong(const struct node *n)

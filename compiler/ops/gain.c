@@ -74,17 +74,12 @@ static void differentiate(struct differ *d, struct node *n, struct value *dy)
     grad_through(d, &op_gain_dx, n, dy, n->in[0], NULL);
 }
 
-static void gain_sizes(const struct node *n, struct call *c)
-{
-    call_size(c, NODE_FACTS(n, gain)->exponential);
-    c->real[0] = NODE_FACTS(n, gain)->largest;
-}
-
 static void lower(struct lowering *lo, const struct node *n)
 {
     struct call *c = lower_elementwise(lo, n, KERNEL_gain);
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    gain_sizes(n, c);
+    c->operand.gain.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->size.gain.exponential = NODE_FACTS(n, gain)->exponential;
+    c->real[0] = NODE_FACTS(n, gain)->largest;
 }
 
 static void lower_dx(struct lowering *lo, const struct node *n)
@@ -92,9 +87,10 @@ static void lower_dx(struct lowering *lo, const struct node *n)
     row_launch(lo, n, n->out[0]);
     struct operand pw = lower_tile_sums(lo, n, 1);
     struct call *c = lower_elementwise(lo, n, KERNEL_gain_dx);
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, pw);
-    gain_sizes(n, c);
+    c->operand.gain_dx.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.gain_dx.pw = pw;
+    c->size.gain_dx.exponential = NODE_FACTS(n, gain)->exponential;
+    c->real[0] = NODE_FACTS(n, gain)->largest;
     lower_reduce_tiles(lo, n, n->weight, pw, 1);
 }
 

@@ -74,12 +74,12 @@ static void differentiate(struct differ *d, struct node *n, struct value *dy)
 static void lower(struct lowering *lo, const struct node *n)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_layernorm, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->out[1]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, operand_param(lo, n->bias, SPACE_PARAMS));
-    call_size(c, n->in[0]->cols);
+    c->operand.layernorm.y = operand_rows(lo, n->out[0]);
+    c->operand.layernorm.stats = operand_rows(lo, n->out[1]);
+    c->operand.layernorm.x = operand_rows(lo, n->in[0]);
+    c->operand.layernorm.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.layernorm.b = operand_param(lo, n->bias, SPACE_PARAMS);
+    c->size.layernorm.C = n->in[0]->cols;
     c->real[0] = NODE_FACTS(n, norm)->eps;
 }
 
@@ -89,13 +89,14 @@ static void lower_dx(struct lowering *lo, const struct node *n)
     struct launch *l = row_launch(lo, n, n->out[0]);
     struct operand pw = lower_tile_sums(lo, n, cols), pb = lower_tile_sums(lo, n, cols);
     struct call *c = node_call(lo, l, KERNEL_layernorm_dx, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    for (int i = 0; i < 3; i++)
-        call_operand(c, operand_rows(lo, n->in[i]));
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, pw);
-    call_operand(c, pb);
-    call_size(c, cols);
+    c->operand.layernorm_dx.dx = operand_rows(lo, n->out[0]);
+    c->operand.layernorm_dx.dy = operand_rows(lo, n->in[0]);
+    c->operand.layernorm_dx.x = operand_rows(lo, n->in[1]);
+    c->operand.layernorm_dx.stats = operand_rows(lo, n->in[2]);
+    c->operand.layernorm_dx.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.layernorm_dx.pw = pw;
+    c->operand.layernorm_dx.pb = pb;
+    c->size.layernorm_dx.C = cols;
     lower_reduce_tiles(lo, n, n->weight, pw, cols);
     lower_reduce_tiles(lo, n, n->bias, pb, cols);
 }

@@ -48,11 +48,11 @@ static void lower(struct lowering *lo, const struct node *n)
 {
     struct call *c = lower_by_images(lo, n, KERNEL_matmul, 1);
     const struct value *a = n->in[0], *b = n->in[1];
-    call_operand(
-        c, operand_scratch(lo, n->name, plan_packed_bytes(lo->plan->vector, b->cols, b->rows)));
-    call_size(c, a->rows);
-    call_size(c, a->cols);
-    call_size(c, b->cols);
+    c->operand.matmul.scratch =
+        operand_scratch(lo, n->name, plan_packed_bytes(lo->plan->vector, b->cols, b->rows));
+    c->size.matmul.R = a->rows;
+    c->size.matmul.M = a->cols;
+    c->size.matmul.C = b->cols;
 }
 
 static const char *wrong(const struct node *n)

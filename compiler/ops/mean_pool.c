@@ -44,12 +44,12 @@ static void differentiate(struct differ *d, struct node *n, struct value *dy)
 
 static void lower(struct lowering *lo, const struct node *n)
 {
-    lower_one_row(lo, n, KERNEL_sum_rows, n->in[0], true);
+    lower_sum_rows(lo, n, true);
 }
 
 static void lower_dx(struct lowering *lo, const struct node *n)
 {
-    lower_one_row(lo, n, KERNEL_spread_rows, n->out[0], true);
+    lower_spread_rows(lo, n, true);
 }
 
 static const char *wrong(const struct node *n)

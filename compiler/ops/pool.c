@@ -146,36 +146,58 @@ static void grad_avg_pool(struct differ *d, struct node *n, struct value *dy)
     grad_through(d, &op_avg_pool_dx, n, dy, NULL, NULL);
 }
 
-static void pool(struct lowering *lo, const struct node *n, enum kernel k, bool average)
+static struct pool_sizes sizes_of(const struct node *n, bool average)
 {
-    struct call *c = lower_by_images(lo, n, k, 1);
-    if (k == KERNEL_pool_dx && average)
-        call_operand(c, operand_nowhere());
     const struct window *s = NODE_FACTS(n, window);
-    int64_t sizes[] = {s->height,  s->width,      n->out[0]->cols, s->kernel, s->stride,
-                       s->padding, s->out_height, s->out_width,    average};
-    for (int i = 0; i < 9; i++)
-        call_size(c, sizes[i]);
+    return (struct pool_sizes){.H = s->height,
+                               .W = s->width,
+                               .C = n->out[0]->cols,
+                               .k = s->kernel,
+                               .stride = s->stride,
+                               .pad = s->padding,
+                               .OH = s->out_height,
+                               .OW = s->out_width,
+                               .average = average};
+}
+
+static void lower(struct lowering *lo, const struct node *n, bool average)
+{
+    lower_by_images(lo, n, KERNEL_pool, 1)->size.pool = sizes_of(n, average);
+}
+
+static void lower_dx(struct lowering *lo, const struct node *n, bool average)
+{
+    struct pool_sizes s = sizes_of(n, average);
+    struct call *c = lower_by_images(lo, n, KERNEL_pool_dx, 1);
+    c->size.pool_dx = (struct pool_dx_sizes){.H = s.H,
+                                             .W = s.W,
+                                             .C = s.C,
+                                             .k = s.k,
+                                             .stride = s.stride,
+                                             .pad = s.pad,
+                                             .OH = s.OH,
+                                             .OW = s.OW,
+                                             .average = average};
 }
 
 static void lower_max_pool(struct lowering *lo, const struct node *n)
 {
-    pool(lo, n, KERNEL_pool, false);
+    lower(lo, n, false);
 }
 
 static void lower_avg_pool(struct lowering *lo, const struct node *n)
 {
-    pool(lo, n, KERNEL_pool, true);
+    lower(lo, n, true);
 }
 
 static void lower_max_pool_dx(struct lowering *lo, const struct node *n)
 {
-    pool(lo, n, KERNEL_pool_dx, false);
+    lower_dx(lo, n, false);
 }
 
 static void lower_avg_pool_dx(struct lowering *lo, const struct node *n)
 {
-    pool(lo, n, KERNEL_pool_dx, true);
+    lower_dx(lo, n, true);
 }
 
 static const char *wrong_between(const struct node *n, const struct value *x, const struct value *y)

@@ -115,11 +115,11 @@ static void grad_sincos(struct differ *d, struct node *n, struct value *dy)
 static void add_positions(struct lowering *lo, const struct node *n, struct operand table)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), KERNEL_positions, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
-    call_operand(c, operand_rows(lo, n->in[0]));
-    call_operand(c, table);
-    call_size(c, n->out[0]->cols);
-    call_size(c, n->out[0]->rows);
+    c->operand.positions.y = operand_rows(lo, n->out[0]);
+    c->operand.positions.x = operand_rows(lo, n->in[0]);
+    c->operand.positions.w = table;
+    c->size.positions.C = n->out[0]->cols;
+    c->size.positions.rows = n->out[0]->rows;
 }
 
 static void lower(struct lowering *lo, const struct node *n)
@@ -160,10 +160,10 @@ static void lower_dw(struct lowering *lo, const struct node *n)
     struct call *c = node_call(lo, l, KERNEL_reduce, n);
     struct operand y = operand_param(lo, n->weight, SPACE_GRADS), x = operand_start(lo, dy);
     y.s2 = x.s2 = dy->cols * 4;
-    call_operand(c, y);
-    call_operand(c, x);
-    call_size(c, dy->cols);
-    call_size(c, dy->rows * dy->cols);
+    c->operand.reduce.y = y;
+    c->operand.reduce.x = x;
+    c->size.reduce.n = dy->cols;
+    c->size.reduce.stride = dy->rows * dy->cols;
 }
 
 static const char *wrong_table(const struct node *n)

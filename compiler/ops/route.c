@@ -233,57 +233,60 @@ static void differentiate(struct differ *d, struct node *n, struct value *dgates
     node_input(m, n->out[2]);
 }
 
-/* The launch of a routing kernel; operands follow. */
+/* The launch of a routing kernel. */
 static struct call *moe_call(struct lowering *lo, const struct node *n, enum domain domain,
                              enum kernel k)
 {
     struct launch *l = open_launch(lo, domain, n);
     struct call *c = node_call(lo, l, k, n);
     l->moe = c->moe = n->moe;
-    call_size(c, n->moe->id);
-    if (k == KERNEL_route || k == KERNEL_route_sort)
-        call_size(c, lo->g->training);
     return c;
 }
 
 static void sort_rows(struct lowering *lo, const struct node *n)
 {
+    bool training = lo->g->training;
     struct call *c = moe_call(lo, n, DOMAIN_PARTS, KERNEL_route_sort);
-    call_operand(c, operand_decisions(lo, n));
-    call_operand(c, operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0));
-    call_operand(c, lo->g->training
-                        ? operand_nowhere()
-                        : operand_region(SPACE_CHOICES, 4 * n->moe->choices_offset, 0, 0));
+    c->size.route_sort = (struct route_sort_sizes){.moe = n->moe->id, .training = training};
+    c->operand.route_sort.decisions = operand_decisions(lo, n);
+    c->operand.route_sort.balance = operand_region(SPACE_BALANCE, n->moe->balance_offset, 0, 0);
+    if (!training)
+        c->operand.route_sort.choices =
+            operand_region(SPACE_CHOICES, float_bytes(n->moe->choices_offset), 0, 0);
 }
 
 static void lower(struct lowering *lo, const struct node *n)
 {
     const struct moe *m = n->moe;
     struct call *c = moe_call(lo, n, DOMAIN_GROUPS, KERNEL_route);
-    call_operand(c, operand_image(lo, n->out[0]));
-    call_operand(c, operand_image(lo, n->in[0]));
-    call_operand(c, operand_image(lo, n->out[1]));
-    call_operand(c, operand_param(lo, m->bias, SPACE_PARAMS));
-    call_operand(c, operand_decisions(lo, n));
-    call_operand(c,
-                 operand_scratch(lo, n->name, 16 * m->group * m->tokens + 4096 + 16 * m->experts));
+    c->size.route = (struct route_sizes){.moe = m->id, .training = lo->g->training};
+    c->operand.route.z = operand_image(lo, n->out[0]);
+    c->operand.route.logits = operand_image(lo, n->in[0]);
+    c->operand.route.gates = operand_image(lo, n->out[1]);
+    c->operand.route.bias = operand_param(lo, m->bias, SPACE_PARAMS);
+    c->operand.route.decisions = operand_decisions(lo, n);
+    c->operand.route.scratch = operand_scratch(lo, n->name, plan_route_scratch(m).bytes);
     sort_rows(lo, n);
 }
 
 static void lower_slots(struct lowering *lo, const struct node *n)
 {
-    call_operand(moe_call(lo, n, DOMAIN_PARTS, KERNEL_slots), operand_decisions(lo, n));
+    struct call *c = moe_call(lo, n, DOMAIN_PARTS, KERNEL_slots);
+    c->size.slots.moe = n->moe->id;
+    c->operand.slots.decisions = operand_decisions(lo, n);
     sort_rows(lo, n);
 }
 
 static void lower_dx(struct lowering *lo, const struct node *n)
 {
     struct call *c = moe_call(lo, n, DOMAIN_GROUPS, KERNEL_route_dx);
-    call_operand(c, operand_image(lo, n->out[0]));
-    for (int i = 0; i < n->nin; i++)
-        if (!n->in[i]->raw)
-            call_operand(c, operand_image(lo, n->in[i]));
-    call_operand(c, operand_decisions(lo, n));
+    c->size.route_dx.moe = n->moe->id;
+    c->operand.route_dx.dlogits = operand_image(lo, n->out[0]);
+    c->operand.route_dx.dgates = operand_image(lo, n->in[0]);
+    c->operand.route_dx.logits = operand_image(lo, n->in[1]);
+    c->operand.route_dx.z = operand_image(lo, n->in[2]);
+    c->operand.route_dx.gates = operand_image(lo, n->in[3]);
+    c->operand.route_dx.decisions = operand_decisions(lo, n);
 }
 
 static const char *wrong_choice(const struct moe *m, const struct value *logits,

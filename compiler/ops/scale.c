@@ -46,8 +46,8 @@ static void differentiate(struct differ *d, struct node *n, struct value *dy)
 
 static void lower(struct lowering *lo, const struct node *n)
 {
-    call_operand(lower_elementwise(lo, n, KERNEL_scale),
-                 operand_param(lo, n->weight, SPACE_PARAMS));
+    struct call *c = lower_elementwise(lo, n, KERNEL_scale);
+    c->operand.scale.w = operand_param(lo, n->weight, SPACE_PARAMS);
 }
 
 static void lower_dx(struct lowering *lo, const struct node *n)
@@ -56,8 +56,8 @@ static void lower_dx(struct lowering *lo, const struct node *n)
     row_launch(lo, n, n->out[0]);
     struct operand pw = lower_tile_sums(lo, n, cols);
     struct call *c = lower_elementwise(lo, n, KERNEL_scale_dx);
-    call_operand(c, operand_param(lo, n->weight, SPACE_PARAMS));
-    call_operand(c, pw);
+    c->operand.scale_dx.w = operand_param(lo, n->weight, SPACE_PARAMS);
+    c->operand.scale_dx.pw = pw;
     lower_reduce_tiles(lo, n, n->weight, pw, cols);
 }
 

@@ -30,8 +30,8 @@ static void interpret(struct interp *it, const struct node *n)
 static void lower(struct lowering *lo, const struct node *n)
 {
     struct call *c = lower_by_images(lo, n, KERNEL_transpose, 1);
-    call_size(c, n->in[0]->rows);
-    call_size(c, n->in[0]->cols);
+    c->size.transpose.T = n->in[0]->rows;
+    c->size.transpose.C = n->in[0]->cols;
 }
 
 static const char *wrong(const struct node *n)

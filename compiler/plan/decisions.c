@@ -2,6 +2,8 @@
  * are). */
 #include "config.h"
 
+#include <assert.h>
+
 #include "compiler/plan/lower.h"
 
 struct decisions plan_decisions(const struct moe *m, int64_t micro)
@@ -22,4 +24,16 @@ struct decisions plan_decisions(const struct moe *m, int64_t micro)
 int64_t decisions_stats(const struct moe *m)
 {
     return 4 * (3 * (int64_t)m->experts + 2);
+}
+
+struct route_scratch plan_route_scratch(const struct moe *m)
+{
+    int64_t list = 4 * m->group * m->tokens;
+    struct route_scratch s = {.index = list, .next_keys = 2 * list, .next_index = 3 * list};
+    s.buckets = 4 * list;
+    s.counts = s.buckets + 4 * 256;
+    s.scores = s.counts + 4 * (int64_t)m->experts;
+    s.bytes = 4 * list + 4096 + 16 * (int64_t)m->experts;
+    assert(s.scores + 4 * (int64_t)m->experts <= s.bytes);
+    return s;
 }

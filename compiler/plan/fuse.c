@@ -3,14 +3,10 @@
  * reads is not stored. */
 #include "config.h"
 
+#include <assert.h>
+
 #include "compiler/plan/lower.h"
 #include "lang/base/arena.h"
-
-struct step {
-    int then;
-    bool kept;
-    struct operand argument, y;
-};
 
 struct chain {
     struct call *gemm;
@@ -25,10 +21,10 @@ static int *count_uses(const struct lowering *lo)
     int *uses = arena_array(lo->plan->arena, lo->nbuffers + 1, sizeof *uses);
     for (size_t i = 0; i < lo->f->n; i++)
         for (size_t j = 0; j < lo->f->launches[i]->ncalls; j++) {
-            const struct call *c = &lo->f->launches[i]->calls[j];
-            for (int k = 0; k < c->noperands; k++)
-                if (c->operand[k].buffer)
-                    uses[c->operand[k].buffer->id]++;
+            struct use use[CALL_ALL];
+            for (int k = call_uses(&lo->f->launches[i]->calls[j], use); k-- > 0;)
+                if (use[k].operand->buffer)
+                    uses[use[k].operand->buffer->id]++;
         }
     return uses;
 }
@@ -46,44 +42,57 @@ static bool same(const struct operand *a, const struct operand *b)
     return a->buffer && a->buffer == b->buffer && a->offset == b->offset && a->s0 == b->s0;
 }
 
-static struct step step_of(const struct call *c, const struct operand *v)
+/* A step that takes v, which is the first or, where both are alike, the second of two inputs;
+ * false: the call is none. */
+static bool takes(struct step *s, const struct operand *v, const struct operand *first,
+                  const struct operand *second, bool alike)
 {
-    const struct operand *o = c->operand;
-    struct step s = {.then = -1, .y = o[0], .argument = o[2]};
+    bool is_first = same(first, v), is_second = same(second, v);
+    s->argument = is_first ? *second : *first;
+    return is_first != is_second && (is_first || alike);
+}
+
+static bool step_of(const struct call *c, const struct operand *v, struct step *s)
+{
+    *s = (struct step){.y = c->operand.at[0]};
     switch (c->kernel) {
     case KERNEL_act:
-        s.then = (same(&o[1], v) ? THEN_ACT : THEN_ACT_BESIDE) + (int)c->size[1];
-        s.argument = o[1];
-        return s;
-    case KERNEL_act_dx:     s.then = THEN_ACT_DX + (int)c->size[1]; break;
-    case KERNEL_scale:      s.then = THEN_SCALE; break;
-    case KERNEL_scale_rows: s.then = THEN_SCALE_ROWS; break;
-    case KERNEL_add:        s.then = THEN_ADD; break;
-    case KERNEL_mul:        s.then = THEN_MUL; break;
-    default:                return s;
+        s->then = same(&c->operand.act.x, v) ? THEN_ACT : THEN_ACT_BESIDE;
+        s->act = (enum activation)c->size.act.kind;
+        s->argument = c->operand.act.x;
+        return true;
+    case KERNEL_act_dx:
+        s->then = THEN_ACT_DX;
+        s->act = (enum activation)c->size.act_dx.kind;
+        return takes(s, v, &c->operand.act_dx.dy, &c->operand.act_dx.x, false);
+    case KERNEL_scale:
+        s->then = THEN_SCALE;
+        return takes(s, v, &c->operand.scale.x, &c->operand.scale.w, false);
+    case KERNEL_scale_rows:
+        s->then = THEN_SCALE_ROWS;
+        return takes(s, v, &c->operand.scale_rows.x, &c->operand.scale_rows.f, false);
+    case KERNEL_add:
+        s->then = THEN_ADD;
+        return takes(s, v, &c->operand.add.a, &c->operand.add.b, true);
+    case KERNEL_mul:
+        s->then = THEN_MUL;
+        return takes(s, v, &c->operand.mul.a, &c->operand.mul.b, true);
+    default: return false;
     }
-    if (same(&o[1], v) && !same(&o[2], v))
-        return s;
-    if ((s.then == THEN_ADD || s.then == THEN_MUL) && same(&o[2], v) && !same(&o[1], v)) {
-        s.argument = o[1];
-        return s;
-    }
-    s.then = -1;
-    return s;
 }
 
 /* -- a chain: its first step keeps the sums, if anybody else reads them -- */
 
 static void take_steps(struct chain *c, struct call *next, size_t left)
 {
-    struct operand v = c->gemm->operand[0];
+    struct operand v = c->gemm->operand.gemm.c;
     c->step[c->n++] = (struct step){.then = THEN_KEEP, .y = v};
     for (; left && c->n < THEN_STEPS; next++, left--) {
-        struct step s = step_of(next, &v);
-        if (s.then < 0 || next->size[0] != c->gemm->size[0])
+        struct step s;
+        if (!step_of(next, &v, &s) || next->size.at[0] != c->gemm->size.gemm.N)
             return;
         c->step[c->n++] = s;
-        if (!THEN_BESIDE(s.then))
+        if (!then_beside(s.then))
             v = s.y;
     }
 }
@@ -94,20 +103,20 @@ static void mark_kept(struct chain *c, const int *uses)
     struct step *last = NULL;
     for (int i = 0; i < c->n; i++) {
         struct step *s = &c->step[i];
-        s->kept = true;
-        if (THEN_BESIDE(s->then))
+        s->stored = true;
+        if (then_beside(s->then))
             continue;
         if (last)
-            last->kept = used_elsewhere(&last->y, uses);
+            last->stored = used_elsewhere(&last->y, uses);
         last = s;
     }
 }
 
 static int operands_of(const struct chain *c)
 {
-    int n = 4;
+    int n = 0;
     for (int i = 0; i < c->n; i++)
-        n += THEN_TAKES(c->step[i].then) + c->step[i].kept;
+        n += then_takes(c->step[i].then) + c->step[i].stored;
     return n;
 }
 
@@ -115,7 +124,7 @@ static int operands_of(const struct chain *c)
 static void trim(struct chain *c, const int *uses)
 {
     mark_kept(c, uses);
-    while (operands_of(c) > CALL_OPERANDS || THEN_BESIDE(c->step[c->n - 1].then)) {
+    while (operands_of(c) > THEN_OPERANDS || then_beside(c->step[c->n - 1].then)) {
         c->n--;
         mark_kept(c, uses);
     }
@@ -124,17 +133,11 @@ static void trim(struct chain *c, const int *uses)
 static void append_steps(struct chain *c)
 {
     struct call *g = c->gemm;
-    for (int i = 0; i < c->n; i++) {
-        struct step *s = &c->step[i];
-        if (s->then == THEN_KEEP && !s->kept)
-            continue;
-        if (THEN_TAKES(s->then))
-            g->operand[g->noperands++] = s->argument;
-        if (s->kept)
-            g->operand[g->noperands++] = s->y;
-        g->size[g->nsizes++] = THEN_CODE(s->then, s->kept);
-    }
-    g->operand[0] = c->step[c->n - 1].y;
+    for (int i = 0; i < c->n; i++)
+        if (c->step[i].then != THEN_KEEP || c->step[i].stored)
+            g->step[g->nsteps++] = c->step[i];
+    assert(g->nsteps <= THEN_STEPS);
+    g->operand.gemm.c = c->step[c->n - 1].y;
 }
 
 static void remove_calls(struct launch *l, size_t at, size_t n)
@@ -159,7 +162,8 @@ static void factors_first(struct launch *l)
 
 static bool is_whole_product(const struct call *c)
 {
-    return c->kernel == KERNEL_gemm && c->operand[0].buffer && c->size[2] == c->size[0];
+    return c->kernel == KERNEL_gemm && c->operand.gemm.c.buffer &&
+           c->size.gemm.ldc == c->size.gemm.N;
 }
 
 void fuse_epilogues(struct lowering *lo)

@@ -26,17 +26,9 @@ struct call *add_call(struct arena *a, struct launch *l, enum kernel k, const ch
 {
     struct call *c = ARENA_PUSH(a, l->calls, l->ncalls, l->cap);
     *c = (struct call){.kernel = k, .name = name};
+    for (int i = 0; i < CALL_OPERANDS; i++)
+        c->operand.at[i] = operand_nowhere();
     return c;
-}
-
-void call_size(struct call *c, int64_t v)
-{
-    c->size[c->nsizes++] = v;
-}
-
-void call_operand(struct call *c, struct operand o)
-{
-    c->operand[c->noperands++] = o;
 }
 
 struct operand operand_region(enum space space, int64_t offset, int64_t s1, int64_t s2)

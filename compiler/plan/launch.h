@@ -14,11 +14,9 @@ struct launch *open_launch(struct lowering *lo, enum domain domain, const struct
 struct launch *later_launch(struct lowering *lo, enum domain domain, const struct node *n);
 struct launch *row_launch(struct lowering *lo, const struct node *n, const struct value *v);
 
-/* Calls: operands and sizes in the order of kernels.def. */
+/* Calls: their operands and sizes are filled in by name; those that are not are nowhere and 0. */
 struct call *add_call(struct arena *a, struct launch *l, enum kernel k, const char *name);
 struct call *node_call(struct lowering *lo, struct launch *l, enum kernel k, const struct node *n);
-void call_size(struct call *c, int64_t v);
-void call_operand(struct call *c, struct operand o);
 
 /* Buffers; row_bytes 0: not made of rows. */
 struct buffer *new_buffer(struct lowering *lo, const char *name, int64_t bytes, int64_t row_bytes);
@@ -56,9 +54,10 @@ struct call *lower_elementwise(struct lowering *lo, const struct node *n, enum k
 struct call *lower_by_images(struct lowering *lo, const struct node *n, enum kernel k,
                              int64_t parts);
 
-/* Between the rows of a value and one row, picture by picture. */
-void lower_one_row(struct lowering *lo, const struct node *n, enum kernel k,
-                   const struct value *rows, bool mean);
+/* The rows of the input to one, their sum or mean, picture by picture; and one row to all of the
+ * output, as it is or divided by their number. */
+void lower_sum_rows(struct lowering *lo, const struct node *n, bool mean);
+void lower_spread_rows(struct lowering *lo, const struct node *n, bool mean);
 
 /* `count` columns of each row; zeros; and whole rows moved within each picture: a copy with m = 1
  * and all its numbers in one row. */
@@ -72,18 +71,18 @@ void lower_move_rows(struct lowering *lo, struct launch *l, const struct node *n
 /* The decisions of the node's routing. */
 struct operand operand_decisions(struct lowering *lo, const struct node *n);
 
-/* Products (product.c): size = N, K, ldc, lda; and rows of a value times the node's weight, or,
- * transposed, the gradient of the rows. */
+/* Products (product.c): of `size` N, K, ldc and lda are taken; and rows of a value times the node's
+ * weight, or, transposed, the gradient of the rows. */
 void lower_gemm(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
                 struct operand x, struct operand b, const struct param *bias,
-                const int64_t size[4]);
+                struct gemm_sizes size);
 void lower_rows_by_weight(struct lowering *lo, const struct node *n);
 void lower_rows_by_transpose(struct lowering *lo, const struct node *n);
 
-/* dw (N, I, taps) += dy^T x for one group of channels; shape = N, taps, I, row strides of dy and x,
- * rows of a picture. And of a weight that rows are multiplied by: in 0 is dy, in 1 x. */
+/* dw (N, I, taps) += dy^T x for one group of channels; of `size` N, taps, I, ldy and ldx are taken;
+ * rows: of a picture. And of a weight that rows are multiplied by: in 0 is dy, in 1 x. */
 void lower_weight_gradient(struct lowering *lo, const struct node *n, struct operand dy,
-                           struct operand x, int64_t shape[6], int group);
+                           struct operand x, struct linear_dw_sizes size, int64_t rows, int group);
 void lower_rows_gradient(struct lowering *lo, const struct node *n);
 
 #endif

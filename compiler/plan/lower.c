@@ -44,10 +44,10 @@ static void copy_features(struct lowering *lo)
     struct operand to =
         operand_region(g->features == g->logits ? SPACE_OUTPUT : SPACE_FEATURES, 0, 0, 0);
     to.s0 = g->features->cols * 4;
-    call_operand(c, to);
-    call_operand(c, operand_rows(lo, g->features));
-    for (int i = 0; i < 3; i++)
-        call_size(c, g->features->cols);
+    c->operand.copy.y = to;
+    c->operand.copy.x = operand_rows(lo, g->features);
+    int64_t cols = g->features->cols;
+    c->size.copy = (struct copy_sizes){.n = cols, .ldy = cols, .ldx = cols};
 }
 
 void lower_graph(struct lowering *lo)

@@ -66,24 +66,8 @@ static int64_t pack_buffers(struct arena *a, struct buffer **list, size_t n, int
 
 /* -- lifetimes -- */
 
-static void each_use(struct lowering *lo, void (*use)(struct lowering *, struct launch *, int,
-                                                      struct call *, struct operand *))
+static void note_use(struct buffer *b, const struct launch *l, int index)
 {
-    for (size_t i = 0; i < lo->f->n; i++) {
-        struct launch *l = lo->f->launches[i];
-        for (size_t j = 0; j < l->ncalls; j++)
-            for (int k = 0; k < l->calls[j].noperands; k++)
-                if (l->calls[j].operand[k].buffer)
-                    use(lo, l, (int)i, &l->calls[j], &l->calls[j].operand[k]);
-    }
-}
-
-static void note_launch(struct lowering *lo, struct launch *l, int index, struct call *c,
-                        struct operand *o)
-{
-    struct buffer *b = o->buffer;
-    (void)lo;
-    (void)c;
     if (b->last < 0)
         b->first = index;
     b->last = index;
@@ -91,17 +75,29 @@ static void note_launch(struct lowering *lo, struct launch *l, int index, struct
         b->keep = true;
 }
 
+static void note_uses(struct lowering *lo)
+{
+    struct use use[CALL_ALL];
+    for (size_t i = 0; i < lo->f->n; i++) {
+        struct launch *l = lo->f->launches[i];
+        for (size_t j = 0; j < l->ncalls; j++)
+            for (int k = call_uses(&l->calls[j], use); k-- > 0;)
+                if (use[k].operand->buffer)
+                    note_use(use[k].operand->buffer, l, (int)i);
+    }
+}
+
 static void choose_scratch(struct lowering *lo)
 {
     for (size_t i = 0; i < lo->nbuffers; i++)
         lo->buffers[i]->last = -1;
-    each_use(lo, note_launch);
+    note_uses(lo);
     for (size_t i = 0; i < lo->nbuffers; i++) {
         struct buffer *b = lo->buffers[i];
         if (lo->fuse && b->space == SPACE_ARENA && !b->keep && b->last >= 0 && b->first == b->last)
             b->space = SPACE_SCRATCH;
-        if (b->row_bytes == 0 && b->keep &&
-            b->bytes > 0) /* decisions outlive the step: hold_routing */
+        /* Decisions outlive the step: hold_routing. */
+        if (b->row_bytes == 0 && b->keep && !b->sums_of)
             b->first = 0, b->last = INT_MAX;
     }
 }
@@ -110,10 +106,11 @@ static void choose_scratch(struct lowering *lo)
 static size_t scratch_of(struct arena *a, struct launch *l, struct buffer ***list)
 {
     size_t n = 0, cap = 0;
+    struct use use[CALL_ALL];
     *list = NULL;
     for (size_t j = 0; j < l->ncalls; j++)
-        for (int k = 0; k < l->calls[j].noperands; k++) {
-            struct buffer *b = l->calls[j].operand[k].buffer;
+        for (int k = 0, uses = call_uses(&l->calls[j], use); k < uses; k++) {
+            struct buffer *b = use[k].operand->buffer;
             if (!b || b->space != SPACE_SCRATCH)
                 continue;
             bool seen = false;
@@ -161,24 +158,15 @@ static int64_t tiles_of(const struct lowering *lo, const struct launch *l)
     return tile_count(lo->g->micro * l->rows, l->tile);
 }
 
-static void size_sums(struct lowering *lo, struct launch *l, int index, struct call *c,
-                      struct operand *o)
+static void size_sums(struct lowering *lo)
 {
-    (void)index;
-    (void)c;
-    if (o->buffer->bytes < 0 && chains(l)) {
-        o->buffer->bytes = -o->buffer->bytes * tiles_of(lo, l);
-        o->buffer->offset = l->tile; /* until its offset is known */
-    }
-}
-
-static void tile_of_sums(struct lowering *lo, struct launch *l, int index, struct call *c,
-                         struct operand *o)
-{
-    (void)lo;
-    (void)index;
-    if (l->tile < 0 && c->kernel == KERNEL_reduce)
-        l->tile = o->buffer->offset;
+    for (size_t i = 0; i < lo->nbuffers; i++)
+        if (lo->buffers[i]->sums_of)
+            lo->buffers[i]->bytes =
+                lo->buffers[i]->tile_bytes * tiles_of(lo, lo->buffers[i]->sums_of);
+    for (size_t i = 0; i < lo->f->n; i++)
+        if (lo->f->launches[i]->tiles_of)
+            lo->f->launches[i]->tile = lo->f->launches[i]->tiles_of->tile;
 }
 
 int64_t place_buffers(struct lowering *lo)
@@ -189,8 +177,7 @@ int64_t place_buffers(struct lowering *lo)
     choose_scratch(lo);
     for (size_t i = 0; i < lo->f->n; i++)
         place_scratch(lo, lo->f->launches[i]);
-    each_use(lo, size_sums);
-    each_use(lo, tile_of_sums);
+    size_sums(lo);
     for (size_t i = 0; i < lo->nbuffers; i++)
         if (lo->buffers[i]->space == SPACE_ARENA && lo->buffers[i]->last >= 0)
             list[n++] = lo->buffers[i];

@@ -3,32 +3,47 @@
 
 #include "compiler/plan/plan.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 #include "compiler/graph/graph.h"
 #include "compiler/plan/lower.h"
 #include "lang/base/arena.h"
 
-static const char *const kernels[] = {
-#define KERNEL(name, operands, sizes, doc) #name,
-#include "compiler/plan/kernels.def"
-#undef KERNEL
+/* -- steps and uses -- */
+
+static const struct {
+    bool takes, beside;
+} steps[THEN_COUNT] = {
+#define STEP(name, argument, beside, doc) [THEN_##name] = {argument, beside},
+#include "compiler/plan/steps.def"
+#undef STEP
 };
 
-static const char *const operands[] = {
-#define KERNEL(name, operands, sizes, doc) operands,
-#include "compiler/plan/kernels.def"
-#undef KERNEL
-};
-
-const char *kernel_name(enum kernel k)
+bool then_takes(enum then t)
 {
-    return kernels[k];
+    return steps[t].takes;
 }
 
-const char *kernel_operands(enum kernel k)
+bool then_beside(enum then t)
 {
-    return operands[k];
+    return steps[t].beside;
+}
+
+int call_uses(struct call *c, struct use use[CALL_ALL])
+{
+    const struct kernel_row *row = &kernel_table[c->kernel];
+    int n = 0;
+    for (int i = 0; i < row->noperands; i++)
+        use[n++] = (struct use){&c->operand.at[i], row->operand[i].access};
+    for (int i = 0; i < c->nsteps; i++) {
+        if (then_takes(c->step[i].then))
+            use[n++] = (struct use){&c->step[i].argument, ACCESS_READ};
+        if (c->step[i].stored)
+            use[n++] = (struct use){&c->step[i].y, ACCESS_WRITE};
+    }
+    assert(n <= CALL_ALL);
+    return n;
 }
 
 static int64_t lower(struct plan *p, const struct graph *g, struct function *f, bool fuse,
@@ -116,21 +131,39 @@ static void print_operand(const struct operand *o, FILE *out)
     fprintf(out, " %s+%" PRId64, spaces[s], o->offset + (o->buffer ? o->buffer->offset : 0));
 }
 
-/* By enum then. */
-static const char *const steps[] = {
-    "keep",        "gelu",        "relu",        "silu",  "gelu_dx",    "relu_dx", "silu_dx",
-    "gelu beside", "relu beside", "silu beside", "scale", "scale_rows", "add",     "mul"};
+static const char *const activations[ACTIVATION_COUNT] = {
+#define ACTIVATION(name) #name,
+#include "compiler/plan/activations.def"
+#undef ACTIVATION
+};
+
+static void print_step(const struct step *s, FILE *out)
+{
+    static const char *const words[THEN_COUNT] = {
+        [THEN_KEEP] = "keep",
+        [THEN_ACT_DX] = "_dx",
+        [THEN_ACT_BESIDE] = " beside",
+        [THEN_SCALE] = "scale",
+        [THEN_SCALE_ROWS] = "scale_rows",
+        [THEN_ADD] = "add",
+        [THEN_MUL] = "mul",
+    };
+    bool act = s->then == THEN_ACT || s->then == THEN_ACT_DX || s->then == THEN_ACT_BESIDE;
+    fprintf(out, "%s%s%s", act ? activations[s->act] : "", words[s->then] ? words[s->then] : "",
+            s->stored ? "*" : "");
+}
 
 /* Sizes, of a product then the steps that follow it: those whose value is stored with a star. */
 static void print_sizes(const struct call *c, FILE *out)
 {
-    int plain = c->kernel == KERNEL_gemm ? 6 : c->nsizes;
-    for (int i = 0; i < plain; i++)
-        fprintf(out, "%c%" PRId64, i ? ',' : '[', c->size[i]);
-    for (int i = plain; i < c->nsizes; i++)
-        fprintf(out, "%s%s%s", i > plain ? ", " : "; ", steps[THEN_OF(c->size[i])],
-                THEN_STORED(c->size[i]) ? "*" : "");
-    fputs(c->nsizes ? "]" : "", out);
+    int n = kernel_table[c->kernel].nsizes;
+    for (int i = 0; i < n; i++)
+        fprintf(out, "%c%" PRId64, i ? ',' : '[', c->size.at[i]);
+    for (int i = 0; i < c->nsteps; i++) {
+        fputs(i ? ", " : "; ", out);
+        print_step(&c->step[i], out);
+    }
+    fputs(n ? "]" : "", out);
 }
 
 static void print_launch(const struct launch *l, FILE *out)
@@ -150,11 +183,12 @@ static void print_launch(const struct launch *l, FILE *out)
         fprintf(out, " scratch=%" PRId64, l->scratch_bytes);
     fputs("\n", out);
     for (size_t i = 0; i < l->ncalls; i++) {
-        const struct call *c = &l->calls[i];
-        fprintf(out, "    %s", kernels[c->kernel]);
+        struct call *c = &l->calls[i];
+        struct use use[CALL_ALL];
+        fprintf(out, "    %s", kernel_table[c->kernel].name);
         print_sizes(c, out);
-        for (int j = 0; j < c->noperands; j++)
-            print_operand(&c->operand[j], out);
+        for (int j = 0, n = call_uses(c, use); j < n; j++)
+            print_operand(use[j].operand, out);
         fprintf(out, "    # %s\n", c->name);
     }
 }

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "compiler/plan/kernels.h"
+
 struct arena;
 struct graph;
 struct experts;
@@ -20,92 +22,55 @@ struct moe;
 struct param;
 struct value;
 
-enum kernel {
-#define KERNEL(name, operands, sizes, doc) KERNEL_##name,
-#include "compiler/plan/kernels.def"
-#undef KERNEL
-    KERNEL_COUNT
+enum activation {
+#define ACTIVATION(name) ACT_##name,
+#include "compiler/plan/activations.def"
+#undef ACTIVATION
+    ACTIVATION_COUNT
 };
-
-enum activation { ACT_GELU, ACT_RELU, ACT_SILU };
 enum codes { CODES_COSINE, CODES_DISTANCE };
 enum optimiser { OPTIMISER_ADAMW, OPTIMISER_LAMB, OPTIMISER_SGD };
 enum gemm_start { START_ZERO, START_BIAS, START_C };
 
-/* Steps that may follow a product, v = step(v, argument), where v begins as a sum; ACT.. + enum
- * activation. Of each step a call has the size THEN_CODE, after the six of the product, and
- * operands after its four: the argument, if it takes one, then where v is stored, if it is. With
+/* Steps that may follow a product, in order: v = step(v, argument), where v begins as a sum. With
  * steps, c is where sums may rest until they are complete. */
 enum then {
-    THEN_KEEP,                         /* v is stored */
-    THEN_ACT,                          /* activation of v */
-    THEN_ACT_DX = THEN_ACT + 3,        /* v times the activation's slope at the argument */
-    THEN_ACT_BESIDE = THEN_ACT_DX + 3, /* v stays; the activation of the argument is stored */
-    THEN_SCALE = THEN_ACT_BESIDE + 3,  /* argument: a factor for each column */
-    THEN_SCALE_ROWS,                   /* for each row */
-    THEN_ADD,                          /* arguments as large as the product */
-    THEN_MUL
+#define STEP(name, argument, beside, doc) THEN_##name,
+#include "compiler/plan/steps.def"
+#undef STEP
+    THEN_COUNT
 };
-#define THEN_BESIDE(then)       ((then) >= THEN_ACT_BESIDE && (then) < THEN_SCALE)
-#define THEN_TAKES(then)        ((then) >= THEN_ACT_DX) /* an argument */
-#define THEN_STEPS              5
-#define THEN_CODE(then, stored) ((then) * 2 + (stored))
-#define THEN_OF(code)           ((int)((code) / 2))
-#define THEN_STORED(code)       ((code) % 2 != 0)
+bool then_takes(enum then t);  /* an argument */
+bool then_beside(enum then t); /* v stays; something else is stored */
 
-/* Where an operand lies. The first ones are the regions of runtime/vrt.h, in the same order. */
-enum space {
-    SPACE_PARAMS,
-    SPACE_PACKED,
-    SPACE_GRADS,
-    SPACE_MOMENT1,
-    SPACE_MOMENT2,
-    SPACE_EMA,
-    SPACE_ARENA,
-    SPACE_INPUT,
-    SPACE_TARGET,
-    SPACE_OUTPUT,
-    SPACE_FEATURES,
-    SPACE_BALANCE,
-    SPACE_CHOICES,
-    SPACE_SCRATCH,
-    SPACE_CONST,
-    SPACE_NONE
+struct step {
+    enum then then;
+    enum activation act; /* of the ACT steps */
+    bool stored;         /* v, or what is beside it, goes to y */
+    struct operand argument, y;
 };
-
-struct buffer {
-    int id;
-    const struct value *value; /* that it holds; NULL: of a launch's own */
-    const char *name;
-    int64_t bytes;     /* for the largest B, or of a tile in scratch */
-    int64_t row_bytes; /* of one row: what a tile of scratch is made of */
-    enum space space;  /* ARENA or SCRATCH, or where the value is given */
-    int64_t offset;
-    int first, last; /* launches that use it (ARENA), calls (SCRATCH) */
-    bool keep;       /* read from outside: never in scratch */
-};
-
-/* Address = start of space + offset of buffer + offset + i0*s0 + i1*s1 + i2*s2, in bytes; the
- * domain says what i0..i2 are. In scratch s0 does not count: a tile starts at row 0. */
-struct operand {
-    enum space space;
-    struct buffer *buffer; /* or NULL: offset counts from the start of the space */
-    int64_t offset, s0, s1, s2;
-};
-
-#define CALL_OPERANDS 10
-#define CALL_SIZES    14
+#define THEN_STEPS    5
+#define THEN_OPERANDS 6 /* arguments and places of the steps of a product, in all */
 
 struct call {
     enum kernel kernel;
-    struct operand operand[CALL_OPERANDS];
-    int noperands;
-    int64_t size[CALL_SIZES];
-    int nsizes;
+    union call_operands operand; /* and sizes, of the kernel's row */
+    union call_sizes size;
+    struct step step[THEN_STEPS]; /* of a gemm */
+    int nsteps;
     double real[2];        /* eps, rates: part of the kernel's identity */
     const struct moe *moe; /* for the routing kernels */
     const char *name;      /* of the node */
 };
+
+/* All operands of a call, those of its steps behind the kernel's own: `n` of them, which is
+ * returned; with what is done to each. */
+#define CALL_ALL (CALL_OPERANDS + 2 * THEN_STEPS)
+struct use {
+    struct operand *operand;
+    enum access access;
+};
+int call_uses(struct call *c, struct use use[CALL_ALL]);
 
 enum domain {
     DOMAIN_ROWS,    /* B*rows rows in tile_count() equal tiles of at most `tile`. i0 first row, i2
@@ -126,6 +91,7 @@ struct launch {
     enum domain domain;
     int64_t rows; /* of a picture (ROWS), or the factor of m (PARTS) */
     int64_t tile; /* rows or pictures of a tile; PARTS: m counts slices of so many if not 0 */
+    const struct launch *tiles_of; /* TILES, EXPERT_TILES: whose tiles m counts */
     int64_t parts;
     const struct moe *moe;         /* GROUPS */
     const struct experts *experts; /* EXPERTS, EXPERT_PARTS, EXPERT_TILES */
@@ -149,6 +115,13 @@ struct decisions {
 };
 struct decisions plan_decisions(const struct moe *m, int64_t micro);
 int64_t decisions_stats(const struct moe *m); /* bytes of the stats of one group */
+
+/* The scratch of a routing kernel, in bytes: two lists of keys and indices that a radix sort goes
+ * between, its counts; the choices of each expert, and its scores. */
+struct route_scratch {
+    int64_t keys, index, next_keys, next_index, buckets, counts, scores, bytes;
+};
+struct route_scratch plan_route_scratch(const struct moe *m);
 
 /* Where a param lies. */
 struct placed_param {
@@ -195,9 +168,6 @@ void plan_draw(const struct plan *p, int64_t memory,
 int64_t plan_memory_eval(const struct plan *p);
 int64_t plan_memory_train(const struct plan *p, bool ema);
 int plan_moments(const struct plan *p); /* that the optimiser keeps of each weight */
-
-const char *kernel_name(enum kernel k);
-const char *kernel_operands(enum kernel k);
 
 /* Panels of packed matrices: `vector` or 2 * `vector` columns wide. */
 int64_t plan_panel(int vector, int64_t n);

@@ -4,16 +4,20 @@
 
 #include "compiler/plan/launch.h"
 
+#include <assert.h>
+
 /* -- sums over tiles -- */
 
 /* Sums of a tile for a param's gradient: one row of `cols` for each tile of the open launch. */
 struct operand lower_tile_sums(struct lowering *lo, const struct node *n, int64_t cols)
 {
+    assert(lo->open);
     struct buffer *b = new_buffer(lo, n->name, 0, 0);
-    b->bytes = -cols * 4; /* times the tiles, once those are known: place_buffers() */
+    b->sums_of = lo->open;
+    b->tile_bytes = float_bytes(cols);
     b->keep = true;
     struct operand o = operand_whole(b);
-    o.s2 = cols * 4;
+    o.s2 = b->tile_bytes;
     return o;
 }
 
@@ -26,14 +30,14 @@ void lower_reduce_tiles(struct lowering *lo, const struct node *n, const struct 
     l->experts = experts;
     l->decisions = lo->open->decisions;
     l->rows = lo->open->rows;
-    l->tile = -1; /* m counts the tiles of the chain: place_buffers() fills it in */
+    l->tiles_of = lo->open;
     struct call *c = node_call(lo, l, KERNEL_reduce, n);
-    call_operand(c, operand_param(lo, p, SPACE_GRADS));
+    c->operand.reduce.y = operand_param(lo, p, SPACE_GRADS);
     sums.s2 = 0;
-    sums.s0 = cols * 4;
-    call_operand(c, sums);
-    call_size(c, cols);
-    call_size(c, cols);
+    sums.s0 = float_bytes(cols);
+    c->operand.reduce.x = sums;
+    c->size.reduce.n = cols;
+    c->size.reduce.stride = cols;
 }
 
 /* -- row by row -- */
@@ -43,10 +47,11 @@ void lower_reduce_tiles(struct lowering *lo, const struct node *n, const struct 
 struct call *lower_elementwise(struct lowering *lo, const struct node *n, enum kernel k)
 {
     struct call *c = node_call(lo, row_launch(lo, n, n->out[0]), k, n);
-    call_operand(c, operand_rows(lo, n->out[0]));
+    assert(kernel_table[k].noperands > n->nin);
+    c->operand.at[0] = operand_rows(lo, n->out[0]);
     for (int i = 0; i < n->nin; i++)
-        call_operand(c, operand_rows(lo, n->in[i]));
-    call_size(c, n->out[0]->cols);
+        c->operand.at[1 + i] = operand_rows(lo, n->in[i]);
+    c->size.at[0] = n->out[0]->cols;
     return c;
 }
 
@@ -54,19 +59,19 @@ void lower_copy(struct lowering *lo, struct launch *l, const struct node *n, str
                 struct operand x, int64_t count, int64_t ldy, int64_t ldx)
 {
     struct call *c = node_call(lo, l, KERNEL_copy, n);
-    call_operand(c, y);
-    call_operand(c, x);
-    call_size(c, count);
-    call_size(c, ldy);
-    call_size(c, ldx);
+    c->operand.copy.y = y;
+    c->operand.copy.x = x;
+    c->size.copy.n = count;
+    c->size.copy.ldy = ldy;
+    c->size.copy.ldx = ldx;
 }
 
 void lower_zero(struct lowering *lo, struct launch *l, const struct node *n, struct operand y,
                 int64_t cols)
 {
     struct call *c = node_call(lo, l, KERNEL_zero, n);
-    call_operand(c, y);
-    call_size(c, cols);
+    c->operand.zero.y = y;
+    c->size.zero.C = cols;
 }
 
 struct operand operand_decisions(struct lowering *lo, const struct node *n)
@@ -82,21 +87,27 @@ struct call *lower_by_images(struct lowering *lo, const struct node *n, enum ker
     struct launch *l = open_launch(lo, DOMAIN_IMAGES, n);
     l->parts = parts;
     struct call *c = node_call(lo, l, k, n);
+    assert(kernel_table[k].noperands >= n->nout + n->nin);
     for (int i = 0; i < n->nout; i++)
-        call_operand(c, operand_image(lo, n->out[i]));
+        c->operand.at[i] = operand_image(lo, n->out[i]);
     for (int i = 0; i < n->nin; i++)
-        call_operand(c, operand_image(lo, n->in[i]));
+        c->operand.at[n->nout + i] = operand_image(lo, n->in[i]);
     return c;
 }
 
-/* Between T rows and one. */
-void lower_one_row(struct lowering *lo, const struct node *n, enum kernel k,
-                   const struct value *rows, bool mean)
+void lower_sum_rows(struct lowering *lo, const struct node *n, bool mean)
 {
-    struct call *c = lower_by_images(lo, n, k, 1);
-    call_size(c, rows->rows);
-    call_size(c, rows->cols);
-    call_size(c, mean);
+    const struct value *rows = n->in[0];
+    struct call *c = lower_by_images(lo, n, KERNEL_sum_rows, 1);
+    c->size.sum_rows = (struct sum_rows_sizes){.T = rows->rows, .C = rows->cols, .mean = mean};
+}
+
+void lower_spread_rows(struct lowering *lo, const struct node *n, bool mean)
+{
+    const struct value *rows = n->out[0];
+    struct call *c = lower_by_images(lo, n, KERNEL_spread_rows, 1);
+    c->size.spread_rows =
+        (struct spread_rows_sizes){.T = rows->rows, .C = rows->cols, .mean = mean};
 }
 
 /* Whole rows moved within each picture: a copy with m = 1 and all its numbers in one row. */

@@ -10,45 +10,51 @@
 
 #define CHUNK 16384 /* numbers that one task of the update takes: 5 x 64 KiB pass through L2 */
 
-static const enum space adamw_spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_MOMENT2,
-                                          SPACE_EMA};
-static const enum space sgd_spaces[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_MOMENT1, SPACE_EMA};
-
 static int64_t chunks_in(int64_t n)
 {
     return (n + CHUNK - 1) / CHUNK;
 }
 
-/* A kernel over `parts` parts of n numbers, with the rates of `q`. */
+/* A kernel over `parts` parts, with the rates of `q`. */
 static struct call *update_call(struct plan *p, enum kernel kernel, const struct param *q,
-                                int64_t n, int64_t parts)
+                                int64_t parts)
 {
     struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, q->name);
     struct call *c = add_call(p->arena, l, kernel, q->name);
     l->parts = parts;
-    call_size(c, n);
-    call_size(c, CHUNK);
     c->real[0] = param_decay(q);
     c->real[1] = q->lr_factor;
     return c;
 }
 
+/* Byte `from` of a region, and what of it each chunk takes. */
+static struct operand chunks_of(enum space space, int64_t from)
+{
+    return operand_region(space, from, 0, float_bytes(CHUNK));
+}
+
 /* All params from one byte to another, which are treated as the first of them. */
 static void update_run(struct plan *p, const struct param *first, int64_t from, int64_t to)
 {
-    bool sgd = p->optimiser == OPTIMISER_SGD;
-    int64_t n = (to - from) / 4;
-    struct call *c = update_call(p, sgd ? KERNEL_sgd : KERNEL_adamw, first, n, chunks_in(n));
-    const enum space *spaces = sgd ? sgd_spaces : adamw_spaces;
-    for (size_t i = 0; i < (sgd ? sizeof sgd_spaces : sizeof adamw_spaces) / sizeof *spaces; i++)
-        call_operand(c, operand_region(spaces[i], from, 0, CHUNK * 4));
-    if (sgd)
-        call_size(c, spec_flag(p->train->spec, "train.optim.nesterov"));
+    int64_t n = (to - from) / float_bytes(1);
+    struct operand w = chunks_of(SPACE_PARAMS, from), g = chunks_of(SPACE_GRADS, from),
+                   m1 = chunks_of(SPACE_MOMENT1, from), m2 = chunks_of(SPACE_MOMENT2, from),
+                   ema = chunks_of(SPACE_EMA, from);
+    if (p->optimiser == OPTIMISER_SGD) {
+        struct call *c = update_call(p, KERNEL_sgd, first, chunks_in(n));
+        bool nesterov = spec_flag(p->train->spec, "train.optim.nesterov");
+        c->operand.sgd = (struct sgd_operands){.p = w, .g = g, .m1 = m1, .ema = ema};
+        c->size.sgd = (struct sgd_sizes){.n = n, .chunk = CHUNK, .nesterov = nesterov};
+    } else {
+        struct call *c = update_call(p, KERNEL_adamw, first, chunks_in(n));
+        c->operand.adamw = (struct adamw_operands){.p = w, .g = g, .m1 = m1, .m2 = m2, .ema = ema};
+        c->size.adamw = (struct adamw_sizes){.n = n, .chunk = CHUNK};
+    }
 }
 
 static void need_arena(struct plan *p, int64_t floats)
 {
-    int64_t bytes = (floats * 4 + 63) / 64 * 64;
+    int64_t bytes = (float_bytes(floats) + 63) / 64 * 64;
     if (p->arena_train_bytes < bytes)
         p->arena_train_bytes = bytes;
 }
@@ -56,17 +62,22 @@ static void need_arena(struct plan *p, int64_t floats)
 /* LAMB's two passes over one param, whose step is scaled for each expert by itself. */
 static void update_lamb(struct plan *p, const struct param *q)
 {
-    static const enum space second[] = {SPACE_PARAMS, SPACE_GRADS, SPACE_ARENA, SPACE_EMA};
     int64_t slices = q->experts ? q->experts : 1, n = q->count / slices,
-            parts = slices * chunks_in(n);
-    int64_t at = p->params[q->id].offset;
-    struct call *c = update_call(p, KERNEL_lamb, q, n, parts);
-    for (int i = 0; i < 4; i++)
-        call_operand(c, operand_region(adamw_spaces[i], at, 0, 0));
-    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 0));
-    c = update_call(p, KERNEL_lamb_apply, q, n, parts);
-    for (int i = 0; i < 4; i++)
-        call_operand(c, operand_region(second[i], second[i] == SPACE_ARENA ? 0 : at, 0, 0));
+            parts = slices * chunks_in(n), at = p->params[q->id].offset;
+    struct operand w = operand_region(SPACE_PARAMS, at, 0, 0),
+                   g = operand_region(SPACE_GRADS, at, 0, 0),
+                   sums = operand_region(SPACE_ARENA, 0, 0, 0);
+    struct call *c = update_call(p, KERNEL_lamb, q, parts);
+    c->size.lamb = (struct lamb_sizes){.n = n, .chunk = CHUNK};
+    c->operand.lamb = (struct lamb_operands){.p = w,
+                                             .g = g,
+                                             .m1 = operand_region(SPACE_MOMENT1, at, 0, 0),
+                                             .m2 = operand_region(SPACE_MOMENT2, at, 0, 0),
+                                             .sums = sums};
+    c = update_call(p, KERNEL_lamb_apply, q, parts);
+    c->size.lamb_apply = (struct lamb_apply_sizes){.n = n, .chunk = CHUNK};
+    c->operand.lamb_apply = (struct lamb_apply_operands){
+        .p = w, .g = g, .sums = sums, .ema = operand_region(SPACE_EMA, at, 0, 0)};
     need_arena(p, 2 * parts);
 }
 
@@ -80,10 +91,11 @@ static void update_biases(struct plan *p)
             continue;
         struct launch *l = new_launch(p->arena, &p->update, DOMAIN_PARTS, m->bias->name);
         struct call *c = add_call(p->arena, l, KERNEL_balance_bias, m->bias->name);
-        call_operand(c, operand_region(SPACE_PARAMS, p->params[m->bias->id].offset, 0, 0));
-        call_operand(
-            c, operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0));
-        call_size(c, m->experts);
+        c->operand.balance_bias.w =
+            operand_region(SPACE_PARAMS, p->params[m->bias->id].offset, 0, 0);
+        c->operand.balance_bias.balance =
+            operand_region(SPACE_BALANCE, m->balance_offset + 4 * (2 * m->experts + 1), 0, 0);
+        c->size.balance_bias.E = m->experts;
         c->real[0] = m->bias_rate;
     }
 }
@@ -116,14 +128,14 @@ static void plan_norm(struct plan *p)
     struct launch *l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
     l->parts = parts;
     struct call *c = add_call(p->arena, l, KERNEL_square_sum, "norm");
-    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 4));
-    call_operand(c, operand_region(SPACE_GRADS, 0, 0, CHUNK * 4));
-    call_size(c, count);
-    call_size(c, CHUNK);
+    c->operand.square_sum.y = operand_region(SPACE_ARENA, 0, 0, 4);
+    c->operand.square_sum.x = operand_region(SPACE_GRADS, 0, 0, CHUNK * 4);
+    c->size.square_sum.n = count;
+    c->size.square_sum.chunk = CHUNK;
     l = new_launch(p->arena, &p->norm, DOMAIN_PARTS, "norm");
     c = add_call(p->arena, l, KERNEL_norm_sum, "norm");
-    call_operand(c, operand_region(SPACE_ARENA, 0, 0, 0));
-    call_size(c, parts);
+    c->operand.norm_sum.x = operand_region(SPACE_ARENA, 0, 0, 0);
+    c->size.norm_sum.n = parts;
     need_arena(p, parts);
 }
 

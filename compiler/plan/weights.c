@@ -92,6 +92,20 @@ void place_params(struct plan *p)
 
 /* -- packing -- */
 
+static void add_pack(struct plan *p, struct launch *l, bool transposed, struct operand to,
+                     struct operand from, struct pack_sizes s)
+{
+    struct call *c = add_call(p->arena, l, transposed ? KERNEL_pack_t : KERNEL_pack, l->name);
+    if (transposed) {
+        c->operand.pack_t = (struct pack_t_operands){.b = to, .w = from};
+        c->size.pack_t =
+            (struct pack_t_sizes){.K = s.N, .taps = s.taps, .I = s.I, .panel = s.panel};
+    } else {
+        c->operand.pack = (struct pack_operands){.b = to, .w = from};
+        c->size.pack = s;
+    }
+}
+
 static void add_packing(struct plan *p, struct function *f, const struct node *n, bool transposed)
 {
     const struct placed_param *q = &p->params[n->weight->id];
@@ -103,18 +117,13 @@ static void add_packing(struct plan *p, struct function *f, const struct node *n
     int64_t panel = single ? p->vector : plan_panel(p->vector, width);
     for (int64_t g = 0; g < groups; g++) {
         struct launch *l = new_launch(p->arena, f, DOMAIN_PARTS, n->weight->name);
-        struct call *c =
-            add_call(p->arena, l, transposed ? KERNEL_pack_t : KERNEL_pack, n->weight->name);
         l->parts = (width + panel - 1) / panel * w.experts;
-        call_operand(c, operand_region(SPACE_PACKED,
-                                       (transposed ? q->packed_t : q->packed) +
-                                           g * plan_packed_bytes(p->vector, width, depth),
-                                       0, panel * depth * 4));
-        call_operand(c, operand_region(SPACE_PARAMS, q->offset + g * rows * K * 4, 0, 0));
-        call_size(c, rows);
-        call_size(c, w.taps);
-        call_size(c, w.in);
-        call_size(c, panel);
+        int64_t packed =
+            (transposed ? q->packed_t : q->packed) + g * plan_packed_bytes(p->vector, width, depth);
+        struct operand to = operand_region(SPACE_PACKED, packed, 0, float_bytes(panel * depth));
+        struct operand from =
+            operand_region(SPACE_PARAMS, q->offset + float_bytes(g * rows * K), 0, 0);
+        add_pack(p, l, transposed, to, from, (struct pack_sizes){rows, w.taps, w.in, panel});
     }
 }
 
