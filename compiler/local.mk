@@ -58,6 +58,7 @@ bin_PROGRAMS += vmoec
 	%D%/plan/memory.c \
 	%D%/plan/tile.c \
 	%D%/plan/draw.c \
+	%D%/plan/verify.c \
 	%D%/emit/emit.h \
 	%D%/emit/routing.h \
 	%D%/emit/vec.c \

@@ -17,6 +17,7 @@ unit_tests = \
 	%D%/unit/test_gradients \
 	%D%/unit/test_interpret \
 	%D%/unit/test_kernels \
+	%D%/unit/test_verify \
 	%D%/unit/test_random \
 	%D%/unit/test_image \
 	%D%/unit/test_data \
@@ -46,6 +47,11 @@ TESTS += $(unit_tests)
 %C%_unit_test_interpret_SOURCES = %D%/unit/test_interpret.c %D%/unit/fixture_arena.c %D%/unit/fixture.h
 %C%_unit_test_interpret_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_interpret_LDADD = $(compiler_libs)
+
+%C%_unit_test_verify_SOURCES = %D%/unit/test_verify.c %D%/unit/networks.c %D%/unit/networks.h \
+	%D%/unit/fixture_arena.c %D%/unit/fixture.h
+%C%_unit_test_verify_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_verify_LDADD = $(compiler_libs)
 
 %C%_unit_test_kernels_SOURCES = %D%/unit/test_kernels.c %D%/unit/networks.c %D%/unit/networks.h \
 	%D%/unit/fixture_arena.c %D%/unit/fixture_folder.c %D%/unit/fixture.h

@@ -225,32 +225,3 @@ void plan_print(const struct plan *p, FILE *out)
     print_function(&p->norm, out);
     print_function(&p->update, out);
 }
-
-/* -- verifier: no two buffers alive at the same time share a byte, and all lie inside -- */
-
-static bool buffers_ok(const char *name, struct buffer *const *b, size_t n, int64_t bytes,
-                       FILE *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (b[i]->offset < 0 || b[i]->offset % 64 || b[i]->bytes <= 0 ||
-            b[i]->offset + b[i]->bytes > bytes) {
-            fprintf(out, "%s: buffer %d (%s) lies outside\n", name, b[i]->id, b[i]->name);
-            return false;
-        }
-        for (size_t j = 0; j < i; j++)
-            if (b[i]->first <= b[j]->last && b[j]->first <= b[i]->last &&
-                b[i]->offset < b[j]->offset + b[j]->bytes &&
-                b[j]->offset < b[i]->offset + b[i]->bytes) {
-                fprintf(out, "%s: buffers %d (%s) and %d (%s) overlap\n", name, b[i]->id,
-                        b[i]->name, b[j]->id, b[j]->name);
-                return false;
-            }
-    }
-    return true;
-}
-
-bool plan_verify(const struct plan *p, FILE *out)
-{
-    return buffers_ok("eval", p->eval_buffers, p->neval_buffers, p->arena_eval_bytes, out) &&
-           buffers_ok("train", p->train_buffers, p->ntrain_buffers, p->arena_train_bytes, out);
-}
