@@ -25,7 +25,7 @@ enum vrt_region {
     VRT_TARGET,   /* (B,classes) f32, class probabilities (smoothing and mixing already applied) */
     VRT_OUTPUT,   /* (B,classes) f32, logits */
     VRT_FEATURES, /* (B,features) f32, the input of the last layer with weights */
-    VRT_BALANCE,  /* f32: see vrt_moe */
+    VRT_BALANCE,  /* i32 and f32: see vrt_moe */
     VRT_CHOICES,  /* (B,choices) f32, written by eval: see vrt_moe */
     VRT_REGIONS = 16
 };
@@ -97,8 +97,9 @@ struct vrt_moe {            /* one MoE layer, in order */
     int64_t balance_offset; /* bytes into BALANCE: (experts) choices made, (experts) choices
                              * dropped, (1) items routed, (experts) choices since the last update,
                              * in training only, (1) sum over the items of the entropy in nats of
-                             * the router's softmax without noise, 0 unless tokens choose; all f32,
-                             * added to by every call, zeroed by the runtime after an update */
+                             * the router's softmax without noise, 0 unless tokens choose; i32, the
+                             * entropy f32; added to by every call, zeroed by the runtime after an
+                             * update */
     int64_t choices_offset; /* floats into a row of CHOICES: (experts) choices of the picture that
                              * were kept; items are its tokens, or with routing per image the
                              * picture; soft: 0 */

@@ -373,16 +373,15 @@ void emit_balance_bias(struct emit *e, const struct kernel_args *k)
 {
     int64_t E = k->call->size.balance_bias.E;
     struct loop l;
-    V sum = kf(e, 0), zero = kf(e, 0), up = kf(e, k->call->real[0]);
+    V counts = k->p.balance_bias.balance, sum = ki(e, 0), up = kf(e, k->call->real[0]);
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 1, &sum);
-    sum = vadd(e, l.carry[0], load(e, e->f32, at(e, k->p.balance_bias.balance, l.i)));
+    sum = iadd(e, l.carry[0], load_index(e, counts, l.i));
     loop_end(e, &l, &sum);
     V all = l.carry[0];
     loop_begin(e, &l, ki(e, 0), ki(e, E), 1, 0, NULL);
-    V p = at(e, k->p.balance_bias.balance, l.i),
-      mine = vmul(e, load(e, e->f32, p), kf(e, (double)E));
-    add_to(e, at(e, k->p.balance_bias.w, l.i),
-           choose(e, vgt(e, all, mine), up, choose(e, vgt(e, mine, all), vneg(e, up), zero)));
-    store(e, zero, p);
+    V mine = imulk(e, load_index(e, counts, l.i), E);
+    V down = choose(e, ilt(e, all, mine), vneg(e, up), kf(e, 0));
+    add_to(e, at(e, k->p.balance_bias.w, l.i), choose(e, ilt(e, mine, all), up, down));
+    store_index(e, ki(e, 0), counts, l.i);
     loop_end(e, &l, NULL);
 }

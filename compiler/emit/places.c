@@ -17,9 +17,9 @@ static V flag_index(struct emit *e, const struct routing *r, V i)
 static void count_choice(struct emit *e, const struct routing *r, V balance, V expert,
                          bool training)
 {
-    add_to(e, at(e, balance, expert), kf(e, 1));
+    count_up(e, balance, expert, ki(e, 1));
     if (training)
-        add_to(e, at(e, balance, iaddk(e, expert, 2 * r->E + 1)), kf(e, 1));
+        count_up(e, balance, iaddk(e, expert, 2 * r->E + 1), ki(e, 1));
 }
 
 static void clear_choices(struct emit *e, const struct routing *r, V choices, V pictures)
@@ -56,7 +56,7 @@ static void count_choices(struct emit *e, const struct routing *r, V choice, V s
         count_choice(e, r, balance, expert, training);
     if_begin(e, &br, ilt(e, load_index(e, slots, flag_index(e, r, l.i)), ki(e, 0)));
     if (offered)
-        add_to(e, at(e, balance, iaddk(e, expert, r->E)), kf(e, 1));
+        count_up(e, balance, iaddk(e, expert, r->E), ki(e, 1));
     if_else(e, &br);
     if (!offered)
         count_choice(e, r, balance, expert, training);
@@ -66,7 +66,7 @@ static void count_choices(struct emit *e, const struct routing *r, V choice, V s
     store(e, iaddk(e, load(e, e->i32, p), r->m->span), p);
     if_end(e, &br);
     loop_end(e, &l, NULL);
-    add_to(e, atk(e, balance, 2 * r->E), LLVMBuildSIToFP(e->b, r->tokens, e->f32, ""));
+    count_up(e, balance, ki(e, 2 * r->E), r->tokens);
 }
 
 /* first[], and counts[] turned into the next free row of each expert. */

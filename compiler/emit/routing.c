@@ -56,6 +56,11 @@ void clear_counts(struct emit *e, V counts, int64_t n)
     loop_end(e, &l, NULL);
 }
 
+void count_up(struct emit *e, V counts, V index, V by)
+{
+    store_index(e, iadd(e, load_index(e, counts, index), by), counts, index);
+}
+
 void add_to(struct emit *e, V p, V v)
 {
     store(e, vadd(e, load(e, e->f32, p), v), p);

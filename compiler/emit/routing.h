@@ -28,6 +28,7 @@ void store_index(struct emit *e, V v, V p, V index);
 V routing_field(struct emit *e, const struct routing *r, int64_t offset); /* of the decisions */
 V routing_held(struct emit *e, V ctx);                                    /* ctx.hold_routing */
 void clear_counts(struct emit *e, V counts, int64_t n);                   /* of i32 */
+void count_up(struct emit *e, V counts, V index, V by);                   /* one i32 */
 void add_to(struct emit *e, V p, V v);                                    /* one float */
 
 /* Statistics of a group: cleared, then added to token by token. */

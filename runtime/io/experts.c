@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/io/put.h"
 
@@ -59,13 +60,24 @@ static void add_picture(struct vrt_experts *x, const float *choices, double *cho
     }
 }
 
-void vrt_experts_add(struct vrt_experts *x, float *balance, const float *choices,
+/* Of a layer: 3 E + 1 counts, then the entropy. */
+void vrt_balance_drain(const struct vrt_moe *moes, int64_t nmoes, void *balance, double *sums)
+{
+    for (int64_t l = 0; l < nmoes; l++) {
+        char *at = (char *)balance + moes[l].balance_offset;
+        double *to = sums + moes[l].balance_offset / 4;
+        int64_t n = 3 * (int64_t)moes[l].experts + 1;
+        for (int64_t i = 0; i < n; i++)
+            to[i] += ((int32_t *)(void *)at)[i];
+        to[n] += (double)((float *)(void *)at)[n];
+        memset(at, 0, 4 * ((size_t)n + 1));
+    }
+}
+
+void vrt_experts_add(struct vrt_experts *x, void *balance, const float *choices,
                      const int32_t *labels, int64_t n)
 {
-    for (int64_t i = 0; i < x->nbalance; i++) {
-        x->balance[i] += (double)balance[i];
-        balance[i] = 0.0f;
-    }
+    vrt_balance_drain(x->moes, x->nmoes, balance, x->balance);
     for (int64_t p = 0; p < n; p++) {
         x->images[labels[p]]++;
         if (x->nmoes > 0)

@@ -24,9 +24,11 @@ bool vrt_experts_open(struct vrt_experts *x, const struct vrt_program *p, bool s
                       struct vrt_error *e);
 void vrt_experts_close(struct vrt_experts *x); /* also of a zeroed struct */
 
-/* Add a call of eval with n pictures; BALANCE is zeroed, so that its floats never grow beyond what
- * they count exactly. */
-void vrt_experts_add(struct vrt_experts *x, float *balance, const float *choices,
+/* Move what BALANCE counted to the sums, (balance_bytes / 4) in its order: it is zero after. */
+void vrt_balance_drain(const struct vrt_moe *moes, int64_t nmoes, void *balance, double *sums);
+
+/* Add a call of eval with n pictures; BALANCE is drained. */
+void vrt_experts_add(struct vrt_experts *x, void *balance, const float *choices,
                      const int32_t *labels, int64_t n);
 
 /* The members of a layer's JSON object: its name, the share of the choices of each expert, the

@@ -13,6 +13,7 @@
 #include "runtime/data/mix.h"
 #include "runtime/io/adapt.h"
 #include "runtime/io/class_map.h"
+#include "runtime/io/experts.h"
 #include "runtime/io/network.h"
 #include "runtime/io/safetensors.h"
 #include "runtime/program/classes.h"
@@ -358,11 +359,7 @@ void vrt_model_targets(struct vrt_model *m, const int32_t *labels, int64_t n, do
 
 void vrt_model_drain(struct vrt_model *m)
 {
-    float *balance = vrt_model_floats(m, VRT_BALANCE);
-    for (int64_t i = 0; i < m->nbalance; i++) {
-        m->balance[i] += (double)balance[i];
-        balance[i] = 0.0f;
-    }
+    vrt_balance_drain(m->program->moes, m->program->nmoes, m->ctx.region[VRT_BALANCE], m->balance);
 }
 
 void vrt_model_reset_balance(struct vrt_model *m)

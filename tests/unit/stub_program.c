@@ -110,15 +110,16 @@ static void loss_task(void *ctx, int64_t i, void *scratch)
 /* The router is as sure as can be: its entropy is 0. */
 static void count_experts(struct vrt_ctx *c, int training)
 {
-    float *balance = floats(c, VRT_BALANCE), *choices = floats(c, VRT_CHOICES);
+    int32_t *balance = c->region[VRT_BALANCE];
+    float *choices = floats(c, VRT_CHOICES);
     const float *h = floats(c, VRT_ARENA) + A_HIDDEN;
     for (int64_t i = 0; i < c->images; i++) {
         int chosen = h[i * HIDDEN] > 0.0f;
-        balance[chosen] += 1.0f;
+        balance[chosen]++;
         for (int e = 0; e < EXPERTS && !training; e++)
             choices[i * EXPERTS + e] = e == chosen;
     }
-    balance[2 * EXPERTS] += (float)c->images;
+    balance[2 * EXPERTS] += (int32_t)c->images;
 }
 
 static void train_forward(struct vrt_ctx *c)

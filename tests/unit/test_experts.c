@@ -37,7 +37,11 @@ static const struct vrt_moe moes[] = {
 };
 static const struct vrt_program program = {
     .moes = moes, .nmoes = 2, .classes = 3, .choices = 5, .balance_bytes = 76};
-static const float before[19] = {4, 3, 1, 0, 1, 1, 4, 0, 0, 0, 3, 2, 2, 0, 0, 4, 0, 0, 0};
+static const union cell {
+    int32_t count;
+    float entropy;
+} before[19] = {{4}, {3}, {1}, {0}, {1}, {1}, {4}, {0},           {0}, {0}, {.entropy = 3},
+                {2}, {2}, {0}, {0}, {4}, {0}, {0}, {.entropy = 0}};
 static const float choices[] = {3, 1, 0, 2, 0, 1, 2, 0,
                                 0, 2, 0, 0, 0, 1, 1}; /* of three pictures */
 static const int32_t labels[] = {0, 2, 2};
@@ -52,12 +56,12 @@ static const char *class_name(const void *data, int64_t c)
 static void add_calls(struct vrt_experts *x, bool similarity)
 {
     struct vrt_error e;
-    float balance[19];
+    union cell balance[19];
     assert_true(vrt_experts_open(x, &program, similarity, &e));
     memcpy(balance, before, sizeof balance);
     vrt_experts_add(x, balance, choices, labels, 2);
     for (int i = 0; i < 19; i++)
-        assert_true(balance[i] == 0.0f);
+        assert_int_equal(balance[i].count, 0);
     memcpy(balance, before, sizeof balance);
     vrt_experts_add(x, balance, choices + 10, labels + 2, 1);
 }
