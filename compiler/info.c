@@ -17,8 +17,8 @@
 
 static bool uses_ema(const struct plan *p)
 {
-    const struct spec_key *k = spec_find_key(p->train->spec, "train.ema");
-    return k && spec_number(p->train->spec, "train.ema") > 0;
+    const struct spec_key *k = spec_key(p->train->spec, KEY_train_ema);
+    return k && spec_number(p->train->spec, KEY_train_ema) > 0;
 }
 
 struct lang_facts info_facts(const struct plan *p)
@@ -282,7 +282,7 @@ static void note_largest(struct arena *a, const struct plan *p, struct diag *d)
 
 bool info_fits(const struct plan *p)
 {
-    double limit = spec_number(p->train->spec, "memory.limit");
+    double limit = spec_number(p->train->spec, KEY_memory_limit);
     return limit <= 0 || (double)plan_memory_train(p, uses_ema(p)) <= limit;
 }
 
@@ -290,7 +290,7 @@ bool info_check_limits(const struct plan *p, struct diag *d)
 {
     if (info_fits(p))
         return true;
-    const struct spec_key *limit = spec_find_key(p->train->spec, "memory.limit");
+    const struct spec_key *limit = spec_key(p->train->spec, KEY_memory_limit);
     enum recompute level = p->train->recompute;
     diag_report(d, DIAG_MEMORY_LIMIT, limit->loc,
                 "training needs %s with recompute = %s, the limit is %s",

@@ -156,7 +156,7 @@ static void make_plan(struct run *x)
 static bool fit_memory(struct run *x)
 {
     static const enum recompute order[] = {RECOMPUTE_CHEAP, RECOMPUTE_NONE, RECOMPUTE_BLOCK};
-    const char *wanted = spec_text(x->spec, "memory.recompute");
+    const char *wanted = spec_text(x->spec, KEY_memory_recompute);
     bool any = !strcmp(wanted, "auto"), fits = false;
     for (size_t i = 0; i < sizeof order / sizeof *order && !fits; i++) {
         if (!any && strcmp(wanted, recompute_words[order[i]]))

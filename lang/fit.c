@@ -11,20 +11,20 @@ struct fit {
     int64_t group; /* pictures that are routed together: of all layers */
 };
 
-static const struct spec_key *key(const struct fit *f, const char *path)
+static const struct spec_key *key(const struct fit *f, enum key_name name)
 {
-    return spec_find_key(f->spec, path);
+    return spec_key(f->spec, name);
 }
 
-static int64_t whole(const struct fit *f, const char *path)
+static int64_t whole(const struct fit *f, enum key_name name)
 {
-    return key(f, path)->value.i;
+    return key(f, name)->value.i;
 }
 
 /* Where a key was set; where it was not, the other one must have been. */
-static struct loc place(const struct fit *f, const char *path, const char *other)
+static struct loc place(const struct fit *f, enum key_name name, enum key_name other)
 {
-    struct loc loc = key(f, path)->loc;
+    struct loc loc = key(f, name)->loc;
     return loc.src ? loc : key(f, other)->loc;
 }
 
@@ -41,7 +41,7 @@ static int64_t common_multiple(int64_t a, int64_t b)
 
 static void check_group(struct fit *f, const struct spec_layer *l)
 {
-    const struct spec_key *micro = key(f, "train.micro");
+    const struct spec_key *micro = key(f, KEY_train_micro);
     if (l->kind == LAYER_MOE && micro->value.i % l->moe->group != 0) {
         diag_report(f->run->diag, DIAG_MICRO_GROUP, micro->loc.src ? micro->loc : l->moe->loc,
                     "`micro` is %lld images, which is no multiple of the routing group of %d",
@@ -59,10 +59,10 @@ static void check_group(struct fit *f, const struct spec_layer *l)
 
 static void check_batch(const struct fit *f)
 {
-    int64_t batch = whole(f, "train.batch"), micro = whole(f, "train.micro");
+    int64_t batch = whole(f, KEY_train_batch), micro = whole(f, KEY_train_micro);
     if (batch % micro == 0)
         return;
-    diag_report(f->run->diag, DIAG_BATCH_MICRO, place(f, "train.batch", "train.micro"),
+    diag_report(f->run->diag, DIAG_BATCH_MICRO, place(f, KEY_train_batch, KEY_train_micro),
                 "`batch` is %lld images, which is no multiple of `micro`, %lld", (long long)batch,
                 (long long)micro);
     diag_help(f->run->diag, "a step accumulates whole micro-batches: batch = n x micro");
@@ -70,22 +70,23 @@ static void check_batch(const struct fit *f)
 
 static void check_pairs(const struct fit *f)
 {
-    const char *path = key(f, "augment.mixup")->value.f > 0 ? "augment.mixup" : "augment.cutmix";
-    bool mixes = key(f, path)->value.f > 0 && key(f, "augment.mix_probability")->value.f > 0;
-    int64_t micro = whole(f, "train.micro");
-    if (!mixes || f->group > 1 || micro % 2 == 0 || whole(f, "train.overfit") > 0)
+    enum key_name path =
+        key(f, KEY_augment_mixup)->value.f > 0 ? KEY_augment_mixup : KEY_augment_cutmix;
+    bool mixes = key(f, path)->value.f > 0 && key(f, KEY_augment_mix_probability)->value.f > 0;
+    int64_t micro = whole(f, KEY_train_micro);
+    if (!mixes || f->group > 1 || micro % 2 == 0 || whole(f, KEY_train_overfit) > 0)
         return;
-    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, path, "train.micro"),
+    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, path, KEY_train_micro),
                 "mixup and cutmix mix pairs of pictures, but `micro` is %lld", (long long)micro);
     diag_help(f->run->diag, "set `micro` to an even number of images");
 }
 
 static void check_overfit(const struct fit *f)
 {
-    int64_t few = whole(f, "train.overfit");
+    int64_t few = whole(f, KEY_train_overfit);
     if (few == 0 || few >= f->group)
         return;
-    diag_report(f->run->diag, DIAG_TRAIN_FIT, key(f, "train.overfit")->loc,
+    diag_report(f->run->diag, DIAG_TRAIN_FIT, key(f, KEY_train_overfit)->loc,
                 "`overfit` is %lld, fewer pictures than the %lld that are routed together",
                 (long long)few, (long long)f->group);
     diag_help(f->run->diag, "take %lld images at least", (long long)f->group);
@@ -93,10 +94,10 @@ static void check_overfit(const struct fit *f)
 
 static void check_limit(const struct fit *f)
 {
-    int64_t limit = whole(f, "data.limit"), batch = whole(f, "train.batch");
-    if (limit == 0 || limit >= batch || whole(f, "train.overfit") > 0)
+    int64_t limit = whole(f, KEY_data_limit), batch = whole(f, KEY_train_batch);
+    if (limit == 0 || limit >= batch || whole(f, KEY_train_overfit) > 0)
         return;
-    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, "data.limit", "train.batch"),
+    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, KEY_data_limit, KEY_train_batch),
                 "`limit` is %lld, fewer pictures than one `batch` of %lld", (long long)limit,
                 (long long)batch);
     diag_help(f->run->diag, "take %lld images at least, or set a smaller `batch`",
@@ -106,23 +107,23 @@ static void check_limit(const struct fit *f)
 static void check_padding(const struct fit *f)
 {
     const struct spec_model *m = &f->spec->model;
-    int64_t padding = whole(f, "augment.padded_crop"),
+    int64_t padding = whole(f, KEY_augment_padded_crop),
             side = m->height < m->width ? m->height : m->width;
-    bool reflect = whole(f, "augment.reflect") != 0;
+    bool reflect = whole(f, KEY_augment_reflect) != 0;
     if (padding < side || (padding == side && !reflect))
         return;
-    diag_report(f->run->diag, DIAG_TRAIN_FIT, key(f, "augment.padded_crop")->loc,
+    diag_report(f->run->diag, DIAG_TRAIN_FIT, key(f, KEY_augment_padded_crop)->loc,
                 "`padding` is %lldpx, which must be %s the input's %lldpx%s", (long long)padding,
                 reflect ? "less than" : "at most", (long long)side, reflect ? " to reflect" : "");
 }
 
 static void check_splits(const struct fit *f)
 {
-    const char *train = key(f, "data.train")->value.text, *val = key(f, "data.val")->value.text;
-    bool apart = strcmp(train, val) != 0 || key(f, "data.holdout")->value.f > 0;
-    if (apart || whole(f, "train.overfit") > 0)
+    const char *train = key(f, KEY_data_train)->value.text, *val = key(f, KEY_data_val)->value.text;
+    bool apart = strcmp(train, val) != 0 || key(f, KEY_data_holdout)->value.f > 0;
+    if (apart || whole(f, KEY_train_overfit) > 0)
         return;
-    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, "data.val", "data.train"),
+    diag_report(f->run->diag, DIAG_TRAIN_FIT, place(f, KEY_data_val, KEY_data_train),
                 "`val` is the split that is learnt from, `%.100s`: its pictures would be "
                 "evaluated by heart",
                 val);
@@ -131,11 +132,12 @@ static void check_splits(const struct fit *f)
 
 static void check_warmup(const struct fit *f)
 {
-    const struct spec_key *warmup = key(f, "train.schedule.warmup");
-    int64_t epochs = whole(f, "train.epochs");
+    const struct spec_key *warmup = key(f, KEY_train_schedule_warmup);
+    int64_t epochs = whole(f, KEY_train_epochs);
     if (warmup->value.unit != UNIT_EPOCHS || warmup->value.f <= (double)epochs)
         return;
-    diag_report(f->run->diag, DIAG_LONG_WARMUP, place(f, "train.schedule.warmup", "train.epochs"),
+    diag_report(f->run->diag, DIAG_LONG_WARMUP,
+                place(f, KEY_train_schedule_warmup, KEY_train_epochs),
                 "the warm-up of %.15g epochs is longer than the training of %lld", warmup->value.f,
                 (long long)epochs);
 }

@@ -31,5 +31,8 @@ noinst_LIBRARIES += %D%/liblang.a
 	%D%/check.c \
 	%D%/spec.c \
 	%D%/print_spec.c
-BUILT_SOURCES += %D%/parse.h
-EXTRA_DIST += %D%/README.md
+BUILT_SOURCES += %D%/parse.h %D%/key_names.def
+CLEANFILES += %D%/key_names.def
+%D%/key_names.def: $(srcdir)/%D%/keys.def $(srcdir)/%D%/key_names.awk
+	$(AM_V_GEN)$(MKDIR_P) %D% && $(AWK) -f $(srcdir)/%D%/key_names.awk $(srcdir)/%D%/keys.def >$@.tmp && mv $@.tmp $@
+EXTRA_DIST += %D%/README.md %D%/key_names.awk

@@ -2,6 +2,7 @@
  * frozen text. */
 #include "lang/spec.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -20,29 +21,39 @@ const struct spec_key *spec_find_key(const struct spec *s, const char *path)
     return NULL;
 }
 
-/* A path that keys.def does not have is a mistake of the compiler, not of a file. */
-static const struct spec_value *promised(const struct spec *s, const char *path)
+static const char *const paths[KEY_NAMES] = {
+#define KEY_NAME(name, path) [KEY_##name] = path,
+#include "lang/key_names.def"
+#undef KEY_NAME
+};
+
+const struct spec_key *spec_key(const struct spec *s, enum key_name key)
 {
-    const struct spec_key *k = spec_find_key(s, path);
-    if (k)
-        return &k->value;
-    fprintf(stderr, "vmoec: the compiler asks for a key that does not exist: %s\n", path);
-    abort();
+    assert(key < KEY_NAMES);
+    return spec_find_key(s, paths[key]);
 }
 
-double spec_number(const struct spec *s, const char *path)
+/* A resolved spec has every key. */
+static const struct spec_value *value_of(const struct spec *s, enum key_name key)
 {
-    return promised(s, path)->f;
+    const struct spec_key *k = spec_key(s, key);
+    assert(k);
+    return &k->value;
 }
 
-bool spec_flag(const struct spec *s, const char *path)
+double spec_number(const struct spec *s, enum key_name key)
 {
-    return promised(s, path)->i != 0;
+    return value_of(s, key)->f;
 }
 
-const char *spec_text(const struct spec *s, const char *path)
+bool spec_flag(const struct spec *s, enum key_name key)
 {
-    return promised(s, path)->text;
+    return value_of(s, key)->i != 0;
+}
+
+const char *spec_text(const struct spec *s, enum key_name key)
+{
+    return value_of(s, key)->text;
 }
 
 void spec_hash(struct spec *s, struct arena *a)

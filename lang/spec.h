@@ -183,9 +183,17 @@ struct spec {
 };
 
 const struct spec_key *spec_find_key(const struct spec *s,
-                                     const char *path);     /* NULL if there is none */
-double spec_number(const struct spec *s, const char *path); /* a key that keys.def promises */
-bool spec_flag(const struct spec *s, const char *path);
-const char *spec_text(const struct spec *s, const char *path);
+                                     const char *path); /* NULL if there is none */
+/* Every key of an experiment, by a name made of its path: KEY_train_optim_kind. */
+enum key_name {
+#define KEY_NAME(name, path) KEY_##name,
+#include "lang/key_names.def"
+#undef KEY_NAME
+    KEY_NAMES
+};
+const struct spec_key *spec_key(const struct spec *s, enum key_name key); /* NULL: no experiment */
+double spec_number(const struct spec *s, enum key_name key);
+bool spec_flag(const struct spec *s, enum key_name key);
+const char *spec_text(const struct spec *s, enum key_name key);
 
 #endif

@@ -180,7 +180,7 @@ static void add_loss(struct graph *g, struct value *logits, struct loc loc)
 {
     g->target = graph_value(g, 1, logits->cols, NULL);
     g->target->name = "target";
-    struct node *n = graph_node(g, op_loss(spec_text(g->spec, "train.loss")), "loss", loc);
+    struct node *n = graph_node(g, op_loss(spec_text(g->spec, KEY_train_loss)), "loss", loc);
     node_input(n, logits);
     node_input(n, g->target);
     node_output(g, n, 1, 1, NULL);
@@ -227,7 +227,7 @@ static int levels_above(const struct spec_model *m, size_t part)
 static bool build_parts(struct builder *b)
 {
     const struct spec_model *m = &b->g->spec->model;
-    const double decay = spec_number(b->g->spec, "train.layer_decay");
+    const double decay = spec_number(b->g->spec, KEY_train_layer_decay);
     struct tensor x = {b->g->input, TENSOR_MAP, m->height, m->width};
     for (size_t i = 0; i < m->nparts; i++) {
         size_t first = b->g->nnodes, params = b->g->nparams;
@@ -258,7 +258,7 @@ struct graph *graph_build(struct arena *a, const struct spec *spec, bool trainin
     g->arena = a;
     g->spec = spec;
     g->training = training;
-    g->micro = (int64_t)spec_number(spec, "train.micro");
+    g->micro = (int64_t)spec_number(spec, KEY_train_micro);
     g->next_key = 16;
     g->input = graph_value(g, (int64_t)m->height * m->width, m->channels, NULL);
     g->input->name = "input";

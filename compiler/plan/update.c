@@ -42,7 +42,7 @@ static void update_run(struct plan *p, const struct param *first, int64_t from, 
                    ema = chunks_of(SPACE_EMA, from);
     if (p->optimiser == OPTIMISER_SGD) {
         struct call *c = update_call(p, KERNEL_sgd, first, chunks_in(n));
-        bool nesterov = spec_flag(p->train->spec, "train.optim.nesterov");
+        bool nesterov = spec_flag(p->train->spec, KEY_train_optim_nesterov);
         c->operand.sgd = (struct sgd_operands){.p = w, .g = g, .m1 = m1, .ema = ema};
         c->size.sgd = (struct sgd_sizes){.n = n, .chunk = CHUNK, .nesterov = nesterov};
     } else {
@@ -141,7 +141,7 @@ static void plan_norm(struct plan *p)
 
 void plan_update(struct plan *p)
 {
-    const char *kind = spec_text(p->train->spec, "train.optim.kind");
+    const char *kind = spec_text(p->train->spec, KEY_train_optim_kind);
     p->optimiser = strcmp(kind, "lamb") == 0  ? OPTIMISER_LAMB
                    : strcmp(kind, "sgd") == 0 ? OPTIMISER_SGD
                                               : OPTIMISER_ADAMW;
