@@ -45,4 +45,14 @@ only() {
 only 'json_(dump|load)[a-z_]*' runtime/base/json.c compiler/info.c
 only 'open_memstream'
 only 'v?printf' 'compiler/[^:]*' 'lang/[^:]*' 'runtime/program/message.[ch]'
+# Operations are known by name in their rooms alone.
+names=$(sed -n 's/^OP(\(.*\))$/\1/p' "$top_srcdir/compiler/ops/ops.def" | paste -sd '|')
+n=$((n + 1))
+bad=$(cd "$top_srcdir" && grep -rnE "\<op_($names)\>" --include='*.[ch]' compiler | grep -v '^compiler/ops/')
+if [ -n "$names" ] && [ -z "$bad" ]; then
+    echo "ok $n - operations"
+else
+    echo "not ok $n - an operation is named outside its room"
+    echo "$bad" | sed 's/^/# /'
+fi
 echo "1..$n"
