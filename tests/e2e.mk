@@ -14,6 +14,7 @@ e2e_tests = \
 	%D%/e2e/outputs.sh \
 	%D%/e2e/build_outputs.sh \
 	%D%/e2e/moved.sh \
+	%D%/e2e/objects.sh \
 	%D%/e2e/weights.sh \
 	%D%/e2e/experts.sh \
 	%D%/e2e/examples.sh \
