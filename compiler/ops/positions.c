@@ -1,4 +1,4 @@
-/* Positions: a learned vector for each token (Dosovitskiy et al. 2021, ViT), or fixed sines and
+/* Positions: a learned vector for each token (Dosovitskiy et al. 2021), or fixed sines and
  * cosines. */
 #include "config.h"
 

@@ -87,8 +87,8 @@ static bool score_batch(struct vrt_model *m, const struct vrt_evaluation *v,
     if (v->classes != NULL)
         vrt_classes_mask(v->classes, vrt_model_floats(m, VRT_OUTPUT), n);
     if (v->experts != NULL)
-        vrt_experts_add(v->experts, m->ctx.region[VRT_BALANCE],
-                        vrt_model_floats(m, VRT_CHOICES), labels, n);
+        vrt_experts_add(v->experts, m->ctx.region[VRT_BALANCE], vrt_model_floats(m, VRT_CHOICES),
+                        labels, n);
     for (int64_t i = 0; i < n; i++) {
         bool unread = at < bad && rows[at].place == i;
         score_row(v, logits + i * classes, labels + i, unread, classes, score);

@@ -154,15 +154,16 @@ static void same_loads(struct trial *t, const char *prefix, int step)
 {
     for (int64_t i = 0; i < t->c.program->nmoes; i++) {
         const struct vrt_moe *m = &t->c.program->moes[i];
-        const float *got = (float *)((char *)t->c.ctx.region[VRT_BALANCE] + m->balance_offset);
+        const char *counts = (char *)t->c.ctx.region[VRT_BALANCE] + m->balance_offset;
+        const int32_t *got = (const int32_t *)(const void *)counts;
         int n = 2 * m->experts + 1;
         char name[32];
         snprintf(name, sizeof name, "%s.load.%d", prefix, (int)i);
         float *want = recorded(t, "", name, n * (step < 0 ? 1 : STEPS));
         for (int j = 0; want && j < n; j++) {
             float w = want[(step < 0 ? 0 : step * n) + j];
-            record_check(&t->record, got[j] == w, "%s of step %d: number %d is %g, not %g", name,
-                         step, j, (double)got[j], (double)w);
+            record_check(&t->record, got[j] == (int32_t)w, "%s of step %d: number %d is %d, not %g",
+                         name, step, j, (int)got[j], (double)w);
         }
         free(want);
     }
