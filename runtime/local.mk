@@ -63,6 +63,8 @@ pkglib_LIBRARIES += %D%/libvrt.a
 	%D%/program/check.c \
 	%D%/program/info.c \
 	%D%/program/reporting.c \
+	%D%/program/derivative.c %D%/program/derivative.h \
+	%D%/program/findings.c %D%/program/findings.h \
 	%D%/program/gradcheck.c
 
 # No contraction: a x b + c has the same bits on every processor, so pictures are Pillow's whatever -march is given.

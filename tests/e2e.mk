@@ -68,13 +68,5 @@ check_PROGRAMS += %D%/e2e/odd_calls.so %D%/e2e/fail_memory.so
 %C%_e2e_fail_memory_so_CFLAGS = $(AM_CFLAGS) -fPIC
 %C%_e2e_fail_memory_so_LDFLAGS = $(AM_LDFLAGS) -shared
 
-# The check of the checker: a gradient that is wrong must fail.
-check_PROGRAMS += %D%/unit/test_gradcheck
-TESTS += %D%/unit/test_gradcheck
-%C%_unit_test_gradcheck_SOURCES = %D%/unit/test_gradcheck.c %D%/unit/stub_program.c
-%C%_unit_test_gradcheck_CPPFLAGS = $(unit_cppflags)
-%C%_unit_test_gradcheck_CFLAGS = $(unit_cflags)
-%C%_unit_test_gradcheck_LDADD = $(runtime_libs)
-
 # Programs that common.sh keeps.
 CLEANFILES += %D%/e2e/programs/*

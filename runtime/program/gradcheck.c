@@ -1,66 +1,60 @@
 /* The command `gradcheck`: every parameter tensor's gradient against central differences.
  *
- * For a tensor w and a random direction u (+-1 in each element, scaled to length 1) the sum of u
- * times the gradient must equal (L(w + r u) - L(w - r u)) / 2r, where L is the scaled loss with the
- * balance losses. The program computes in float, so L carries noise, which calls for a large radius
- * r, while curvature and kinks call for a small one. Two radii whose differences agree with each
- * other, whatever the gradient is, settle what the derivative is; where no two agree, the best of
- * all radii counts. The choice of experts is held as it was at w. The weights are no fresh ones,
- * whose gradients vanish in places: see generic_weights(). */
+ * For a tensor w of n elements and a direction u of signs, scaled to length 1, the sum of u times
+ * the gradient must be the derivative at t = 0 of L(w + t u), where L is the scaled loss with the
+ * balance losses; derivative.c judges whether it is. A random direction shows a gradient that is
+ * wrong anywhere; that of the gradient's own signs has the largest derivative, which stands out
+ * best from noise. Two directions that contradict a gradient (of a single number: the only one) are
+ * an objection. A tensor fails by objections at two places, a place being weights and pictures:
+ * what L does below its noise at one place alone convicts nobody. Where nothing is said, it is not
+ * judged.
+ *
+ * The program computes in float, so L carries noise. It is measured, not supposed: at points on a
+ * line, so near each other that fourth differences of anything smooth vanish, what these show is
+ * noise (Hamming 1962; More and Wild 2011). Weights are multiples of 2^-12 and steps powers of 2:
+ * w + t u is exact, and no rounding of weights comes in.
+ *
+ * The choice of experts is held as it was at w. The weights are no fresh ones, whose gradients
+ * vanish in places: see generic_weights(). */
 #include <float.h>
-#include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/random.h"
 #include "runtime/io/progress.h"
 #include "runtime/program/command.h"
-#include "runtime/program/message.h"
+#include "runtime/program/derivative.h"
+#include "runtime/program/findings.h"
 #include "runtime/program/model.h"
 #include "runtime/program/options.h"
 #include "runtime/program/settings.h"
 
-enum { IMAGES_MIN = 4, KIND_SIZE = 200, DRAWS = 16 };
+enum { IMAGES_MIN = 4, PLACES = 3, DIRECTIONS = 8, DRAWS = 16, POINTS = 16 };
 
-static const double radii[] = {0.01, 0.03, 0.003, 0.1, 0.3, 1.0};
-enum { NRADII = sizeof radii / sizeof *radii };
-static const int pairs[][2] = {
-    {0, 1}, {2, 0}, {1, 3}, {3, 4}, {4, 5}}; /* of neighbours, the smaller first */
-enum { NPAIRS = sizeof pairs / sizeof *pairs };
-static const double tolerance = 1e-2; /* relative */
-static const double noise =
-    4 * FLT_EPSILON; /* of L, relative: roundings of a sum over a network's depth */
-static const double clear_of_noise = 20.0; /* how far a difference must stand out to count */
-static const double kink_radius =
-    0.03; /* nearer than that, slopes that differ mean a kink and not curvature */
+static const double grain = 0x1p-12;       /* of the weights */
+static const double noise_step = 0x1p-20;  /* of each weight, between the points of the noise */
+static const double noise_radius = 0x1p-8; /* the same for a move of one tensor, at most */
 
-struct slope { /* at one radius */
-    double central, ahead, behind;
-    double floor;      /* how much of central may be noise */
-    bool known, clear; /* clear: it stands out from the noise */
-};
+enum purpose {
+    FOR_WEIGHTS,
+    FOR_PICTURES,
+    FOR_DIRECTIONS,
+    FOR_NOISE,
+    PURPOSES
+}; /* of random numbers */
 
-struct result {
-    double analytic, numeric; /* derivative along the direction */
-    double error;             /* relative, of the best radius */
-    bool ok;
-};
-
-struct kind { /* tensors whose names differ in numbers only */
-    char name[KIND_SIZE];
-    int64_t tensors, failed;
-    double worst;
-    struct result example; /* the worst */
+struct tensor {
+    int right, wrong;           /* at so many places */
+    struct vrt_finding finding; /* the weightiest */
 };
 
 struct check {
-    struct vrt_model m;
-    float *kept; /* a copy of one tensor */
+    struct vrt_model m; /* MOMENT1 holds the weights: PARAMS is moved about */
     float *direction;
-    struct kind *kinds;
-    int64_t nkinds;
+    double loss, noise; /* at the weights */
+    struct tensor *tensors;
+    struct vrt_findings found;
 };
 
 static float *values_of(const struct check *k, const struct vrt_param *p, enum vrt_region region)
@@ -68,50 +62,62 @@ static float *values_of(const struct check *k, const struct vrt_param *p, enum v
     return (float *)(void *)((char *)k->m.ctx.region[region] + p->offset);
 }
 
-/* A point where no gradient vanishes: matrices keep the size of what goes through them (deviation 1
+static void start_random(const struct check *k, struct vrt_random *r, int64_t tensor,
+                         enum purpose purpose, uint32_t place)
+{
+    vrt_random_start(r, k->m.ctx.seed, VRT_RANDOM_GRADCHECK, (uint32_t)tensor,
+                     place * PURPOSES + purpose);
+}
+
+/* A place where no gradient vanishes: matrices keep the size of what goes through them (deviation 1
  * / sqrt(inputs)), all other parameters spread around their beginning. */
 static double generic_value(const struct vrt_param *p, struct vrt_random *r)
 {
-    double inputs = 1.0;
+    double inputs = 1.0, middle = 0.0, deviation = 0.2;
     for (int32_t i = p->rank == 3 ? 2 : 1; i < p->rank; i++)
         inputs *= (double)p->shape[i];
     if (p->rank >= 2)
-        return vrt_random_normal(r) / sqrt(inputs);
-    return (p->init == VRT_INIT_ZERO    ? 0.0
-            : p->init == VRT_INIT_CONST ? 0.5
-                                        : 1.0) +
-           0.2 * vrt_random_normal(r);
+        deviation = 1.0 / sqrt(inputs);
+    else if (p->init != VRT_INIT_ZERO)
+        middle = p->init == VRT_INIT_CONST ? 0.5 : 1.0;
+    return grain * nearbyint((middle + deviation * vrt_random_normal(r)) / grain);
 }
 
-static void generic_weights(struct check *k, uint64_t seed)
+static void generic_weights(struct check *k, uint32_t place)
 {
     const struct vrt_program *p = k->m.program;
     for (int64_t i = 0; i < p->nparams; i++) {
         struct vrt_random r;
         float *w = values_of(k, &p->params[i], VRT_PARAMS);
-        vrt_random_start(&r, seed, VRT_RANDOM_GRADCHECK, (uint32_t)i, 2);
+        start_random(k, &r, i, FOR_WEIGHTS, place);
         for (int64_t j = 0; j < p->params[i].count; j++)
             w[j] = (float)generic_value(&p->params[i], &r);
     }
+    memcpy(k->m.ctx.region[VRT_MOMENT1], k->m.ctx.region[VRT_PARAMS], (size_t)p->params_bytes);
 }
 
-static void generic_pictures(struct check *k, uint64_t seed)
+/* One class has most of a target: gradients are the larger for it. */
+static void generic_target(float *target, int64_t classes, struct vrt_random *r)
+{
+    double sum = 0.0;
+    for (int64_t c = 0; c < classes; c++)
+        sum += (double)(target[c] = (float)(pow(vrt_random_uniform(r), 4.0) + 0.01));
+    for (int64_t c = 0; c < classes; c++)
+        target[c] /= (float)sum;
+}
+
+static void generic_pictures(struct check *k, uint32_t place)
 {
     const struct vrt_program *p = k->m.program;
     int64_t n = k->m.ctx.images;
     float *input = vrt_model_floats(&k->m, VRT_INPUT),
           *target = vrt_model_floats(&k->m, VRT_TARGET);
     struct vrt_random r;
-    vrt_random_start(&r, seed, VRT_RANDOM_GRADCHECK, 0, 3);
+    start_random(k, &r, 0, FOR_PICTURES, place);
     for (int64_t i = 0; i < n * p->height * p->width * p->channels; i++)
         input[i] = (float)vrt_random_normal(&r);
-    for (int64_t i = 0; i < n; i++) {
-        double sum = 0.0;
-        for (int64_t c = 0; c < p->classes; c++)
-            sum += (double)(target[i * p->classes + c] = (float)(vrt_random_uniform(&r) + 0.01));
-        for (int64_t c = 0; c < p->classes; c++)
-            target[i * p->classes + c] /= (float)sum;
-    }
+    for (int64_t i = 0; i < n; i++)
+        generic_target(target + i * p->classes, p->classes, &r);
 }
 
 static double loss_here(struct check *k)
@@ -123,193 +129,257 @@ static double loss_here(struct check *k)
     return c->loss * c->loss_scale + c->balance_loss * c->balance_scale;
 }
 
-/* L at w + step u and at w - step u. */
-static void losses_beside(struct check *k, float *w, int64_t n, double step, double loss[2])
+static void gradient_here(struct check *k)
 {
-    for (int side = 0; side < 2; side++) {
-        for (int64_t i = 0; i < n; i++)
-            w[i] = k->kept[i] + (float)(side ? -step : step) * k->direction[i];
-        loss[side] = loss_here(k);
-    }
-    memcpy(w, k->kept, (size_t)n * sizeof *w);
+    struct vrt_ctx *c = &k->m.ctx;
+    memset(c->region[VRT_GRADS], 0, (size_t)k->m.program->params_bytes);
+    k->m.program->pack_train(c);
+    k->m.program->train(c);
 }
 
-/* Signs at random, drawn again (a few times) while the derivative along them is below the usual
- * size, |gradient| / sqrt(n): a small one would drown in noise. Returns the derivative. */
-static double draw_direction(struct check *k, const struct vrt_param *p, int64_t index,
-                             uint64_t seed)
+/* -- noise -- */
+
+static void move_all(struct check *k)
 {
-    const float *gradient = values_of(k, p, VRT_GRADS);
-    double square = 0.0, sum = 0.0, length = sqrt((double)p->count);
-    struct vrt_random r;
-    vrt_random_start(&r, seed, VRT_RANDOM_GRADCHECK, (uint32_t)index, 4);
-    for (int64_t i = 0; i < p->count; i++)
+    const struct vrt_program *p = k->m.program;
+    for (int64_t i = 0; i < p->nparams; i++) {
+        struct vrt_random r;
+        float *w = values_of(k, &p->params[i], VRT_PARAMS);
+        start_random(k, &r, i, FOR_NOISE, 0);
+        for (int64_t j = 0; j < p->params[i].count; j++)
+            w[j] += (float)(vrt_random_u32(&r) & 1 ? noise_step : -noise_step);
+    }
+}
+
+/* The standard deviation of noise in numbers that are else smooth: of independent errors of
+ * deviation 1, fourth differences have a variance of 1 + 16 + 36 + 16 + 1. */
+static double deviation_of_noise(const double at[POINTS])
+{
+    double sum = 0.0;
+    for (int i = 0; i + 4 < POINTS; i++) {
+        double fourth = at[i] - 4.0 * at[i + 1] + 6.0 * at[i + 2] - 4.0 * at[i + 3] + at[i + 4];
+        sum += fourth * fourth / 70.0;
+    }
+    return sqrt(sum / (POINTS - 4));
+}
+
+static void move_back(struct check *k)
+{
+    const struct vrt_ctx *c = &k->m.ctx;
+    memcpy(c->region[VRT_PARAMS], c->region[VRT_MOMENT1], (size_t)k->m.program->params_bytes);
+}
+
+/* The rounding of the task's loss, below which there can be no noise: what seems quiet stands on a
+ * step of a staircase. */
+static double least_noise(const struct check *k)
+{
+    return 0.25 * FLT_EPSILON * fabs(k->m.ctx.loss * k->m.ctx.loss_scale);
+}
+
+static double noise_of_loss(struct check *k)
+{
+    double at[POINTS];
+    for (int i = 0; i < POINTS; i++) {
+        at[i] = loss_here(k);
+        move_all(k);
+    }
+    move_back(k);
+    return fmax(deviation_of_noise(at), least_noise(k));
+}
+
+/* -- one tensor -- */
+
+/* Signs at random, drawn again (a few times) while the derivative along them is below the usual
+ * size, |gradient| / sqrt(n): a small one would drown in noise. */
+static void draw_direction(const float *gradient, int64_t n, struct vrt_random *r, float *direction)
+{
+    double square = 0.0, sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
         square += (double)gradient[i] * (double)gradient[i];
     for (int draw = 0; draw < DRAWS && (draw == 0 || sum * sum < square); draw++) {
         sum = 0.0;
-        for (int64_t i = 0; i < p->count; i++) {
-            k->direction[i] = vrt_random_u32(&r) & 1 ? 1.0f : -1.0f;
-            sum += (double)k->direction[i] * (double)gradient[i];
+        for (int64_t i = 0; i < n; i++) {
+            direction[i] = vrt_random_u32(r) & 1 ? 1.0f : -1.0f;
+            sum += (double)direction[i] * (double)gradient[i];
         }
     }
-    return sum / length;
 }
 
-/* Keep `numeric` if it is nearer than what was found so far; floor: how much of it may be noise. */
-static void compare(struct result *best, double numeric, double floor)
+/* The gradient's own signs, at random where it has none, and so for a share of all. */
+static void follow_gradient(const float *gradient, int64_t n, struct vrt_random *r, double strayed,
+                            float *direction)
 {
-    double size = fmax(fabs(best->analytic), fabs(numeric)), error = fabs(numeric - best->analytic);
-    if (!(error / fmax(size, floor) < best->error))
-        return;
-    best->numeric = numeric;
-    best->error = error / fmax(size, floor);
-    best->ok = error <= tolerance * size + floor;
-}
-
-/* Radii are lengths of the whole move; each element moves by r / sqrt(n). */
-static struct slope slope_at(struct check *k, const struct vrt_param *p, double r, double loss,
-                             double analytic)
-{
-    double beside[2];
-    losses_beside(k, values_of(k, p, VRT_PARAMS), p->count, r / sqrt((double)p->count), beside);
-    struct slope s = {
-        .central = (beside[0] - beside[1]) / (2.0 * r),
-        .ahead = (beside[0] - loss) / r,
-        .behind = (loss - beside[1]) / r,
-        .floor = noise * (fabs(loss) + 1.0) / (2.0 * r),
-        .known = true,
-    };
-    s.clear = fmax(fabs(s.central), fabs(analytic)) > clear_of_noise * s.floor;
-    return s;
-}
-
-static bool agree(const struct slope *a, const struct slope *b)
-{
-    double size = fmax(fabs(a->central), fabs(b->central));
-    return a->clear && b->clear &&
-           fabs(a->central - b->central) <= 0.5 * tolerance * size + a->floor + b->floor;
-}
-
-/* The slopes on the two sides differ, and not by curvature, which would fade with the radius: a
- * kink (of a ReLU, of a maximum) lies at the point itself, and the derivative is that of one
- * side. */
-static bool at_kink(const struct slope *near, const struct slope *far)
-{
-    double gap = fabs(near->ahead - near->behind),
-           size = fmax(fabs(near->ahead), fabs(near->behind));
-    return gap > tolerance * size + 4.0 * near->floor && gap > 0.6 * fabs(far->ahead - far->behind);
-}
-
-/* No two radii agree: a kink near by, or nothing but noise. Then the best match of any side
- * decides. */
-static void match_any(struct result *best, const struct slope slopes[NRADII])
-{
-    for (int i = 0; i < NRADII; i++) {
-        const struct slope *s = &slopes[i];
-        double size = fmax(fabs(s->ahead), fabs(s->behind));
-        if (radii[i] < 1.0 && !s->clear)
-            continue;
-        compare(best, s->central, s->floor);
-        if (radii[i] > kink_radius ||
-            fabs(s->ahead - s->behind) <= tolerance * size + 4.0 * s->floor)
-            continue;
-        compare(best, s->ahead, 2.0 * s->floor);
-        compare(best, s->behind, 2.0 * s->floor);
+    for (int64_t i = 0; i < n; i++) {
+        float sign = vrt_random_u32(r) & 1 ? 1.0f : -1.0f;
+        if (gradient[i] != 0.0f && vrt_random_uniform(r) >= strayed)
+            sign = gradient[i] > 0.0f ? 1.0f : -1.0f;
+        direction[i] = sign;
     }
 }
 
-static struct result check_tensor(struct check *k, const struct vrt_param *p, int64_t index,
-                                  uint64_t seed, double loss)
+struct beside {
+    struct check *check;
+    const struct vrt_param *param;
+};
+
+/* L where each element of the tensor has moved by the step along the direction. */
+static double loss_beside(void *data, double step)
 {
-    struct slope slopes[NRADII] = {{.known = false}};
-    struct result best = {.analytic = draw_direction(k, p, index, seed), .error = INFINITY};
-    memcpy(k->kept, values_of(k, p, VRT_PARAMS), (size_t)p->count * sizeof *k->kept);
-    for (int i = 0; i < NPAIRS; i++) {
-        struct slope *near = &slopes[pairs[i][0]], *far = &slopes[pairs[i][1]];
-        for (int j = 0; j < 2; j++)
-            if (!slopes[pairs[i][j]].known)
-                slopes[pairs[i][j]] = slope_at(k, p, radii[pairs[i][j]], loss, best.analytic);
-        if (!agree(near, far))
-            continue;
-        compare(&best, near->central, near->floor);
-        if (!best.ok && at_kink(near, far)) {
-            compare(&best, near->ahead, 2.0 * near->floor);
-            compare(&best, near->behind, 2.0 * near->floor);
-        }
-        return best;
+    const struct beside *b = data;
+    struct check *k = b->check;
+    const float *kept = values_of(k, b->param, VRT_MOMENT1);
+    float *w = values_of(k, b->param, VRT_PARAMS);
+    for (int64_t i = 0; i < b->param->count; i++)
+        w[i] = kept[i] + (float)step * k->direction[i];
+    double loss = loss_here(k);
+    memcpy(w, kept, (size_t)b->param->count * sizeof *w);
+    return loss;
+}
+
+/* The derivative along the direction that the gradient claims. */
+static double claim(const struct check *k, const struct vrt_param *p)
+{
+    const float *gradient = values_of(k, p, VRT_GRADS);
+    double sum = 0.0;
+    for (int64_t i = 0; i < p->count; i++)
+        sum += (double)k->direction[i] * (double)gradient[i];
+    return sum / sqrt((double)p->count);
+}
+
+static double noise_of_claim(void *data)
+{
+    const struct beside *b = data;
+    double at[POINTS];
+    for (int i = 0; i < POINTS; i++) {
+        gradient_here(b->check);
+        at[i] = claim(b->check, b->param);
+        move_all(b->check);
     }
-    match_any(&best, slopes);
-    return best;
+    move_back(b->check);
+    gradient_here(b->check);
+    return deviation_of_noise(at);
 }
 
-/* "stages.2.blocks.8.mlp.fc1.weight" -> "stages.*.blocks.*.mlp.fc1.weight": parts that are numbers
- * alone. */
-static void kind_name(char *out, const char *name)
+/* Of L along the direction alone, which is less than all weights make where they are not all
+ * involved. The points are nearer than what a derivative is taken from, and far enough apart for
+ * all roundings between them. */
+static double noise_beside(struct beside *b, double length)
 {
-    size_t n = 0;
-    bool first = true; /* at the beginning of a part */
-    while (*name != '\0' && n + 1 < KIND_SIZE) {
-        size_t digits = first ? strspn(name, "0123456789") : 0;
-        bool number = digits > 0 && (name[digits] == '.' || name[digits] == '\0');
-        out[n++] = number ? '*' : *name;
-        first = *name == '.';
-        name += number ? digits : 1;
+    double at[POINTS], step = 1.0;
+    while (step * length > noise_radius)
+        step *= 0.5;
+    for (int i = 0; i < POINTS; i++)
+        at[i] = loss_beside(b, step * (i - POINTS / 2));
+    return fmax(deviation_of_noise(at), least_noise(b->check));
+}
+
+static struct vrt_finding judge_direction(struct check *k, const struct vrt_param *p)
+{
+    double analytic = claim(k, p);
+    struct beside beside = {k, p};
+    struct vrt_line line = {.value = loss_beside,
+                            .data = &beside,
+                            .centre = k->loss,
+                            .length = sqrt((double)p->count),
+                            .noise = k->noise,
+                            .claim_noise = noise_of_claim};
+    struct vrt_judgement j = vrt_derivative_judge(&line, analytic);
+    if (j.verdict == VRT_UNCLEAR_NOISE) {
+        line.noise = noise_beside(&beside, line.length);
+        j = line.noise < k->noise ? vrt_derivative_judge(&line, analytic) : j;
     }
-    out[n] = '\0';
+    return (struct vrt_finding){j.verdict, analytic, j.numeric, j.error};
 }
 
-static struct kind *find_kind(struct check *k, const char *name)
+/* Two directions, and more where these leave a doubt. */
+static struct vrt_finding check_tensor(struct check *k, int64_t index, uint32_t place)
 {
-    char text[KIND_SIZE];
-    int64_t i = 0;
-    kind_name(text, name);
-    while (i < k->nkinds && strcmp(k->kinds[i].name, text) != 0)
-        i++;
-    if (i == k->nkinds) {
-        memcpy(k->kinds[i].name, text, sizeof text);
-        k->nkinds++;
+    const struct vrt_param *p = &k->m.program->params[index];
+    const float *gradient = values_of(k, p, VRT_GRADS);
+    int count[VRT_VERDICTS] = {0}, needed = p->count > 1 ? 2 : 1;
+    struct vrt_finding all = {.verdict = VRT_UNCLEAR_NOISE};
+    struct vrt_random r;
+    start_random(k, &r, index, FOR_DIRECTIONS, place);
+    for (int i = 0; i < (p->count > 1 ? DIRECTIONS : 1); i++) {
+        if (i % 2 == 0)
+            draw_direction(gradient, p->count, &r, k->direction);
+        else
+            follow_gradient(gradient, p->count, &r, i == 1 ? 0.0 : 0.25, k->direction);
+        struct vrt_finding one = judge_direction(k, p);
+        count[one.verdict]++;
+        all = i == 0 ? one : vrt_finding_weightier(all, one);
+        bool doubt = count[VRT_WRONG] == 1 || count[VRT_RIGHT] + count[VRT_WRONG] == 0;
+        if (count[VRT_WRONG] == needed || (i >= 1 && !doubt))
+            break;
     }
-    return &k->kinds[i];
+    if (count[VRT_WRONG] > 0 && count[VRT_WRONG] < needed)
+        all.verdict = VRT_UNCLEAR_SHAPE;
+    return all;
 }
 
-static void record(struct check *k, const char *name, const struct result *r)
+/* -- all of them -- */
+
+/* The gradient with free routing; from then on the choice of experts is held. */
+static void go_to(struct check *k, uint32_t place)
 {
-    struct kind *kind = find_kind(k, name);
-    kind->tensors++;
-    kind->failed += !r->ok;
-    if (kind->tensors == 1 || r->error > kind->worst || (!r->ok && kind->failed == 1)) {
-        kind->worst = r->error;
-        kind->example = *r;
-    }
+    generic_weights(k, place);
+    generic_pictures(k, place);
+    k->m.ctx.hold_routing = 0.0;
+    gradient_here(k);
+    k->m.ctx.hold_routing = 1.0;
+    k->loss = loss_here(k);
+    k->noise = noise_of_loss(k);
 }
 
-/* The gradient once, with free routing; from then on the choice of experts is held. */
-static double gradient_here(struct check *k)
+static bool undecided(const struct check *k, int64_t i)
 {
-    struct vrt_ctx *c = &k->m.ctx;
-    c->hold_routing = 0.0;
-    c->loss = c->balance_loss = 0.0;
-    k->m.program->pack_train(c);
-    k->m.program->train(c);
-    c->hold_routing = 1.0;
-    return loss_here(k);
+    const struct tensor *t = &k->tensors[i];
+    bool learns = k->m.program->params[i].lr_factor != 0; /* else no gradient is computed */
+    return learns && t->right == 0 && t->wrong < 2;
 }
 
-static void check_all(struct check *k, uint64_t seed)
+static int64_t count_undecided(const struct check *k)
 {
-    const struct vrt_program *p = k->m.program;
+    int64_t n = 0;
+    for (int64_t i = 0; i < k->m.program->nparams; i++)
+        n += undecided(k, i);
+    return n;
+}
+
+static void check_place(struct check *k, uint32_t place)
+{
     struct vrt_progress bar;
-    double loss = gradient_here(k), began = vrt_seconds();
-    vrt_progress_start(&bar, "gradcheck", 0, p->nparams);
-    for (int64_t i = 0; i < p->nparams; i++) {
-        if (p->params[i].lr_factor == 0) /* no gradient is computed */
+    int64_t done = 0;
+    double began = vrt_seconds();
+    vrt_progress_start(&bar, "gradcheck", 0, count_undecided(k));
+    go_to(k, place);
+    for (int64_t i = 0; i < k->m.program->nparams; i++) {
+        struct tensor *t = &k->tensors[i];
+        if (!undecided(k, i))
             continue;
-        struct result r = check_tensor(k, &p->params[i], i, seed, loss);
-        record(k, p->params[i].name, &r);
-        double speed = 2.0 * (double)(i * k->m.ctx.images) / (vrt_seconds() - began + 1e-9);
-        vrt_progress_show(&bar, i + 1, speed, p->params[i].name);
+        struct vrt_finding found = check_tensor(k, i, place);
+        t->right += found.verdict == VRT_RIGHT;
+        t->wrong += found.verdict == VRT_WRONG;
+        t->finding = place == 0 ? found : vrt_finding_weightier(t->finding, found);
+        double speed = (double)(++done * k->m.ctx.images) / (vrt_seconds() - began + 1e-9);
+        vrt_progress_show(&bar, done, speed, k->m.program->params[i].name);
     }
     vrt_progress_clear(&bar);
+}
+
+static void check_all(struct check *k)
+{
+    const struct vrt_program *p = k->m.program;
+    for (uint32_t place = 0; place < PLACES && count_undecided(k) > 0; place++)
+        check_place(k, place);
+    for (int64_t i = 0; i < p->nparams; i++) {
+        struct tensor *t = &k->tensors[i];
+        if (p->params[i].lr_factor == 0)
+            continue;
+        if (t->wrong == 1)
+            t->finding.verdict = VRT_UNCLEAR_SHAPE;
+        vrt_findings_add(&k->found, p->params[i].name, t->finding);
+    }
 }
 
 static bool set_up(struct check *k, const struct vrt_options *o, const struct vrt_settings *s,
@@ -321,10 +391,10 @@ static bool set_up(struct check *k, const struct vrt_options *o, const struct vr
         return false;
     for (int64_t i = 0; i < p->nparams; i++)
         largest = p->params[i].count > largest ? p->params[i].count : largest;
-    k->kept = calloc((size_t)largest, sizeof *k->kept);
     k->direction = calloc((size_t)largest, sizeof *k->direction);
-    k->kinds = calloc((size_t)p->nparams + 1, sizeof *k->kinds);
-    if (k->kept == NULL || k->direction == NULL || k->kinds == NULL)
+    k->tensors = calloc((size_t)p->nparams + 1, sizeof *k->tensors);
+    k->found.kinds = calloc((size_t)p->nparams + 1, sizeof *k->found.kinds);
+    if (k->direction == NULL || k->tensors == NULL || k->found.kinds == NULL)
         return vrt_fail(e, VRT_NO_MEMORY, "no memory to check tensors of %lld elements",
                         (long long)largest);
     images = (IMAGES_MIN + k->m.group - 1) / k->m.group * k->m.group;
@@ -334,62 +404,22 @@ static bool set_up(struct check *k, const struct vrt_options *o, const struct vr
     c->loss_scale = 1.0 / (double)c->images;
     c->balance_scale = (double)k->m.group / (double)c->images;
     c->drop_path = s->drop_path;
-    generic_weights(k, c->seed);
-    generic_pictures(k, c->seed);
     return true;
-}
-
-static json_t *kind_json(const struct kind *kind)
-{
-    return json_pack(
-        "{s:s, s:I, s:o, s:o, s:o, s:b}", "kind", kind->name, "tensors", (json_int_t)kind->tensors,
-        "worst_error", isfinite(kind->worst) ? json_real(kind->worst) : json_null(), "analytic",
-        isfinite(kind->example.analytic) ? json_real(kind->example.analytic) : json_null(),
-        "numeric", isfinite(kind->example.numeric) ? json_real(kind->example.numeric) : json_null(),
-        "ok", kind->failed == 0);
-}
-
-static bool report_json(const struct check *k, int64_t failed, struct vrt_error *e)
-{
-    json_t *list = json_array();
-    for (int64_t i = 0; i < k->nkinds; i++)
-        json_array_append_new(list, kind_json(&k->kinds[i]));
-    return vrt_print_json(json_pack("{s:b, s:I, s:o}", "passed", failed == 0, "failed",
-                                    (json_int_t)failed, "kinds", list),
-                          JSON_REAL_PRECISION(9), e);
-}
-
-static void report_text(const struct check *k, int64_t failed)
-{
-    vrt_print(stdout, "%-4s %-48s %7s %12s %14s %14s\n", "", "parameter", "tensors", "worst error",
-              "gradient", "difference");
-    for (int64_t i = 0; i < k->nkinds; i++) {
-        const struct kind *kind = &k->kinds[i];
-        vrt_print(stdout, "%-4s %-48s %7lld %12.2e %14.6e %14.6e\n", kind->failed ? "FAIL" : "ok",
-                  kind->name, (long long)kind->tensors, kind->worst, kind->example.analytic,
-                  kind->example.numeric);
-    }
-    vrt_print(stdout, "%lld kinds of parameters, %lld tensors that fail\n", (long long)k->nkinds,
-              (long long)failed);
 }
 
 int vrt_command_gradcheck(const struct vrt_options *o, struct vrt_error *e)
 {
-    struct check k = {.nkinds = 0};
+    struct check k = {.direction = NULL};
     struct vrt_settings s;
     bool ok = vrt_settings_read(&s, o, e) && set_up(&k, o, &s, e);
     int64_t failed = 0;
-    if (ok)
-        check_all(&k, (uint64_t)s.seed);
-    for (int64_t i = 0; ok && i < k.nkinds; i++)
-        failed += k.kinds[i].failed;
-    if (ok && o->json)
-        ok = report_json(&k, failed, e);
-    else if (ok)
-        report_text(&k, failed);
-    free(k.kept);
+    if (ok) {
+        check_all(&k);
+        ok = vrt_findings_print(&k.found, o->json, &failed, e);
+    }
     free(k.direction);
-    free(k.kinds);
+    free(k.tensors);
+    free(k.found.kinds);
     vrt_model_close(&k.m);
     return !ok ? (int)e->code : failed > 0 ? VRT_BAD_INPUT : VRT_OK;
 }

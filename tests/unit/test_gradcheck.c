@@ -1,5 +1,6 @@
 /* A gradient that is wrong must fail the gradient check: the stub's program, whose gradients are
  * right, with one tensor's gradient changed behind its back. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,12 +65,13 @@ static void test_right(void **state)
     assert_null(strstr(text, "FAIL"));
 }
 
-/* Each tensor in turn: 5 % too large, half, of the wrong sign, missing, and off by a constant. */
+/* Each tensor in turn: 2 % too large, half, of the wrong sign, missing, off by a constant, and no
+ * number. */
 static void test_wrong(void **state)
 {
     static const struct {
         float factor, add;
-    } faults[] = {{1.05f, 0}, {0.5f, 0}, {-1, 0}, {0, 0}, {1, 0.05f}};
+    } faults[] = {{1.02f, 0}, {0.5f, 0}, {-1, 0}, {0, 0}, {1, 0.05f}, {NAN, 0}};
     char text[4096], row[200];
     (void)state;
     for (wrong.param = 0; wrong.param < vrt_program_table.nparams; wrong.param++)
