@@ -2,7 +2,8 @@
 long_tests = \
 	%D%/long/allocations.sh \
 	%D%/long/builds.sh \
-	%D%/long/faults.sh
+	%D%/long/faults.sh \
+	%D%/long/gradchecks.sh
 EXTRA_DIST += $(long_tests)
 
 long: all $(check_PROGRAMS)
