@@ -90,7 +90,7 @@ static const struct spec *resolve(struct trial *t)
 static void build_graphs(struct trial *t)
 {
     struct diag *d = diag_new(t->arena, stderr, DIAG_TEXT, 5);
-    const char *again = spec_text(t->spec, "memory.recompute");
+    const char *again = spec_text(t->spec, KEY_memory_recompute);
     int level = RECOMPUTE_NONE;
     while (strcmp(again, recompute_words[level]) != 0)
         level++;
@@ -127,18 +127,18 @@ static void swap_slope(struct trial *t)
 static void link_library(struct trial *t, struct module *m)
 {
     static int serial;
+    struct diag *d = diag_new(t->arena, stderr, DIAG_TEXT, 5);
     const char *prefix = arena_printf(t->arena, "%s/%d", folder, serial++),
+               *objects = arena_printf(t->arena, "%s.a", prefix),
                *library = arena_printf(t->arena, "%s.so", prefix),
-               *command = arena_printf(t->arena, "cc -shared -o %s", library);
-    char *message = NULL;
-    struct objects o;
-    if (!module_objects(m, prefix, &o, &message))
-        give_up(t, message);
-    for (size_t i = 0; i < o.n; i++)
-        command = arena_printf(t->arena, "%s %s", command, o.path[i]);
-    if (system(command) != 0)
+               *command = arena_printf(
+                   t->arena, "cc -shared -o %s -Wl,--whole-archive %s -Wl,--no-whole-archive",
+                   library, objects);
+    enum objects made = module_objects(m, objects, d);
+    diag_flush(d);
+    if (made != OBJECTS_WRITTEN || system(command) != 0)
         give_up(t, "it does not link");
-    objects_remove(&o);
+    unlink(objects);
     t->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
     unlink(library);
     t->program = t->library ? dlsym(t->library, "vrt_program_table") : NULL;
