@@ -30,6 +30,7 @@ static const double sure = 5e-3;      /* a window's error where it decides for a
 static const double deviations = 4.0; /* of the noise that are believed possible */
 static const double usual = 0.15;     /* the largest radius of the first window */
 static const double local = 0.1; /* the smallest radius of a window that speaks against a claim */
+static const double hopeless = 0.3; /* a share of noise that other radii would not mend */
 
 struct radius {
     double r, central, bend; /* bend: the difference of the slopes on both sides */
@@ -222,24 +223,21 @@ static int radius_below(const struct vrt_line *l, double largest)
 static const struct window *look_around(struct search *s)
 {
     int largest = radius_below(s->line, 1.5), middle = radius_below(s->line, usual);
-    const struct window *w = &s->first;
     need(s, middle, 2);
     s->first = glance(s->at + middle, s->line->noise);
-    if (bears_out(w, s->claimed))
-        return w;
-    for (int i = middle; i < WINDOWS; i++) {
+    if (bears_out(&s->first, s->claimed))
+        return &s->first;
+    const struct window *w = visit(s, middle);
+    if (w->noise > hopeless * size(w, s->claimed))
+        return NULL;
+    for (int i = middle + 1; i < WINDOWS && !bears_out(w, s->claimed); i++) {
         w = visit(s, i);
-        if (bears_out(w, s->claimed))
-            return w;
         if (w->noise > size(w, s->claimed))
             break;
     }
-    for (int i = middle - 1; i >= largest; i--) {
+    for (int i = middle - 1; i >= largest && !bears_out(w, s->claimed); i--)
         w = visit(s, i);
-        if (bears_out(w, s->claimed))
-            return w;
-    }
-    return NULL;
+    return bears_out(w, s->claimed) ? w : NULL;
 }
 
 struct vrt_judgement vrt_derivative_judge(const struct vrt_line *line, double claimed)

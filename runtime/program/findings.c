@@ -9,9 +9,15 @@
 #include "runtime/base/json.h"
 #include "runtime/program/message.h"
 
+/* A tensor without influence at some place shows least. */
 static int weight_of(struct vrt_finding f)
 {
-    return f.verdict == VRT_WRONG ? 2 : f.verdict == VRT_RIGHT ? 1 : 0;
+    return f.verdict == VRT_WRONG ? 3 : f.verdict != VRT_RIGHT ? 1 : vrt_finding_moves(f) ? 2 : 0;
+}
+
+bool vrt_finding_moves(struct vrt_finding f)
+{
+    return f.analytic != 0.0 || f.numeric != 0.0;
 }
 
 struct vrt_finding vrt_finding_weightier(struct vrt_finding a, struct vrt_finding b)

@@ -15,6 +15,9 @@ struct vrt_finding {
     double error; /* relative */
 };
 
+/* Whether the loss changes with the tensor. */
+bool vrt_finding_moves(struct vrt_finding f);
+
 /* The one that says more: wrong before right before unclear, then the larger error. */
 struct vrt_finding vrt_finding_weightier(struct vrt_finding a, struct vrt_finding b);
 

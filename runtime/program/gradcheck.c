@@ -36,23 +36,19 @@ static const double grain = 0x1p-12;       /* of the weights */
 static const double noise_step = 0x1p-20;  /* of each weight, between the points of the noise */
 static const double noise_radius = 0x1p-8; /* the same for a move of one tensor, at most */
 
-enum purpose {
-    FOR_WEIGHTS,
-    FOR_PICTURES,
-    FOR_DIRECTIONS,
-    FOR_NOISE,
-    PURPOSES
-}; /* of random numbers */
+/* Of random numbers. */
+enum purpose { FOR_WEIGHTS, FOR_PICTURES, FOR_DIRECTIONS, FOR_NOISE, PURPOSES };
 
 struct tensor {
-    int right, wrong;           /* at so many places */
+    int right, wrong;           /* at so many places, where the tensor has any influence */
     struct vrt_finding finding; /* the weightiest */
 };
 
 struct check {
     struct vrt_model m; /* MOMENT1 holds the weights: PARAMS is moved about */
     float *direction;
-    double loss, noise; /* at the weights */
+    double loss, noise;  /* at the weights */
+    double tensor_noise; /* as far as it is known, where only the tensor at hand moves */
     struct tensor *tensors;
     struct vrt_findings found;
 };
@@ -189,20 +185,31 @@ static double noise_of_loss(struct check *k)
 
 /* -- one tensor -- */
 
-/* Signs at random, drawn again (a few times) while the derivative along them is below the usual
- * size, |gradient| / sqrt(n): a small one would drown in noise. */
+static double draw_signs(const float *gradient, int64_t n, struct vrt_random *r, float *direction)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        direction[i] = vrt_random_u32(r) & 1 ? 1.0f : -1.0f;
+        sum += (double)direction[i] * (double)gradient[i];
+    }
+    return sum;
+}
+
+/* Signs at random: of a few draws the one along which the gradient is largest, for a small
+ * derivative would drown in noise. */
 static void draw_direction(const float *gradient, int64_t n, struct vrt_random *r, float *direction)
 {
-    double square = 0.0, sum = 0.0;
-    for (int64_t i = 0; i < n; i++)
-        square += (double)gradient[i] * (double)gradient[i];
-    for (int draw = 0; draw < DRAWS && (draw == 0 || sum * sum < square); draw++) {
-        sum = 0.0;
-        for (int64_t i = 0; i < n; i++) {
-            direction[i] = vrt_random_u32(r) & 1 ? 1.0f : -1.0f;
-            sum += (double)direction[i] * (double)gradient[i];
+    struct vrt_random best = *r;
+    double largest = 0.0;
+    for (int draw = 0; draw < DRAWS; draw++) {
+        struct vrt_random start = *r;
+        double sum = fabs(draw_signs(gradient, n, r, direction));
+        if (sum > largest) {
+            best = start;
+            largest = sum;
         }
     }
+    draw_signs(gradient, n, &best, direction);
 }
 
 /* The gradient's own signs, at random where it has none, and so for a share of all. */
@@ -281,17 +288,17 @@ static struct vrt_finding judge_direction(struct check *k, const struct vrt_para
                             .data = &beside,
                             .centre = k->loss,
                             .length = sqrt((double)p->count),
-                            .noise = k->noise,
+                            .noise = k->tensor_noise,
                             .claim_noise = noise_of_claim};
     struct vrt_judgement j = vrt_derivative_judge(&line, analytic);
-    if (j.verdict == VRT_UNCLEAR_NOISE) {
-        line.noise = noise_beside(&beside, line.length);
-        j = line.noise < k->noise ? vrt_derivative_judge(&line, analytic) : j;
+    if (j.verdict == VRT_UNCLEAR_NOISE && k->tensor_noise == k->noise) {
+        k->tensor_noise = line.noise = fmin(k->noise, noise_beside(&beside, line.length));
+        j = vrt_derivative_judge(&line, analytic);
     }
     return (struct vrt_finding){j.verdict, analytic, j.numeric, j.error};
 }
 
-/* Two directions, and more where these leave a doubt. */
+/* An objection needs two directions, of a single number the only one. */
 static struct vrt_finding check_tensor(struct check *k, int64_t index, uint32_t place)
 {
     const struct vrt_param *p = &k->m.program->params[index];
@@ -300,16 +307,16 @@ static struct vrt_finding check_tensor(struct check *k, int64_t index, uint32_t 
     struct vrt_finding all = {.verdict = VRT_UNCLEAR_NOISE};
     struct vrt_random r;
     start_random(k, &r, index, FOR_DIRECTIONS, place);
-    for (int i = 0; i < (p->count > 1 ? DIRECTIONS : 1); i++) {
+    k->tensor_noise = k->noise;
+    for (int i = 0; i < (p->count > 1 ? DIRECTIONS : 1) && count[VRT_WRONG] < needed; i++) {
         if (i % 2 == 0)
-            draw_direction(gradient, p->count, &r, k->direction);
+            follow_gradient(gradient, p->count, &r, i == 0 ? 0.0 : 0.25, k->direction);
         else
-            follow_gradient(gradient, p->count, &r, i == 1 ? 0.0 : 0.25, k->direction);
+            draw_direction(gradient, p->count, &r, k->direction);
         struct vrt_finding one = judge_direction(k, p);
         count[one.verdict]++;
         all = i == 0 ? one : vrt_finding_weightier(all, one);
-        bool doubt = count[VRT_WRONG] == 1 || count[VRT_RIGHT] + count[VRT_WRONG] == 0;
-        if (count[VRT_WRONG] == needed || (i >= 1 && !doubt))
+        if (i > 0 && count[VRT_WRONG] == 0 && count[VRT_RIGHT] > 0)
             break;
     }
     if (count[VRT_WRONG] > 0 && count[VRT_WRONG] < needed)
@@ -335,7 +342,7 @@ static bool undecided(const struct check *k, int64_t i)
 {
     const struct tensor *t = &k->tensors[i];
     bool learns = k->m.program->params[i].lr_factor != 0; /* else no gradient is computed */
-    return learns && t->right == 0 && t->wrong < 2;
+    return learns && (t->right == 0 || t->wrong > 0) && t->wrong < 2;
 }
 
 static int64_t count_undecided(const struct check *k)
@@ -358,7 +365,7 @@ static void check_place(struct check *k, uint32_t place)
         if (!undecided(k, i))
             continue;
         struct vrt_finding found = check_tensor(k, i, place);
-        t->right += found.verdict == VRT_RIGHT;
+        t->right += found.verdict == VRT_RIGHT && vrt_finding_moves(found);
         t->wrong += found.verdict == VRT_WRONG;
         t->finding = place == 0 ? found : vrt_finding_weightier(t->finding, found);
         double speed = (double)(++done * k->m.ctx.images) / (vrt_seconds() - began + 1e-9);
