@@ -261,8 +261,8 @@ static int64_t affected(const struct trial *t, int64_t n)
     return t->fault == FAULT_SIZE ? 0 : n - (n + 7) / 8;
 }
 
-/* One tensor, by the number, whose gradient is more than rounding and affected by a tenth at least;
- * -1: there is none. */
+/* One tensor, by the number, whose gradient is more than rounding and affected by a twentieth of
+ * its square at least; -1: there is none. */
 static int64_t choose_tensor(const struct trial *t, const struct vrt_ctx *c)
 {
     for (int64_t i = 0; i < t->program->nparams; i++) {
@@ -271,7 +271,7 @@ static int64_t choose_tensor(const struct trial *t, const struct vrt_ctx *c)
         const float *g = tensor(t, c, VRT_GRADS, (size_t)chosen);
         int64_t from = affected(t, p->count);
         double all = square(g, p->count), part = square(g + from, p->count - from);
-        if (p->lr_factor != 0 && all > 1e-12 && part > 0.01 * all)
+        if (p->lr_factor != 0 && all > 1e-12 && part > 0.05 * all)
             return chosen;
     }
     return -1;
@@ -403,14 +403,14 @@ static void try_network(int number, struct count *n)
     close_trial(&t);
 }
 
-/* Of few networks one may be missed. */
+/* Of few networks two may be missed. */
 static void tell_noticed(struct count *n, enum fault fault)
 {
     char what[100];
     int missed = n->planted[fault] - n->noticed[fault], most = n->planted[fault] / 20;
     snprintf(what, sizeof what, "%s: %d of %d noticed", fault_names[fault], n->noticed[fault],
              n->planted[fault]);
-    tell(n, n->planted[fault] > 0 && missed <= (most > 1 ? most : 1), what, NULL);
+    tell(n, n->planted[fault] > 0 && missed <= (most > 2 ? most : 2), what, NULL);
 }
 
 static int test(int every)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { IMAGES = 4 }; /* of a call; routing groups divide them */
+enum { IMAGES = 4, THEMES = 18 }; /* IMAGES: of a call; routing groups divide them */
 
 struct draw {
     uint64_t state;
@@ -65,16 +65,12 @@ static void open(struct draw *d, const char *what)
     d->indent++;
 }
 
-static void open_labelled(struct draw *d, const char *what)
+static void shut(struct draw *d, int bodies)
 {
-    line(d, "%s l%d {", what, d->labels++);
-    d->indent++;
-}
-
-static void shut(struct draw *d)
-{
-    d->indent--;
-    line(d, "}");
+    for (; bodies > 0; bodies--) {
+        d->indent--;
+        line(d, "}");
+    }
 }
 
 /* -- layers that look at a row alone: they may stand in experts -- */
@@ -99,8 +95,7 @@ static void mlp(struct draw *d, int width)
 
 static void norm(struct draw *d)
 {
-    static const char *const eps[] = {"1e-6", "1e-5", "1e-3"};
-    LABELLED(d, "layernorm(eps: %s)", PICK(d, eps));
+    LABELLED(d, "layernorm(eps: 1e-%d)", between(d, 3, 6));
 }
 
 /* Factors that are learned: for each channel, one, and one by its logarithm, which may end. */
@@ -126,26 +121,21 @@ static void slice(struct draw *d, int channels, int count)
 
 static void drop(struct draw *d)
 {
-    if (chance(d, 50))
-        line(d, "dropout(rate: 0.%d)", between(d, 1, 4));
-    else
-        line(d, "drop_path(share: 0.%d)", between(d, 2, 9));
+    bool elements = chance(d, 50);
+    line(d, elements ? "dropout(rate: 0.%d)" : "drop_path(share: 0.%d)",
+         elements ? between(d, 1, 4) : between(d, 2, 9));
 }
 
-static void gate(struct draw *d, int channels, int out)
+static void gate(struct draw *d, int channels)
 {
     open(d, "product");
     open(d, "branch");
-    linear(d, out);
+    linear(d, channels);
     activation(d);
-    shut(d);
+    shut(d, 1);
     open(d, "branch");
-    if (out <= channels)
-        slice(d, channels, out);
-    else
-        linear(d, out);
-    shut(d);
-    shut(d);
+    slice(d, channels, channels);
+    shut(d, 2);
 }
 
 static void join(struct draw *d, int channels)
@@ -155,11 +145,10 @@ static void join(struct draw *d, int channels)
     open(d, "branch");
     slice(d, channels, part);
     activation(d);
-    shut(d);
+    shut(d, 1);
     open(d, "branch");
     linear(d, channels - part);
-    shut(d);
-    shut(d);
+    shut(d, 2);
 }
 
 static void sum(struct draw *d, int channels)
@@ -167,12 +156,11 @@ static void sum(struct draw *d, int channels)
     open(d, "sum");
     open(d, "branch");
     mlp(d, channels);
-    shut(d);
+    shut(d, 1);
     open(d, "branch");
     if (chance(d, 50))
         norm(d);
-    shut(d);
-    shut(d);
+    shut(d, 2);
 }
 
 static void skip(struct draw *d, int channels)
@@ -184,7 +172,7 @@ static void skip(struct draw *d, int channels)
         factor(d);
     if (chance(d, 40))
         drop(d);
-    shut(d);
+    shut(d, 1);
 }
 
 /* One layer or a few that keep the width. */
@@ -195,7 +183,7 @@ static void row_layer(struct draw *d, int channels)
     case 1:  linear(d, channels); break;
     case 2:  factor(d); break;
     case 3:  drop(d); break;
-    case 4:  gate(d, channels, channels); break;
+    case 4:  gate(d, channels); break;
     case 5:  join(d, channels); break;
     case 6:  sum(d, channels); break;
     case 7:  skip(d, channels); break;
@@ -252,7 +240,7 @@ static void attention(struct draw *d, struct form *f)
     linear(d, 3 * width);
     line(d, "attention(heads: %d)", heads);
     linear(d, f->channels);
-    shut(d);
+    shut(d, 1);
 }
 
 static void mix_tokens(struct draw *d, struct form *f)
@@ -262,7 +250,7 @@ static void mix_tokens(struct draw *d, struct form *f)
     line(d, "transpose");
     mlp(d, f->height);
     line(d, "transpose");
-    shut(d);
+    shut(d, 1);
 }
 
 static void place(struct draw *d, struct form *f)
@@ -300,13 +288,16 @@ static void any_layer(struct draw *d, struct form *f)
 
 /* -- experts -- */
 
-static void expert_body(struct draw *d, int channels, bool rich)
+/* `expert { }` or `shared { }` */
+static void expert(struct draw *d, const char *what, int channels, bool rich)
 {
+    open(d, what);
     if (rich)
         row_layer(d, channels);
     mlp(d, channels);
     if (rich)
         row_layer(d, channels);
+    shut(d, 1);
 }
 
 static void router(struct draw *d, int channels)
@@ -318,7 +309,7 @@ static void router(struct draw *d, int channels)
         open(d, "router");
         norm(d);
         line(d, "l%d = linear(out: logits)", d->labels++);
-        shut(d);
+        shut(d, 1);
         break;
     default: line(d, "router = linear(bias: %s)", chance(d, 50) ? "true" : "false");
     }
@@ -329,44 +320,30 @@ static void expert_kinds(struct draw *d, int experts, int channels, bool unlike,
 {
     if (!unlike) {
         line(d, "experts = %d", experts);
-        open(d, "expert");
-        expert_body(d, channels, rich);
-        shut(d);
+        expert(d, "expert", channels, rich);
         return;
     }
     open(d, "kind first");
     line(d, "count = %d", experts - 1);
-    open(d, "expert");
-    expert_body(d, channels, rich);
-    shut(d);
-    shut(d);
-    open(d, "kind second");
-    line(d, "count = 1");
-    if (chance(d, 40)) {
-        line(d, "expert = identity");
-    } else {
-        open(d, "expert");
-        linear(d, channels);
-        shut(d);
-    }
-    shut(d);
+    expert(d, "expert", channels, rich);
+    shut(d, 1);
+    line(d, "kind second { count = 1; expert { %s } }", chance(d, 40) ? "identity" : "fc = linear");
 }
 
 static void balance(struct draw *d)
 {
-    bool load = chance(d, 50);
+    bool load = chance(d, 50), z = chance(d, 50), bias = !load && chance(d, 30);
+    int importance = below(d, 4), first = below(d, 4);
     if (load || chance(d, 40))
         line(d, "noise = 0.%d", between(d, 2, 6));
-    line(d, "balance { importance = 0.%d; load = %s; switch = 0.%d; z = %s; bias = %s }",
-         below(d, 4), load ? "0.2" : "0.0", below(d, 4), chance(d, 50) ? "0.1" : "0.0",
-         !load && chance(d, 30) ? "0.01" : "0.0");
+    line(d, "balance { importance = 0.%d; load = 0.%d; switch = 0.%d; z = 0.%d; bias = 0.0%d }",
+         importance, load ? 2 : 0, first, z, bias);
 }
 
 static void tokens_choose(struct draw *d, int experts, bool per_image)
 {
     int top_k = between(d, 1, experts > 2 ? 2 : 1);
-    line(d, "top_k = %d", top_k);
-    line(d, "group = %d images", IMAGES >> below(d, 3));
+    line(d, "top_k = %d; group = %d images", top_k, IMAGES >> below(d, 3));
     if (per_image)
         line(d, "per = image");
     if (top_k > 1 && chance(d, 50))
@@ -386,26 +363,21 @@ static void experts(struct draw *d, struct form *f, enum who who, bool unlike, b
     open(d, "residual");
     if (chance(d, 60))
         norm(d);
-    open_labelled(d, "moe");
+    line(d, "moe l%d {", d->labels++);
+    d->indent++;
     if (who == EXPERTS) {
-        line(d, "choice = expert");
-        line(d, "capacity = %s", chance(d, 50) ? "1.0" : "1.6");
+        line(d, "choice = expert; capacity = 1.%d", 3 * between(d, 0, 2));
         line(d, "group = %d images", IMAGES >> below(d, 3));
     } else if (who == NOBODY) {
-        line(d, "choice = soft");
-        line(d, "slots = %d", between(d, 1, 3));
+        line(d, "choice = soft; slots = %d", between(d, 1, 3));
     } else {
         tokens_choose(d, count, who == PICTURES);
     }
     router(d, f->channels);
     expert_kinds(d, count, f->channels, unlike, rich);
-    if (chance(d, 30)) {
-        open(d, "shared");
-        expert_body(d, f->channels, false);
-        shut(d);
-    }
-    shut(d);
-    shut(d);
+    if (chance(d, 30))
+        expert(d, "shared", f->channels, false);
+    shut(d, 2);
 }
 
 /* -- the network -- */
@@ -436,7 +408,7 @@ static void theme_layers(struct draw *d, struct form *f, int theme)
         break;
     case 6:
         factor(d);
-        gate(d, f->channels, f->channels);
+        gate(d, f->channels);
         factor(d);
         break;
     case 7: mix_tokens(d, f); break;
@@ -459,8 +431,6 @@ static void theme_layers(struct draw *d, struct form *f, int theme)
     }
 }
 
-enum { THEMES = 18 };
-
 static void head(struct draw *d, struct form *f)
 {
     open(d, "head");
@@ -471,12 +441,15 @@ static void head(struct draw *d, struct form *f)
     if (chance(d, 50))
         norm(d);
     line(d, "fc = linear(out: classes)");
-    shut(d);
+    shut(d, 1);
 }
 
 static void model(struct draw *d, int theme)
 {
-    struct form f = {true, between(d, 4, 7), between(d, 4, 8), chance(d, 50) ? 1 : 3};
+    struct form f = {.map = true};
+    f.height = between(d, 4, 7);
+    f.width = between(d, 4, 8);
+    f.channels = chance(d, 50) ? 1 : 3;
     open(d, "model random");
     line(d, "input = image(%dpx, %dpx, channels: %d, crop: 100%%)", f.height, f.width, f.channels);
     line(d, "classes = %d", between(d, 2, 6));
@@ -484,20 +457,19 @@ static void model(struct draw *d, int theme)
     convolution(d, &f, false);
     f.channels = between(d, 4, 20);
     linear(d, f.channels);
-    shut(d);
+    shut(d, 1);
     open(d, "stage s");
     open(d, "block");
     for (int i = between(d, 1, 2); i > 0; i--)
         theme < 3 ? row_layer(d, f.channels) : any_layer(d, &f);
-    shut(d);
+    shut(d, 1);
     open(d, "block");
     theme_layers(d, &f, theme);
     for (int i = between(d, 1, 3); i > 0; i--)
         any_layer(d, &f);
-    shut(d);
-    shut(d);
+    shut(d, 2);
     head(d, &f);
-    shut(d);
+    shut(d, 1);
 }
 
 static void experiment(struct draw *d)
@@ -505,14 +477,11 @@ static void experiment(struct draw *d)
     static const char *const again[] = {"none", "cheap", "block"};
     open(d, "experiment main");
     line(d, "model = random");
-    open(d, "train");
-    line(d, "batch = %d images", IMAGES);
-    line(d, "micro = %d images", IMAGES);
-    line(d, "loss = %s", chance(d, 25) ? "binary_cross_entropy" : "cross_entropy");
-    line(d, "drop_path = %d%%", 10 * below(d, 5));
-    shut(d);
+    line(d, "train { batch = %d images; micro = %d images }", IMAGES, IMAGES);
+    line(d, "train.loss = %s", chance(d, 25) ? "binary_cross_entropy" : "cross_entropy");
+    line(d, "train.drop_path = %d%%", 10 * below(d, 5));
     line(d, "memory { recompute = %s }", PICK(d, again));
-    shut(d);
+    shut(d, 1);
 }
 
 char *random_network(uint64_t number)
