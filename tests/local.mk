@@ -31,6 +31,7 @@ unit_tests = \
 	%D%/unit/test_quota \
 	%D%/unit/test_json \
 	%D%/unit/test_io \
+	%D%/unit/test_settings \
 	%D%/unit/test_adapt \
 	%D%/unit/test_names \
 	%D%/unit/test_mix \
@@ -130,6 +131,10 @@ unit_datasets = %D%/unit/datasets.c %D%/unit/datasets.h %D%/unit/pictures.c %D%/
 %C%_unit_test_io_CPPFLAGS = $(unit_cppflags)
 %C%_unit_test_io_CFLAGS = $(unit_cflags)
 %C%_unit_test_io_LDADD = $(runtime_libs)
+%C%_unit_test_settings_SOURCES = %D%/unit/test_settings.c %D%/unit/stub_program.c
+%C%_unit_test_settings_CPPFLAGS = $(unit_cppflags)
+%C%_unit_test_settings_CFLAGS = $(unit_cflags)
+%C%_unit_test_settings_LDADD = $(runtime_libs)
 
 %C%_unit_test_names_SOURCES = %D%/unit/test_names.c
 %C%_unit_test_names_CPPFLAGS = $(unit_cppflags)

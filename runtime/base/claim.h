@@ -14,6 +14,8 @@
  * so of several who try exactly one succeeds. A process that stood still for five minutes may have
  * lost it: whoever holds a claim asks vrt_claim_holds() before what must not be done twice.
  *
+ * A `claim` that holds anything else is the user's: it is left alone, and the folder refused.
+ *
  * A machine whose locks work looks for the folder too, but one where they do not cannot see a lock:
  * what is shared should be mounted alike everywhere. */
 #ifndef RUNTIME_BASE_CLAIM_H

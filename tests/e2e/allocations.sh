@@ -61,7 +61,7 @@ undisturbed() {
 }
 
 tell() {
-    holds "$1: $harmless do no harm, $told are told" test $wrong = 0 -a $runs -gt 0 -a $((harmless + told)) = $runs
+    holds "$1: $harmless do no harm, $told are told" test $wrong = 0 -a $runs -gt 0 -a $told -gt 0
     [ $wrong = 0 ] && return
     note <wrong.log
     [ -z "${ALLOCATIONS_LOG:-}" ] || { echo "== $1, $wrong of $runs are wrong"; cat wrong.log; } >>"$ALLOCATIONS_LOG"
@@ -76,6 +76,7 @@ walk() {
     grep -v llvm places | sort >sorted
     all=$(wc -l <sorted) number=0
     step=$((all < 3 * every ? all / 3 : every))
+    [ "$all" -gt 20 ] || step=1         # most places of so few may do no harm
     while read -r place times; do
         number=$((number + 1)) call=0
         [ $((number % (step + !step))) = 0 ] || continue

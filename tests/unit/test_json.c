@@ -108,9 +108,29 @@ static void finds_no_memory(void **state)
 
 #endif
 
+static void cleans_text(void **state)
+{
+    static const char *const cases[][2] = {
+        {"plain", "plain"},
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"a\xff"
+         "b",
+         "a\xEF\xBF\xBD"
+         "b"},
+        {"\xff\xc3\xa9\xe2\x82", "\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *j = vrt_json_text(cases[i][0]);
+        assert_string_equal(json_string_value(j), cases[i][1]);
+        json_decref(j);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cleans_text),
         cmocka_unit_test(reads_and_writes),
 #ifndef VMOE_SANITIZE
         cmocka_unit_test(finds_no_memory),
